@@ -1,0 +1,68 @@
+#include <gtest/gtest.h>
+
+#include "base/clock.h"
+#include "base/gzip.h"
+#include "base/hash.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "base/utf8.h"
+
+namespace agentrouter::base {
+namespace {
+
+TEST(Crc32c, MatchesThePublishedCheckValue) { EXPECT_EQ(crc32c("123456789"), 0xe3069283u); }
+
+TEST(Sha256, MatchesThePublishedVector) {
+  EXPECT_EQ(Sha256::hex_of("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(Time, RoundTripsThroughIsoWithMilliseconds) {
+  const auto time = value_or_throw(parse_iso("2026-11-24T13:38:23.007Z"));
+  EXPECT_EQ(to_iso(time), "2026-11-24T13:38:23.007Z");
+  EXPECT_FALSE(parse_iso("2026-02-30T00:00:00.000Z"));
+  EXPECT_FALSE(parse_iso("2026-11-24 13:38:23.007Z"));
+}
+
+TEST(Ids, NamesMadeFromTextAreStableAndShapedLikeUuids) {
+  EXPECT_EQ(uuid_from_text("a"), uuid_from_text("a"));
+  EXPECT_NE(uuid_from_text("a"), uuid_from_text("b"));
+  EXPECT_TRUE(is_prefixed_uuid("run_" + new_uuid(system_entropy()), "run_"));
+  EXPECT_FALSE(is_prefixed_uuid("run_../../etc/passwd-------------------", "run_"));
+}
+
+TEST(Json, CanonicalFormSortsKeysByUtf16UnitAndWritesEcmascriptNumbers) {
+  const auto value = value_or_throw(parse_json(
+      R"({"\u20ac":1,"\r":2,"\ud83d\ude00":3,"b":[1e21,1e-7,0.1,1.0,-0.0,333333333.5],"a":"\u000f\n\"\\/"})"));
+  EXPECT_EQ(to_canonical(value),
+            "{\"\\r\":2,\"a\":\"\\u000f\\n\\\"\\\\/\",\"b\":[1e+21,1e-7,0.1,1,0,333333333.5],"
+            "\"\xe2\x82\xac\":1,\"\xf0\x9f\x98\x80\":3}");
+}
+
+TEST(Json, RefusesWhatAnotherParserCouldReadDifferently) {
+  for (const char* bad : {"", "{", "{}{}", "[1,]", "\"\\ud800\"", "\"\xff\"", "1e999", "nul", "{\"a\":1} x"}) {
+    EXPECT_FALSE(parse_json(bad)) << bad;
+  }
+  EXPECT_FALSE(parse_json(std::string(200, '[') + std::string(200, ']')));
+  EXPECT_TRUE(parse_json(" {\"a\" : [1, 2]} \n"));
+}
+
+TEST(Utf8, CutsAndCountsLikeJavascript) {
+  EXPECT_EQ(utf16_length("a\xf0\x9f\x98\x80"), 3u);
+  EXPECT_EQ(cut_utf16("a\xf0\x9f\x98\x80", 2), "a");
+  EXPECT_EQ(cut_utf8("\xe2\x82\xac\xe2\x82\xac", 4), "\xe2\x82\xac");
+  EXPECT_EQ(trim_js("\xc2\xa0\xef\xbb\xbf x y \n"), "x y");
+  EXPECT_EQ(trim_js(" \t"), "");
+  EXPECT_FALSE(is_utf8("\xed\xa0\x80"));
+  EXPECT_FALSE(is_utf8("\xc0\x80"));
+  EXPECT_EQ(to_utf8("a\xff"), "a\xef\xbf\xbd");
+}
+
+TEST(Gzip, MembersAddUpToOneFileAndEqualInputGivesEqualBytes) {
+  EXPECT_EQ(gzip("one"), gzip("one"));
+  EXPECT_EQ(value_or_throw(gunzip(gzip("one") + gzip("two"), 100)), "onetwo");
+  EXPECT_EQ(gunzip(gzip(std::string(1000, 'x')), 100).error().code, Code::exhausted);
+  EXPECT_EQ(gunzip(gzip("one").substr(0, 10), 100).error().code, Code::corrupt);
+}
+
+}  // namespace
+}  // namespace agentrouter::base

@@ -1,0 +1,47 @@
+#include "base/event.h"
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
+#include <list>
+#include <memory>
+
+namespace agentrouter::base {
+
+namespace {
+
+Task<void> throw_if_cancelled() {
+  const auto state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) {
+    throw boost::system::system_error(asio::error::operation_aborted);
+  }
+}
+
+}  // namespace
+
+Task<void> Event::wait() {
+  boost::system::error_code woken;
+  co_await timer_.async_wait(asio::redirect_error(use_task, woken));
+  co_await throw_if_cancelled();
+}
+
+Task<bool> Event::wait_until(Deadline deadline) {
+  // All waiters share one timer for notify(); a waiter with a deadline arms a second one that wakes them
+  // all, and they re-check their condition as after any wake-up.
+  if (std::chrono::steady_clock::now() >= deadline) co_return false;
+  Timer limit(timer_.get_executor(), deadline);
+  limit.async_wait([this](boost::system::error_code error) {
+    if (!error) timer_.cancel();
+  });
+  boost::system::error_code woken;
+  co_await timer_.async_wait(asio::redirect_error(use_task, woken));
+  co_await throw_if_cancelled();
+  co_return std::chrono::steady_clock::now() < deadline;
+}
+
+Task<void> sleep_for(std::chrono::steady_clock::duration duration) {
+  Timer timer(co_await this_executor, duration);
+  co_await timer.async_wait(use_task);
+}
+
+}  // namespace agentrouter::base

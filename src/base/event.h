@@ -1,0 +1,34 @@
+#pragma once
+// A level-triggered wake-up between coroutines of one executor, and a one-shot timer with a deadline.
+
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+
+#include "base/asio.h"
+
+namespace agentrouter::base {
+
+using Timer =
+    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>;
+using Deadline = std::chrono::steady_clock::time_point;
+
+// Waiters wake when `notify` is called after they began to wait. Re-check your condition in a loop.
+// Not thread-safe: notify from another thread through asio::post.
+class Event {
+ public:
+  explicit Event(Executor executor) : timer_(executor, Deadline::max()) {}
+
+  void notify() { timer_.cancel(); }
+  // Resumes after notify(); throws boost::system::system_error(operation_aborted) if the task was cancelled.
+  Task<void> wait();
+  // True when notified, false at the deadline.
+  Task<bool> wait_until(Deadline deadline);
+
+ private:
+  Timer timer_;
+};
+
+// Resumes after `duration`; throws when the task is cancelled.
+Task<void> sleep_for(std::chrono::steady_clock::duration duration);
+
+}  // namespace agentrouter::base
