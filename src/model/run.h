@@ -1,0 +1,74 @@
+#pragma once
+// A run: one turn of one agent on one workspace, from its request to its terminal state. The enumerators are
+// the wire texts of the published protocol.
+
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "model/ids.h"
+
+namespace agentrouter::model {
+
+enum class RunStatus { queued, starting, running, cancelling, completed, failed, cancelled };
+
+[[nodiscard]] std::string_view to_string(RunStatus status);
+[[nodiscard]] std::optional<RunStatus> parse_run_status(std::string_view text);
+// completed, failed, cancelled: nothing happens to the run afterwards.
+[[nodiscard]] bool is_terminal(RunStatus status);
+// queued -> starting|cancelling|failed; starting -> running|cancelling|failed; running ->
+// completed|cancelling|failed; cancelling -> cancelled|failed; the same state is allowed and changes nothing.
+[[nodiscard]] bool can_move(RunStatus from, RunStatus to);
+
+enum class RuntimeKind { codex, claude_code };
+[[nodiscard]] std::string_view to_string(RuntimeKind kind);
+
+struct Runtime {
+  RuntimeKind kind = RuntimeKind::codex;
+  // Codex: default, read_only, full_access, auto_review. Claude Code: default, acceptEdits, plan, auto,
+  // dontAsk, bypassPermissions. Checked before a Runtime is made.
+  std::string mode = "default";
+  std::optional<std::string> model;
+
+  // {kind, mode|permissionMode, model?}
+  [[nodiscard]] json::object to_json() const;
+  [[nodiscard]] static Runtime from_json(const json::object& object);
+};
+
+enum class ApprovalMode { automatic, manual, block };  // wire: auto, manual, block
+[[nodiscard]] std::string_view to_string(ApprovalMode mode);
+[[nodiscard]] std::optional<ApprovalMode> parse_approval_mode(std::string_view text);
+
+struct RunFailure {
+  std::string code;    // docs/errors.md, "Failure codes"
+  std::string reason;  // a sentence for people
+  std::string cause;   // the specific reason, e.g. provider_rate_limited; may be empty
+  [[nodiscard]] json::object to_json() const;
+};
+
+struct Run {
+  RunId id;
+  RunStatus status = RunStatus::queued;
+  Runtime runtime;
+  std::string task;   // the trimmed task in full
+  std::string input;  // the parsed request body with its defaults, as JSON text
+  ApprovalMode approval_mode = ApprovalMode::automatic;
+  Seq last_event_seq = 0;
+  std::optional<SessionId> session_id;
+  RunId conversation_id;  // the first run's id
+  base::Time queued_at;
+  std::optional<base::Time> started_at;
+  std::optional<base::Time> completed_at;
+  std::optional<base::Time> cancel_requested_at;
+  std::optional<RunFailure> failure;
+  // What the agent works on: a real path on this machine under an allowed root, or empty for a scratch tree.
+  std::string workspace_path;
+  int priority = 0;
+  int attempts = 0;  // started so far
+
+  // The Run of the wire: exactly its fields, `task` cut to 500 UTF-16 units, unset fields left out.
+  [[nodiscard]] std::string to_wire() const;
+};
+
+}  // namespace agentrouter::model

@@ -1,0 +1,118 @@
+#pragma once
+// The memory of the product, as a port: it stores and numbers, and decides nothing. Use cases (`runs`) are
+// plain functions over a Transaction, so they are identical on every backend.
+//
+// A write closure runs alone: it sees everything committed before it and no other writer runs beside it. Many
+// closures share one commit (and one fsync); each is its own savepoint. A write has happened, durably, when
+// its task resumes; then, and only then, commit listeners are told.
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/pool.h"
+#include "store/records.h"
+
+namespace agentrouter::store {
+
+// Reads one consistent state. Throws Failure (unavailable, corrupt) when the database cannot be read.
+class Reader {
+ public:
+  virtual ~Reader() = default;
+
+  [[nodiscard]] virtual std::optional<model::Run> run(const model::RunId& id) = 0;
+  // Newest queuedAt first (ties: newest inserted first).
+  [[nodiscard]] virtual std::vector<model::Run> runs(const RunQuery& query) = 0;
+  // Ascending, sequence > after, at most `limit`.
+  [[nodiscard]] virtual std::vector<model::Event> events(const model::RunId& id, model::Seq after, int limit) = 0;
+  [[nodiscard]] virtual std::optional<model::Event> event(const model::RunId& id, model::Seq sequence) = 0;
+  // The newest event of this type, wherever it is; indexed.
+  [[nodiscard]] virtual std::optional<model::Event> last_event_of_type(const model::RunId& id, std::string_view type) = 0;
+  // Oldest first.
+  [[nodiscard]] virtual std::vector<model::Artifact> artifacts(const model::RunId& id) = 0;
+  [[nodiscard]] virtual std::optional<model::Artifact> artifact(const model::ArtifactId& id) = 0;
+  [[nodiscard]] virtual std::optional<Approval> approval(const model::RunId& run, const model::ActionId& action) = 0;
+  // Decided but not yet delivered, in the order of the decisions.
+  [[nodiscard]] virtual std::vector<Approval> undelivered_approvals(const model::RunId& run) = 0;
+  [[nodiscard]] virtual std::optional<Attempt> attempt(const model::AttemptId& id) = 0;
+  // The newest attempt of the run.
+  [[nodiscard]] virtual std::optional<Attempt> latest_attempt(const model::RunId& run) = 0;
+  // Attempts whose sandbox or folder may still exist, oldest first.
+  [[nodiscard]] virtual std::vector<Attempt> open_attempts() = 0;
+  [[nodiscard]] virtual std::optional<IdempotencyKey> idempotency_key(std::string_view key_hash) = 0;
+  // Runs that are queued, highest priority first, then oldest.
+  [[nodiscard]] virtual std::vector<model::RunId> queued_runs(int limit) = 0;
+  // Runs that are cancelling and have no open attempt: nobody but the store's owner can settle them.
+  [[nodiscard]] virtual std::vector<model::RunId> cancelling_runs_without_attempt() = 0;
+};
+
+class Transaction : public Reader {
+ public:
+  // Inserts. The id must be new.
+  virtual void insert_run(const model::Run& run) = 0;
+  // Writes every column but the events' counter, which only append() moves.
+  virtual void update_run(const model::Run& run) = 0;
+  // Gives the event the run's next number and moves lastEventSeq to it. Throws Failure(conflict,
+  // run_not_active) when the run is terminal: nothing follows the terminal event. The terminal event itself
+  // is appended before update_run() makes the status terminal.
+  virtual model::Event append(const model::RunId& run, const model::EventDraft& draft) = 0;
+  // Inserts, or replaces the record of the same id.
+  virtual void put_artifact(const model::Artifact& artifact) = 0;
+  virtual void put_approval(const Approval& approval) = 0;
+  virtual void insert_attempt(const Attempt& attempt) = 0;
+  virtual void update_attempt(const Attempt& attempt) = 0;
+  virtual void put_idempotency_key(const IdempotencyKey& key) = 0;
+  virtual void purge_idempotency_keys(base::Time expired_before) = 0;
+  // The lowest number >= 0 that no open attempt uses.
+  [[nodiscard]] virtual int free_slot() = 0;
+};
+
+// Told after each commit, in commit order, on the store's writer thread: post elsewhere, return at once.
+class CommitListener {
+ public:
+  virtual ~CommitListener() = default;
+  // All events of this commit, in the order of their appending. Shared: keep the pointer, do not copy.
+  virtual void committed(std::shared_ptr<const std::vector<model::Event>> events) = 0;
+  // A run was inserted or changed its state in this commit.
+  virtual void run_changed(const model::RunId& run, model::RunStatus status) = 0;
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // Runs `work` on the writer and resumes after its commit is durable. When `work` throws, its changes are
+  // undone and the exception is rethrown here; when it returns a Result that holds an error, its changes are
+  // undone too. Failure(unavailable) when the disk refuses; nothing of it is then stored.
+  // Cancelling the waiting task does not undo a commit that has begun: the task waits for it.
+  template <class Work>
+  auto write(Work work) -> base::Task<std::invoke_result_t<Work&, Transaction&>>;
+
+  // Runs `work` on a reader thread.
+  template <class Work>
+  auto read(Work work) -> base::Task<std::invoke_result_t<Work&, Reader&>>;
+
+  // Listeners live until the store is destroyed or removed. Safe from any thread.
+  virtual void add_listener(CommitListener* listener) = 0;
+  virtual void remove_listener(CommitListener* listener) = 0;
+
+  // Stops taking work, commits what is queued, closes. Blocks; afterwards writes fail with unavailable.
+  virtual void close() = 0;
+
+ protected:
+  // What the templates stand on. `work` returns false to undo its changes. `done` is called exactly once on a
+  // thread of the store, with the exception of `work` or of the commit, or null.
+  using WriteWork = std::function<bool(Transaction&)>;
+  using ReadWork = std::function<void(Reader&)>;
+  using Done = std::function<void(std::exception_ptr)>;
+  virtual void submit_write(WriteWork work, Done done) = 0;
+  virtual void submit_read(ReadWork work, Done done) = 0;
+
+ private:
+  template <class T, class Submit>
+  static base::Task<T> perform(Submit submit);
+};
+
+}  // namespace agentrouter::store
+
+#include "store/store_impl.h"
