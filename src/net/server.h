@@ -1,0 +1,91 @@
+#pragma once
+// The HTTP/1.1 server: one accept loop and one coroutine per connection on one io_context. It frames, limits
+// and times out; what a request means is the handler's (exchange.h).
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/asio.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/event.h"
+#include "base/fd.h"
+#include "base/task_scope.h"
+#include "net/exchange.h"
+
+namespace agentrouter::net {
+
+struct ServerOptions {
+  std::size_t max_connections = 10'000;  // one more is answered 503 and closed
+  std::size_t head_bytes = 16 * 1024;    // request line and fields; more is answered 431
+  std::uint64_t body_bytes = 1 << 20;    // more makes read_body() fail
+  int send_buffer = 64 * 1024;           // SO_SNDBUF: what a peer that does not read can pin in the kernel
+  std::chrono::milliseconds head_timeout{
+      10'000};  // from the first byte (or the connect) to the end of the head
+  std::chrono::milliseconds body_timeout{60'000};   // the whole body; read_some(): one piece
+  std::chrono::milliseconds idle_timeout{60'000};   // keep-alive between requests
+  std::chrono::milliseconds write_timeout{60'000};  // a peer that takes nothing for so long is cut
+  std::chrono::milliseconds linger_timeout{2'000};  // for the peer to read an answer that ends the connection
+  const base::Clock* clock = &base::system_clock();  // for the Date field
+};
+
+// Renders an answer that no handler gives: a request that cannot be parsed, a full server, a defect.
+// `code` is a stable word: bad_request, unavailable, internal_error.
+using ErrorReply = std::function<Response(int status, std::string_view code, std::string_view message)>;
+
+class Connection;
+
+class Server {
+ public:
+  // `handler` outlives the server. Everything runs on `executor`, and so must every call.
+  Server(base::Executor executor, Handler& handler, ErrorReply error_reply, ServerOptions options = {});
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  // stop() first, as TaskScope asks.
+  ~Server();
+
+  // Binds and accepts from now on. `host` is a numeric address or "localhost"; port 0 takes a free one.
+  // May be called more than once. Returns the port. Errors: conflict (in use), denied, invalid (host).
+  [[nodiscard]] Result<std::uint16_t> listen(const std::string& host, std::uint16_t port);
+  // Accepts from a stream socket that already listens (TCP or unix).
+  [[nodiscard]] Result<void> adopt(base::Fd listener);
+
+  // Stops accepting, closes idle connections, lets requests in flight finish (their answers say
+  // `Connection: close`), and tells streams to end. At `deadline` the rest is cancelled and cut.
+  // Resumes when no connection is left. Call once.
+  [[nodiscard]] Task<void> stop(base::Deadline deadline);
+
+  [[nodiscard]] std::size_t connections() const { return connections_.size(); }
+
+ private:
+  friend class Connection;
+  struct Listener;
+
+  Task<void> accept_loop(Listener& listener);
+  Task<void> serve(std::unique_ptr<Connection> connection);
+  void start(base::Fd socket);
+  void refuse(const base::Fd& socket);
+  Response error_reply(int status, std::string_view code, std::string_view message) const;
+  const std::string& date();
+
+  base::Executor executor_;
+  Handler& handler_;
+  ErrorReply error_reply_;
+  ServerOptions options_;
+  std::list<Connection*> connections_;
+  bool stopping_ = false;
+  std::int64_t date_second_ = 0;
+  std::string date_;
+  base::Event changed_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  base::TaskScope accepting_;
+  base::TaskScope serving_;
+};
+
+}  // namespace agentrouter::net

@@ -1,0 +1,70 @@
+#pragma once
+// A connection to somewhere else, as bytes: TCP, TLS or a unix socket behind one interface.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/asio.h"
+#include "base/error.h"
+#include "base/event.h"
+#include "base/fd.h"
+
+namespace agentrouter::net {
+
+using base::Result;
+using base::Task;
+
+// Belongs to one executor. One read and one write may be under way at the same time, not two of a kind.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+
+  // At least one byte, or 0 at the end. Errors: timeout, unavailable (reset, or a TLS peer that left
+  // without saying so), cancelled (close() was called).
+  [[nodiscard]] virtual Task<Result<std::size_t>> read_some(std::span<char> buffer,
+                                                            base::Deadline deadline) = 0;
+  // All of `bytes`, which must live until it resumes. Errors: as read_some(); some may then have been sent.
+  [[nodiscard]] virtual Task<Result<void>> write(std::string_view bytes, base::Deadline deadline) = 0;
+  // Drops the connection. What is under way ends with an error. More than once is harmless.
+  virtual void close() = 0;
+};
+
+// Which certificates a TLS client believes. Always checks the chain and the host name, from TLS 1.2 up.
+class TlsContext {
+ public:
+  struct Options {
+    std::string ca_file = {};  // PEM, in addition to the system's certificates
+  };
+  // Errors: invalid (ca_file cannot be read).
+  [[nodiscard]] static Result<TlsContext> create(Options options);
+  TlsContext(TlsContext&&) noexcept;
+  TlsContext& operator=(TlsContext&&) noexcept;
+  ~TlsContext();
+
+  struct Native;
+  [[nodiscard]] Native& native() const { return *native_; }
+
+ private:
+  explicit TlsContext(std::unique_ptr<Native> native);
+  std::unique_ptr<Native> native_;
+};
+
+// Resolves and connects; each address of the name is tried in turn until `deadline`.
+// Errors: unavailable (no such host, refused, unreachable), timeout.
+[[nodiscard]] Task<Result<std::unique_ptr<Stream>>> connect_tcp(std::string host, std::uint16_t port,
+                                                                base::Deadline deadline);
+// The same, then a TLS handshake for `host`. `context` outlives the stream.
+// Errors: also denied (the certificate is not believed or belongs to another host).
+[[nodiscard]] Task<Result<std::unique_ptr<Stream>>> connect_tls(std::string host, std::uint16_t port,
+                                                                const TlsContext& context,
+                                                                base::Deadline deadline);
+// Errors: not_found, unavailable (nobody listens), timeout, invalid (path too long).
+[[nodiscard]] Task<Result<std::unique_ptr<Stream>>> connect_unix(std::string path, base::Deadline deadline);
+
+// Takes over a connected stream socket (TCP or unix). Must be called on the executor.
+[[nodiscard]] std::unique_ptr<Stream> adopt_stream(base::Executor executor, base::Fd socket);
+
+}  // namespace agentrouter::net
