@@ -1,0 +1,75 @@
+#pragma once
+// The worker leases queued runs, starts or re-adopts their keepers, copies their journals into the store
+// exactly once, collects what they leave and closes them: whatever happens, a run that it took reaches a
+// terminal state. Each step can be repeated, so a kill -9 at any point costs nothing but time.
+//
+// Nothing polls: commits of the store and lines on the keepers' sockets wake it. The only timers renew leases
+// and bound waits.
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "base/asio.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "blobs/blob_store.h"
+#include "store/store.h"
+#include "worker/ports.h"
+
+namespace agentrouter::worker {
+
+enum class ProviderKind { none, sim, upstream };
+
+struct ProviderConfig {
+  ProviderKind kind = ProviderKind::none;
+  std::string base_url;  // of an upstream, with /v1: "https://api.openai.com/v1"
+  std::string api_key;
+};
+
+struct WorkerConfig {
+  std::string worker_id;
+  std::filesystem::path data_dir;
+  int concurrency = 1;
+  std::string default_model = "gpt-5.5";  // for a run that names none
+  ProviderConfig provider;
+  std::chrono::seconds wall_time = std::chrono::seconds{3600};
+  std::chrono::milliseconds cancel_grace = std::chrono::seconds{2};
+  std::chrono::seconds lease = std::chrono::seconds{30};         // renewed every third of it
+  std::chrono::seconds launch_wait = std::chrono::seconds{20};   // for the keeper's socket to answer
+  std::chrono::seconds cancel_bound = std::chrono::seconds{30};  // a keeper that does not obey is killed after it
+};
+
+// min(2 x cores, (RAM - 2 GiB) / 1 GiB), at least 1.
+[[nodiscard]] int default_concurrency();
+
+class Worker {
+ public:
+  // Everything that is passed by reference outlives the worker. `run` and `stop` belong to `executor`.
+  struct Needs {
+    base::Executor executor;
+    store::Store& store;
+    blobs::BlobStore& blobs;
+    Launcher& launcher;
+    AgentFinder& agents;
+    const base::Clock& clock;
+    base::Entropy& entropy;
+  };
+  Worker(Needs needs, WorkerConfig config);
+  ~Worker();
+
+  // Takes over what a previous process left, then works until stop() or cancellation; resumes when no
+  // coroutine of the worker is left. Keepers go on running.
+  //
+  // Throws Failure (unavailable, corrupt) when the store cannot be read at the start.
+  base::Task<void> run();
+
+  // Lets run() return soon: no new run is taken, running keepers are left alone.
+  void stop();
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace agentrouter::worker
