@@ -1,0 +1,132 @@
+#pragma once
+// The only way out of one sandbox: accepts from a listening socket that lives in the sandbox's network
+// namespace, lets through what a model provider needs, adds the real credential, and counts.
+//
+//   POST /v1/responses                             the OpenAI upstream (or the simulator)
+//   POST /v1/messages, /v1/messages/count_tokens   the Anthropic upstream, when there is one
+//   GET  /v1/models                                answered here
+//
+// A websocket upgrade is answered 426, everything else 403, another Host or a target that is not a path 403.
+// Bodies stream both ways and are never held as a whole (except for the simulator). The answer is searched
+// for the key; one that holds it is cut before the key's first byte.
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/asio.h"
+#include "base/error.h"
+#include "base/event.h"
+#include "base/fd.h"
+#include "egress/secret.h"
+#include "net/stream.h"
+#include "net/url.h"
+
+namespace agentrouter::sim {
+class Simulator;
+}
+
+namespace agentrouter::egress {
+
+using base::Result;
+using base::Task;
+
+// Tokens as the provider reported them; what it did not report is missing.
+struct Usage {
+  std::optional<std::int64_t> input_tokens;
+  std::optional<std::int64_t> cached_input_tokens;
+  std::optional<std::int64_t> output_tokens;
+  std::optional<std::int64_t> reasoning_output_tokens;
+};
+
+enum class Decision {
+  forwarded,  // went to the upstream (or the simulator), whatever came back
+  answered,   // answered here, nothing left the machine
+  denied,     // refused here
+};
+[[nodiscard]] std::string_view to_string(Decision decision);
+
+struct RequestRecord {
+  Decision decision = Decision::denied;
+  std::string reason;  // why it was denied, or how the upstream failed: a stable word, else empty
+  std::string host;    // the upstream's for a forwarded request, else what the sandbox asked for (UTF-8, cut)
+  std::string method;  // UTF-8, cut at 32 bytes
+  std::string path;    // UTF-8, cut at 256 bytes, without query
+  int status = 0;      // what the sandbox was answered; 0 when nothing could be sent
+  std::uint64_t bytes_out = 0;  // request body bytes that left
+  std::uint64_t bytes_in = 0;   // response body bytes that came back
+  std::chrono::milliseconds duration{0};
+  std::optional<Usage> usage;
+};
+
+// Told about everything that happens. Calls come on the egress's executor.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+
+  // Before the first request of this egress leaves for a provider, once. Nothing leaves until it resumes, and
+  // requests that come meanwhile wait. An error refuses them with 503, and the next request asks again.
+  [[nodiscard]] virtual Task<Result<void>> on_first_forward() = 0;
+  // A request that was forwarded or answered here has ended.
+  virtual void on_request_done(const RequestRecord& record) = 0;
+  // A request that was refused. A flood of them is counted, not reported one by one: after the first
+  // `denials_reported` only every power of two.
+  virtual void on_denied(const RequestRecord& record, std::uint64_t total) = 0;
+};
+
+struct Upstream {
+  net::Url base;                // without the "/v1" that requests carry: see upstream_base()
+  const Secret* key = nullptr;  // outlives the egress
+};
+
+// The address that `OPENAI_BASE_URL` ("https://api.openai.com/v1") or `ANTHROPIC_BASE_URL` (without "/v1")
+// names. Plain http is for loopback hosts only. Errors: invalid.
+enum class BaseUrl { with_version, without_version };
+[[nodiscard]] Result<net::Url> upstream_base(std::string_view text, BaseUrl kind);
+
+struct Config {
+  // What a Host field may say; the agent's base URL is http://<first>/v1.
+  std::vector<std::string> authorities = {"127.83.1.1", "127.83.1.1:80"};
+  std::vector<std::string> models;  // what GET /v1/models lists
+  std::optional<Upstream> openai;   // none, and no simulator: 403 with reason provider_unconfigured
+  std::optional<Upstream> anthropic;
+  sim::Simulator* simulator = nullptr;   // takes the place of every upstream; outlives the egress
+  const net::TlsContext* tls = nullptr;  // outlives the egress; needed for https
+
+  std::size_t max_connections = 64;
+  std::uint64_t request_bytes = 64ull << 20;  // one request body; the simulator takes 16 MiB
+  std::uint64_t response_bytes = 1ull << 30;  // one response body, then it is cut
+  std::uint64_t total_bytes = 16ull << 30;    // both ways, then 403 with reason egress_limit
+  std::uint64_t denials_reported = 20;
+  std::chrono::milliseconds connect_timeout{10'000};
+  std::chrono::milliseconds head_timeout{300'000};  // from the request's end to the head of the answer
+  std::chrono::milliseconds idle_timeout{300'000};  // between pieces of a body
+};
+
+// Belongs to one executor, with everything it was given.
+class Egress {
+ public:
+  Egress(base::Executor executor, Config config, Observer& observer);
+  ~Egress();
+
+  // Accepts from `listener` (TCP, listening) from now on. May be called more than once.
+  [[nodiscard]] Result<void> serve(base::Fd listener);
+  // Closes listeners and cuts what is under way, then waits until nothing is left. Every request that had
+  // begun is reported before it resumes. Call once, before the destructor.
+  [[nodiscard]] Task<void> stop();
+
+  // Requests that wait for a provider's answer or are receiving it: while there are some, an agent is not
+  // quiet.
+  [[nodiscard]] std::size_t open_forwards() const;
+
+ private:
+  class Front;
+  std::unique_ptr<Front> front_;
+};
+
+}  // namespace agentrouter::egress
