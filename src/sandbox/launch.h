@@ -1,0 +1,113 @@
+#pragma once
+// Starts one attempt: builds its sandbox and then the keeper that holds it, in one call that is the only
+// privileged step of an attempt. It fails closed: any stage that does not work ends the launch with the stage
+// and the cause, and leaves nothing behind.
+//
+// Two implementations behind one interface: LocalLauncher does the work in this process (plain user, and
+// inside the warden), WardenLauncher (warden.h) asks the root warden to do it.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/fd.h"
+#include "sandbox/plan.h"
+
+namespace agentrouter::sandbox {
+
+// The host ids of one sandbox, when the launcher is root: 65536 ids from 0x100000 upward, one range per slot.
+// Ranges never overlap and never hold host uid 0. A plain user has no range: all share its own uid.
+struct UidRange {
+  static constexpr std::uint32_t first = 0x100000;
+  static constexpr std::uint32_t size = 65536;
+  static constexpr std::uint32_t slots = 60000;
+
+  std::uint32_t base = 0;
+  [[nodiscard]] static constexpr UidRange of_slot(std::uint32_t slot) { return {first + slot * size}; }
+  [[nodiscard]] constexpr std::uint32_t init() const { return base; }           // uid 0 inside
+  [[nodiscard]] constexpr std::uint32_t agent() const { return base + 1000; }   // uid 1000 inside
+  [[nodiscard]] constexpr std::uint32_t keeper() const { return base + 2000; }  // not mapped inside
+};
+
+// An attempt's folder: `id` ("attempt_<uuid>") below the folder `attempts` (borrowed).
+struct AttemptRef {
+  int attempts = -1;
+  std::string id;
+};
+
+struct LaunchRequest {
+  AttemptRef attempt;  // the folder exists and is the caller's; launch makes upper/, work/, home/... in it
+  Plan plan;
+  int lower = -1;      // the workspace's read-only lower folder (O_PATH is enough), or -1 for an empty one
+  int plan_pipe = -1;  // becomes the keeper's descriptor 6
+  std::vector<std::string> keeper_argv;  // of this same program, e.g. {"agentrouter", "keeper"}; <= 512 bytes
+  std::uint32_t slot = 0;                // unique among live attempts of this machine, < UidRange::slots
+};
+
+// What the keeper finds open when it starts (see Box::adopt). Its stdin and stdout are /dev/null, stderr is
+// keeper.log in the attempt's folder (append-only), its environment is empty, its session its own.
+namespace keeper_fd {
+inline constexpr int control = 3;       // SEQPACKET to init; closing it ends the sandbox
+inline constexpr int init = 4;          // pidfd
+inline constexpr int attempt = 5;       // the attempt's folder
+inline constexpr int plan = 6;          // LaunchRequest::plan_pipe
+inline constexpr int listener = 7;      // 127.83.1.1:80 of the sandbox
+inline constexpr int cgroup_procs = 8;  // each of these three: only with cgroups
+inline constexpr int memory_events = 9;
+inline constexpr int memory_peak = 10;
+inline constexpr int end = 11;
+}  // namespace keeper_fd
+
+enum class LimitsMode { rlimit, cgroup1, cgroup2 };
+[[nodiscard]] std::string_view to_string(LimitsMode mode);
+
+// What kind of boundary this is: a kernel shared with the host.
+inline constexpr std::string_view isolation = "process";
+
+struct Launched {
+  base::Fd keeper;  // pidfd: readable once the keeper has ended
+  pid_t keeper_pid = -1;
+  LimitsMode limits = LimitsMode::rlimit;
+};
+
+// `box`: what the agent wrote (upper, work, home) but not the attempt's own files. `all`: the whole folder.
+enum class Remove { box, all };
+
+struct SweepReport {
+  unsigned cgroups_removed = 0;
+  unsigned processes_killed = 0;
+  std::vector<std::string> live;  // ids of attempts whose keeper lives (attempt.lock is held)
+};
+
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+
+  // Blocks for some milliseconds. On return init has built the sandbox and waits for the keeper, which has
+  // been started. The keeper belongs to the attempt, not to this process: it survives the caller.
+  //
+  // Errors: invalid (the request), unsupported, denied, exhausted... each "cannot <stage>: <cause>", reason
+  // sandbox_unavailable. Nothing of the attempt runs or is mounted then; its folder may hold empty folders.
+  [[nodiscard]] virtual base::Result<Launched> launch(const LaunchRequest& request) = 0;
+
+  // After the keeper has ended: kills what its cgroups still hold, removes them, and removes the files.
+  // May be repeated. Errors: conflict (the keeper lives), exhausted (call again: the tree was larger than
+  // one call removes), those of unlinkat(2).
+  [[nodiscard]] virtual base::Result<void> release(const AttemptRef& attempt, Remove what) = 0;
+
+  // At boot, before the first launch: removes the cgroups of every attempt below `attempts` (borrowed folder)
+  // that no live keeper owns, with whatever runs in them. Folders stay: their journals are not settled yet.
+  [[nodiscard]] virtual base::Result<SweepReport> sweep(int attempts) = 0;
+};
+
+class LocalLauncher final : public Launcher {
+ public:
+  [[nodiscard]] base::Result<Launched> launch(const LaunchRequest& request) override;
+  [[nodiscard]] base::Result<void> release(const AttemptRef& attempt, Remove what) override;
+  [[nodiscard]] base::Result<SweepReport> sweep(int attempts) override;
+};
+
+}  // namespace agentrouter::sandbox

@@ -1,0 +1,72 @@
+#pragma once
+// What one sandbox is made of, as plain data: what it sees, what it may use, where its one way out listens.
+// The default is a curated root (the host's /usr read-only, a synthetic /etc, nothing else of the host); a
+// caller adds the agent's own program and files. Nothing in here can weaken a required control.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace agentrouter::sandbox {
+
+// Fixed places inside every sandbox.
+inline constexpr const char* workspace_path = "/workspace";
+inline constexpr const char* home_path = "/home/agent";
+inline constexpr const char* tmp_path = "/tmp";
+// The only listener in the sandbox's network namespace: made inside, accepted outside (Box::listener).
+inline constexpr const char* provider_address = "127.83.1.1";
+inline constexpr std::uint16_t provider_port = 80;
+// The agent's ids as it sees them.
+inline constexpr unsigned agent_uid = 1000;
+
+enum class Missing { refuse, skip };
+
+// A file or folder of the host, read-only, nosuid, nodev, at `to`. Folders outside /usr and /etc are veiled:
+// /proc/self/mountinfo inside does not show where they live on the host.
+struct Bind {
+  std::filesystem::path from;
+  std::string to;
+  Missing missing = Missing::refuse;
+};
+
+// A file that exists only in this sandbox, owned by root and read-only, also when it lies in the agent's
+// writable home ("/home/agent/.codex/config.toml"): missing folders in between then belong to the agent.
+// All files together: at most 16 files, 24 KiB.
+struct SyntheticFile {
+  std::string path;
+  std::string content;
+};
+
+enum class WorkspaceMode { read_write, read_only };
+
+struct Limits {
+  std::uint64_t memory_bytes = 2ull << 30;  // cgroup: of all processes and tmpfs; rlimit: watched by init
+  std::uint32_t pids = 512;
+  std::uint32_t cpu_percent = 200;  // of one core; cgroup only
+  std::uint32_t open_files = 4096;
+  std::uint64_t file_bytes = 8ull << 30;  // RLIMIT_FSIZE
+  std::uint64_t tmp_bytes = 512ull << 20;
+  std::uint32_t tmp_inodes = 65536;
+  std::uint64_t shm_bytes = 256ull << 20;
+};
+
+// `cgroup`: refuse to launch where memory, pids and cpu cannot be limited by cgroups.
+enum class LimitsDemand { any, cgroup };
+
+struct Plan {
+  std::vector<Bind> binds;
+  std::vector<SyntheticFile> files;
+  WorkspaceMode workspace = WorkspaceMode::read_write;
+  Limits limits;
+  LimitsDemand demand = LimitsDemand::any;
+};
+
+// /usr, and of /etc what programs need and everybody may read; synthetic passwd, group, hosts, resolv.conf,
+// nsswitch.conf. A caller appends to `binds` and `files`.
+[[nodiscard]] Plan curated_plan();
+
+// PATH, HOME, TMPDIR, LANG, USER...: "NAME=value", to which a caller adds what its agent needs.
+[[nodiscard]] std::vector<std::string> base_environment();
+
+}  // namespace agentrouter::sandbox
