@@ -1,0 +1,170 @@
+#pragma once
+// What the protocol talks about. Replies keep the whole JSON that they came from in `raw`, so that fields
+// which this version does not name are not lost. Times are ISO 8601 text in UTC with milliseconds, as the
+// server wrote them; text that is optional on the wire is empty when it was left out.
+
+#include <agentrouter/json.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace agentrouter {
+
+// `unknown` is a state that a newer server has and this SDK does not; it does not count as ended.
+enum class RunStatus { queued, starting, running, cancelling, completed, failed, cancelled, unknown };
+
+[[nodiscard]] std::string_view to_string(RunStatus status);
+[[nodiscard]] RunStatus run_status_from(std::string_view text);
+[[nodiscard]] bool is_terminal(RunStatus status);
+
+// Which agent runs, and how much it may do by itself. Make one with codex() or claude_code().
+struct RuntimeSelection {
+  std::string kind = "codex";   // codex, claude_code
+  std::string mode;             // codex: default, read_only, full_access, auto_review
+  std::string permission_mode;  // claude_code: default, acceptEdits, plan, auto, dontAsk, bypassPermissions
+  std::string model;            // empty: the server's default
+};
+
+struct CodexOptions {
+  std::string mode;
+  std::string model;
+};
+[[nodiscard]] RuntimeSelection codex(CodexOptions options = {});
+
+struct ClaudeCodeOptions {
+  std::string permission_mode;
+  std::string model;
+};
+[[nodiscard]] RuntimeSelection claude_code(ClaudeCodeOptions options = {});
+
+// What the agent works on. Without one it starts in an empty folder.
+struct Workspace {
+  // An absolute folder of the server's machine, under a root that the server allows. The agent gets a
+  // copy-on-write view: the folder itself is never changed.
+  std::string path;
+};
+
+struct CreateRunRequest {
+  std::string task;
+  std::optional<RuntimeSelection> runtime = {};
+  std::string approval_mode = {};  // auto, manual, block; empty: auto
+  std::optional<Workspace> workspace = {};
+  Json metadata = {};  // an object, or null for none
+  // Makes creating safe to repeat for 24 hours: the same key and request give the same run.
+  std::string idempotency_key = {};
+};
+
+struct Failure {
+  std::string code;    // published class of failure: provider_runtime_failed, approval_denied, ...
+  std::string reason;  // for people
+  std::string cause;   // the specific reason, when the server knows one
+};
+
+struct Run {
+  std::string id;
+  RunStatus status = RunStatus::unknown;
+  RuntimeSelection runtime;
+  std::string task;  // the first 500 characters
+  Json input;        // the request as the server understood it
+  std::int64_t last_event_seq = 0;
+  std::string session_id;
+  std::string conversation_id;
+  std::string queued_at;
+  std::string started_at;
+  std::string completed_at;
+  std::string cancel_requested_at;
+  std::optional<Failure> failure;
+  Json raw;
+};
+
+struct ArtifactRef {
+  std::string artifact_id;
+  std::string r2_key;
+};
+
+// Sequences of one run are 1, 2, 3, ... without gaps.
+struct RunEvent {
+  std::string run_id;
+  std::int64_t sequence = 0;
+  std::string type;
+  std::string provider_event_type;
+  std::string source;      // worker, api, codex, claude_code
+  std::string visibility;  // public, internal, redacted
+  Json payload;
+  std::optional<ArtifactRef> artifact_ref;
+  bool is_truncated = false;
+  std::string created_at;
+  Json raw;
+};
+
+// Whether `type` is the last event of a run: run.completed, run.failed, run.cancelled.
+[[nodiscard]] bool is_terminal_event(std::string_view type);
+
+struct Artifact {
+  std::string id;
+  std::string run_id;
+  std::string kind;  // stdout_log, workspace_patch, ...; kinds ending in _log are gzip
+  std::string r2_key;
+  std::string content_type;
+  std::int64_t size_bytes = 0;  // of the stored bytes, which are what a download gives
+  std::string sha256;           // the same; 64 hex digits
+  Json metadata;
+  std::string created_at;
+  Json raw;
+};
+
+struct AgentResponse {
+  std::string text;
+  Json parts;
+  std::string provider;
+  std::string provider_event_type;
+};
+
+struct RunSession {
+  Run run;
+  std::int64_t last_event_seq = 0;
+  std::optional<AgentResponse> response;
+  std::vector<Artifact> artifacts;
+  Json artifact_manifest;
+  Json raw;
+};
+
+struct RunPage {
+  std::vector<Run> items;   // newest first
+  std::string next_cursor;  // empty at the end
+  Json raw;
+};
+
+struct EventPage {
+  std::vector<RunEvent> items;      // ascending
+  std::int64_t next_after_seq = 0;  // where the next page begins
+  Json raw;
+};
+
+struct ArtifactPage {
+  std::vector<Artifact> items;  // oldest first
+  Json raw;
+};
+
+struct ListRunsRequest {
+  std::string status = {};  // a status, or "active"
+  int limit = 0;            // 1..100; 0: the server's default
+  std::string cursor = {};  // RunPage::next_cursor of the page before
+};
+
+struct ListEventsRequest {
+  std::int64_t after_seq = 0;
+  int limit = 0;  // 1..500; 0: the server's default
+};
+
+struct ActionDecisionRequest {
+  std::string run_id;
+  std::string action_id;
+  std::string action_digest;  // as the approval.requested event has it: decides exactly what was shown
+  std::string reason = {};
+};
+
+}  // namespace agentrouter

@@ -1,0 +1,153 @@
+#include "codec.hpp"
+
+#include <agentrouter/error.hpp>
+
+namespace agentrouter::detail {
+namespace {
+
+std::string text(const Json& json, std::string_view key) {
+  return std::string(json[key].as_string());
+}
+
+std::string required(const Json& json, std::string_view key, std::string_view what) {
+  auto value = text(json, key);
+  if (value.empty()) {
+    throw Error("protocol_error", "the server's " + std::string(what) + " has no " + std::string(key));
+  }
+  return value;
+}
+
+const Json::Array& required_items(const Json& json, std::string_view what) {
+  if (!json["items"].is_array()) {
+    throw Error("protocol_error", "the server's list of " + std::string(what) + " has no items");
+  }
+  return json["items"].as_array();
+}
+
+void add(Json::Object& object, std::string_view key, const std::string& value) {
+  if (!value.empty()) object.emplace_back(key, value);
+}
+
+Json encode_runtime(const RuntimeSelection& runtime) {
+  Json::Object object;
+  add(object, "kind", runtime.kind);
+  add(object, "mode", runtime.mode);
+  add(object, "permissionMode", runtime.permission_mode);
+  add(object, "model", runtime.model);
+  return Json::object(std::move(object));
+}
+
+std::optional<AgentResponse> decode_response(const Json& json) {
+  if (!json.is_object()) return std::nullopt;
+  return AgentResponse{.text = text(json, "text"),
+                       .parts = json["parts"],
+                       .provider = text(json, "provider"),
+                       .provider_event_type = text(json, "providerEventType")};
+}
+
+}  // namespace
+
+Run decode_run(const Json& json) {
+  Run run{.id = required(json, "id", "run"),
+          .status = run_status_from(json["status"].as_string()),
+          .task = text(json, "task"),
+          .input = json["input"],
+          .last_event_seq = json["lastEventSeq"].as_int(),
+          .session_id = text(json, "sessionId"),
+          .conversation_id = text(json, "conversationId"),
+          .queued_at = text(json, "queuedAt"),
+          .started_at = text(json, "startedAt"),
+          .completed_at = text(json, "completedAt"),
+          .cancel_requested_at = text(json, "cancelRequestedAt"),
+          .raw = json};
+  const auto& runtime = json["runtime"];
+  run.runtime = {.kind = text(runtime, "kind"),
+                 .mode = text(runtime, "mode"),
+                 .permission_mode = text(runtime, "permissionMode"),
+                 .model = text(runtime, "model")};
+  if (const auto& failure = json["failure"]; failure.is_object()) {
+    run.failure = Failure{
+        .code = text(failure, "code"), .reason = text(failure, "reason"), .cause = text(failure, "cause")};
+  }
+  return run;
+}
+
+Artifact decode_artifact(const Json& json) {
+  return {.id = required(json, "id", "artifact"),
+          .run_id = text(json, "runId"),
+          .kind = text(json, "kind"),
+          .r2_key = text(json, "r2Key"),
+          .content_type = text(json, "contentType"),
+          .size_bytes = json["sizeBytes"].as_int(),
+          .sha256 = text(json, "sha256"),
+          .metadata = json["metadata"],
+          .created_at = text(json, "createdAt"),
+          .raw = json};
+}
+
+RunSession decode_session(const Json& json) {
+  RunSession session{.run = decode_run(json["run"]),
+                     .last_event_seq = json["eventCursor"]["lastEventSeq"].as_int(),
+                     .response = decode_response(json["response"]),
+                     .artifact_manifest = json["artifactManifest"],
+                     .raw = json};
+  for (const auto& item : json["artifacts"]["items"].as_array()) {
+    session.artifacts.push_back(decode_artifact(item));
+  }
+  return session;
+}
+
+RunEvent decode_event(const Json& json) {
+  RunEvent event{.run_id = text(json, "runId"),
+                 .sequence = json["sequence"].as_int(),
+                 .type = required(json, "type", "event"),
+                 .provider_event_type = text(json, "providerEventType"),
+                 .source = text(json, "source"),
+                 .visibility = text(json, "visibility"),
+                 .payload = json["payload"],
+                 .is_truncated = json["isTruncated"].as_bool(),
+                 .created_at = text(json, "createdAt"),
+                 .raw = json};
+  if (event.sequence <= 0) throw Error("protocol_error", "the server's event has no sequence");
+  if (const auto& ref = json["artifactRef"]; ref.is_object()) {
+    event.artifact_ref = ArtifactRef{.artifact_id = text(ref, "artifactId"), .r2_key = text(ref, "r2Key")};
+  }
+  return event;
+}
+
+RunPage decode_runs(const Json& json) {
+  RunPage page{.next_cursor = text(json, "nextCursor"), .raw = json};
+  for (const auto& item : required_items(json, "runs")) page.items.push_back(decode_run(item));
+  return page;
+}
+
+EventPage decode_events(const Json& json) {
+  EventPage page{.next_after_seq = json["nextAfterSeq"].as_int(), .raw = json};
+  for (const auto& item : required_items(json, "events")) page.items.push_back(decode_event(item));
+  return page;
+}
+
+ArtifactPage decode_artifacts(const Json& json) {
+  ArtifactPage page{.raw = json};
+  for (const auto& item : required_items(json, "artifacts")) page.items.push_back(decode_artifact(item));
+  return page;
+}
+
+Json encode_create(const CreateRunRequest& request) {
+  Json::Object object{{"task", request.task}};
+  if (request.runtime) object.emplace_back("runtime", encode_runtime(*request.runtime));
+  add(object, "approvalMode", request.approval_mode);
+  if (!request.metadata.is_null()) object.emplace_back("metadata", request.metadata);
+  if (request.workspace) {
+    object.emplace_back("workspace", Json::object({{"path", request.workspace->path}}));
+  }
+  return Json::object(std::move(object));
+}
+
+Json encode_decision(const ActionDecisionRequest& request) {
+  Json::Object object{{"actionDigest", request.action_digest}};
+  add(object, "reason", request.reason);
+  return Json::object(std::move(object));
+}
+
+}  // namespace agentrouter::detail
