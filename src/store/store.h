@@ -34,6 +34,8 @@ class Reader {
   [[nodiscard]] virtual std::optional<Approval> approval(const model::RunId& run, const model::ActionId& action) = 0;
   // Decided but not yet delivered, in the order of the decisions.
   [[nodiscard]] virtual std::vector<Approval> undelivered_approvals(const model::RunId& run) = 0;
+  // Oldest first.
+  [[nodiscard]] virtual std::vector<Approval> pending_approvals(const model::RunId& run) = 0;
   [[nodiscard]] virtual std::optional<Attempt> attempt(const model::AttemptId& id) = 0;
   // The newest attempt of the run.
   [[nodiscard]] virtual std::optional<Attempt> latest_attempt(const model::RunId& run) = 0;

@@ -1,0 +1,20 @@
+#pragma once
+// How a pending approval ends without a decision: expired, withdrawn by the agent, or void because its keeper
+// is gone or its run is ending. Each is visible as an event.
+
+#include "runs/context.h"
+#include "store/store.h"
+
+namespace agentrouter::runs {
+
+// Moves a pending approval to `state` with its event: approval.expired for expired, else approval.withdrawn,
+// {actionId, actionDigest, requestId, reason} and the fields of every control event. Expired ones are still
+// to be delivered to the keeper. False, and nothing done, when it is not pending (any more).
+bool settle_approval(store::Transaction& tx, const model::RunId& run, const model::ActionId& action,
+                     store::ApprovalState state, std::string_view reason, Context context);
+
+// All pending approvals of the run become void.
+void void_approvals(store::Transaction& tx, const model::RunId& run, std::string_view reason,
+                    Context context);
+
+}  // namespace agentrouter::runs
