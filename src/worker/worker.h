@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "blobs/blob_store.h"
+#include "sandbox/launch.h"
 #include "store/store.h"
 #include "worker/ports.h"
 
@@ -32,6 +33,8 @@ struct WorkerConfig {
   std::filesystem::path data_dir;
   int concurrency = 1;
   std::string default_model = "gpt-5.5";  // for a run that names none
+  std::vector<std::string> keeper_argv = {"agentrouter", "keeper"};  // of this same program
+  sandbox::LimitsDemand limits_demand = sandbox::LimitsDemand::any;
   ProviderConfig provider;
   std::chrono::seconds wall_time = std::chrono::seconds{3600};
   std::chrono::milliseconds cancel_grace = std::chrono::seconds{2};
@@ -50,8 +53,8 @@ class Worker {
     base::Executor executor;
     store::Store& store;
     blobs::BlobStore& blobs;
-    Launcher& launcher;
-    AgentFinder& agents;
+    sandbox::Launcher& launcher;
+    AgentPreparer& agents;
     const base::Clock& clock;
     base::Entropy& entropy;
   };

@@ -1,0 +1,28 @@
+#pragma once
+// The few things that the journal asks of its file, so that a test can fail each of them.
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace agentrouter::keeper {
+
+class JournalFile {
+ public:
+  virtual ~JournalFile() = default;
+  // Writes some of `bytes` at `offset`; says how many. Errors: exhausted when the disk is full.
+  [[nodiscard]] virtual base::Result<std::size_t> write_at(std::uint64_t offset, std::string_view bytes) = 0;
+  // fdatasync. Safe beside write_at from another thread.
+  [[nodiscard]] virtual base::Result<void> sync() = 0;
+  // Makes sure that [0, size) can be written without new blocks; the file's length stays. A file system that
+  // cannot do that says ok. Errors: exhausted.
+  [[nodiscard]] virtual base::Result<void> allocate(std::uint64_t size) = 0;
+};
+
+// Takes a descriptor that is open for writing.
+[[nodiscard]] std::unique_ptr<JournalFile> open_journal_file(base::Fd fd);
+
+}  // namespace agentrouter::keeper
