@@ -34,7 +34,8 @@ class StreamWriter {
 
   // Sends `bytes`, which must live until it resumes. Resumes when the kernel has taken all of them, so a slow
   // peer slows the writer down (at most ServerOptions::send_buffer bytes wait in the kernel).
-  // False when nothing can be sent any more: the peer has gone, or it took nothing for write_timeout.
+  // One at a time. False when nothing can be sent any more: the peer has gone, or it took nothing for
+  // write_timeout.
   [[nodiscard]] virtual Task<bool> write(std::string_view bytes) = 0;
 
   // True when the handler should come to its end: the peer has gone, the server is stopping, or the request
@@ -73,7 +74,7 @@ class Exchange {
   // Sends `head` at once. With a Content-Length in it exactly so many bytes must follow; without, the body is
   // chunked, or ends with the connection for an HTTP/1.0 peer. Never null; lives as long as the exchange.
   [[nodiscard]] virtual Task<StreamWriter*> start_stream(Response head) = 0;
-  // Sends `size` bytes of the file `fd` (borrowed) from `offset` without copying them through this process.
+  // Sends `size` bytes of the file `fd` (borrowed) from `offset`, in pieces of 64 KiB.
   // A file that turns out to be shorter cuts the connection.
   [[nodiscard]] virtual Task<void> send_file(Response head, int fd, std::uint64_t offset,
                                              std::uint64_t size) = 0;

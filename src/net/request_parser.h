@@ -48,6 +48,7 @@ class RequestParser {
   [[nodiscard]] bool expects_continue() const;
   [[nodiscard]] std::optional<std::uint64_t> content_length() const;
   [[nodiscard]] Request& request();  // once head_done()
+  [[nodiscard]] const Request& request() const;
 
   // Ready for the next request of the connection.
   void reset();

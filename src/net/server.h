@@ -68,9 +68,9 @@ class Server {
   struct Listener;
 
   Task<void> accept_loop(Listener& listener);
-  Task<void> serve(std::unique_ptr<Connection> connection);
-  void start(base::Fd socket);
-  void refuse(const base::Fd& socket);
+  enum class Admission { welcome, refused };
+  Task<void> serve(std::unique_ptr<Connection> connection, Admission admission);
+  void start(base::Fd fd, int family, std::string remote);
   Response error_reply(int status, std::string_view code, std::string_view message) const;
   const std::string& date();
 

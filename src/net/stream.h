@@ -18,6 +18,7 @@ using base::Result;
 using base::Task;
 
 // Belongs to one executor. One read and one write may be under way at the same time, not two of a kind.
+// After an error it is of no more use.
 class Stream {
  public:
   virtual ~Stream() = default;

@@ -1,0 +1,207 @@
+#include "net/server.h"
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include "base/log.h"
+#include "net/alarm.h"
+#include "net/connection.h"
+
+namespace agentrouter::net {
+
+using boost::system::error_code;
+
+namespace {
+
+constexpr int backlog = 4096;
+// Peers that are told 503 at the same time; beyond, they are closed without a word.
+constexpr std::size_t max_refusals = 64;
+constexpr std::chrono::milliseconds accept_pause{100};
+
+struct Accepted {
+  base::Fd socket;
+  int error = 0;
+  int family = AF_INET;
+  std::string remote;
+};
+
+std::string name_of(const sockaddr_storage& address) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    ::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
+    return std::string(text.data()) + ":" + std::to_string(ntohs(v4.sin_port));
+  }
+  if (address.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    ::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
+    return "[" + std::string(text.data()) + "]:" + std::to_string(ntohs(v6.sin6_port));
+  }
+  return "unix";
+}
+
+Accepted accept_one(int listener) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  Accepted out;
+  out.socket = base::Fd(
+      ::accept4(listener, reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  out.error = out.socket ? 0 : errno;
+  if (out.socket) {
+    out.family = address.ss_family;
+    out.remote = name_of(address);
+  }
+  return out;
+}
+
+// Out of descriptors or memory: waiting helps, trying again at once does not.
+bool is_shortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+Result<base::Fd> open_listener(const asio::ip::tcp::endpoint& endpoint, const std::string& name) {
+  base::Fd fd(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return base::fail_errno("cannot open a socket for " + name, errno);
+  const int on = 1;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (::bind(fd.get(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) != 0 ||
+      ::listen(fd.get(), backlog) != 0) {
+    return base::fail_errno("cannot listen on " + name, errno);
+  }
+  return fd;
+}
+
+}  // namespace
+
+struct Server::Listener {
+  Listener(base::Executor executor, int fd) : descriptor(executor, fd) {}
+  asio::posix::basic_stream_descriptor<base::Executor> descriptor;
+};
+
+Server::Server(base::Executor executor, Handler& handler, ErrorReply error_reply, ServerOptions options)
+    : executor_(executor),
+      handler_(handler),
+      error_reply_(std::move(error_reply)),
+      options_(options),
+      changed_(executor),
+      accepting_(executor),
+      serving_(executor) {}
+
+Server::~Server() = default;
+
+Result<std::uint16_t> Server::listen(const std::string& host, std::uint16_t port) {
+  error_code error;
+  const auto address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, error);
+  const std::string name = host + ":" + std::to_string(port);
+  if (error) return base::fail(base::Code::invalid, "cannot listen on " + name + ": not a numeric address");
+  AGENTROUTER_TRY(auto fd, open_listener(asio::ip::tcp::endpoint(address, port), name));
+  asio::ip::tcp::endpoint bound;
+  socklen_t size = static_cast<socklen_t>(bound.capacity());
+  if (::getsockname(fd.get(), bound.data(), &size) != 0) {
+    return base::fail_errno("cannot read the address of " + name, errno);
+  }
+  auto adopted = adopt(std::move(fd));
+  if (!adopted) return tl::unexpected(std::move(adopted).error());
+  return bound.port();
+}
+
+Result<void> Server::adopt(base::Fd listener) {
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  if (::getsockopt(listener.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || listening == 0) {
+    return base::fail(base::Code::invalid, "cannot accept connections: not a listening socket");
+  }
+  auto& added = *listeners_.emplace_back(std::make_unique<Listener>(executor_, listener.release()));
+  added.descriptor.non_blocking(true);
+  accepting_.spawn(accept_loop(added));
+  return {};
+}
+
+Task<void> Server::accept_loop(Listener& listener) {
+  while (listener.descriptor.is_open()) {
+    auto accepted = accept_one(listener.descriptor.native_handle());
+    if (accepted.socket) {
+      start(std::move(accepted.socket), accepted.family, std::move(accepted.remote));
+    } else if (is_shortage(accepted.error)) {
+      base::log(base::LogLevel::warn, "cannot accept a connection", {{"errno", accepted.error}});
+      co_await base::sleep_for(accept_pause);
+    } else if (accepted.error == EAGAIN) {
+      error_code error;
+      co_await listener.descriptor.async_wait(asio::posix::descriptor_base::wait_read,
+                                              asio::redirect_error(base::use_task, error));
+      if (error) co_return;
+    }
+  }
+}
+
+void Server::start(base::Fd fd, int family, std::string remote) {
+  const int on = 1;
+  if (family != AF_UNIX) ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDBUF, &options_.send_buffer, sizeof options_.send_buffer);
+  const bool full = serving_.size() >= options_.max_connections;
+  if (full && serving_.size() >= options_.max_connections + max_refusals) return;
+  Socket socket(executor_);
+  error_code error;
+  socket.assign(asio::generic::stream_protocol(family, 0), fd.get(), error);
+  if (error) return;
+  std::ignore = fd.release();
+  socket.non_blocking(true, error);
+  auto connection = std::make_unique<Connection>(*this, std::move(socket), std::move(remote));
+  connections_.push_back(connection.get());
+  serving_.spawn(serve(std::move(connection), full ? Admission::refused : Admission::welcome));
+}
+
+Task<void> Server::serve(std::unique_ptr<Connection> connection, Admission admission) {
+  try {
+    if (admission == Admission::welcome) {
+      co_await connection->run();
+    } else {
+      co_await connection->refuse();
+    }
+  } catch (const std::exception& error) {
+    // Only the stop deadline gets here: a handler's own exceptions end in Connection.
+    if (!stopping_) base::log(base::LogLevel::error, "a connection failed", {{"error", error.what()}});
+  }
+  connections_.remove(connection.get());
+  connection.reset();
+  changed_.notify();
+}
+
+Task<void> Server::stop(base::Deadline deadline) {
+  stopping_ = true;
+  for (auto& listener : listeners_) listener->descriptor.close();
+  co_await accepting_.cancel_and_join();
+  for (auto* connection : connections_) connection->stop();
+  Alarm alarm(executor_, [this] { changed_.notify(); });
+  alarm.set(deadline);
+  while (!connections_.empty() && base::Deadline::clock::now() < deadline) co_await changed_.wait();
+  co_await serving_.cancel_and_join();
+}
+
+Response Server::error_reply(int status, std::string_view code, std::string_view message) const {
+  return error_reply_(status, code, message);
+}
+
+const std::string& Server::date() {
+  const auto now = std::chrono::floor<std::chrono::seconds>(options_.clock->now()).time_since_epoch().count();
+  if (date_.empty() || now != date_second_) {
+    date_second_ = now;
+    date_ = http_date(now);
+  }
+  return date_;
+}
+
+int status_of_body_error(const base::Error& error) {
+  if (error.code == base::Code::exhausted) return 413;
+  return error.code == base::Code::timeout ? 408 : 400;
+}
+
+}  // namespace agentrouter::net
