@@ -165,7 +165,9 @@ void ScriptedServer::refuse() {
 
 void ScriptedServer::on(const std::string& route, Handler handler) {
   const std::lock_guard lock(mutex_);
-  handlers_[route].push_back(std::move(handler));
+  auto& queue = queues_[route];
+  if (std::exchange(queue.last_has_served, false)) queue.handlers.clear();
+  queue.handlers.push_back(std::move(handler));
 }
 
 std::vector<Request> ScriptedServer::requests() const {
@@ -213,10 +215,11 @@ Handler ScriptedServer::take(const Request& request) {
   const std::lock_guard lock(mutex_);
   requests_.push_back(request);
   changed_.notify_all();
-  auto& queue = handlers_[route_of(request)];
-  if (queue.empty()) return reply(404, error_json("not_found", "no such route"));
-  auto handler = queue.front();
-  if (queue.size() > 1) queue.pop_front();
+  auto& queue = queues_[route_of(request)];
+  if (queue.handlers.empty()) return reply(404, error_json("not_found", "no such route"));
+  auto handler = queue.handlers.front();
+  queue.last_has_served = queue.handlers.size() == 1;
+  if (!queue.last_has_served) queue.handlers.pop_front();
   return handler;
 }
 

@@ -67,7 +67,8 @@ class ScriptedServer {
   ScriptedServer& operator=(const ScriptedServer&) = delete;
 
   [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
-  // `route` is "GET /v1/runs", without the query. Each request takes the next handler; the last one stays.
+  // `route` is "GET /v1/runs", without the query. Each request takes the next handler; the last
+  // one stays until another is put after it has served.
   void on(const std::string& route, Handler handler);
   [[nodiscard]] std::vector<Request> requests() const;
   // Requests of one route.
@@ -86,7 +87,11 @@ class ScriptedServer {
   int port_ = 0;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::map<std::string, std::deque<Handler>> handlers_;
+  struct Queue {
+    std::deque<Handler> handlers;
+    bool last_has_served = false;
+  };
+  std::map<std::string, Queue> queues_;
   std::vector<Request> requests_;
   std::vector<int> sockets_;
   std::list<std::thread> workers_;

@@ -1,0 +1,150 @@
+#include "cli/cli.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <iostream>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/completion.h"
+#include "cli/connect.h"
+#include "cli/interrupt.h"
+#include "cli/parse.h"
+#include "cli/text.h"
+
+namespace agentrouter::cli {
+namespace {
+
+constexpr std::array<ServerCommand, 4> served = {{
+    {"serve", "Run the server"},
+    {"agents", "Install and list the agents' own programs"},
+    {"doctor", "Say what this machine can and cannot do, and how to fix it"},
+    {"sim", "Serve the simulated model provider by itself"},
+}};
+
+using Action = int (*)(const Command&, Context&);
+
+Action action_of(std::string_view name) {
+  constexpr std::array<std::pair<std::string_view, Action>, 9> actions = {{{"run", run_task},
+                                                                           {"runs", list_runs},
+                                                                           {"show", show_run},
+                                                                           {"events", print_events},
+                                                                           {"approve", decide_action},
+                                                                           {"deny", decide_action},
+                                                                           {"cancel", cancel_run},
+                                                                           {"artifacts", list_artifacts},
+                                                                           {"download", download_artifacts}}};
+  return std::ranges::find(actions, name, &std::pair<std::string_view, Action>::first)->second;
+}
+
+Output standard_output(const Environment& environment) {
+  Output output{.out = std::cout, .err = std::cerr};
+  output.out_terminal = ::isatty(STDOUT_FILENO) == 1;
+  output.err_terminal = ::isatty(STDERR_FILENO) == 1 && environment.colour;
+  output.colour = output.err_terminal;
+  output.utf8 = environment.utf8;
+  winsize size{};
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) output.columns = size.ws_col;
+  return output;
+}
+
+int report(std::ostream& err, std::string_view message, int code) {
+  err << "agentrouter: " << printable(message) << std::endl;
+  return code;
+}
+
+// What the server answers, with a word on what to do about it.
+int report(std::ostream& err, const Error& error) {
+  auto message = error.message() + " (" + error.code() + ")";
+  for (const auto& issue : error.details()["issues"].as_array()) {
+    message += "\n  " + std::string(issue["message"].as_string());
+  }
+  if (error.status() == 401) {
+    message += "\nSet AGENTROUTER_API_KEY to a key of this server.";
+  }
+  if (error.code() == "cancelled") return report(err, "interrupted", exit_code::cancelled);
+  const bool wrong_request = error.status() == 400 || error.code() == "invalid_argument";
+  return report(err, message, wrong_request ? exit_code::usage : exit_code::failed);
+}
+
+ConnectRequest connect_request(const Command& command, Output& output) {
+  ConnectRequest request{.data = command.data};
+  if (command.name == "run") request.provider = command.sim ? Provider::simulated : Provider::configured;
+  request.on_start = [&output] { output.err << "Starting a local server (it ends when idle)" << std::endl; };
+  return request;
+}
+
+int run_connected(const Command& command, const Environment& environment, Output& output) {
+  const Interrupts interrupts;
+  const auto server = connect(environment, connect_request(command, output));
+  if (!server) {
+    const bool usage =
+        server.error().code == base::Code::invalid || server.error().code == base::Code::conflict;
+    return report(output.err, server.error().message, usage ? exit_code::usage : exit_code::failed);
+  }
+  const Client client({.api_key = server->api_key, .base_url = server->url});
+  Context context{client, output, std::cin, interrupts.first(), interrupts.second()};
+  return action_of(command.name)(command, context);
+}
+
+std::string command_lines(const std::vector<std::pair<std::string, std::string>>& commands) {
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& [name, summary] : commands) rows.push_back({"  " + name, summary});
+  return table(rows);
+}
+
+}  // namespace
+
+std::span<const ServerCommand> server_commands() {
+  return served;
+}
+
+bool is_client_command(std::string_view name) {
+  return std::ranges::any_of(describe_commands(), [&](const CommandInfo& info) { return info.name == name; });
+}
+
+std::string root_help() {
+  std::vector<std::pair<std::string, std::string>> client;
+  for (const auto& info : describe_commands()) client.emplace_back(info.name, info.summary);
+  std::vector<std::pair<std::string, std::string>> server;
+  for (const auto& info : served) server.emplace_back(info.name, info.summary);
+  return "AgentRouter runs coding agents in sandboxes on this machine.\n\n"
+         "Usage: agentrouter COMMAND [...]\n\n"
+         "Runs:\n" +
+         command_lines(client) + "\nServer:\n" + command_lines(server) +
+         "\nTry:\n  agentrouter run --workspace . \"Explain what this project does\"\n\n"
+         "Each command has its own --help, with an example.\n"
+         "AGENTROUTER_API_BASE_URL and AGENTROUTER_API_KEY name a server elsewhere; without them the one of "
+         "this\n"
+         "machine is used, and started when it does not run.\n";
+}
+
+int run_client_command(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (arguments.empty()) return report(std::cerr, "no command", exit_code::usage);
+  const auto parsed = parse(arguments);
+  if (parsed.stop) {
+    (parsed.exit_code == 0 ? std::cout : std::cerr) << parsed.text << std::flush;
+    return parsed.exit_code;
+  }
+  if (parsed.command.name == "completion") {
+    std::cout << completion_script(parsed.command.shell) << std::flush;
+    return exit_code::completed;
+  }
+  const auto environment = read_environment();
+  auto output = standard_output(environment);
+  try {
+    return run_connected(parsed.command, environment, output);
+  } catch (const UsageError& error) {
+    return report(output.err, error.message, exit_code::usage);
+  } catch (const Error& error) {
+    return report(output.err, error);
+  } catch (const base::Failure& failure) {
+    return report(output.err, failure.error().message, exit_code::failed);
+  }
+}
+
+}  // namespace agentrouter::cli

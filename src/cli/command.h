@@ -1,0 +1,62 @@
+#pragma once
+// One command line, understood: plain values, whatever library read them.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace agentrouter::cli {
+
+struct Command {
+  std::string name;
+  bool json = false;
+  std::string data;  // --data; empty: the default
+
+  // run
+  std::string task;  // "-": from standard input
+  std::string runtime = "codex";
+  std::string mode;
+  std::string model;
+  std::string approve;
+  std::string workspace;
+  bool sim = false;
+
+  // show, events, approve, deny, cancel, artifacts, download
+  std::string run_id;
+
+  // runs
+  std::string status;
+  int limit = 0;
+
+  // events
+  bool follow = false;
+  std::int64_t after = 0;
+
+  // approve, deny
+  std::string action_id;
+  std::string reason;
+
+  // download
+  std::string artifact;  // an id or a kind; empty: all
+  std::string output;    // "-": standard output
+
+  // completion
+  std::string shell;
+};
+
+// What shells need to know to complete a command.
+struct FlagInfo {
+  std::vector<std::string> names;  // "--follow", "-f"
+  std::string summary;
+  bool takes_value = false;
+  std::vector<std::string> choices;
+};
+
+struct CommandInfo {
+  std::string name;
+  std::string summary;
+  std::string example;
+  std::vector<FlagInfo> flags;
+};
+
+}  // namespace agentrouter::cli

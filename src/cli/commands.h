@@ -1,0 +1,45 @@
+#pragma once
+// What each command does with a connected client. All of them return an exit code and throw
+// agentrouter::Error.
+
+#include <agentrouter/client.hpp>
+#include <istream>
+#include <stop_token>
+
+#include "cli/command.h"
+#include "cli/output.h"
+
+namespace agentrouter::cli {
+
+struct Context {
+  const Client& client;
+  Output& output;
+  std::istream& in;
+  std::stop_token interrupt;  // a person wants it to end
+  std::stop_token leave;      // and now at once
+};
+
+// Something the person has to correct before anything is sent. Caught in run_client_command.
+struct UsageError {
+  std::string message;
+};
+
+// Creates the run, follows it and tells what came of it. An interrupt cancels the run and goes on following;
+// `leave` ends the following and leaves the run to the server.
+[[nodiscard]] int run_task(const Command& command, Context& context);
+
+[[nodiscard]] int list_runs(const Command& command, Context& context);
+[[nodiscard]] int show_run(const Command& command, Context& context);
+[[nodiscard]] int print_events(const Command& command, Context& context);
+[[nodiscard]] int list_artifacts(const Command& command, Context& context);
+
+// `approve` and `deny`: the action that is named, or the only one that waits.
+[[nodiscard]] int decide_action(const Command& command, Context& context);
+[[nodiscard]] int cancel_run(const Command& command, Context& context);
+
+[[nodiscard]] int download_artifacts(const Command& command, Context& context);
+
+// 0, 1, 3 or 4 for a run that has ended.
+[[nodiscard]] int exit_code_of(const Run& run);
+
+}  // namespace agentrouter::cli

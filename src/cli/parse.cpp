@@ -1,0 +1,200 @@
+#include "cli/parse.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <memory>
+#include <sstream>
+
+namespace agentrouter::cli {
+namespace {
+
+// An App that remembers the choices of its flags, for the shells.
+struct Definition {
+  CLI::App app;
+  Command& command;
+  std::map<std::string, std::vector<std::string>> choices;
+  std::vector<std::string> task;  // its words
+
+  explicit Definition(Command& target) : command(target) {}
+
+  void choice(const std::string& flag, std::string& value, std::vector<std::string> options,
+              const std::string& summary) {
+    app.add_option(flag, value, summary)->check(CLI::IsMember(options));
+    choices[flag] = std::move(options);
+  }
+  void run_id() { app.add_option("RUN", command.run_id, "The run's id (run_...)")->required(); }
+  void common(const std::string& json) {
+    app.add_flag("--json", command.json, json);
+    app.add_option("--data", command.data, "Data folder of the server of this machine")->type_name("DIR");
+  }
+};
+
+void define_run(Definition& d) {
+  auto& c = d.command;
+  d.app.add_option("TASK", d.task, "What the agent shall do; - reads it from standard input")->required();
+  d.choice("--runtime", c.runtime, {"codex", "claude_code"}, "The agent");
+  d.app
+      .add_option("--mode", c.mode,
+                  "How much the agent may do by itself (codex: default, read_only, full_access)")
+      ->type_name("MODE");
+  d.app.add_option("--model", c.model, "The model; the server's default when left out")->type_name("MODEL");
+  d.choice("--approve", c.approve, {"auto", "manual", "block"}, "Who allows the run to start");
+  d.app
+      .add_option("--workspace", c.workspace,
+                  "The folder to work on; it is never changed itself (copy-on-write)")
+      ->type_name("DIR");
+  d.app.add_flag("--sim", c.sim, "Simulated provider, if a server has to be started: no key, no cost");
+  d.common("Print every event as one line of JSON, then the session");
+}
+
+void define_runs(Definition& d) {
+  d.choice("--status", d.command.status,
+           {"active", "queued", "starting", "running", "cancelling", "completed", "failed", "cancelled"},
+           "Only runs in this state");
+  d.app.add_option("--limit", d.command.limit, "How many, newest first (default 50)")
+      ->check(CLI::Range(1, 100));
+  d.common("Print the list as JSON");
+}
+
+void define_show(Definition& d) {
+  d.run_id();
+  d.common("Print the run's session as JSON");
+}
+
+void define_events(Definition& d) {
+  d.run_id();
+  d.app.add_flag("-f,--follow", d.command.follow, "Go on until the run ends");
+  d.app.add_option("--after", d.command.after, "Only events behind this sequence number")
+      ->check(CLI::NonNegativeNumber);
+  d.common("Print every event as one line of JSON");
+}
+
+void define_decision(Definition& d) {
+  d.run_id();
+  d.app.add_option("ACTION", d.command.action_id, "The action; not needed when only one is waiting");
+  d.app.add_option("--reason", d.command.reason, "Kept with the decision")->type_name("TEXT");
+  d.common("Print the decision's event as JSON");
+}
+
+void define_cancel(Definition& d) {
+  d.run_id();
+  d.common("Print the run as JSON");
+}
+
+void define_artifacts(Definition& d) {
+  d.run_id();
+  d.common("Print the list as JSON");
+}
+
+void define_download(Definition& d) {
+  d.run_id();
+  d.app.add_option("ARTIFACT", d.command.artifact, "An artifact's id or kind; all of the run when left out");
+  d.app
+      .add_option("-o,--output", d.command.output,
+                  "File to write, - for standard output; without ARTIFACT the folder to write to")
+      ->type_name("PATH");
+  d.common("Print what was written as JSON");
+}
+
+void define_completion(Definition& d) {
+  d.app.add_option("SHELL", d.command.shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+}
+
+struct Entry {
+  std::string_view name;
+  std::string_view summary;
+  std::string_view example;
+  void (*define)(Definition&);
+};
+
+constexpr std::array<Entry, 10> entries = {{
+    {"run", "Run an agent on a task and follow it to its end",
+     "agentrouter run --workspace . \"Find out why the tests are slow\"", define_run},
+    {"runs", "List runs, newest first", "agentrouter runs --status active", define_runs},
+    {"show", "Show a run: state, answer, artifacts", "agentrouter show run_1f0c...", define_show},
+    {"events", "Print the events of a run", "agentrouter events -f run_1f0c...", define_events},
+    {"approve", "Approve an action that waits for you",
+     "agentrouter approve run_1f0c... --reason \"looked at it\"", define_decision},
+    {"deny", "Deny an action that waits for you",
+     "agentrouter deny run_1f0c... --reason \"not on this branch\"", define_decision},
+    {"cancel", "Cancel a run", "agentrouter cancel run_1f0c...", define_cancel},
+    {"artifacts", "List what a run left behind", "agentrouter artifacts run_1f0c...", define_artifacts},
+    {"download", "Fetch artifacts of a run",
+     "agentrouter download run_1f0c... workspace_patch -o - | git apply", define_download},
+    {"completion", "Print a completion script for a shell", "source <(agentrouter completion bash)",
+     define_completion},
+}};
+
+constexpr std::string_view exit_codes =
+    "Exit codes: 0 completed, 1 failed, 2 usage, 3 cancelled, 4 denied. Ctrl-C cancels the run; a second one "
+    "leaves\n"
+    "it to the server.\n";
+
+std::unique_ptr<Definition> defined(const Entry& entry, Command& command) {
+  auto d = std::make_unique<Definition>(command);
+  d->app.name("agentrouter " + std::string(entry.name));
+  d->app.description(std::string(entry.summary));
+  entry.define(*d);
+  auto footer = "\nExample:\n  " + std::string(entry.example) + "\n";
+  if (entry.name == "run") footer += "\n" + std::string(exit_codes);
+  d->app.footer(footer);
+  return d;
+}
+
+Parsed stopped(int exit_code, std::string text) {
+  return {.stop = true, .exit_code = exit_code, .text = std::move(text)};
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+}  // namespace
+
+Parsed parse(std::span<const std::string> arguments) {
+  const auto* entry = std::ranges::find(entries, arguments.front(), &Entry::name);
+  const auto name = "agentrouter " + arguments.front();
+  if (entry == entries.end()) return stopped(2, name + ": no such command\n");
+  Parsed parsed;
+  parsed.command.name = arguments.front();
+  const auto d = defined(*entry, parsed.command);
+  try {
+    std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+    std::ranges::reverse(rest);
+    d->app.parse(std::move(rest));
+  } catch (const CLI::CallForHelp&) {
+    return stopped(0, d->app.help());
+  } catch (const CLI::ParseError& error) {
+    return stopped(2, name + ": " + error.what() + "\nTry: " + name + " --help\n");
+  }
+  parsed.command.task = joined(d->task);
+  return parsed;
+}
+
+std::vector<CommandInfo> describe_commands() {
+  std::vector<CommandInfo> infos;
+  for (const auto& entry : entries) {
+    Command ignored;
+    const auto d = defined(entry, ignored);
+    CommandInfo info{std::string(entry.name), std::string(entry.summary), std::string(entry.example), {}};
+    for (const auto* option : d->app.get_options()) {
+      if (option->get_positional()) continue;
+      FlagInfo flag{.summary = option->get_description(), .takes_value = option->get_expected_max() > 0};
+      for (const auto& long_name : option->get_lnames()) flag.names.push_back("--" + long_name);
+      for (const auto& short_name : option->get_snames()) flag.names.push_back("-" + short_name);
+      if (const auto at = d->choices.find(flag.names.front()); at != d->choices.end())
+        flag.choices = at->second;
+      info.flags.push_back(std::move(flag));
+    }
+    infos.push_back(std::move(info));
+  }
+  return infos;
+}
+
+}  // namespace agentrouter::cli

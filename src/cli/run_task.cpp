@@ -1,0 +1,177 @@
+#include <chrono>
+#include <filesystem>
+
+#include "base/id.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/session_view.h"
+#include "cli/text.h"
+
+namespace agentrouter::cli {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t longest_task = 1u << 20;
+
+std::string task_of(const Command& command, Context& context) {
+  if (command.task != "-") return command.task;
+  std::string text;
+  std::string line;
+  while (text.size() <= longest_task && std::getline(context.in, line)) text += line + "\n";
+  if (text.size() > longest_task) throw UsageError{"the task on standard input is over 1 MiB"};
+  return text;
+}
+
+bool looks_like_url(std::string_view text) {
+  return text.find("://") != std::string_view::npos || text.starts_with("git@");
+}
+
+std::optional<Workspace> workspace_of(const std::string& folder) {
+  if (folder.empty()) return std::nullopt;
+  if (looks_like_url(folder)) {
+    throw UsageError{"--workspace takes a folder: clone " + one_line(folder) + " first"};
+  }
+  std::error_code error;
+  const auto path = std::filesystem::canonical(folder, error);
+  if (error) throw UsageError{"cannot use the workspace " + one_line(folder) + ": " + error.message()};
+  if (!std::filesystem::is_directory(path, error)) {
+    throw UsageError{"the workspace " + one_line(folder) + " is not a folder"};
+  }
+  return Workspace{.path = path.string()};
+}
+
+CreateRunRequest request_of(const Command& command, Context& context) {
+  const bool is_codex = command.runtime == "codex";
+  return {.task = task_of(command, context),
+          .runtime = is_codex ? codex({.mode = command.mode, .model = command.model})
+                              : claude_code({.permission_mode = command.mode, .model = command.model}),
+          .approval_mode = command.approve,
+          .workspace = workspace_of(command.workspace),
+          .idempotency_key = base::new_uuid(base::system_entropy())};
+}
+
+// One run, followed to its end.
+class Following {
+ public:
+  Following(const Command& command, Context& context, std::string run_id)
+      : json_(command.json),
+        context_(context),
+        output_(context.output),
+        run_id_(std::move(run_id)),
+        begun_(std::chrono::steady_clock::now()),
+        progress_(context.output, [this] {
+          return std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begun_);
+        }) {}
+
+  // False when the person has left before the end.
+  bool follow() {
+    auto stream = open(0, context_.interrupt);
+    for (bool cancelling = false;;) {
+      try {
+        read(stream);
+        progress_.clear();
+        return true;
+      } catch (const Error& error) {
+        progress_.clear();
+        if (error.code() != "cancelled") throw;
+        if (cancelling) return false;
+      }
+      cancelling = true;
+      if (!cancel()) return false;
+      stream = open(stream.last_sequence(), context_.leave);
+    }
+  }
+
+ private:
+  EventStream open(std::int64_t after, std::stop_token stop) {
+    return context_.client.stream_run(run_id_, {.after_seq = after, .stop = std::move(stop)});
+  }
+
+  void read(EventStream& stream) {
+    const auto tick = progress_.tick_interval();
+    while (!stream.done()) {
+      if (const auto event = stream.next_for(tick)) {
+        show(*event);
+      } else if (!json_ && !stream.done()) {
+        progress_.tick();
+      }
+    }
+  }
+
+  void show(const RunEvent& event) {
+    if (json_) {
+      output_.out << event.raw.dump() << std::endl;
+    } else if (const auto step = step_of(event)) {
+      progress_.show(*step);
+    }
+  }
+
+  // False when the person cannot even wait for the reply.
+  bool cancel() {
+    output_.err << "Cancelling " << run_id_ << " (Ctrl-C again leaves it to the server)" << std::endl;
+    try {
+      context_.client.cancel_run(run_id_, {.stop = context_.leave});
+      return true;
+    } catch (const Error& error) {
+      if (error.code() != "cancelled") throw;
+      return false;
+    }
+  }
+
+  bool json_;
+  Context& context_;
+  Output& output_;
+  std::string run_id_;
+  std::chrono::steady_clock::time_point begun_;
+  Progress progress_;
+};
+
+void print_end(const RunSession& session, const Command& command, Context& context) {
+  auto& output = context.output;
+  if (command.json) {
+    output.out << session.raw.dump() << std::endl;
+    return;
+  }
+  const auto& run = session.run;
+  const bool good = run.status == RunStatus::completed;
+  output.err << '\n';
+  print_outcome(context.client, session, output);
+  output.err << '\n'
+             << toned(output.colour, good ? Tone::good : Tone::bad,
+                      "Run " + one_line(run.id) + " " + state_line(run))
+             << '\n';
+  for (const auto& artifact : session.artifacts) {
+    if (artifact.kind != "workspace_patch" || artifact.size_bytes == 0 || command.workspace.empty()) continue;
+    output.err << "Take the changes over: agentrouter download " << one_line(run.id)
+               << " workspace_patch -o - | git apply\n";
+  }
+  output.err.flush();
+}
+
+}  // namespace
+
+int exit_code_of(const Run& run) {
+  if (run.status == RunStatus::completed) return exit_code::completed;
+  if (run.status == RunStatus::cancelled) return exit_code::cancelled;
+  const bool denied =
+      run.failure && (run.failure->code == "approval_denied" || run.failure->code == "policy_denied");
+  return denied ? exit_code::denied : exit_code::failed;
+}
+
+int run_task(const Command& command, Context& context) {
+  const auto run = context.client.create_run(request_of(command, context), {.stop = context.leave});
+  auto& output = context.output;
+  const auto id = one_line(run.id);
+  if (!command.json) output.err << toned(output.colour, Tone::bold, "Run " + id) << std::endl;
+  if (!Following(command, context, run.id).follow()) {
+    output.err << "Left " << id << " to the server: agentrouter events -f " << id << std::endl;
+    return exit_code::cancelled;
+  }
+  const auto session = context.client.get_run_session(run.id, {.stop = context.leave});
+  print_end(session, command, context);
+  return exit_code_of(session.run);
+}
+
+}  // namespace agentrouter::cli
