@@ -1,8 +1,10 @@
 #pragma once
-// What the store keeps besides the nouns of `model`: attempts with their leases, pending approvals, idempotency keys.
+// What the store keeps besides the nouns of `model`: attempts with their leases, pending approvals,
+// idempotency keys.
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "model/artifact.h"
 #include "model/event.h"
@@ -10,18 +12,19 @@
 
 namespace agentrouter::store {
 
-// One try at a run. `token` grows with every lease of the run: a worker that holds an older one may not write.
+// One try at a run. `token` grows with every lease of the run: a worker that holds an older one may not
+// write.
 struct Attempt {
   model::AttemptId id;
   model::RunId run_id;
-  int number = 1;              // 1, 2, ... within the run
-  std::string worker_id;       // who holds the lease
-  std::int64_t token = 1;      // fencing
+  int number = 1;          // 1, 2, ... within the run
+  std::string worker_id;   // who holds the lease
+  std::int64_t token = 1;  // fencing
   base::Time lease_until;
-  int slot = 0;                // uid range and name of what the sandbox made; unique among open attempts
+  int slot = 0;                     // uid range and name of what the sandbox made; unique among open attempts
   std::int64_t journal_offset = 0;  // bytes of the journal that are in the store
-  bool open = true;            // false once its sandbox and folder are gone
-  std::string lower_path;      // what the workspace's lower layer is; empty for scratch
+  bool open = true;                 // false once its sandbox and folder are gone
+  std::string lower_path;           // what the workspace's lower layer is; empty for scratch
   // The run's end as decided by the first of the two closing transactions, as JSON text; empty before it.
   std::string closing;
   base::Time created_at;
@@ -29,6 +32,7 @@ struct Attempt {
 
 enum class ApprovalState { pending, approved, denied, expired, withdrawn, void_ };
 [[nodiscard]] std::string_view to_string(ApprovalState state);
+[[nodiscard]] std::optional<ApprovalState> parse_approval_state(std::string_view text);
 
 // One row judges an approval: pending -> one of the others, once.
 struct Approval {

@@ -24,14 +24,17 @@ class Reader {
   // Newest queuedAt first (ties: newest inserted first).
   [[nodiscard]] virtual std::vector<model::Run> runs(const RunQuery& query) = 0;
   // Ascending, sequence > after, at most `limit`.
-  [[nodiscard]] virtual std::vector<model::Event> events(const model::RunId& id, model::Seq after, int limit) = 0;
+  [[nodiscard]] virtual std::vector<model::Event> events(const model::RunId& id, model::Seq after,
+                                                         int limit) = 0;
   [[nodiscard]] virtual std::optional<model::Event> event(const model::RunId& id, model::Seq sequence) = 0;
   // The newest event of this type, wherever it is; indexed.
-  [[nodiscard]] virtual std::optional<model::Event> last_event_of_type(const model::RunId& id, std::string_view type) = 0;
+  [[nodiscard]] virtual std::optional<model::Event> last_event_of_type(const model::RunId& id,
+                                                                       std::string_view type) = 0;
   // Oldest first.
   [[nodiscard]] virtual std::vector<model::Artifact> artifacts(const model::RunId& id) = 0;
   [[nodiscard]] virtual std::optional<model::Artifact> artifact(const model::ArtifactId& id) = 0;
-  [[nodiscard]] virtual std::optional<Approval> approval(const model::RunId& run, const model::ActionId& action) = 0;
+  [[nodiscard]] virtual std::optional<Approval> approval(const model::RunId& run,
+                                                         const model::ActionId& action) = 0;
   // Decided but not yet delivered, in the order of the decisions.
   [[nodiscard]] virtual std::vector<Approval> undelivered_approvals(const model::RunId& run) = 0;
   // Oldest first.
@@ -52,7 +55,8 @@ class Transaction : public Reader {
  public:
   // Inserts. The id must be new.
   virtual void insert_run(const model::Run& run) = 0;
-  // Writes every column but the events' counter, which only append() moves.
+  // Writes every field but `task` and `input`, which never change, and the events' counter, which only
+  // append() moves.
   virtual void update_run(const model::Run& run) = 0;
   // Gives the event the run's next number and moves lastEventSeq to it. Throws Failure(conflict,
   // run_not_active) when the run is terminal: nothing follows the terminal event. The terminal event itself
@@ -79,6 +83,7 @@ class CommitListener {
   virtual void run_changed(const model::RunId& run, model::RunStatus status) = 0;
 };
 
+// The io_context of every task that waits here must outlive the store: its threads post to it.
 class Store {
  public:
   virtual ~Store() = default;
@@ -111,8 +116,8 @@ class Store {
   virtual void submit_read(ReadWork work, Done done) = 0;
 
  private:
-  template <class T, class Submit>
-  static base::Task<T> perform(Submit submit);
+  template <class Submit>
+  static base::Task<void> perform(Submit submit);
 };
 
 }  // namespace agentrouter::store

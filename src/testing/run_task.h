@@ -10,6 +10,8 @@
 
 namespace agentrouter::testing {
 
+// `io` must outlive every store and pool that the task uses: their threads post to it.
+//
 // Gives what `task` returns or throws what it throws. Other work of the context runs meanwhile; returns when
 // the task has ended, even if other work is left.
 template <class T>
@@ -38,13 +40,6 @@ T run_task(asio::io_context& io, base::Task<T> task) {
     AGENTROUTER_CHECK(result.has_value());
     return std::move(*result);
   }
-}
-
-// The same on a context of its own.
-template <class T>
-T run_task(base::Task<T> task) {
-  asio::io_context io;
-  return run_task(io, std::move(task));
 }
 
 }  // namespace agentrouter::testing

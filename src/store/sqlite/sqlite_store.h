@@ -18,7 +18,7 @@ struct SqliteOptions {
 };
 
 // Opens or creates the file and brings its schema up to date. The owner of the data directory is whoever
-// holds the lock on `store.lock` beside the file; it is kept until close().
+// holds the lock on `store.lock` beside the file; it is kept as long as the store.
 //
 // Errors: conflict (data_in_use), unsupported (schema_newer: written by a newer version), corrupt
 // (store_corrupt: not a database of ours), unavailable (storage_failed, storage_full), denied.

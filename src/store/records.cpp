@@ -1,0 +1,34 @@
+#include "store/records.h"
+
+#include <array>
+
+namespace agentrouter::store {
+
+namespace {
+
+constexpr std::array<std::pair<ApprovalState, std::string_view>, 6> state_names{{
+    {ApprovalState::pending, "pending"},
+    {ApprovalState::approved, "approved"},
+    {ApprovalState::denied, "denied"},
+    {ApprovalState::expired, "expired"},
+    {ApprovalState::withdrawn, "withdrawn"},
+    {ApprovalState::void_, "void"},
+}};
+
+}  // namespace
+
+std::string_view to_string(ApprovalState state) {
+  for (const auto& [value, name] : state_names) {
+    if (value == state) return name;
+  }
+  return "void";
+}
+
+std::optional<ApprovalState> parse_approval_state(std::string_view text) {
+  for (const auto& [value, name] : state_names) {
+    if (name == text) return value;
+  }
+  return std::nullopt;
+}
+
+}  // namespace agentrouter::store

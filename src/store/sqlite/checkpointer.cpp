@@ -1,0 +1,44 @@
+#include "store/sqlite/checkpointer.h"
+
+#include <boost/asio/post.hpp>
+
+#include "base/log.h"
+
+namespace agentrouter::store {
+
+Checkpointer::Checkpointer(Connection connection, std::chrono::milliseconds delay)
+    : connection_(std::move(connection)), delay_(delay) {}
+
+void Checkpointer::poke() {
+  if (closed_ || scheduled_.exchange(true)) return;
+  asio::post(thread_, [this] { arm(); });
+}
+
+void Checkpointer::arm() {
+  if (closed_) return;
+  timer_.expires_after(delay_);
+  timer_.async_wait([this](boost::system::error_code stopped) {
+    if (!stopped) checkpoint();
+  });
+}
+
+void Checkpointer::checkpoint() {
+  scheduled_ = false;
+  int pages = 0;
+  int moved = 0;
+  const int status =
+      sqlite3_wal_checkpoint_v2(connection_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+  // A full disk or a reader in the way: nothing is lost, the WAL only stays longer.
+  if (status != SQLITE_OK && status != SQLITE_BUSY) {
+    base::log(base::LogLevel::warn, "checkpoint failed", {{"error", sqlite3_errstr(status)}});
+  }
+  if (status != SQLITE_OK || moved < pages) poke();
+}
+
+void Checkpointer::close() {
+  if (closed_.exchange(true)) return;
+  asio::post(thread_, [this] { timer_.cancel(); });
+  thread_.join();
+}
+
+}  // namespace agentrouter::store

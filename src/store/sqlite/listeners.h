@@ -1,0 +1,23 @@
+#pragma once
+// Who is told of commits.
+
+#include <mutex>
+
+#include "store/sqlite/transaction.h"
+
+namespace agentrouter::store {
+
+// Safe from any thread. Once remove() has returned, the listener is not and will not be called.
+class Listeners {
+ public:
+  void add(CommitListener* listener);
+  void remove(CommitListener* listener);
+  // Nothing to tell is told to nobody.
+  void tell(std::vector<model::Event> events, const std::vector<RunChange>& changes);
+
+ private:
+  std::mutex mutex_;
+  std::vector<CommitListener*> listeners_;
+};
+
+}  // namespace agentrouter::store

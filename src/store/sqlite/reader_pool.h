@@ -1,0 +1,34 @@
+#pragma once
+// Threads that read, each with a connection and, per closure, a consistent state of its own.
+
+#include <boost/asio/thread_pool.hpp>
+#include <mutex>
+
+#include "base/asio.h"
+#include "store/sqlite/rows.h"
+
+namespace agentrouter::store {
+
+class ReaderPool {
+ public:
+  using Work = std::function<void(Reader&)>;
+  using Done = std::function<void(std::exception_ptr)>;
+
+  explicit ReaderPool(std::vector<Connection> connections);
+  ~ReaderPool() { close(); }
+
+  // Any thread.
+  void submit(Work work, Done done);
+  // Refuses new work and waits for the rest.
+  void close();
+
+ private:
+  void perform(const Work& work);
+
+  std::mutex mutex_;
+  std::vector<Connection> free_;  // guarded by mutex_; never empty on a thread of the pool
+  bool closed_ = false;           // guarded by mutex_
+  asio::thread_pool threads_;
+};
+
+}  // namespace agentrouter::store

@@ -1,0 +1,92 @@
+#pragma once
+// Reads the records of the port out of the tables.
+
+#include "store/sqlite/statement.h"
+#include "store/store.h"
+
+namespace agentrouter::store {
+
+// Every query of the Reader over one connection, inside whatever transaction is open on it.
+class Rows {
+ public:
+  explicit Rows(Connection& connection) : connection_(connection) {}
+
+  [[nodiscard]] std::optional<model::Run> run(const model::RunId& id);
+  [[nodiscard]] std::vector<model::Run> runs(const RunQuery& query);
+  [[nodiscard]] std::vector<model::Event> events(const model::RunId& id, model::Seq after, int limit);
+  [[nodiscard]] std::optional<model::Event> event(const model::RunId& id, model::Seq sequence);
+  [[nodiscard]] std::optional<model::Event> last_event_of_type(const model::RunId& id, std::string_view type);
+  [[nodiscard]] std::vector<model::Artifact> artifacts(const model::RunId& id);
+  [[nodiscard]] std::optional<model::Artifact> artifact(const model::ArtifactId& id);
+  [[nodiscard]] std::optional<Approval> approval(const model::RunId& run, const model::ActionId& action);
+  [[nodiscard]] std::vector<Approval> undelivered_approvals(const model::RunId& run);
+  [[nodiscard]] std::vector<Approval> pending_approvals(const model::RunId& run);
+  [[nodiscard]] std::optional<Attempt> attempt(const model::AttemptId& id);
+  [[nodiscard]] std::optional<Attempt> latest_attempt(const model::RunId& run);
+  [[nodiscard]] std::vector<Attempt> open_attempts();
+  [[nodiscard]] std::optional<IdempotencyKey> idempotency_key(std::string_view key_hash);
+  [[nodiscard]] std::vector<model::RunId> queued_runs(int limit);
+  [[nodiscard]] std::vector<model::RunId> cancelling_runs_without_attempt();
+
+  // The number of the run's row, or 0.
+  [[nodiscard]] std::int64_t number_of(const model::RunId& id);
+
+ private:
+  Connection& connection_;
+};
+
+[[nodiscard]] inline std::int64_t event_key(std::int64_t run, model::Seq sequence) {
+  return (run << 32) | sequence;
+}
+
+[[nodiscard]] inline std::int64_t to_column(base::Time time) {
+  return time.time_since_epoch().count();
+}
+
+// A Reader or a Transaction, as far as reading goes.
+template <class Port>
+class SqliteReading : public Port {
+ public:
+  explicit SqliteReading(Connection& connection) : connection_(connection), rows_(connection) {}
+
+  std::optional<model::Run> run(const model::RunId& id) override { return rows_.run(id); }
+  std::vector<model::Run> runs(const RunQuery& query) override { return rows_.runs(query); }
+  std::vector<model::Event> events(const model::RunId& id, model::Seq after, int limit) override {
+    return rows_.events(id, after, limit);
+  }
+  std::optional<model::Event> event(const model::RunId& id, model::Seq sequence) override {
+    return rows_.event(id, sequence);
+  }
+  std::optional<model::Event> last_event_of_type(const model::RunId& id, std::string_view type) override {
+    return rows_.last_event_of_type(id, type);
+  }
+  std::vector<model::Artifact> artifacts(const model::RunId& id) override { return rows_.artifacts(id); }
+  std::optional<model::Artifact> artifact(const model::ArtifactId& id) override { return rows_.artifact(id); }
+  std::optional<Approval> approval(const model::RunId& run, const model::ActionId& action) override {
+    return rows_.approval(run, action);
+  }
+  std::vector<Approval> undelivered_approvals(const model::RunId& run) override {
+    return rows_.undelivered_approvals(run);
+  }
+  std::vector<Approval> pending_approvals(const model::RunId& run) override {
+    return rows_.pending_approvals(run);
+  }
+  std::optional<Attempt> attempt(const model::AttemptId& id) override { return rows_.attempt(id); }
+  std::optional<Attempt> latest_attempt(const model::RunId& run) override {
+    return rows_.latest_attempt(run);
+  }
+  std::vector<Attempt> open_attempts() override { return rows_.open_attempts(); }
+  std::optional<IdempotencyKey> idempotency_key(std::string_view key_hash) override {
+    return rows_.idempotency_key(key_hash);
+  }
+  std::vector<model::RunId> queued_runs(int limit) override { return rows_.queued_runs(limit); }
+  std::vector<model::RunId> cancelling_runs_without_attempt() override {
+    return rows_.cancelling_runs_without_attempt();
+  }
+
+ protected:
+  Connection& connection_;
+  Rows rows_;
+};
+
+}  // namespace agentrouter::store

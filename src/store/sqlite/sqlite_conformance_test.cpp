@@ -1,0 +1,23 @@
+#include "store/sqlite/sqlite_store.h"
+#include "store/store_conformance.h"
+#include "testing/temp_dir.h"
+
+namespace agentrouter::store {
+
+namespace {
+
+class SqliteBackend final : public StoreBackend {
+ public:
+  std::unique_ptr<Store> open() override { return base::value_or_throw(open_sqlite_store(folder_ / "a.db")); }
+
+ private:
+  testing::TempDir folder_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformance, ::testing::Values(BackendFactory([] {
+                           return std::unique_ptr<StoreBackend>(std::make_unique<SqliteBackend>());
+                         })));
+
+}  // namespace
+
+}  // namespace agentrouter::store

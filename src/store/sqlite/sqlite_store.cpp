@@ -1,0 +1,110 @@
+#include "store/sqlite/sqlite_store.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/file.h"
+#include "store/sqlite/reader_pool.h"
+#include "store/sqlite/schema.h"
+#include "store/sqlite/writer.h"
+
+namespace agentrouter::store {
+
+namespace {
+
+base::Result<base::Fd> lock_folder(const std::filesystem::path& database) {
+  auto path = database.parent_path() / "store.lock";
+  base::Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) return base::fail_errno("cannot open " + path.string(), errno);
+  // The lock belongs to this open file, not to the process: a second store in one process is refused, too.
+  struct flock whole{};
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  if (::fcntl(fd.get(), F_OFD_SETLK, &whole) == 0) return fd;
+  if (errno != EAGAIN && errno != EACCES) return base::fail_errno("cannot lock " + path.string(), errno);
+  return base::fail(base::Code::conflict,
+                    "cannot open the store in " + path.parent_path().string() + ": another server uses it",
+                    "data_in_use");
+}
+
+// SQLite gives a new file the umask's mode, and the WAL that of the file.
+base::Result<void> make_private_file(const std::filesystem::path& path) {
+  const base::Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) return base::fail_errno("cannot open " + path.string(), errno);
+  return {};
+}
+
+void use_wal(Connection& connection) {
+  auto statement = connection.statement("PRAGMA journal_mode = WAL");
+  if (!statement.step() || statement.text(0) != "wal") {
+    base::throw_failure(base::Code::unavailable,
+                        "cannot open the store: the file system does not allow a WAL", "storage_failed");
+  }
+}
+
+Connection connect(const std::filesystem::path& path, const SqliteOptions& options) {
+  Connection connection(path, options.vfs);
+  connection.execute("PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON");
+  return connection;
+}
+
+class SqliteStore final : public Store {
+ public:
+  SqliteStore(base::Fd lock, Connection writer, const std::filesystem::path& path,
+              const SqliteOptions& options)
+      : lock_(std::move(lock)),
+        checkpointer_(connect(path, options), options.checkpoint_delay),
+        readers_(reading(path, options)),
+        writer_(std::move(writer), options, listeners_, checkpointer_) {}
+  ~SqliteStore() override { SqliteStore::close(); }
+
+  void add_listener(CommitListener* listener) override { listeners_.add(listener); }
+  void remove_listener(CommitListener* listener) override { listeners_.remove(listener); }
+  void close() override {
+    writer_.close();
+    readers_.close();
+    checkpointer_.close();
+  }
+
+ protected:
+  void submit_write(WriteWork work, Done done) override { writer_.submit(std::move(work), std::move(done)); }
+  void submit_read(ReadWork work, Done done) override { readers_.submit(std::move(work), std::move(done)); }
+
+ private:
+  static std::vector<Connection> reading(const std::filesystem::path& path, const SqliteOptions& options) {
+    std::vector<Connection> connections;
+    for (int i = 0; i < std::max(options.readers, 1); ++i) connections.push_back(connect(path, options));
+    return connections;
+  }
+
+  base::Fd lock_;  // released last, when every connection is closed
+  Listeners listeners_;
+  Checkpointer checkpointer_;
+  ReaderPool readers_;
+  Writer writer_;
+};
+
+}  // namespace
+
+base::Result<std::unique_ptr<Store>> open_sqlite_store(const std::filesystem::path& path,
+                                                       SqliteOptions options) {
+  AGENTROUTER_TRY(auto lock, lock_folder(path));
+  if (auto made = make_private_file(path); !made) return tl::unexpected(made.error());
+  try {
+    Connection writer = connect(path, options);
+    // Before anything is written: a foreign or newer file stays as it is.
+    if (auto checked = check_schema(writer); !checked) return tl::unexpected(checked.error());
+    use_wal(writer);
+    writer.execute("PRAGMA synchronous = FULL");
+    migrate(writer);
+    if (auto synced = base::sync_directory(path.parent_path()); !synced)
+      return tl::unexpected(synced.error());
+    return std::make_unique<SqliteStore>(std::move(lock), std::move(writer), path, options);
+  } catch (const base::Failure& failure) {
+    return tl::unexpected(failure.error());
+  }
+}
+
+}  // namespace agentrouter::store

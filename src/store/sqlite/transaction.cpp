@@ -1,0 +1,202 @@
+#include "store/sqlite/transaction.h"
+
+namespace agentrouter::store {
+
+namespace {
+
+std::optional<std::int64_t> column(const std::optional<base::Time>& time) {
+  if (!time) return std::nullopt;
+  return to_column(*time);
+}
+
+std::optional<std::string_view> or_null(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  return text;
+}
+
+// status, runtime, approval mode, session, conversation, times, failure, the rest: in this order in both
+// statements that write a run.
+void bind_run(Statement& statement, const model::Run& run) {
+  statement.bind(to_string(run.status)).bind(to_string(run.runtime.kind)).bind(run.runtime.mode);
+  statement.bind(run.runtime.model).bind(to_string(run.approval_mode));
+  if (run.session_id) {
+    statement.bind(run.session_id->str());
+  } else {
+    statement.bind_null();
+  }
+  statement.bind(run.conversation_id.str()).bind(to_column(run.queued_at)).bind(column(run.started_at));
+  statement.bind(column(run.completed_at)).bind(column(run.cancel_requested_at));
+  if (run.failure) {
+    statement.bind(run.failure->code).bind(run.failure->reason).bind(run.failure->cause);
+  } else {
+    statement.bind_null().bind_null().bind_null();
+  }
+  statement.bind(run.workspace_path).bind(std::int64_t{run.priority}).bind(std::int64_t{run.attempts});
+}
+
+}  // namespace
+
+void SqliteTransaction::forget_after(Mark mark) {
+  events_.resize(mark.events);
+  changes_.erase(changes_.begin() + static_cast<std::ptrdiff_t>(mark.changes), changes_.end());
+}
+
+void SqliteTransaction::insert_run(const model::Run& run) {
+  {
+    auto statement = connection_.statement(
+        "INSERT INTO runs (status, runtime_kind, runtime_mode, runtime_model, approval_mode, session_id, "
+        "conversation_id, queued_at, started_at, completed_at, cancel_requested_at, failure_code, "
+        "failure_reason, failure_cause, workspace_path, priority, attempts, id) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    bind_run(statement, run);
+    statement.bind(run.id.str()).run();
+  }
+  const auto number = sqlite3_last_insert_rowid(connection_.handle());
+  connection_.statement("INSERT INTO run_texts (run, task, input) VALUES (?, ?, ?)")
+      .bind(std::int64_t{number})
+      .bind(run.task)
+      .bind(run.input)
+      .run();
+  changes_.push_back({run.id, run.status});
+}
+
+void SqliteTransaction::update_run(const model::Run& run) {
+  std::string before;
+  {
+    auto statement = connection_.statement("SELECT status FROM runs WHERE id = ?");
+    statement.bind(run.id.str());
+    if (!statement.step())
+      base::throw_failure(base::Code::not_found, "no run " + run.id.str(), "run_not_found");
+    before = statement.text(0);
+  }
+  auto statement = connection_.statement(
+      "UPDATE runs SET status = ?, runtime_kind = ?, runtime_mode = ?, runtime_model = ?, approval_mode = ?, "
+      "session_id = ?, conversation_id = ?, queued_at = ?, started_at = ?, completed_at = ?, "
+      "cancel_requested_at = ?, failure_code = ?, failure_reason = ?, failure_cause = ?, workspace_path = ?, "
+      "priority = ?, attempts = ? WHERE id = ?");
+  bind_run(statement, run);
+  statement.bind(run.id.str()).run();
+  if (before != to_string(run.status)) changes_.push_back({run.id, run.status});
+}
+
+model::Event SqliteTransaction::append(const model::RunId& run, const model::EventDraft& draft) {
+  std::int64_t number = 0;
+  model::Event event;
+  static_cast<model::EventDraft&>(event) = draft;
+  event.run_id = run;
+  {
+    auto statement = connection_.statement(
+        "UPDATE runs SET last_event_seq = last_event_seq + 1 WHERE id = ? AND status NOT IN "
+        "('completed', 'failed', 'cancelled') RETURNING n, last_event_seq");
+    statement.bind(run.str());
+    if (statement.step()) {
+      number = statement.integer(0);
+      event.sequence = statement.integer(1);
+      statement.run();
+    }
+  }
+  if (number == 0) {
+    if (rows_.number_of(run) == 0)
+      base::throw_failure(base::Code::not_found, "no run " + run.str(), "run_not_found");
+    base::throw_failure(base::Code::conflict, "cannot append to run " + run.str() + ": it has ended",
+                        "run_not_active");
+  }
+  auto statement = connection_.statement("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  statement.bind(event_key(number, event.sequence)).bind(event.type).bind(to_string(event.source));
+  statement.bind(to_string(event.visibility)).bind(or_null(event.provider_event_type)).bind(event.payload);
+  if (event.artifact_ref) {
+    statement.bind(event.artifact_ref->artifact_id.str()).bind(event.artifact_ref->r2_key);
+  } else {
+    statement.bind_null().bind_null();
+  }
+  statement.bind(std::int64_t{event.truncated}).bind(to_column(event.created_at)).run();
+  connection_
+      .statement(
+          "INSERT INTO newest_events VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sequence = excluded.sequence")
+      .bind(number)
+      .bind(event.type)
+      .bind(event.sequence)
+      .run();
+  events_.push_back(event);
+  return event;
+}
+
+void SqliteTransaction::put_artifact(const model::Artifact& artifact) {
+  auto statement = connection_.statement(
+      "INSERT INTO artifacts (id, run_id, kind, r2_key, content_type, size_bytes, sha256, metadata, "
+      "created_at) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET run_id = excluded.run_id, "
+      "kind = excluded.kind, r2_key = excluded.r2_key, content_type = excluded.content_type, "
+      "size_bytes = excluded.size_bytes, sha256 = excluded.sha256, metadata = excluded.metadata, "
+      "created_at = excluded.created_at");
+  statement.bind(artifact.id.str()).bind(artifact.run_id.str()).bind(artifact.kind).bind(artifact.r2_key);
+  statement.bind(artifact.content_type)
+      .bind(artifact.size_bytes)
+      .bind(artifact.sha256)
+      .bind(artifact.metadata);
+  statement.bind(to_column(artifact.created_at)).run();
+}
+
+void SqliteTransaction::put_approval(const Approval& approval) {
+  auto statement = connection_.statement(
+      "INSERT INTO approvals (run_id, action_id, action_digest, args_digest, request_id, requested_event_id, "
+      "state, reason, decided_seq, delivered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+      "ON CONFLICT (run_id, action_id) DO UPDATE SET action_digest = excluded.action_digest, "
+      "args_digest = excluded.args_digest, request_id = excluded.request_id, "
+      "requested_event_id = excluded.requested_event_id, state = excluded.state, reason = excluded.reason, "
+      "decided_seq = excluded.decided_seq, delivered = excluded.delivered");
+  statement.bind(approval.run_id.str()).bind(approval.action_id.str()).bind(approval.action_digest);
+  statement.bind(approval.args_digest).bind(approval.request_id).bind(approval.requested_event_id);
+  statement.bind(to_string(approval.state)).bind(approval.reason).bind(approval.decided_seq);
+  statement.bind(std::int64_t{approval.delivered}).run();
+}
+
+void SqliteTransaction::insert_attempt(const Attempt& attempt) {
+  auto statement = connection_.statement(
+      "INSERT INTO attempts (id, run_id, number, worker_id, token, lease_until, slot, journal_offset, open, "
+      "lower_path, closing, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  statement.bind(attempt.id.str()).bind(attempt.run_id.str()).bind(std::int64_t{attempt.number});
+  statement.bind(attempt.worker_id).bind(attempt.token).bind(to_column(attempt.lease_until));
+  statement.bind(std::int64_t{attempt.slot}).bind(attempt.journal_offset).bind(std::int64_t{attempt.open});
+  statement.bind(attempt.lower_path).bind(attempt.closing).bind(to_column(attempt.created_at)).run();
+}
+
+void SqliteTransaction::update_attempt(const Attempt& attempt) {
+  auto statement = connection_.statement(
+      "UPDATE attempts SET worker_id = ?, token = ?, lease_until = ?, slot = ?, journal_offset = ?, open = "
+      "?, "
+      "lower_path = ?, closing = ? WHERE id = ?");
+  statement.bind(attempt.worker_id).bind(attempt.token).bind(to_column(attempt.lease_until));
+  statement.bind(std::int64_t{attempt.slot}).bind(attempt.journal_offset).bind(std::int64_t{attempt.open});
+  statement.bind(attempt.lower_path).bind(attempt.closing).bind(attempt.id.str()).run();
+  if (sqlite3_changes(connection_.handle()) == 0) {
+    base::throw_failure(base::Code::not_found, "no attempt " + attempt.id.str(), "attempt_not_found");
+  }
+}
+
+void SqliteTransaction::put_idempotency_key(const IdempotencyKey& key) {
+  auto statement = connection_.statement(
+      "INSERT INTO idempotency_keys VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET body_hash = "
+      "excluded.body_hash, "
+      "run_id = excluded.run_id, expires_at = excluded.expires_at");
+  statement.bind(key.key_hash)
+      .bind(key.body_hash)
+      .bind(key.run_id.str())
+      .bind(to_column(key.expires_at))
+      .run();
+}
+
+void SqliteTransaction::purge_idempotency_keys(base::Time expired_before) {
+  connection_.statement("DELETE FROM idempotency_keys WHERE expires_at < ?")
+      .bind(to_column(expired_before))
+      .run();
+}
+
+int SqliteTransaction::free_slot() {
+  auto statement = connection_.statement("SELECT slot FROM attempts WHERE open = 1 ORDER BY slot");
+  int free = 0;
+  while (statement.step() && statement.integer(0) == free) ++free;
+  return free;
+}
+
+}  // namespace agentrouter::store

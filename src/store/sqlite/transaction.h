@@ -1,0 +1,43 @@
+#pragma once
+// The write half of the port over one connection. Remembers what listeners must be told once it is committed.
+
+#include "store/sqlite/rows.h"
+
+namespace agentrouter::store {
+
+struct RunChange {
+  model::RunId run;
+  model::RunStatus status;
+};
+
+class SqliteTransaction final : public SqliteReading<Transaction> {
+ public:
+  using SqliteReading::SqliteReading;
+
+  void insert_run(const model::Run& run) override;
+  void update_run(const model::Run& run) override;
+  model::Event append(const model::RunId& run, const model::EventDraft& draft) override;
+  void put_artifact(const model::Artifact& artifact) override;
+  void put_approval(const Approval& approval) override;
+  void insert_attempt(const Attempt& attempt) override;
+  void update_attempt(const Attempt& attempt) override;
+  void put_idempotency_key(const IdempotencyKey& key) override;
+  void purge_idempotency_keys(base::Time expired_before) override;
+  int free_slot() override;
+
+  // How much has been remembered, and forgetting what came after: for a savepoint that is undone.
+  struct Mark {
+    std::size_t events = 0;
+    std::size_t changes = 0;
+  };
+  [[nodiscard]] Mark mark() const { return {events_.size(), changes_.size()}; }
+  void forget_after(Mark mark);
+  [[nodiscard]] std::vector<model::Event> take_events() { return std::exchange(events_, {}); }
+  [[nodiscard]] std::vector<RunChange> take_changes() { return std::exchange(changes_, {}); }
+
+ private:
+  std::vector<model::Event> events_;
+  std::vector<RunChange> changes_;
+};
+
+}  // namespace agentrouter::store

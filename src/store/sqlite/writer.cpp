@@ -1,0 +1,131 @@
+#include "store/sqlite/writer.h"
+
+#include <boost/asio/post.hpp>
+
+#include "base/log.h"
+
+namespace agentrouter::store {
+
+Writer::Writer(Connection connection, const SqliteOptions& options, Listeners& listeners,
+               Checkpointer& checkpointer)
+    : connection_(std::move(connection)),
+      transaction_(connection_),
+      batch_cap_(options.batch_cap),
+      wal_cap_(options.wal_cap_bytes),
+      next_cap_(options.wal_cap_bytes),
+      listeners_(listeners),
+      checkpointer_(checkpointer) {
+  connection_.execute("PRAGMA synchronous = FULL");
+  auto size = connection_.statement("PRAGMA page_size");
+  if (size.step()) page_size_ = size.integer(0);
+  sqlite3_wal_hook(connection_.handle(), &Writer::on_wal, this);
+}
+
+int Writer::on_wal(void* writer, sqlite3*, const char*, int pages) {
+  static_cast<Writer*>(writer)->wal_pages_ = pages;
+  return SQLITE_OK;
+}
+
+void Writer::submit(Work work, Done done) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!closed_) {
+      queue_.push_back({std::move(work), std::move(done), nullptr});
+      if (draining_) return;
+      draining_ = true;
+      asio::post(thread_, [this] { drain(); });
+      return;
+    }
+  }
+  done(store_closed());
+}
+
+void Writer::drain() {
+  std::vector<Item> batch;
+  while (true) {
+    batch.clear();
+    {
+      const std::lock_guard lock(mutex_);
+      const auto count = static_cast<std::ptrdiff_t>(std::min(queue_.size(), batch_cap_));
+      if (count == 0) {
+        draining_ = false;
+        return;
+      }
+      std::move(queue_.begin(), queue_.begin() + count, std::back_inserter(batch));
+      queue_.erase(queue_.begin(), queue_.begin() + count);
+    }
+    commit(batch);
+  }
+}
+
+void Writer::commit(std::vector<Item>& batch) {
+  const auto failed = capture([&] { run_all(batch); });
+  auto events = transaction_.take_events();
+  const auto changes = transaction_.take_changes();
+  if (failed) {
+    connection_.abandon_transaction();
+    for (auto& item : batch) {
+      if (!item.error) item.error = failed;
+    }
+  } else {
+    checkpointer_.poke();
+    listeners_.tell(std::move(events), changes);
+  }
+  for (auto& item : batch) {
+    item.work = nullptr;
+    item.done(item.error);
+  }
+  if (!failed) cap_wal();
+}
+
+// Throws when the whole batch is lost.
+void Writer::run_all(std::vector<Item>& batch) {
+  connection_.statement("BEGIN IMMEDIATE").run();
+  for (auto& item : batch) run_one(item);
+  connection_.statement("COMMIT").run();
+}
+
+void Writer::run_one(Item& item) {
+  connection_.statement("SAVEPOINT one").run();
+  const auto mark = transaction_.mark();
+  bool keep = false;
+  item.error = capture([&] { keep = item.work(transaction_); });
+  if (!connection_.in_transaction()) {
+    // A full disk can make SQLite undo the whole transaction in the middle of a closure.
+    base::throw_failure(base::Code::unavailable, "cannot write to the store: the transaction was undone",
+                        "storage_failed");
+  }
+  if (item.error || !keep) {
+    connection_.statement("ROLLBACK TO one").run();
+    transaction_.forget_after(mark);
+  }
+  connection_.statement("RELEASE one").run();
+}
+
+void Writer::cap_wal() {
+  if (wal_pages_ * page_size_ < next_cap_) return;
+  sqlite3_busy_timeout(connection_.handle(), 100);
+  const int status =
+      sqlite3_wal_checkpoint_v2(connection_.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  sqlite3_busy_timeout(connection_.handle(), 5000);
+  if (status == SQLITE_OK) {
+    wal_pages_ = 0;
+    next_cap_ = wal_cap_;
+    return;
+  }
+  // A reader holds an old state: try again when the WAL has grown by another quarter.
+  next_cap_ = wal_pages_ * page_size_ + wal_cap_ / 4;
+  base::log(base::LogLevel::warn, "the write-ahead log is over its cap",
+            {{"bytes", static_cast<long long>(wal_pages_ * page_size_)}, {"cause", sqlite3_errstr(status)}});
+}
+
+void Writer::close() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;
+    closed_ = true;
+  }
+  thread_.join();
+}
+
+}  // namespace agentrouter::store

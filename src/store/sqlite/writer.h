@@ -1,0 +1,62 @@
+#pragma once
+// Group commit: whatever has queued up while the last commit was written goes into the next one, each closure
+// in its own savepoint. There is no linger: an idle writer commits the first closure at once.
+
+#include <boost/asio/thread_pool.hpp>
+#include <deque>
+
+#include "base/asio.h"
+#include "store/sqlite/capture.h"
+#include "store/sqlite/checkpointer.h"
+#include "store/sqlite/listeners.h"
+#include "store/sqlite/sqlite_store.h"
+
+namespace agentrouter::store {
+
+class Writer {
+ public:
+  using Work = std::function<bool(Transaction&)>;
+  using Done = std::function<void(std::exception_ptr)>;
+
+  // Both references must outlive the writer.
+  Writer(Connection connection, const SqliteOptions& options, Listeners& listeners,
+         Checkpointer& checkpointer);
+  ~Writer() { close(); }
+
+  // Any thread.
+  void submit(Work work, Done done);
+  // Refuses new work and waits until what was queued is committed.
+  void close();
+
+ private:
+  struct Item {
+    Work work;
+    Done done;
+    std::exception_ptr error;
+  };
+
+  void drain();
+  void commit(std::vector<Item>& batch);
+  void run_all(std::vector<Item>& batch);
+  void run_one(Item& item);
+  void cap_wal();
+  static int on_wal(void* writer, sqlite3* db, const char* name, int pages);
+
+  Connection connection_;
+  SqliteTransaction transaction_;
+  const std::size_t batch_cap_;
+  const std::int64_t wal_cap_;
+  std::int64_t next_cap_;
+  std::int64_t page_size_ = 4096;
+  std::int64_t wal_pages_ = 0;
+  Listeners& listeners_;
+  Checkpointer& checkpointer_;
+
+  std::mutex mutex_;
+  std::deque<Item> queue_;  // guarded by mutex_
+  bool draining_ = false;   // guarded by mutex_
+  bool closed_ = false;     // guarded by mutex_
+  asio::thread_pool thread_{1};
+};
+
+}  // namespace agentrouter::store
