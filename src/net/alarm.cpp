@@ -50,6 +50,11 @@ void Alarm::clear() {
   state_->deadline = base::Deadline::max();
 }
 
+void Alarm::cancel() {
+  state_->deadline = state_->armed = base::Deadline::max();
+  state_->timer.cancel();
+}
+
 bool Alarm::fired() const {
   return state_->fired;
 }

@@ -20,7 +20,10 @@ class Alarm {
 
   // Replaces the deadline before.
   void set(base::Deadline deadline);
+  // Forgets the deadline. The timer may still run, and keeps the io_context running.
   void clear();
+  // Forgets the deadline and stops the timer.
+  void cancel();
   // Whether the deadline given last has passed before clear().
   [[nodiscard]] bool fired() const;
 

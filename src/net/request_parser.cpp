@@ -1,5 +1,6 @@
 #include "net/request_parser.h"
 
+#include <algorithm>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 
@@ -34,8 +35,9 @@ bool names_http(std::string_view head) {
   const auto line = head.substr(0, head.find('\r'));
   const auto blank = line.rfind(' ');
   const auto version = blank == std::string_view::npos ? std::string_view() : line.substr(blank + 1);
-  return version.size() == 8 && version.starts_with("HTTP/") && version[5] >= '0' && version[5] <= '9' &&
-         version[6] == '.' && version[7] >= '0' && version[7] <= '9';
+  return std::count(line.begin(), line.end(), ' ') == 2 && version.size() == 8 &&
+         version.starts_with("HTTP/") && version[5] >= '0' && version[5] <= '9' && version[6] == '.' &&
+         version[7] >= '0' && version[7] <= '9';
 }
 
 BadRequest too_large(std::uint64_t limit) {
@@ -263,6 +265,9 @@ std::optional<std::uint64_t> RequestParser::content_length() const {
   return state_->framing.length;
 }
 Request& RequestParser::request() {
+  return state_->beast->request;
+}
+const Request& RequestParser::request() const {
   return state_->beast->request;
 }
 void RequestParser::reset() {

@@ -36,7 +36,7 @@ class SocketStream final : public Stream {
     reading_.set(deadline);
     const auto size = co_await layer_.async_read_some(asio::buffer(buffer.data(), buffer.size()),
                                                       asio::redirect_error(base::use_task, error));
-    reading_.clear();
+    reading_.cancel();
     if (error == asio::error::eof) co_return std::size_t{0};
     if (error) co_return stream_error("cannot read from a connection", error, timed_out_);
     co_return size;
@@ -51,7 +51,7 @@ class SocketStream final : public Stream {
       if (error) co_return stream_error("cannot write to a connection", error, timed_out_);
       bytes.remove_prefix(size);
     }
-    writing_.clear();
+    writing_.cancel();
     co_return Result<void>();
   }
 
