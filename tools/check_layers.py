@@ -24,7 +24,7 @@ CONFINED = {
     r"CLI/": ["src/cli/"],
     r"toml": ["src/apps/"],
     r"curl/": ["sdk/cpp/src/"],
-    r"sodium\.h": ["src/base/", "src/egress/"],
+    r"sodium\.h": ["src/base/", "src/egress/", "src/apps/"],
     r"zlib\.h": ["src/base/", "src/workspace/"],
 }
 INCLUDE = re.compile(r'\s*#\s*include\s+([<"])([^>"]+)[>"]')

@@ -144,6 +144,7 @@ Result<json::value> parse_json(std::string_view text, JsonLimits limits) {
     return fail(Code::invalid, "JSON of " + std::to_string(text.size()) + " bytes is over the limit of " +
                                    std::to_string(limits.max_bytes));
   }
+  if (!is_utf8(text)) return fail(Code::invalid, "JSON is not UTF-8", "json_value");
   json::parse_options options;
   options.max_depth = limits.max_depth;
   json::stream_parser parser({}, options);
@@ -155,11 +156,15 @@ Result<json::value> parse_json(std::string_view text, JsonLimits limits) {
     if (rest.find_first_not_of(" \t\r\n") != std::string_view::npos) error = json::error::extra_data;
   }
   if (error) {
-    return fail(Code::invalid, "JSON is malformed at byte " + std::to_string(used) + ": " + error.message());
+    const bool value_error = error == json::error::illegal_leading_surrogate ||
+                             error == json::error::illegal_trailing_surrogate ||
+                             error == json::error::expected_utf16_escape || error == json::error::exponent_overflow;
+    return fail(Code::invalid, "JSON is malformed at byte " + std::to_string(used) + ": " + error.message(),
+                value_error ? "json_value" : "json_syntax");
   }
   auto value = parser.release();
   if (!strings_are_utf8(value)) {
-    return fail(Code::invalid, "JSON holds a string that is not UTF-8 or a number that a double cannot hold");
+    return fail(Code::invalid, "JSON holds a string that is not UTF-8 or a number that a double cannot hold", "json_value");
   }
   return value;
 }

@@ -23,7 +23,8 @@ struct JsonLimits {
 // Strict JSON of one value with nothing after it. Refuses invalid UTF-8, lone surrogates, numbers beyond
 // double, nesting beyond the limit. Duplicate keys: the last one wins.
 //
-// Errors: invalid (the message says where).
+// Errors: invalid with reason json_syntax, or json_value for what JSON allows and we do not: text that is no
+// Unicode, numbers beyond double. The message says where.
 [[nodiscard]] Result<json::value> parse_json(std::string_view text, JsonLimits limits = {});
 
 // Compact, keys in the order that they stand in.

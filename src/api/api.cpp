@@ -1,0 +1,123 @@
+#include "api/api.h"
+
+#include <algorithm>
+
+#include "api/call.h"
+#include "api/problem.h"
+#include "base/utf8.h"
+
+namespace agentrouter::api {
+
+// A path is a list of segments; "{run}" and "{item}" stand for any one segment.
+struct Api::RouteEntry {
+  std::string_view method;
+  std::vector<std::string_view> path;
+  Route route;
+};
+
+const std::vector<Api::RouteEntry>& Api::routes() {
+  static const std::vector<RouteEntry> table{
+      {"GET", {"v1", "runs"}, &Api::list_runs},
+      {"POST", {"v1", "runs"}, &Api::create_run},
+      {"GET", {"v1", "runs", "{run}"}, &Api::get_run},
+      {"GET", {"v1", "runs", "{run}", "session"}, &Api::get_session},
+      {"GET", {"v1", "runs", "{run}", "events"}, &Api::list_events},
+      {"GET", {"v1", "runs", "{run}", "stream"}, &Api::stream_events},
+      {"POST", {"v1", "runs", "{run}", "cancel"}, &Api::cancel_run},
+      {"POST", {"v1", "runs", "{run}", "actions", "{item}", "approve"}, &Api::approve},
+      {"POST", {"v1", "runs", "{run}", "actions", "{item}", "deny"}, &Api::deny},
+      {"GET", {"v1", "runs", "{run}", "artifacts"}, &Api::list_artifacts},
+      {"GET", {"v1", "runs", "{run}", "artifacts", "{item}", "download"}, &Api::download},
+  };
+  return table;
+}
+
+namespace {
+
+constexpr std::size_t max_id_bytes = 256;
+
+bool path_matches(const std::vector<std::string_view>& pattern, const std::vector<std::string>& segments) {
+  return pattern.size() == segments.size() &&
+         std::equal(pattern.begin(), pattern.end(), segments.begin(),
+                    [](std::string_view wanted, const std::string& got) { return wanted.front() == '{' || wanted == got; });
+}
+
+bool is_plain_id(std::string_view id) {
+  return id.size() <= max_id_bytes && base::is_utf8(id) && id.find('\0') == std::string_view::npos;
+}
+
+class Counted {
+ public:
+  explicit Counted(std::size_t& count) : count_(count) { ++count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  ~Counted() { --count_; }
+
+ private:
+  std::size_t& count_;
+};
+
+}  // namespace
+
+Api::Api(ApiNeeds needs, Authenticator authenticator, ApiOptions options)
+    : needs_(needs), authenticator_(std::move(authenticator)), options_(std::move(options)) {}
+
+base::Task<void> Api::handle(net::Exchange& exchange) {
+  const Counted counted(in_flight_);
+  co_await dispatch(exchange);
+}
+
+base::Task<void> Api::dispatch(net::Exchange& exchange) {
+  Call call{exchange, "req_" + base::new_uuid(needs_.entropy), {}, {}};
+  const auto& request = exchange.request();
+  const std::string_view method = request.is_head() ? "GET" : std::string_view(request.method);
+  if (method == "GET" && (request.path == "/healthz" || request.path == "/readyz")) {
+    co_await call.respond_json(200, "{\"ok\":true}");
+    co_return;
+  }
+  if (const auto allowed = authenticator_.check(request.headers.get("Authorization")); !allowed) {
+    auto response = problem(allowed.error());
+    response.headers.add("WWW-Authenticate", "Bearer");
+    co_await call.respond(std::move(response));
+    co_return;
+  }
+  options_.on_request();
+  std::string allow;
+  for (const auto& entry : routes()) {
+    if (!path_matches(entry.path, request.segments)) continue;
+    if (entry.method == method) {
+      for (std::size_t i = 0; i < entry.path.size(); ++i) {
+        if (entry.path[i] == "{run}") call.run_id = request.segments[i];
+        if (entry.path[i] == "{item}") call.item_id = request.segments[i];
+      }
+      co_await answer(call, entry.route);
+      co_return;
+    }
+    allow += (allow.empty() ? "" : ", ") + std::string(entry.method) + (entry.method == "GET" ? ", HEAD" : "");
+  }
+  if (allow.empty()) {
+    co_await call.respond(problem({base::Code::not_found, "There is no route " + request.path, "not_found"}));
+    co_return;
+  }
+  auto response = problem({base::Code::invalid, request.method + " is not allowed here: use " + allow, "method_not_allowed"});
+  response.headers.add("Allow", allow);
+  co_await call.respond(std::move(response));
+}
+
+base::Task<void> Api::answer(Call& call, Route route) {
+  std::optional<base::Error> error;
+  if (!is_plain_id(call.run_id) || !is_plain_id(call.item_id)) {
+    Issues issues;
+    issues.other({is_plain_id(call.run_id) ? "actionId" : "runId"}, "Invalid id: expected at most 256 bytes of text");
+    error = issues.to_error();
+  } else {
+    try {
+      co_await (this->*route)(call);
+    } catch (const base::Failure& failure) {
+      error = failure.error();
+    }
+  }
+  if (error && !call.exchange.answered()) co_await call.respond(problem(*error));
+}
+
+}  // namespace agentrouter::api

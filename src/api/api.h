@@ -1,0 +1,76 @@
+#pragma once
+// The HTTP API of the contract: authenticates, validates, calls a use case, answers. It holds no state of runs
+// and decides nothing. Order of judgement: key, route, method, body, use case.
+
+#include <functional>
+#include <string>
+
+#include "api/auth.h"
+#include "base/pool.h"
+#include "blobs/blob_store.h"
+#include "net/exchange.h"
+#include "runs/context.h"
+#include "store/store.h"
+#include "stream/hub.h"
+
+namespace agentrouter::api {
+
+// Everything that is passed by reference outlives the Api.
+struct ApiNeeds {
+  store::Store& store;
+  blobs::BlobStore& blobs;
+  stream::Hub& hub;
+  base::Pool& pool;  // for file system calls
+  const base::Clock& clock;
+  base::Entropy& entropy;
+};
+
+struct ApiOptions {
+  // The real path of a workspace that a request may use. Errors: invalid. Called on the pool.
+  std::function<base::Result<std::string>(std::string_view path)> admit_workspace;
+  std::chrono::milliseconds heartbeat = std::chrono::seconds{10};  // of live streams
+  std::function<void()> on_request = [] {};                        // told of each authenticated request
+};
+
+class Api final : public net::Handler {
+ public:
+  Api(ApiNeeds needs, Authenticator authenticator, ApiOptions options);
+
+  base::Task<void> handle(net::Exchange& exchange) override;
+
+  // Requests being answered right now, live streams included.
+  [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
+
+ private:
+  struct Call;
+  using Route = base::Task<void> (Api::*)(Call&);
+  struct RouteEntry;
+
+  static const std::vector<RouteEntry>& routes();
+  base::Task<void> dispatch(net::Exchange& exchange);
+  base::Task<void> answer(Call& call, Route route);
+
+  base::Task<void> list_runs(Call& call);
+  base::Task<void> create_run(Call& call);
+  base::Task<void> get_run(Call& call);
+  base::Task<void> get_session(Call& call);
+  base::Task<void> list_events(Call& call);
+  base::Task<void> stream_events(Call& call);
+  base::Task<void> stream_batch(Call& call);
+  base::Task<void> stream_live(Call& call);
+  base::Task<void> cancel_run(Call& call);
+  base::Task<void> approve(Call& call);
+  base::Task<void> deny(Call& call);
+  base::Task<void> decide(Call& call, bool approved);
+  base::Task<void> list_artifacts(Call& call);
+  base::Task<void> download(Call& call);
+
+  [[nodiscard]] runs::Context context() const { return {needs_.clock, needs_.entropy}; }
+
+  ApiNeeds needs_;
+  Authenticator authenticator_;
+  ApiOptions options_;
+  std::size_t in_flight_ = 0;
+};
+
+}  // namespace agentrouter::api

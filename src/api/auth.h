@@ -1,0 +1,24 @@
+#pragma once
+// Who may call: one API key, kept and compared as its SHA-256.
+
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/hash.h"
+
+namespace agentrouter::api {
+
+class Authenticator {
+ public:
+  explicit Authenticator(std::string_view key) : digest_(base::Sha256::hex_of(key)) {}
+
+  // `authorization`: the header's value; the scheme is spelled exactly "Bearer ", the key is trimmed.
+  // Errors: denied with reason unauthorized.
+  [[nodiscard]] base::Result<void> check(std::string_view authorization) const;
+
+ private:
+  std::string digest_;
+};
+
+}  // namespace agentrouter::api

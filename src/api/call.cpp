@@ -1,0 +1,78 @@
+#include "api/call.h"
+
+#include <algorithm>
+
+#include "api/problem.h"
+#include "base/utf8.h"
+
+namespace agentrouter::api {
+
+namespace {
+
+using base::Code;
+using base::fail;
+using base::Result;
+
+bool is_json_type(std::string_view content_type) {
+  const auto type = base::trim_js(content_type.substr(0, content_type.find(';')));
+  return net::iequals(type, "application/json");
+}
+
+bool has_nul(const json::value& value) {
+  const auto in = [](std::string_view text) { return text.find('\0') != std::string_view::npos; };
+  if (const auto* text = value.if_string()) return in({text->data(), text->size()});
+  if (const auto* list = value.if_array()) return std::any_of(list->begin(), list->end(), has_nul);
+  if (const auto* object = value.if_object()) {
+    return std::any_of(object->begin(), object->end(), [&](const auto& member) {
+      return in({member.key().data(), member.key().size()}) || has_nul(member.value());
+    });
+  }
+  return false;
+}
+
+Result<json::value> parse_body(std::string_view text) {
+  if (base::trim_js(text).empty()) return json::value(json::object());
+  if (text.find('\0') != std::string_view::npos) return fail(Code::invalid, "The body holds a NUL byte", "bad_request");
+  auto value = base::parse_json(text);
+  Issues issues;
+  if (!value && value.error().reason == "json_value") {
+    issues.other({}, value.error().message);
+  } else if (!value) {
+    return fail(Code::invalid, "Body is not valid JSON: " + value.error().message, "bad_request");
+  } else if (has_nul(*value)) {
+    issues.other({}, "Invalid input: a string holds U+0000");
+  }
+  if (!issues.empty()) return tl::unexpected(issues.to_error());
+  return value;
+}
+
+}  // namespace
+
+net::Response Api::Call::finish(net::Response response) const {
+  response.headers.set("X-Request-Id", request_id);
+  response.headers.set("X-Content-Type-Options", "nosniff");
+  if (!response.headers.find("Cache-Control")) response.headers.set("Cache-Control", "no-store");
+  return response;
+}
+
+base::Task<void> Api::Call::respond(net::Response response) { co_await exchange.respond(finish(std::move(response))); }
+
+base::Task<void> Api::Call::respond_json(int status, std::string body) {
+  co_await respond(json_response(status, std::move(body)));
+}
+
+base::Task<Result<json::value>> Api::Call::read_json() {
+  const auto body = co_await exchange.read_body();
+  if (!body) {
+    const bool too_large = body.error().code == Code::exhausted;
+    const auto code = body.error().code == Code::timeout ? Code::timeout : Code::invalid;
+    co_return fail(code, body.error().message, too_large ? "payload_too_large" : "bad_request");
+  }
+  const auto type = request().headers.find("Content-Type");
+  if (!body->empty() && !(type && is_json_type(*type))) {
+    co_return fail(Code::invalid, "Unsupported media type: send application/json", "unsupported_media_type");
+  }
+  co_return parse_body(*body);
+}
+
+}  // namespace agentrouter::api

@@ -1,0 +1,32 @@
+#pragma once
+// One request on its way through the API: what every route needs of it.
+
+#include <string>
+
+#include "api/api.h"
+#include "api/issues.h"
+#include "base/json.h"
+
+namespace agentrouter::api {
+
+struct Api::Call {
+  net::Exchange& exchange;
+  std::string request_id;
+  std::string run_id;   // of the path, if it has one
+  std::string item_id;  // action or artifact of the path, if it has one
+
+  [[nodiscard]] const net::Request& request() const { return exchange.request(); }
+  [[nodiscard]] model::RunId run() const { return model::RunId(run_id); }
+
+  // Adds what every answer has.
+  [[nodiscard]] net::Response finish(net::Response response) const;
+  base::Task<void> respond(net::Response response);
+  base::Task<void> respond_json(int status, std::string body);
+
+  // The body as JSON; an empty one counts as `{}`.
+  // Errors: invalid and exhausted with reason bad_request, payload_too_large, unsupported_media_type, or
+  // validation_error for text that is no Unicode and numbers beyond double.
+  base::Task<base::Result<json::value>> read_json();
+};
+
+}  // namespace agentrouter::api

@@ -1,0 +1,144 @@
+// Routes that ask for runs, show them and decide about them.
+
+#include "api/body.h"
+#include "api/call.h"
+#include "api/problem.h"
+#include "api/query.h"
+#include "runs/cancel.h"
+#include "runs/create.h"
+#include "runs/decide.h"
+#include "runs/queries.h"
+
+namespace agentrouter::api {
+
+namespace {
+
+std::string items(const std::vector<std::string>& texts) {
+  std::string out = "{\"items\":[";
+  for (std::size_t i = 0; i < texts.size(); ++i) out.append(i ? "," : "").append(texts[i]);
+  return out + "]}";
+}
+
+const std::vector<std::string_view> status_filters{"active",     "queued",    "starting", "running",
+                                                   "cancelling", "completed", "failed",   "cancelled"};
+
+}  // namespace
+
+base::Task<void> Api::list_runs(Call& call) {
+  Issues issues;
+  Query query(call.request(), issues);
+  store::RunQuery wanted;
+  wanted.limit = static_cast<int>(query.number("limit", 50, 1, 100));
+  wanted.status = query.text("status");
+  if (wanted.status && std::find(status_filters.begin(), status_filters.end(), *wanted.status) == status_filters.end()) {
+    issues.not_one_of({"status"}, status_filters);
+  }
+  if (!issues.empty()) throw base::Failure(issues.to_error());
+  const auto texts = co_await needs_.store.read([&wanted](store::Reader& reader) {
+    std::vector<std::string> found;
+    for (const auto& run : reader.runs(wanted)) found.push_back(run.to_wire());
+    return found;
+  });
+  co_await call.respond_json(200, items(texts));
+}
+
+base::Task<void> Api::create_run(Call& call) {
+  const auto json_body = co_await call.read_json();
+  if (!json_body) throw base::Failure(json_body.error());
+  const auto body = base::value_or_throw(parse_create_body(*json_body));
+  runs::NewRun request{.input = body.input,
+                       .task = body.task,
+                       .runtime = body.runtime,
+                       .approval_mode = body.approval_mode,
+                       .workspace_path = {},
+                       .priority = body.priority,
+                       .idempotency_key = std::string(call.request().headers.get("Idempotency-Key"))};
+  if (!body.workspace_path.empty()) {
+    auto admitted = co_await needs_.pool.run([&] { return options_.admit_workspace(body.workspace_path); });
+    request.workspace_path = base::value_or_throw(std::move(admitted));
+  }
+  auto created = co_await needs_.store.write(
+      [&request, context = context()](store::Transaction& tx) { return runs::create_run(tx, request, context); });
+  if (!created) throw base::Failure(created.error());
+  auto response = json_response(created->replayed ? 200 : 201, created->run.to_wire());
+  response.headers.add("Location", "/v1/runs/" + created->run.id.str());
+  co_await call.respond(std::move(response));
+}
+
+base::Task<void> Api::get_run(Call& call) {
+  const auto run = co_await needs_.store.read(
+      [id = call.run()](store::Reader& reader) { return runs::find_run(reader, id); });
+  if (!run) throw base::Failure(run.error());
+  co_await call.respond_json(200, run->to_wire());
+}
+
+base::Task<void> Api::get_session(Call& call) {
+  const auto session = co_await needs_.store.read(
+      [id = call.run()](store::Reader& reader) { return runs::run_session(reader, id); });
+  if (!session) throw base::Failure(session.error());
+  co_await call.respond_json(200, session->to_wire());
+}
+
+base::Task<void> Api::cancel_run(Call& call) {
+  const auto body = co_await call.read_json();
+  if (!body) throw base::Failure(body.error());
+  base::value_or_throw(parse_empty_body(*body));
+  const auto run = co_await needs_.store.write([id = call.run(), context = context()](store::Transaction& tx) {
+    return runs::cancel_run(tx, id, context);
+  });
+  if (!run) throw base::Failure(run.error());
+  co_await call.respond_json(200, run->to_wire());
+  if (run->status != model::RunStatus::cancelling) co_return;
+  // A run that nobody has begun ends here, also where no worker runs. With an attempt open this changes nothing.
+  (void)co_await needs_.store.write([id = call.run(), context = context()](store::Transaction& tx) {
+    return runs::settle_cancelled(tx, id, context);
+  });
+}
+
+base::Task<void> Api::approve(Call& call) { return decide(call, true); }
+base::Task<void> Api::deny(Call& call) { return decide(call, false); }
+
+base::Task<void> Api::decide(Call& call, bool approved) {
+  const auto json_body = co_await call.read_json();
+  if (!json_body) throw base::Failure(json_body.error());
+  auto body = base::value_or_throw(parse_decision_body(*json_body));
+  const runs::DecisionRequest request{.run = call.run(),
+                                      .action = model::ActionId(call.item_id),
+                                      .action_digest = std::move(body.action_digest),
+                                      .decision = approved ? runs::Decision::approved : runs::Decision::denied,
+                                      .reason = std::move(body.reason)};
+  const auto event = co_await needs_.store.write([&request, context = context()](store::Transaction& tx) {
+    return runs::decide_action(tx, request, context);
+  });
+  if (!event) throw base::Failure(event.error());
+  co_await call.respond_json(200, event->to_wire());
+}
+
+base::Task<void> Api::list_artifacts(Call& call) {
+  const auto texts = co_await needs_.store.read([id = call.run()](store::Reader& reader) -> base::Result<std::vector<std::string>> {
+    if (auto run = runs::find_run(reader, id); !run) return tl::unexpected(run.error());
+    std::vector<std::string> found;
+    for (const auto& artifact : reader.artifacts(id)) found.push_back(artifact.to_wire());
+    return found;
+  });
+  if (!texts) throw base::Failure(texts.error());
+  co_await call.respond_json(200, items(*texts));
+}
+
+base::Task<void> Api::download(Call& call) {
+  const auto artifact = co_await needs_.store.read(
+      [run = call.run(), id = model::ArtifactId(call.item_id)](store::Reader& reader) { return runs::find_artifact(reader, run, id); });
+  if (!artifact) throw base::Failure(artifact.error());
+  auto blob = co_await needs_.pool.run([&] { return needs_.blobs.open(artifact->r2_key); });
+  if (!blob) {
+    base::throw_failure(base::Code::not_found, "The bytes of artifact " + artifact->id.str() + " are gone: " + blob.error().message,
+                        "artifact_not_found");
+  }
+  net::Response head;
+  head.headers.add("Content-Type", artifact->content_type.empty() ? "application/octet-stream" : artifact->content_type);
+  head.headers.add("ETag", "\"" + artifact->sha256 + "\"");
+  head.headers.add("Content-Security-Policy", "sandbox; default-src 'none'");
+  co_await call.exchange.send_file(call.finish(std::move(head)), blob->fd.get(), 0, static_cast<std::uint64_t>(blob->size));
+}
+
+}  // namespace agentrouter::api

@@ -1,0 +1,174 @@
+#include "apps/agent_store.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "agents/codex/codex_program.h"
+#include "apps/spawn.h"
+#include "base/file.h"
+#include "base/id.h"
+#include "base/json.h"
+
+namespace agentrouter::apps {
+
+namespace {
+
+namespace fs = std::filesystem;
+using base::Code;
+using base::fail;
+using base::Result;
+
+constexpr std::string_view codex_binaries = "node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl";
+
+fs::path version_folder(const fs::path& directory, const PinnedAgent& agent) {
+  return directory / agent.name / agent.version;
+}
+
+fs::path binaries(const fs::path& directory, const PinnedAgent& agent) {
+  return version_folder(directory, agent) / codex_binaries;
+}
+
+// "codex-cli 0.169.0" -> "0.169.0"
+Result<std::string> reported_version(const fs::path& program) {
+  AGENTROUTER_TRY(const auto finished, run_program({program.string(), "--version"}, {"PATH=/usr/bin:/bin", "HOME=/nonexistent"}));
+  if (finished.exit_code != 0) return fail(Code::unsupported, program.string() + " --version ended with " + std::to_string(finished.exit_code));
+  auto text = finished.output;
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text.substr(text.rfind(' ') + 1);
+}
+
+Result<const PinnedAgent*> named(const std::string& name) {
+  for (const auto& agent : pinned_agents()) {
+    if (agent.name == name) return &agent;
+  }
+  return fail(Code::invalid, "unknown agent \"" + name + "\": this version drives codex", "usage");
+}
+
+std::vector<std::string> npm_environment(const Environment& environment) {
+  std::vector<std::string> variables;
+  for (const char* name : {"PATH", "HOME", "USER", "LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
+                           "no_proxy", "NODE_EXTRA_CA_CERTS", "npm_config_registry", "NPM_CONFIG_REGISTRY", "NPM_CONFIG_USERCONFIG",
+                           "npm_config_userconfig", "npm_config_cafile", "NPM_CONFIG_CAFILE", "SSL_CERT_FILE"}) {
+    if (const auto value = environment.get(name)) variables.push_back(std::string(name) + "=" + *value);
+  }
+  return variables;
+}
+
+// Into a folder of its own, checked, then renamed: a half-installed agent is never found.
+Result<void> install(const fs::path& directory, const PinnedAgent& agent, const Environment& environment) {
+  const auto target = version_folder(directory, agent);
+  if (auto made = base::make_directories(target.parent_path()); !made) return made;
+  std::error_code ignored;
+  for (auto folder = target.parent_path(); folder != directory.parent_path() && !folder.empty(); folder = folder.parent_path()) {
+    fs::permissions(folder, fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec | fs::perms::others_read | fs::perms::others_exec, ignored);
+  }
+  base::Fd lock(::open((target.parent_path() / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (!lock || ::flock(lock.get(), LOCK_EX) != 0) return base::fail_errno("cannot lock " + target.parent_path().string(), errno);
+  if (fs::exists(binaries(directory, agent) / "bin" / agent.name)) return {};
+  const auto temporary = target.parent_path() / (".installing-" + base::new_uuid(base::system_entropy()));
+  if (auto made = base::make_directories(temporary); !made) return made;
+  fs::permissions(temporary, fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec | fs::perms::others_read | fs::perms::others_exec, ignored);
+  AGENTROUTER_TRY(const auto finished,
+                  run_program({"npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", temporary.string(),
+                               agent.package + "@" + agent.version},
+                              npm_environment(environment)));
+  if (finished.exit_code != 0) return fail(Code::unavailable, "npm install ended with " + std::to_string(finished.exit_code));
+  AGENTROUTER_TRY(const auto version, reported_version(temporary / codex_binaries / "bin" / agent.name));
+  if (version != agent.version) return fail(Code::unsupported, "the package holds version " + version + " instead of " + agent.version, "agent_version_mismatch");
+  fs::rename(temporary, target, ignored);
+  if (ignored) return fail(Code::unavailable, "cannot rename " + temporary.string() + ": " + ignored.message());
+  return {};
+}
+
+int list(const fs::path& directory, bool as_json) {
+  json::array items;
+  for (const auto& agent : pinned_agents()) {
+    const auto program = binaries(directory, agent) / "bin" / agent.name;
+    const bool installed = fs::exists(program);
+    if (as_json) {
+      items.push_back({{"name", agent.name}, {"version", agent.version}, {"installed", installed}, {"path", program.string()}});
+    } else {
+      std::cout << agent.name << " " << agent.version << (installed ? " installed " + program.string() : " not installed") << "\n";
+    }
+  }
+  if (as_json) std::cout << base::to_text(json::object{{"items", items}}) << "\n";
+  return 0;
+}
+
+}  // namespace
+
+const std::vector<PinnedAgent>& pinned_agents() {
+  static const std::vector<PinnedAgent> agents{{"codex", "@openai/codex", "0.169.0"}};
+  return agents;
+}
+
+Result<fs::path> AgentStore::find(const PinnedAgent& agent) {
+  const auto folder = binaries(directory_, agent);
+  const auto program = folder / "bin" / agent.name;
+  struct stat info;
+  if (::stat(program.c_str(), &info) != 0) {
+    return fail(Code::not_found,
+                "Codex " + agent.version + " is not installed under " + directory_.string() + ": run `agentrouter agents install codex`",
+                "agent_missing");
+  }
+  const auto identity = program.string() + ":" + std::to_string(info.st_ino) + ":" + std::to_string(info.st_size) + ":" +
+                        std::to_string(info.st_mtim.tv_sec) + "." + std::to_string(info.st_mtim.tv_nsec);
+  const std::lock_guard lock(mutex_);
+  if (checked_ == identity) return folder;
+  AGENTROUTER_TRY(const auto version, reported_version(program));
+  if (version != agent.version) {
+    return fail(Code::unsupported, "the installed Codex is version " + version + ", this server drives " + agent.version,
+                "agent_version_mismatch");
+  }
+  checked_ = identity;
+  return folder;
+}
+
+Result<worker::PreparedAgent> AgentStore::prepare(const model::Runtime& runtime, const std::string& model, bool simulated) {
+  if (runtime.kind != model::RuntimeKind::codex) {
+    return fail(Code::unsupported, "this version does not drive Claude Code: use runtime codex", "session_runtime_unsupported");
+  }
+  AGENTROUTER_TRY(const auto folder, find(pinned_agents().front()));
+  worker::PreparedAgent prepared;
+  prepared.program = agents::codex_program({.model = model, .simulated = simulated});
+  prepared.binds.push_back({.from = folder, .to = "/opt/codex"});
+  return prepared;
+}
+
+int agents_command(const std::vector<std::string>& arguments, const Environment& environment) {
+  const FlagSpec spec{.values = {}, .switches = {"json", "help"}};
+  const auto flags = parse_flags(arguments, spec);
+  const std::string verb = flags && !flags->rest.empty() ? flags->rest.front() : "";
+  if (!flags || flags->has("help") || (verb != "install" && verb != "list")) {
+    std::cerr << (flags ? "" : flags.error().message + "\n")
+              << "Usage: agentrouter agents install [codex]...\n       agentrouter agents list [--json]\n\n"
+                 "Installs the pinned agent CLIs with npm under AGENTROUTER_AGENTS_DIR, or lists them.\n\n"
+                 "Example: agentrouter agents install codex\n";
+    return flags && flags->has("help") ? 0 : 2;
+  }
+  const fs::path directory = default_paths(environment, ::geteuid() == 0).agents;
+  if (verb == "list") return list(directory, flags->has("json"));
+  std::vector<std::string> names(flags->rest.begin() + 1, flags->rest.end());
+  if (names.empty()) names = {"codex"};
+  for (const auto& name : names) {
+    const auto agent = named(name);
+    if (!agent) {
+      std::cerr << "agentrouter: " << agent.error().message << "\n";
+      return 2;
+    }
+    const auto done = install(directory, **agent, environment);
+    if (!done) {
+      std::cerr << "agentrouter: cannot install " << name << ": " << done.error().message << "\n";
+      return 1;
+    }
+    std::cout << name << " " << (*agent)->version << " is installed under " << version_folder(directory, **agent).string() << "\n";
+  }
+  return 0;
+}
+
+}  // namespace agentrouter::apps

@@ -1,0 +1,43 @@
+#pragma once
+// The installed agent CLIs of this machine: AGENTS/<name>/<version>/ as npm lays it out. Versions are pinned:
+// another version is not driven, because the gate relies on details of the protocol.
+
+#include <filesystem>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "apps/environment.h"
+#include "base/error.h"
+#include "worker/ports.h"
+
+namespace agentrouter::apps {
+
+struct PinnedAgent {
+  std::string name;     // "codex"
+  std::string package;  // "@openai/codex"
+  std::string version;  // "0.169.0"
+};
+// The agents that this version can drive.
+[[nodiscard]] const std::vector<PinnedAgent>& pinned_agents();
+
+class AgentStore final : public worker::AgentPreparer {
+ public:
+  explicit AgentStore(std::filesystem::path directory) : directory_(std::move(directory)) {}
+
+  // Safe from any thread. The version is asked for once per installed file, not once per run.
+  base::Result<worker::PreparedAgent> prepare(const model::Runtime& runtime, const std::string& model,
+                                              bool simulated) override;
+
+ private:
+  base::Result<std::filesystem::path> find(const PinnedAgent& agent);
+
+  std::filesystem::path directory_;
+  std::mutex mutex_;
+  std::string checked_;  // the file that was asked last, with its inode and times
+};
+
+// `agentrouter agents install [NAME]...` and `agentrouter agents list`. Returns the exit code.
+[[nodiscard]] int agents_command(const std::vector<std::string>& arguments, const Environment& environment);
+
+}  // namespace agentrouter::apps

@@ -1,0 +1,264 @@
+#include "apps/config.h"
+
+#include <functional>
+#include <map>
+#include <sstream>
+#include <toml++/toml.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/utf8.h"
+
+namespace agentrouter::apps {
+
+namespace {
+
+using base::Code;
+using base::fail;
+using base::Result;
+
+struct Setting {
+  std::function<Result<void>(Config&, const std::string&)> set;
+  bool secret = false;
+};
+
+Result<void> set_listen(Config& config, const std::string& text) {
+  const auto colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0) return fail(Code::invalid, "listen is \"" + text + "\": want HOST:PORT", "usage");
+  AGENTROUTER_TRY(const auto port, parse_number(text.substr(colon + 1), "the port of listen", 0, 65535));
+  config.listen_host = text.substr(0, colon);
+  config.listen_port = static_cast<std::uint16_t>(port);
+  return {};
+}
+
+Result<void> set_role(Config& config, const std::string& text) {
+  if (text == "all") {
+    config.role = Role::all;
+  } else if (text == "api") {
+    config.role = Role::api;
+  } else if (text == "worker") {
+    config.role = Role::worker;
+  } else {
+    return fail(Code::invalid, "role is \"" + text + "\": want all, api or worker", "usage");
+  }
+  return {};
+}
+
+Result<void> set_bool(bool& target, const std::string& name, const std::string& text) {
+  if (text != "true" && text != "false") return fail(Code::invalid, name + " is \"" + text + "\": want true or false", "usage");
+  target = text == "true";
+  return {};
+}
+
+Result<void> set_int(int& target, const std::string& name, const std::string& text, int most) {
+  AGENTROUTER_TRY(const auto number, parse_number(text, name, 0, most));
+  target = static_cast<int>(number);
+  return {};
+}
+
+Setting text_setting(std::string Config::*member) {
+  return {[member](Config& config, const std::string& text) -> Result<void> {
+    config.*member = text;
+    return {};
+  }};
+}
+
+// Every key of agentrouter.toml. A list is given to its setting item by item.
+const std::map<std::string, Setting>& settings() {
+  static const std::map<std::string, Setting> all{
+      {"listen", {set_listen}},
+      {"data", text_setting(&Config::data)},
+      {"agents_dir", text_setting(&Config::agents_dir)},
+      {"role", {set_role}},
+      {"provider",
+       {[](Config& config, const std::string& text) -> Result<void> {
+         if (text != "sim" && text != "upstream") return fail(Code::invalid, "provider is \"" + text + "\": want sim or upstream", "usage");
+         config.sim = text == "sim";
+         return {};
+       }}},
+      {"concurrency", {[](Config& c, const std::string& t) { return set_int(c.concurrency, "concurrency", t, 10'000); }}},
+      {"idle_exit_seconds",
+       {[](Config& c, const std::string& t) { return set_int(c.idle_exit_seconds, "idle_exit_seconds", t, 1'000'000); }}},
+      {"log_level",
+       {[](Config& config, const std::string& text) -> Result<void> {
+         if (text != "debug" && text != "info" && text != "warn" && text != "error") {
+           return fail(Code::invalid, "log_level is \"" + text + "\": want debug, info, warn or error", "usage");
+         }
+         config.log_level = text;
+         return {};
+       }}},
+      {"workspace_roots",
+       {[](Config& config, const std::string& text) -> Result<void> {
+         if (text.empty() || text.front() != '/') return fail(Code::invalid, "workspace_roots holds \"" + text + "\": want absolute paths", "usage");
+         config.workspace_roots.push_back(text);
+         return {};
+       }}},
+      {"runtimes.codex.model", text_setting(&Config::codex_model)},
+      {"providers.openai.base_url", text_setting(&Config::openai_base_url)},
+      {"providers.openai.api_key_file",
+       {[](Config& config, const std::string& path) -> Result<void> {
+         AGENTROUTER_TRY(const auto text, base::read_file(path, 64 * 1024));
+         config.openai_key = std::string(base::trim_js(text));
+         return {};
+       }}},
+      {"sandbox.require_limits", {[](Config& c, const std::string& t) { return set_bool(c.require_limits, "sandbox.require_limits", t); }}},
+  };
+  return all;
+}
+
+std::optional<std::string> scalar_text(const toml::node& node) {
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* number = node.as_integer()) return std::to_string(number->get());
+  if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
+  return std::nullopt;
+}
+
+std::string place(const std::string& file, const toml::node& node) {
+  return file + ":" + std::to_string(node.source().begin.line);
+}
+
+Result<void> apply_value(Config& config, const std::string& file, const std::string& key, const toml::node& node) {
+  const auto known = settings().find(key);
+  if (known == settings().end()) {
+    return fail(Code::invalid, place(file, node) + ": unknown key \"" + key + "\": docs/operating.md lists all keys", "usage");
+  }
+  std::vector<std::string> values;
+  if (const auto* list = node.as_array(); list && key == "workspace_roots") {
+    for (const auto& item : *list) values.push_back(scalar_text(item).value_or(""));
+  } else if (auto text = scalar_text(node); text && key != "workspace_roots") {
+    values.push_back(*text);
+  } else {
+    return fail(Code::invalid, place(file, node) + ": \"" + key + "\" has the wrong type", "usage");
+  }
+  for (const auto& value : values) {
+    if (auto done = known->second.set(config, value); !done) {
+      return fail(Code::invalid, place(file, node) + ": " + done.error().message, "usage");
+    }
+  }
+  return {};
+}
+
+Result<void> apply_table(Config& config, const std::string& file, const std::string& prefix, const toml::table& table) {
+  for (const auto& [name, node] : table) {
+    const std::string key = prefix + std::string(name.str());
+    auto done = node.is_table() ? apply_table(config, file, key + ".", *node.as_table()) : apply_value(config, file, key, node);
+    if (!done) return done;
+  }
+  return {};
+}
+
+Result<void> apply_file(Config& config, const std::string& path) {
+  AGENTROUTER_TRY(const auto text, base::read_file(path, 1 << 20));
+  try {
+    return apply_table(config, path, "", toml::parse(text, path));
+  } catch (const toml::parse_error& error) {
+    std::ostringstream where;
+    where << path << ":" << error.source().begin.line << ": " << error.description();
+    return fail(Code::invalid, where.str(), "usage");
+  }
+}
+
+Result<void> apply_environment(Config& config, const Environment& environment) {
+  if (const auto port = environment.get("AGENTROUTER_PORT")) {
+    AGENTROUTER_TRY(const auto number, parse_number(*port, "AGENTROUTER_PORT", 0, 65535));
+    config.listen_port = static_cast<std::uint16_t>(number);
+  }
+  if (auto url = environment.get("OPENAI_BASE_URL")) config.openai_base_url = *url;
+  if (auto key = environment.secret("OPENAI_API_KEY")) config.openai_key = key;
+  if (auto key = environment.secret("CODEX_API_KEY")) config.openai_key = key;
+  config.api_key = environment.secret("AGENTROUTER_API_KEY");
+  return {};
+}
+
+Result<void> apply_flags(Config& config, const Flags& flags) {
+  static const std::map<std::string, std::string> keys{{"listen", "listen"},           {"data", "data"},
+                                                       {"role", "role"},               {"concurrency", "concurrency"},
+                                                       {"log-level", "log_level"},     {"idle-exit", "idle_exit_seconds"},
+                                                       {"workspace-root", "workspace_roots"}};
+  for (const auto& [flag, key] : keys) {
+    for (const auto& value : flags.all(flag)) {
+      if (auto done = settings().at(key).set(config, value); !done) return done;
+    }
+  }
+  if (flags.has("sim")) config.sim = true;
+  return {};
+}
+
+std::string quoted(const std::string& text) {
+  std::ostringstream out;
+  out << toml::value<std::string>(text);
+  return out.str();
+}
+
+}  // namespace
+
+const FlagSpec& serve_flags() {
+  static const FlagSpec spec{
+      .values = {"listen", "data", "config", "role", "concurrency", "workspace-root", "idle-exit", "log-level"},
+      .switches = {"sim", "print-config", "help", "drain"}};
+  return spec;
+}
+
+std::string_view serve_help() {
+  return "Usage: agentrouter serve [flags]\n"
+         "\n"
+         "Serves the API and runs agents on this machine.\n"
+         "\n"
+         "  --listen HOST:PORT     where to listen (default 127.0.0.1:8787; port 0 takes a free one)\n"
+         "  --data DIR             database, artifacts and journals\n"
+         "  --config FILE          agentrouter.toml (default: DATA/agentrouter.toml when it exists)\n"
+         "  --sim                  simulate the model providers: no key and no network needed\n"
+         "  --role all|api|worker  what this process does (default all)\n"
+         "  --concurrency N        runs at the same time (default: from cores and memory)\n"
+         "  --workspace-root DIR   a folder under which workspaces may lie; may be repeated\n"
+         "  --idle-exit SECONDS    end after so many seconds without a request or a run\n"
+         "  --log-level LEVEL      debug, info, warn or error\n"
+         "  --drain                on SIGTERM wait for running agents instead of leaving them to the next server\n"
+         "  --print-config         show the resulting configuration, secrets redacted, and end\n"
+         "\n"
+         "Example: OPENAI_API_KEY=... agentrouter serve --workspace-root /srv/repositories\n";
+}
+
+Result<Config> load_config(const Flags& flags, const Environment& environment, bool root) {
+  Config config;
+  const auto paths = default_paths(environment, root);
+  config.data = flags.value("data").value_or(paths.data);
+  config.agents_dir = paths.agents;
+  const auto file = flags.value("config");
+  if (file) {
+    if (auto done = apply_file(config, *file); !done) return tl::unexpected(done.error());
+  } else if (::access((config.data + "/agentrouter.toml").c_str(), F_OK) == 0) {
+    if (auto done = apply_file(config, config.data + "/agentrouter.toml"); !done) return tl::unexpected(done.error());
+  }
+  if (auto done = apply_environment(config, environment); !done) return tl::unexpected(done.error());
+  if (auto done = apply_flags(config, flags); !done) return tl::unexpected(done.error());
+  if (const auto agents = environment.get("AGENTROUTER_AGENTS_DIR")) config.agents_dir = *agents;
+  if (config.api_key == "ar_dev_local_change_me") {
+    return fail(Code::invalid, "AGENTROUTER_API_KEY is the published example key: choose one of your own", "usage");
+  }
+  while (config.openai_base_url.ends_with('/')) config.openai_base_url.pop_back();
+  return config;
+}
+
+std::string print_config(const Config& config) {
+  static constexpr std::string_view roles[] = {"all", "api", "worker"};
+  std::ostringstream out;
+  out << "listen = " << quoted(config.listen_host + ":" + std::to_string(config.listen_port)) << "\n"
+      << "data = " << quoted(config.data) << "\n"
+      << "agents_dir = " << quoted(config.agents_dir) << "\n"
+      << "role = " << quoted(std::string(roles[static_cast<int>(config.role)])) << "\n"
+      << "provider = " << quoted(config.sim ? "sim" : "upstream") << "\n"
+      << "concurrency = " << config.concurrency << "\n"
+      << "idle_exit_seconds = " << config.idle_exit_seconds << "\n"
+      << "log_level = " << quoted(config.log_level) << "\n"
+      << "workspace_roots = [";
+  for (std::size_t i = 0; i < config.workspace_roots.size(); ++i) out << (i ? ", " : "") << quoted(config.workspace_roots[i]);
+  out << "]\n\n[runtimes.codex]\nmodel = " << quoted(config.codex_model) << "\n"
+      << "\n[providers.openai]\nbase_url = " << quoted(config.openai_base_url) << "\n"
+      << "# api_key: " << (config.openai_key ? "[REDACTED]" : "not set") << "\n"
+      << "\n[sandbox]\nrequire_limits = " << (config.require_limits ? "true" : "false") << "\n"
+      << "\n# AGENTROUTER_API_KEY: " << (config.api_key ? "[REDACTED]" : "kept in the data folder") << "\n";
+  return out.str();
+}
+
+}  // namespace agentrouter::apps

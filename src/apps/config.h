@@ -1,0 +1,45 @@
+#pragma once
+// What `agentrouter serve` runs with: flags over environment over agentrouter.toml over defaults. Unknown keys
+// are an error; secrets are never printed.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/environment.h"
+#include "apps/flags.h"
+#include "base/error.h"
+
+namespace agentrouter::apps {
+
+enum class Role { all, api, worker };
+
+struct Config {
+  std::string listen_host = "127.0.0.1";
+  std::uint16_t listen_port = 8787;
+  std::string data;
+  std::string agents_dir;
+  Role role = Role::all;
+  bool sim = false;
+  int concurrency = 0;  // 0: from cores and memory
+  std::vector<std::string> workspace_roots;
+  std::string codex_model = "gpt-5.5";
+  std::string openai_base_url = "https://api.openai.com/v1";
+  std::optional<std::string> openai_key;
+  std::optional<std::string> api_key;  // none: made on first start and kept in the data folder
+  bool require_limits = false;
+  int idle_exit_seconds = 0;  // 0: never
+  std::string log_level = "info";
+};
+
+[[nodiscard]] const FlagSpec& serve_flags();
+[[nodiscard]] std::string_view serve_help();
+
+// Errors: invalid, naming the key, where it stands and what is wanted.
+[[nodiscard]] base::Result<Config> load_config(const Flags& flags, const Environment& environment, bool root);
+
+// As TOML that load_config would accept, secrets replaced by "[REDACTED]".
+[[nodiscard]] std::string print_config(const Config& config);
+
+}  // namespace agentrouter::apps

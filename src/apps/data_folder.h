@@ -1,0 +1,37 @@
+#pragma once
+// The server's folder: everything it keeps, and the two small files by which the client commands of the same
+// machine find it.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+namespace agentrouter::apps {
+
+class DataFolder {
+ public:
+  // Makes the folder (0700) if need be. Errors: denied, conflict (it is a file), unavailable.
+  [[nodiscard]] static base::Result<DataFolder> open(const std::filesystem::path& path);
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] std::filesystem::path database() const { return path_ / "agentrouter.db"; }
+  [[nodiscard]] std::filesystem::path blobs() const { return path_ / "blobs"; }
+  [[nodiscard]] std::filesystem::path attempts() const { return path_ / "attempts"; }
+
+  // The key in `api_key` (0600), made on first use: "ar_" and 43 random characters.
+  [[nodiscard]] base::Result<std::string> api_key() const;
+  // The configured key where the client commands of this machine find it.
+  [[nodiscard]] base::Result<void> save_api_key(const std::string& key) const;
+  // {"url","pid","startTime"} in server.json (0600).
+  [[nodiscard]] base::Result<void> announce(const std::string& url, base::Time start) const;
+  void withdraw() const;
+
+ private:
+  explicit DataFolder(std::filesystem::path path) : path_(std::move(path)) {}
+  std::filesystem::path path_;
+};
+
+}  // namespace agentrouter::apps

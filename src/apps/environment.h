@@ -1,0 +1,33 @@
+#pragma once
+// The environment of the server's programs, read once and passed on as values.
+
+#include <map>
+#include <optional>
+#include <string>
+
+namespace agentrouter::apps {
+
+class Environment {
+ public:
+  // The process's own.
+  [[nodiscard]] static Environment current();
+  explicit Environment(std::map<std::string, std::string> values) : values_(std::move(values)) {}
+
+  // Set and not empty.
+  [[nodiscard]] std::optional<std::string> get(const std::string& name) const;
+  // NAME, or else the content of the file that NAME_FILE names, without the line end. Throws Failure when
+  // that file cannot be read.
+  [[nodiscard]] std::optional<std::string> secret(const std::string& name) const;
+
+ private:
+  std::map<std::string, std::string> values_;
+};
+
+// Where things are when nothing else is said: XDG folders for a user, system folders for root.
+struct DefaultPaths {
+  std::string data;
+  std::string agents;
+};
+[[nodiscard]] DefaultPaths default_paths(const Environment& environment, bool root);
+
+}  // namespace agentrouter::apps

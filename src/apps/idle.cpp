@@ -1,0 +1,53 @@
+#include "apps/idle.h"
+
+namespace agentrouter::apps {
+
+Activity::Activity(base::Executor executor, store::Store& store)
+    : executor_(executor), store_(store), changed_(executor), last_(std::chrono::steady_clock::now()) {
+  store_.add_listener(this);
+}
+
+Activity::~Activity() {
+  store_.remove_listener(this);
+  *alive_ = false;
+}
+
+void Activity::touch() { last_ = std::chrono::steady_clock::now(); }
+
+void Activity::committed(std::shared_ptr<const std::vector<model::Event>>) {}
+
+void Activity::run_changed(const model::RunId&, model::RunStatus) {
+  asio::post(executor_, [this, alive = alive_] {
+    if (!*alive) return;
+    touch();
+    changed_.notify();
+  });
+}
+
+base::Task<bool> Activity::runs_are_active() {
+  co_return co_await store_.read([](store::Reader& reader) {
+    return !reader.runs({.status = "active", .limit = 1}).empty();
+  });
+}
+
+base::Task<void> Activity::wait_for_quiet(std::chrono::seconds quiet, std::function<std::size_t()> in_flight) {
+  for (;;) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= last_ + quiet) {
+      const bool busy = in_flight() > 0 || co_await runs_are_active();
+      if (!busy) co_return;
+      touch();
+    }
+    co_await base::sleep_for(last_ + quiet - now);
+  }
+}
+
+base::Task<void> Activity::wait_for_runs() {
+  for (;;) {
+    const bool busy = co_await runs_are_active();
+    if (!busy) co_return;
+    co_await changed_.wait();
+  }
+}
+
+}  // namespace agentrouter::apps

@@ -1,0 +1,50 @@
+// agentrouter: one program; the first word says which part of it runs.
+
+#include <sodium.h>
+
+#include <iostream>
+
+#include "apps/agent_store.h"
+#include "apps/commands.h"
+#include "apps/environment.h"
+#include "cli/cli.h"
+#include "keeper/keeper.h"
+#include "sandbox/warden.h"
+#include "workspace/collector.h"
+
+namespace {
+
+using namespace agentrouter;
+
+int run_warden_command() {
+  const auto done = sandbox::run_warden(sandbox::warden_fd);
+  return done ? 0 : 1;
+}
+
+int run(int argc, char** argv) {
+  if (sodium_init() < 0) return 1;
+  const std::string command = argc > 1 ? argv[1] : "";
+  // Parts that the server starts: they get no environment and parse no arguments.
+  if (command == "keeper") return keeper::run_keeper();
+  if (command == "warden") return run_warden_command();
+  if (command == "collect") return workspace::run_collector();
+
+  const std::vector<std::string> rest(argv + std::min(argc, 2), argv + argc);
+  const auto environment = apps::Environment::current();
+  if (command == "serve") return apps::serve_command(rest, environment);
+  if (command == "sim") return apps::sim_command(rest);
+  if (command == "doctor") return apps::doctor_command(rest, environment);
+  if (command == "agents") return apps::agents_command(rest, environment);
+  return cli::run_client_command(argc, argv);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "agentrouter: " << error.what() << "\n";
+    return 1;
+  }
+}

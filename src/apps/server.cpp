@@ -1,0 +1,263 @@
+#include "apps/server.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <iostream>
+
+#include "api/api.h"
+#include "api/problem.h"
+#include "apps/agent_store.h"
+#include "apps/data_folder.h"
+#include "apps/idle.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "blobs/fs/fs_blobs.h"
+#include "net/server.h"
+#include "sandbox/doctor.h"
+#include "sandbox/warden.h"
+#include "store/sqlite/sqlite_store.h"
+#include "stream/hub.h"
+#include "worker/worker.h"
+#include "workspace/allow.h"
+
+namespace agentrouter::apps {
+
+namespace {
+
+using base::LogLevel;
+using base::value_or_throw;
+
+constexpr std::chrono::seconds stop_grace{4};
+constexpr std::size_t file_threads = 4;
+
+void raise_open_files() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+worker::ProviderConfig provider_of(const Config& config) {
+  if (config.sim) return {.kind = worker::ProviderKind::sim};
+  if (!config.openai_key) return {};
+  return {.kind = worker::ProviderKind::upstream, .base_url = config.openai_base_url, .api_key = *config.openai_key};
+}
+
+LogLevel log_level(const std::string& name) {
+  if (name == "debug") return LogLevel::debug;
+  if (name == "warn") return LogLevel::warn;
+  return name == "error" ? LogLevel::error : LogLevel::info;
+}
+
+// As root the privileged steps are the warden's; a plain user's are done here.
+std::unique_ptr<sandbox::Launcher> make_launcher() {
+  if (::geteuid() != 0) return std::make_unique<sandbox::LocalLauncher>();
+  auto warden = value_or_throw(sandbox::start_warden({"agentrouter", "warden"}));
+  return std::make_unique<sandbox::WardenLauncher>(std::move(warden.socket));
+}
+
+class HealthOnly final : public net::Handler {
+ public:
+  base::Task<void> handle(net::Exchange& exchange) override {
+    const auto& path = exchange.request().path;
+    const bool health = path == "/healthz" || path == "/readyz";
+    co_await exchange.respond(health ? api::json_response(200, "{\"ok\":true}")
+                                     : api::problem(404, "not_found", "This server is a worker: it has no API"));
+  }
+};
+
+}  // namespace
+
+class Program {
+ public:
+  Program(const Config& config, bool drain);
+
+  int run();
+
+ private:
+  base::Task<void> main();
+  base::Task<void> stop();
+  base::Task<void> report_machine();
+  base::Task<void> watch_worker();
+  base::Task<void> wait_for_end();
+  api::ApiOptions api_options();
+
+  Config config_;
+  bool drain_;
+  asio::io_context io_{1};
+  base::Pool pool_{file_threads};
+  DataFolder data_;
+  std::string api_key_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<blobs::BlobStore> blobs_;
+  std::unique_ptr<sandbox::Launcher> launcher_;
+  stream::Hub hub_;
+  Activity activity_;
+  AgentStore agents_;
+  api::Api api_;
+  HealthOnly health_;
+  net::Server server_;
+  std::unique_ptr<worker::Worker> worker_;
+  asio::basic_signal_set<base::Executor> signals_;
+  base::Event ended_;
+  bool ending_ = false;
+  int exit_code_ = 0;
+  base::TaskScope tasks_;
+};
+
+namespace {
+
+std::string key_of(const Config& config, const DataFolder& data) {
+  if (!config.api_key) return value_or_throw(data.api_key());
+  value_or_throw(data.save_api_key(*config.api_key));
+  return *config.api_key;
+}
+
+net::Handler& handler_of(const Config& config, api::Api& api, net::Handler& health) {
+  return config.role == Role::worker ? health : static_cast<net::Handler&>(api);
+}
+
+}  // namespace
+
+Program::Program(const Config& config, bool drain)
+    : config_(config),
+      drain_(drain),
+      data_(value_or_throw(DataFolder::open(config.data))),
+      store_(value_or_throw(store::open_sqlite_store(data_.database(), {}))),
+      blobs_(value_or_throw(blobs::open_fs_blobs(data_.blobs()))),
+      launcher_(config.role == Role::api ? nullptr : make_launcher()),
+      hub_(io_.get_executor(), *store_),
+      activity_(io_.get_executor(), *store_),
+      agents_(config.agents_dir),
+      api_({*store_, *blobs_, hub_, pool_, base::system_clock(), base::system_entropy()},
+           api::Authenticator(api_key_ = key_of(config, data_)), api_options()),
+      server_(io_.get_executor(), handler_of(config_, api_, health_),
+              [](int status, std::string_view code, std::string_view message) { return api::problem(status, code, message); }),
+      signals_(io_.get_executor()),
+      ended_(io_.get_executor()),
+      tasks_(io_.get_executor()) {
+  if (config_.role == Role::api) return;
+  worker::WorkerConfig options;
+  options.worker_id = "worker_" + base::new_uuid(base::system_entropy());
+  options.data_dir = data_.path();
+  options.concurrency = config_.concurrency > 0 ? config_.concurrency : worker::default_concurrency();
+  options.default_model = config_.codex_model;
+  options.provider = provider_of(config_);
+  options.require_limits = config_.require_limits;
+  worker_ = std::make_unique<worker::Worker>(
+      worker::Worker::Needs{io_.get_executor(), *store_, *blobs_, *launcher_, agents_, base::system_clock(), base::system_entropy()},
+      options);
+}
+
+api::ApiOptions Program::api_options() {
+  workspace::AllowRules rules;
+  for (const auto& root : config_.workspace_roots) rules.roots.emplace_back(root);
+  rules.data_directory = data_.path();
+  api::ApiOptions options;
+  options.admit_workspace = [rules](std::string_view path) -> base::Result<std::string> {
+    AGENTROUTER_TRY(const auto real, workspace::admit(path, rules));
+    return real.string();
+  };
+  options.on_request = [this] { activity_.touch(); };
+  return options;
+}
+
+int Program::run() {
+  asio::co_spawn(io_, main(), [this](std::exception_ptr error) {
+    if (!error) return;
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& failure) {
+      std::cerr << "agentrouter: " << failure.what() << std::endl;
+      exit_code_ = 1;
+      io_.stop();
+    }
+  });
+  io_.run();
+  store_->close();
+  return exit_code_;
+}
+
+base::Task<void> Program::main() {
+  signals_.add(SIGTERM);
+  signals_.add(SIGINT);
+  const auto port = value_or_throw(server_.listen(config_.listen_host, config_.listen_port));
+  const auto host = config_.listen_host.find(':') == std::string::npos ? config_.listen_host : "[" + config_.listen_host + "]";
+  const auto url = "http://" + host + ":" + std::to_string(port);
+  value_or_throw(data_.announce(url, base::system_clock().now()));
+  if (worker_) {
+    tasks_.spawn(watch_worker());
+    tasks_.spawn(report_machine());
+  }
+  if (config_.idle_exit_seconds > 0) tasks_.spawn(wait_for_end());
+  std::cout << "agentrouter: listening on " << url << std::endl;
+  base::log(LogLevel::info, "listening", {{"url", url}, {"data", data_.path().string()}, {"sim", config_.sim}});
+  signals_.async_wait([this](boost::system::error_code error, int signal) {
+    if (error) return;
+    base::log(LogLevel::info, "stopping", {{"signal", signal}});
+    ending_ = true;
+    ended_.notify();
+  });
+  while (!ending_) co_await ended_.wait();
+  co_await stop();
+}
+
+base::Task<void> Program::watch_worker() {
+  std::string problem;
+  try {
+    co_await worker_->run();
+  } catch (const base::Failure& failure) {
+    problem = failure.what();
+  }
+  if (ending_) co_return;
+  std::cerr << "agentrouter: the worker has ended: " << problem << std::endl;
+  exit_code_ = 1;
+  ending_ = true;
+  ended_.notify();
+}
+
+// Says once what this machine lacks; a launch itself refuses what is required.
+base::Task<void> Program::report_machine() {
+  const auto probes = co_await pool_.run([path = data_.attempts().string()] { return sandbox::probe_machine(path); });
+  for (const auto& probe : probes) {
+    if (probe.found == sandbox::Found::ok) continue;
+    base::log(probe.required && probe.found == sandbox::Found::missing ? LogLevel::error : LogLevel::warn, "sandbox",
+              {{"control", probe.name}, {"found", to_string(probe.found)}, {"detail", probe.detail}, {"remedy", probe.remedy}});
+  }
+}
+
+base::Task<void> Program::wait_for_end() {
+  co_await activity_.wait_for_quiet(std::chrono::seconds(config_.idle_exit_seconds), [this] { return api_.in_flight(); });
+  base::log(LogLevel::info, "stopping: idle");
+  ending_ = true;
+  ended_.notify();
+}
+
+base::Task<void> Program::stop() {
+  data_.withdraw();
+  signals_.cancel();
+  if (drain_) co_await activity_.wait_for_runs();
+  co_await server_.stop(std::chrono::steady_clock::now() + stop_grace);
+  if (worker_) worker_->stop();
+  co_await tasks_.cancel_and_join();
+}
+
+int serve(const Config& config, bool drain) {
+  base::set_log_level(log_level(config.log_level));
+  raise_open_files();
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    Program program(config, drain);
+    return program.run();
+  } catch (const base::Failure& failure) {
+    std::cerr << "agentrouter: " << failure.what() << std::endl;
+    return 1;
+  }
+}
+
+}  // namespace agentrouter::apps

@@ -1,0 +1,79 @@
+#include "apps/spawn.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace agentrouter::apps {
+
+namespace {
+
+std::vector<char*> pointers(const std::vector<std::string>& words) {
+  std::vector<char*> list;
+  for (const auto& word : words) list.push_back(const_cast<char*>(word.c_str()));
+  list.push_back(nullptr);
+  return list;
+}
+
+class FileActions {
+ public:
+  FileActions() { ::posix_spawn_file_actions_init(&actions_); }
+  FileActions(const FileActions&) = delete;
+  FileActions& operator=(const FileActions&) = delete;
+  ~FileActions() { ::posix_spawn_file_actions_destroy(&actions_); }
+  void open_null(int fd) { ::posix_spawn_file_actions_addopen(&actions_, fd, "/dev/null", O_RDWR, 0); }
+  void copy(int from, int to) { ::posix_spawn_file_actions_adddup2(&actions_, from, to); }
+  [[nodiscard]] const posix_spawn_file_actions_t* get() const { return &actions_; }
+
+ private:
+  posix_spawn_file_actions_t actions_;
+};
+
+base::Result<int> start(const std::string& program, const std::vector<std::string>& argv,
+                        const std::vector<std::string>& environment, const FileActions& actions) {
+  const auto arguments = pointers(argv);
+  const auto variables = pointers(environment);
+  pid_t pid = -1;
+  const int error = ::posix_spawnp(&pid, program.c_str(), actions.get(), nullptr, arguments.data(), variables.data());
+  if (error != 0) return base::fail_errno("cannot start " + program, error);
+  return pid;
+}
+
+}  // namespace
+
+base::Result<Finished> run_program(const std::vector<std::string>& argv, const std::vector<std::string>& environment) {
+  AGENTROUTER_TRY(auto pipe, base::make_pipe());
+  FileActions actions;
+  actions.open_null(0);
+  actions.copy(pipe.second.get(), 1);
+  AGENTROUTER_TRY(const auto pid, start(argv.at(0), argv, environment, actions));
+  pipe.second.reset();
+  Finished finished;
+  auto output = base::read_all(pipe.first.get(), 64 * 1024);
+  pipe.first.reset();
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (output) finished.output = std::move(*output);
+  finished.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return finished;
+}
+
+base::Result<int> start_self(const std::string& command, const base::Fd& channel) {
+  FileActions actions;
+  actions.open_null(0);
+  actions.open_null(1);
+  actions.copy(channel.get(), 3);
+  return start("/proc/self/exe", {"agentrouter", command}, {}, actions);
+}
+
+void reap(int pid) {
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+}
+
+}  // namespace agentrouter::apps

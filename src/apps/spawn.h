@@ -1,0 +1,29 @@
+#pragma once
+// Ordinary helper processes of the server: npm, `--version` of an agent, the warden.
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace agentrouter::apps {
+
+struct Finished {
+  int exit_code = 0;   // 128 + signal when it was killed
+  std::string output;  // stdout, at most 64 KiB
+};
+
+// Runs `argv` to its end with the given environment, stdin from /dev/null, stderr passed through.
+// Errors: not_found (no such program), unavailable.
+[[nodiscard]] base::Result<Finished> run_program(const std::vector<std::string>& argv,
+                                                 const std::vector<std::string>& environment);
+
+// Starts this very program again as `agentrouter <command>` with `channel` as descriptor 3, and nothing of the
+// environment. It ends when the other end of `channel` is closed. Returns its pid.
+[[nodiscard]] base::Result<int> start_self(const std::string& command, const base::Fd& channel);
+
+// Reaps a child. Blocks until it has ended.
+void reap(int pid);
+
+}  // namespace agentrouter::apps
