@@ -3,7 +3,7 @@
 // commit(), and nothing of it is there before. Writing a key again replaces the blob at once.
 //
 // All calls block: use them on a base::Pool. Safe from any thread. A key is the artifact's r2Key: a relative
-// path of non-empty parts, none of which is "." or "..".
+// path of parts that are not empty and do not begin with a dot.
 
 #include <cstdint>
 #include <memory>

@@ -1,0 +1,46 @@
+#include "blobs/blob_store.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+namespace agentrouter::blobs {
+
+bool is_blob_key(std::string_view key) {
+  if (key.empty() || key.size() > 1024 || key.find('\0') != std::string_view::npos) return false;
+  while (true) {
+    const auto slash = key.find('/');
+    const auto part = key.substr(0, slash);
+    // A leading dot is kept for our own files, and shuts out "." and "..".
+    if (part.empty() || part.size() > 255 || part.front() == '.') return false;
+    if (slash == std::string_view::npos) return true;
+    key.remove_prefix(slash + 1);
+  }
+}
+
+BlobInfo BlobStore::put(std::string_view key, std::string_view bytes) {
+  const auto writer = create(key);
+  writer->write(bytes);
+  return writer->commit();
+}
+
+base::Result<BlobInfo> BlobStore::put_from(std::string_view key, int fd, std::int64_t max_bytes) {
+  const auto writer = create(key);
+  std::array<char, 64 << 10> piece;
+  std::int64_t total = 0;
+  while (true) {
+    const ssize_t got = ::read(fd, piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return base::fail_errno("cannot read the bytes of " + std::string(key), errno);
+    if (got == 0) return writer->commit();
+    total += got;
+    if (total > max_bytes) {
+      return base::fail(base::Code::exhausted, "cannot store " + std::string(key) + ": more than " +
+                                                   std::to_string(max_bytes) + " bytes");
+    }
+    writer->write({piece.data(), static_cast<std::size_t>(got)});
+  }
+}
+
+}  // namespace agentrouter::blobs
