@@ -1,6 +1,6 @@
 #include "keeper/journal.h"
 
-#include <cstdio>
+#include <algorithm>
 
 #include "base/hash.h"
 
@@ -9,7 +9,8 @@ namespace {
 
 std::string hex8(std::uint32_t value) {
   std::string text(8, '0');
-  for (int i = 7; i >= 0; --i, value >>= 4) text[static_cast<std::size_t>(i)] = "0123456789abcdef"[value & 15];
+  for (int i = 7; i >= 0; --i, value >>= 4)
+    text[static_cast<std::size_t>(i)] = "0123456789abcdef"[value & 15];
   return text;
 }
 
@@ -55,7 +56,8 @@ base::Result<void> Journal::append_last(std::string_view kind, json::object data
 base::Result<void> Journal::write(std::string_view kind, json::object data, std::uint64_t kept_back) {
   const std::string line = journal_line(last_n_ + 1, kind, clock_->now(), std::move(data));
   if (line.size() > journal_record_bytes) {
-    return base::fail(base::Code::invalid, "cannot write a journal record of " + std::to_string(line.size()) + " bytes");
+    return base::fail(base::Code::invalid,
+                      "cannot write a journal record of " + std::to_string(line.size()) + " bytes");
   }
   const std::uint64_t end = length_ + line.size();
   if (end + kept_back > limits_.bytes) {
@@ -83,6 +85,8 @@ base::Result<void> Journal::write_line(std::string_view line) {
   return {};
 }
 
-base::Result<void> Journal::sync() { return file_->sync(); }
+base::Result<void> Journal::sync() {
+  return file_->sync();
+}
 
 }  // namespace agentrouter::keeper

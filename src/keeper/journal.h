@@ -1,7 +1,7 @@
 #pragma once
-// The journal of an attempt (docs/formats/journal.md): one checksummed line per record, appended by the keeper
-// alone and read by the worker from its committed offset. It is the truth of the attempt: what is in it has
-// happened, and what is not in it may be done again.
+// The journal of an attempt (docs/formats/journal.md): one checksummed line per record, appended by the
+// keeper alone and read by the worker from its committed offset. It is the truth of the attempt: what is in
+// it has happened, and what is not in it may be done again.
 
 #include <cstdint>
 #include <memory>
@@ -29,13 +29,13 @@ inline constexpr std::size_t journal_record_bytes = 32u << 20;
 class Journal {
  public:
   // An empty file. Errors: exhausted (storage_full) when the reserve cannot be had.
-  [[nodiscard]] static base::Result<Journal> create(std::unique_ptr<JournalFile> file, const base::Clock& clock,
-                                                    JournalLimits limits = {});
+  [[nodiscard]] static base::Result<Journal> create(std::unique_ptr<JournalFile> file,
+                                                    const base::Clock& clock, JournalLimits limits = {});
 
   // One write, no sync. A record that could not be written whole is not there: the next one takes its place.
   //
-  // Errors: exhausted (storage_full) when the disk or the limit is reached; nothing is then appended, the reserve is
-  // still there, and trying again later may work. invalid: over journal_record_bytes.
+  // Errors: exhausted (storage_full) when the disk or the limit is reached; nothing is then appended, the
+  // reserve is still there, and trying again later may work. invalid: over journal_record_bytes.
   [[nodiscard]] base::Result<void> append(std::string_view kind, json::object data);
   // The same, from the reserve: for `exit`.
   [[nodiscard]] base::Result<void> append_last(std::string_view kind, json::object data);
@@ -73,8 +73,8 @@ struct JournalSlice {
   bool more = false;      // it stopped because the slice was full
 };
 
-// Reads whole valid records of [from, to) until about `slice_bytes` of them are there. Stops without an error at the
-// first record that is cut, broken or out of number; `end` is then behind the last valid one.
+// Reads whole valid records of [from, to) until about `slice_bytes` of them are there. Stops without an error
+// at the first record that is cut, broken or out of number; `end` is then behind the last valid one.
 //
 // `from` is 0 or the `end` of an earlier slice. Errors: corrupt when nothing valid ends at `from` (the store
 // is ahead of the disk: the attempt is lost), that of read(2).
@@ -82,6 +82,7 @@ struct JournalSlice {
                                                       std::size_t slice_bytes = 1u << 20);
 
 // One record as it stands in the file, with its line end.
-[[nodiscard]] std::string journal_line(std::int64_t n, std::string_view kind, base::Time time, json::object data);
+[[nodiscard]] std::string journal_line(std::int64_t n, std::string_view kind, base::Time time,
+                                       json::object data);
 
 }  // namespace agentrouter::keeper

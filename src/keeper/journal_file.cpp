@@ -45,6 +45,8 @@ class DiskJournalFile final : public JournalFile {
 
 }  // namespace
 
-std::unique_ptr<JournalFile> open_journal_file(base::Fd fd) { return std::make_unique<DiskJournalFile>(std::move(fd)); }
+std::unique_ptr<JournalFile> open_journal_file(base::Fd fd) {
+  return std::make_unique<DiskJournalFile>(std::move(fd));
+}
 
 }  // namespace agentrouter::keeper

@@ -50,7 +50,9 @@ std::optional<JournalRecord> parse_line(std::string_view line) {
 
 class SliceReader {
  public:
-  SliceReader(int fd, std::uint64_t from, std::uint64_t to) : fd_(fd), to_(to), next_read_(from) { slice_.end = from; }
+  SliceReader(int fd, std::uint64_t from, std::uint64_t to) : fd_(fd), to_(to), next_read_(from) {
+    slice_.end = from;
+  }
 
   base::Result<JournalSlice> read(std::size_t slice_bytes) {
     const std::uint64_t from = slice_.end;
@@ -60,6 +62,8 @@ class SliceReader {
         if (!take(line_end)) return std::move(slice_);
         continue;
       }
+      buffer_.erase(0, start_);
+      start_ = 0;
       searched_ = buffer_.size();
       if (next_read_ >= to_ || buffer_.size() > journal_record_bytes) return std::move(slice_);
       if (auto more = fill(); !more || !*more) {
@@ -73,16 +77,15 @@ class SliceReader {
 
  private:
   bool take(std::size_t line_end) {
-    auto record = parse_line(std::string_view(buffer_).substr(0, line_end));
+    auto record = parse_line(std::string_view(buffer_).substr(start_, line_end - start_));
     if (!record) return false;
     const bool first_of_file = slice_.end == 0;
     if (first_of_file ? record->n != 1 : (last_n_ != 0 && record->n != last_n_ + 1)) return false;
     last_n_ = record->n;
-    slice_.end += line_end + 1;
+    slice_.end += line_end + 1 - start_;
     record->end = slice_.end;
     slice_.records.push_back(std::move(*record));
-    buffer_.erase(0, line_end + 1);
-    searched_ = 0;
+    start_ = searched_ = line_end + 1;
     return true;
   }
 
@@ -98,18 +101,21 @@ class SliceReader {
   std::uint64_t to_;
   std::uint64_t next_read_;
   std::int64_t last_n_ = 0;
-  std::size_t searched_ = 0;
   std::string buffer_;
+  std::size_t start_ = 0;     // of the line that is being looked for
+  std::size_t searched_ = 0;  // no line end before it
   JournalSlice slice_;
 };
 
 }  // namespace
 
-base::Result<JournalSlice> read_journal(int fd, std::uint64_t from, std::uint64_t to, std::size_t slice_bytes) {
+base::Result<JournalSlice> read_journal(int fd, std::uint64_t from, std::uint64_t to,
+                                        std::size_t slice_bytes) {
   if (from > 0) {
     AGENTROUTER_TRY(const std::string before, read_at(fd, from - 1, 1));
     if (before != "\n") {
-      return base::fail(base::Code::corrupt, "cannot read the journal: nothing ends at offset " + std::to_string(from));
+      return base::fail(base::Code::corrupt,
+                        "cannot read the journal: nothing ends at offset " + std::to_string(from));
     }
   }
   return SliceReader(fd, from, to).read(slice_bytes);

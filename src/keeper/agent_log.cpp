@@ -1,0 +1,63 @@
+#include "keeper/agent_log.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/json.h"
+#include "base/utf8.h"
+#include "keeper/redact.h"
+
+namespace agentrouter::keeper {
+namespace {
+
+constexpr std::size_t text_line_bytes = 64u << 10;
+
+}  // namespace
+
+base::Result<AgentLog> AgentLog::create(int attempt_dir, const char* name, std::string_view secret) {
+  base::Fd fd(::openat(attempt_dir, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) return base::fail_errno(std::string("cannot make ") + name, errno);
+  return AgentLog(std::move(fd), secret);
+}
+
+void AgentLog::line(std::string line) {
+  redact(line, secret_);
+  line += '\n';
+  auto written = base::write_all(fd_.get(), line);
+  if (!written) {
+    if (written.error().code == base::Code::exhausted) {
+      base::throw_failure(base::Code::exhausted, "cannot write the agent's log: the disk is full",
+                          "storage_full");
+    }
+    throw base::Failure(std::move(written).error());
+  }
+  bytes_ += line.size();
+}
+
+void TextLines::feed(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const std::size_t end = bytes.find('\n');
+    const std::size_t room = text_line_bytes - rest_.size();
+    const std::size_t take = std::min({end, bytes.size(), room});
+    rest_.append(bytes.substr(0, take));
+    const bool line_ended = take == end;
+    bytes.remove_prefix(take + (line_ended ? 1 : 0));
+    if (line_ended || rest_.size() == text_line_bytes) {
+      write(rest_);
+      rest_.clear();
+    }
+  }
+}
+
+void TextLines::end() {
+  if (!rest_.empty()) write(rest_);
+  rest_.clear();
+}
+
+void TextLines::write(std::string_view text) {
+  log_.line(base::to_text(json::object{{"text", base::to_utf8(text)}}));
+}
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,46 @@
+#pragma once
+// stdout.ndjson and stderr.ndjson: what the agent said, one line each, without the provider key. Append-only,
+// so that the worker may copy finished pieces while the agent runs.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/fd.h"
+
+namespace agentrouter::keeper {
+
+class AgentLog {
+ public:
+  // Makes `name` in the folder. Errors: open(2). `secret` outlives it.
+  [[nodiscard]] static base::Result<AgentLog> create(int attempt_dir, const char* name,
+                                                     std::string_view secret);
+
+  // One line, without its end. Throws Failure (exhausted with reason storage_full when the disk is full).
+  void line(std::string line);
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+
+ private:
+  AgentLog(base::Fd fd, std::string_view secret) : fd_(std::move(fd)), secret_(secret) {}
+
+  base::Fd fd_;
+  std::string_view secret_;
+  std::uint64_t bytes_ = 0;
+};
+
+// Cuts a byte stream into lines of JSON, {"text":"..."}: at line ends, and where a line grows over 64 KiB.
+class TextLines {
+ public:
+  explicit TextLines(AgentLog& log) : log_(log) {}
+  void feed(std::string_view bytes);
+  // What is left without a line end.
+  void end();
+
+ private:
+  void write(std::string_view text);
+
+  AgentLog& log_;
+  std::string rest_;
+};
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,272 @@
+#include "keeper/attempt.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+
+#include "keeper/credential_boundary.h"
+#include "keeper/redact.h"
+
+namespace agentrouter::keeper {
+namespace {
+
+std::string sandbox_id(const AttemptPlan& plan) {
+  return "sandbox_" + plan.attempt_id.str().substr(sizeof "attempt_" - 1);
+}
+
+json::string provider_of(const AttemptPlan& plan) {
+  return json::string(model::to_string(plan.runtime.kind));
+}
+
+model::RunFailure failure_of(const base::Error& error) {
+  if (error.reason == "storage_full") return {"storage_full", error.message, {}};
+  return {"worker_failed", error.message, {}};
+}
+
+}  // namespace
+
+Attempt::Attempt(Needs needs)
+    : needs_(std::move(needs)),
+      notices_(needs_.executor, needs_.sandbox),
+      watch_(needs_.recorder),
+      gate_(needs_.executor, needs_.recorder, needs_.plan),
+      scope_(needs_.executor) {}
+
+Attempt::~Attempt() = default;
+
+base::Task<bool> Attempt::run() {
+  scope_.spawn(notices_.watch());
+  std::optional<model::RunFailure> broken;
+  try {
+    co_await drive();
+  } catch (const base::Failure& failure) {
+    broken = failure_of(failure.error());
+  } catch (const std::exception& error) {
+    broken = model::RunFailure{"worker_failed", error.what(), {}};
+  }
+  if (broken) {
+    result_.kind = Result::Kind::failed;
+    result_.failure = std::move(*broken);
+  }
+  bool written = true;
+  try {
+    co_await finish();
+  } catch (const std::exception&) {
+    written = false;
+  }
+  co_await scope_.cancel_and_join();
+  co_return written;
+}
+
+base::Task<void> Attempt::drive() {
+  stdout_log_ =
+      base::value_or_throw(AgentLog::create(needs_.attempt_dir, "stdout.ndjson", needs_.recorder.secret()));
+  stderr_log_ =
+      base::value_or_throw(AgentLog::create(needs_.attempt_dir, "stderr.ndjson", needs_.recorder.secret()));
+  announce();
+  if (result_.failure.code.empty()) {
+    GateResult gate = co_await gate_.pass();
+    if (gate.kind == GateResult::Kind::released) {
+      co_await take_turn(std::move(gate));
+    } else if (gate.kind == GateResult::Kind::cancelled) {
+      result_.kind = Result::Kind::cancelled;
+    } else {
+      result_.failure = std::move(gate.failure);
+    }
+  }
+}
+
+void Attempt::announce() {
+  needs_.recorder.event(
+      "sandbox.created", model::Visibility::internal,
+      {{"sandboxId", sandbox_id(needs_.plan)}, {"provider", "process"}, {"persistent", false}});
+  const std::string surface = surface_with_key(needs_.plan.program, needs_.recorder.secret());
+  if (!surface.empty()) {
+    set_failure("worker_failed", "The provider key would enter the sandbox through its " + surface);
+    result_.failure.cause = "credential_boundary";
+    return;
+  }
+  needs_.recorder.event("credential_boundary.verified", model::Visibility::internal,
+                        {{"provider", provider_of(needs_.plan)},
+                         {"credentialStrategy", "provider_proxy"},
+                         {"checkedSurfaces", {"env", "proc", "home"}}});
+}
+
+base::Result<void> Attempt::open_egress() {
+  egress::Config config;
+  config.models = {needs_.plan.model};
+  config.tls = needs_.tls;
+  if (needs_.plan.provider == Provider::sim) {
+    config.simulator = &simulator_;
+  } else {
+    AGENTROUTER_TRY(net::Url base,
+                    egress::upstream_base(needs_.plan.base_url, egress::BaseUrl::with_version));
+    config.openai = egress::Upstream{std::move(base), needs_.key};
+  }
+  egress_ = std::make_unique<egress::Egress>(needs_.executor, std::move(config), watch_);
+  base::Fd listener(::fcntl(needs_.sandbox.listener(), F_DUPFD_CLOEXEC, 0));
+  if (!listener) return base::fail_errno("cannot take over the sandbox's listener", errno);
+  return egress_->serve(std::move(listener));
+}
+
+base::Task<void> Attempt::close_egress() {
+  if (egress_) co_await egress_->stop();
+  egress_.reset();
+  needs_.sandbox.close_listener();
+}
+
+base::Task<void> Attempt::take_turn(GateResult gate) {
+  if (auto opened = open_egress(); !opened) {
+    set_failure("worker_failed", opened.error().message);
+    egress_.reset();
+  }
+  const std::string started = model::new_event_id(needs_.entropy);
+  const std::string execution = "execution_" + base::new_uuid(needs_.entropy);
+  json::object payload = model::control_payload(gate.action, {started, gate.prior_event_id, "runtime"});
+  payload["executionId"] = execution;
+  payload["status"] = "started";
+  needs_.recorder.event("execution.started", model::Visibility::open, std::move(payload));
+
+  if (result_.failure.code.empty()) {
+    session_ = needs_.make_session(needs_.plan);
+    turn_ = std::make_unique<Turn>(Turn::Needs{.executor = needs_.executor,
+                                               .sandbox = needs_.sandbox,
+                                               .notices = notices_,
+                                               .recorder = needs_.recorder,
+                                               .stdout_log = *stdout_log_,
+                                               .stderr_log = *stderr_log_,
+                                               .session = *session_,
+                                               .plan = needs_.plan,
+                                               .open_forwards = [this] { return egress_->open_forwards(); }});
+    watch_.on_traffic([this] {
+      if (watch_.trouble()) turn_->abort(failure_of(*watch_.trouble()));
+      turn_->touch();
+    });
+    if (cancelled_) turn_->cancel();
+    TurnEnd end = co_await turn_->run();
+    watch_.on_traffic({});
+    judge(std::move(end));
+  }
+  co_await close_egress();
+  if (watch_.trouble() && result_.kind == Result::Kind::completed) {
+    result_.kind = Result::Kind::failed;
+    result_.failure = failure_of(*watch_.trouble());
+  }
+  close_execution(gate, started, execution);
+}
+
+void Attempt::judge(TurnEnd end) {
+  if (end.exited && end.exited->signal == 0) result_.exit_code = end.exited->code;
+  result_.closing_event = std::move(end.closing_event);
+  result_.outcome = std::move(end.outcome);
+  if (end.cancelled) {
+    result_.kind = Result::Kind::cancelled;
+  } else if (end.failure) {
+    result_.failure = std::move(*end.failure);
+  } else if (result_.outcome && result_.outcome->kind == agents::OutcomeKind::completed) {
+    result_.kind = Result::Kind::completed;
+  } else if (result_.outcome) {
+    result_.failure = result_.outcome->failure;
+    if (result_.failure.code.empty())
+      set_failure("provider_runtime_failed", "The agent's turn was interrupted");
+  }
+}
+
+void Attempt::close_execution(const GateResult& gate, const std::string& started,
+                              const std::string& execution) {
+  const bool completed = result_.kind == Result::Kind::completed;
+  const bool cancelled = result_.kind == Result::Kind::cancelled;
+  const std::string reason = cancelled ? "cancelled" : result_.failure.reason;
+  if (result_.closing_event && (result_.closing_event->type == "agent.completed") == completed) {
+    auto& event = *result_.closing_event;
+    needs_.recorder.agent_event(event.type, event.provider_event_type, std::move(event.payload));
+  } else {
+    needs_.recorder.agent_event(
+        completed ? "agent.completed" : "agent.error", {},
+        {{"provider", provider_of(needs_.plan)}, {"message", completed ? std::string("completed") : reason}});
+  }
+  const std::string id = model::new_event_id(needs_.entropy);
+  json::object payload = model::control_payload(gate.action, {id, started, "runtime"});
+  const char* status = completed ? "completed" : "failed";
+  payload["executionId"] = execution;
+  payload["status"] = status;
+  if (completed || (result_.exit_code.value_or(0) != 0 && !cancelled))
+    payload["exitCode"] = result_.exit_code.value_or(0);
+  else
+    payload["reason"] = cancelled ? std::string("cancelled") : result_.failure.code;
+  payload["terminalState"] = status;
+  needs_.recorder.event(completed ? "execution.completed" : "execution.failed", model::Visibility::open,
+                        std::move(payload));
+}
+
+base::Task<void> Attempt::finish() {
+  co_await close_egress();
+  (void)needs_.sandbox.kill_all();
+  notices_.poll();
+  if (!notices_.gone()) {
+    auto collected = co_await collect_changes(needs_.sandbox, notices_, needs_.attempt_dir);
+    if (collected) changes_ = std::move(*collected);
+  }
+  const auto proof = needs_.sandbox.destroy();
+  gone_ = proof && proof->init_gone && proof->cgroup_empty.value_or(true);
+  if (!gone_ && result_.kind == Result::Kind::completed) {
+    result_.kind = Result::Kind::failed;
+    set_failure("worker_failed", "The sandbox could not be removed");
+  }
+  needs_.recorder.last(exit_record());
+}
+
+json::object Attempt::exit_record() {
+  const bool failed = result_.kind == Result::Kind::failed;
+  if (failed && result_.failure.code.empty())
+    set_failure("worker_failed", "The attempt ended without a result");
+  json::object exit{{"outcome", failed                                    ? "failed"
+                                : result_.kind == Result::Kind::completed ? "completed"
+                                                                          : "cancelled"}};
+  if (failed) exit["failure"] = result_.failure.to_json();
+  if (result_.outcome) {
+    // The reserve of a full journal has room for the exit, not for a long answer.
+    const bool fits = result_.failure.code != "storage_full";
+    std::string text = fits ? std::move(result_.outcome->response_text) : std::string();
+    redact(text, needs_.recorder.secret());
+    if (!text.empty()) exit["responseText"] = text;
+    exit["responseEventType"] = result_.outcome->response_event_type;
+    exit["threadId"] = result_.outcome->thread_id;
+  }
+  exit["usage"] = watch_.usage(result_.outcome ? result_.outcome->usage : std::nullopt);
+  exit["provider"] = needs_.plan.provider == Provider::sim ? "sim" : "upstream";
+  if (result_.exit_code) exit["exitCode"] = *result_.exit_code;
+  exit["index"] = nullptr;
+  exit["patch"] = nullptr;
+  if (changes_) {
+    exit["index"] = json::object{{"bytes", changes_->index.bytes},
+                                 {"sha256", changes_->index.sha256},
+                                 {"files", changes_->index.files},
+                                 {"truncated", changes_->index.truncated}};
+    exit["patch"] = json::object{{"bytes", changes_->patch.bytes},
+                                 {"sha256", changes_->patch.sha256},
+                                 {"truncated", changes_->patch.truncated}};
+  }
+  exit["stdout"] = json::object{{"bytes", stdout_log_ ? stdout_log_->bytes() : 0}};
+  exit["stderr"] = json::object{{"bytes", stderr_log_ ? stderr_log_->bytes() : 0}};
+  exit["sandbox"] = json::object{{"limits", sandbox::to_string(needs_.sandbox.limits())},
+                                 {"isolation", sandbox::isolation},
+                                 {"gone", gone_}};
+  return exit;
+}
+
+void Attempt::set_failure(std::string_view code, std::string reason) {
+  if (result_.failure.code.empty()) result_.failure = {std::string(code), std::move(reason), {}};
+}
+
+void Attempt::decide(const DecisionMessage& message) {
+  gate_.decide(message);
+}
+
+void Attempt::cancel() {
+  cancelled_ = true;
+  gate_.cancel();
+  if (turn_) turn_->cancel();
+}
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,79 @@
+#pragma once
+// One attempt from a ready sandbox to its `exit` record, whatever happens in between: gate, turn, collection,
+// teardown. It always writes `exit`, and the last events before it are agent.completed or agent.error, then
+// execution.completed or execution.failed.
+
+#include "base/task_scope.h"
+#include "keeper/collection.h"
+#include "keeper/launch_gate.h"
+#include "keeper/provider_watch.h"
+#include "keeper/turn.h"
+#include "net/client.h"
+#include "sim/simulator.h"
+
+namespace agentrouter::keeper {
+
+using SessionFactory = std::function<std::unique_ptr<agents::Session>(const AttemptPlan&)>;
+
+class Attempt {
+ public:
+  struct Needs {
+    base::Executor executor;
+    Sandbox& sandbox;
+    int attempt_dir = -1;
+    const AttemptPlan& plan;
+    const egress::Secret* key = nullptr;  // of an upstream
+    const net::TlsContext* tls = nullptr;
+    Recorder& recorder;
+    base::Entropy& entropy;
+    SessionFactory make_session;
+  };
+  explicit Attempt(Needs needs);
+  ~Attempt();
+
+  // Resumes when `exit` is in the journal and durable. Never throws; false when not even `exit` could be
+  // written.
+  base::Task<bool> run();
+
+  void decide(const DecisionMessage& message);
+  void cancel();
+
+ private:
+  struct Result {
+    enum class Kind { completed, failed, cancelled };
+    Kind kind = Kind::failed;
+    model::RunFailure failure;
+    std::optional<agents::Outcome> outcome;
+    std::optional<agents::EmitEvent> closing_event;
+    std::optional<int> exit_code;
+  };
+
+  base::Task<void> drive();
+  base::Task<void> take_turn(GateResult gate);
+  void announce();
+  void judge(TurnEnd end);
+  base::Result<void> open_egress();
+  base::Task<void> close_egress();
+  void close_execution(const GateResult& gate, const std::string& started, const std::string& execution);
+  base::Task<void> finish();
+  void set_failure(std::string_view code, std::string reason);
+  json::object exit_record();
+
+  Needs needs_;
+  Notices notices_;
+  ProviderWatch watch_;
+  LaunchGate gate_;
+  sim::Simulator simulator_;
+  std::unique_ptr<egress::Egress> egress_;
+  std::optional<AgentLog> stdout_log_;
+  std::optional<AgentLog> stderr_log_;
+  std::unique_ptr<agents::Session> session_;
+  std::unique_ptr<Turn> turn_;
+  bool cancelled_ = false;
+  Result result_;
+  std::optional<workspace::CollectReport> changes_;
+  bool gone_ = false;
+  base::TaskScope scope_;
+};
+
+}  // namespace agentrouter::keeper

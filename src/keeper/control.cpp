@@ -1,0 +1,136 @@
+#include "keeper/control.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/redirect_error.hpp>
+
+#include "base/file.h"
+
+namespace agentrouter::keeper {
+
+struct ControlServer::Connection {
+  Connection(LineSocket::Socket socket, base::Executor executor) : lines(std::move(socket)), wake(executor) {}
+  LineSocket lines;
+  base::Event wake;
+  std::int64_t token = 0;  // of its lease
+  bool closed = false;
+};
+
+ControlServer::ControlServer(base::Executor executor, Identity identity, ControlHandler& handler)
+    : executor_(executor),
+      identity_(std::move(identity)),
+      handler_(handler),
+      acceptor_(executor),
+      newest_token_(identity_.token),
+      scope_(executor) {}
+
+ControlServer::~ControlServer() = default;
+
+base::Result<void> ControlServer::listen(int attempt_dir) {
+  ::unlinkat(attempt_dir, control_socket_name, 0);
+  const asio::local::stream_protocol::endpoint endpoint(
+      base::path_through_fd(attempt_dir, control_socket_name));
+  boost::system::error_code error;
+  acceptor_.open(endpoint.protocol(), error);
+  if (!error) acceptor_.bind(endpoint, error);
+  if (!error && ::fchmodat(attempt_dir, control_socket_name, 0600, 0) != 0) {
+    return base::fail_errno("cannot close keeper.sock to others", errno);
+  }
+  if (!error) acceptor_.listen(16, error);
+  if (error) return base::fail(base::Code::unavailable, "cannot listen on keeper.sock: " + error.message());
+  scope_.spawn(accept());
+  return {};
+}
+
+void ControlServer::set_length(std::uint64_t length) {
+  length_ = length;
+  for (auto& connection : connections_) connection->wake.notify();
+}
+
+void ControlServer::say_bye() {
+  bye_ = true;
+  for (auto& connection : connections_) connection->wake.notify();
+}
+
+base::Task<void> ControlServer::stop() {
+  boost::system::error_code ignored;
+  acceptor_.close(ignored);
+  const auto all = connections_;
+  for (const auto& connection : all) close(*connection);
+  co_await scope_.join();
+}
+
+base::Task<void> ControlServer::accept() {
+  for (;;) {
+    LineSocket::Socket socket(executor_);
+    boost::system::error_code error;
+    co_await acceptor_.async_accept(socket, asio::redirect_error(base::use_task, error));
+    if (!acceptor_.is_open()) co_return;
+    if (error) {
+      co_await base::sleep_for(std::chrono::milliseconds(100));
+      continue;
+    }
+    auto connection = std::make_shared<Connection>(std::move(socket), executor_);
+    connections_.push_back(connection);
+    scope_.spawn(read(connection));
+    scope_.spawn(write(connection));
+  }
+}
+
+base::Task<void> ControlServer::read(std::shared_ptr<Connection> connection) {
+  while (!connection->closed) {
+    auto line = co_await connection->lines.read_line();
+    if (!line) break;
+    const auto message = parse_server_message(*line);
+    if (!message || !obey(*connection, *message)) break;
+  }
+  close(*connection);
+  connections_.remove(connection);
+}
+
+bool ControlServer::obey(Connection& connection, const ServerMessage& message) {
+  if (const auto* lease = std::get_if<LeaseMessage>(&message)) {
+    if (lease->token < newest_token_) return false;
+    connection.token = newest_token_ = lease->token;
+    return true;
+  }
+  if (connection.token < newest_token_) return false;
+  if (const auto* decision = std::get_if<DecisionMessage>(&message)) handler_.on_decision(*decision);
+  if (std::holds_alternative<CancelMessage>(message)) handler_.on_cancel();
+  if (std::holds_alternative<DoneMessage>(message)) handler_.on_done();
+  return true;
+}
+
+base::Task<void> ControlServer::write(std::shared_ptr<Connection> connection) {
+  std::uint64_t told = length_;
+  bool said_bye = false;
+  std::string next = to_line(
+      KeeperMessage(Hello{control_protocol, identity_.attempt_id, identity_.run_id, newest_token_, length_}));
+  for (;;) {
+    if (!next.empty()) {
+      const auto written = co_await connection->lines.write(std::move(next));
+      if (!written) break;
+    }
+    next.clear();
+    if (connection->closed) break;
+    if (told != length_) {
+      told = length_;
+      next = to_line(KeeperMessage(Length{told}));
+    } else if (bye_ && !said_bye) {
+      said_bye = true;
+      next = to_line(KeeperMessage(Bye{}));
+    } else {
+      co_await connection->wake.wait();
+    }
+  }
+  close(*connection);
+}
+
+void ControlServer::close(Connection& connection) {
+  if (std::exchange(connection.closed, true)) return;
+  connection.lines.close();
+  connection.wake.notify();
+}
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,63 @@
+#pragma once
+// The keeper's end of keeper.sock: serves any number of connections, tells each how long the journal is, and
+// passes on what the server with the newest lease says. A connection that holds an older lease is closed.
+
+#include <list>
+
+#include "base/event.h"
+#include "base/task_scope.h"
+#include "keeper/protocol.h"
+
+namespace agentrouter::keeper {
+
+// Called on the server's executor.
+class ControlHandler {
+ public:
+  virtual ~ControlHandler() = default;
+  virtual void on_decision(const DecisionMessage& message) = 0;
+  virtual void on_cancel() = 0;
+  virtual void on_done() = 0;
+};
+
+class ControlServer {
+ public:
+  struct Identity {
+    std::string attempt_id;
+    std::string run_id;
+    std::int64_t token = 0;
+  };
+  // `handler` outlives it.
+  ControlServer(base::Executor executor, Identity identity, ControlHandler& handler);
+  ~ControlServer();
+
+  // Serves keeper.sock (mode 0600) in the folder from now on; a file of that name is replaced.
+  [[nodiscard]] base::Result<void> listen(int attempt_dir);
+  // Every connection hears of it soon; lengths in between may be skipped.
+  void set_length(std::uint64_t length);
+  // `exit` is durable: every connection, also a later one, hears it.
+  void say_bye();
+  // Closes everything and waits for its coroutines. Call before the destructor.
+  base::Task<void> stop();
+
+ private:
+  struct Connection;
+  using Acceptor = asio::basic_socket_acceptor<asio::local::stream_protocol, base::Executor>;
+
+  base::Task<void> accept();
+  base::Task<void> read(std::shared_ptr<Connection> connection);
+  base::Task<void> write(std::shared_ptr<Connection> connection);
+  bool obey(Connection& connection, const ServerMessage& message);
+  void close(Connection& connection);
+
+  base::Executor executor_;
+  Identity identity_;
+  ControlHandler& handler_;
+  Acceptor acceptor_;
+  std::uint64_t length_ = 0;
+  std::int64_t newest_token_ = 0;
+  bool bye_ = false;
+  std::list<std::shared_ptr<Connection>> connections_;
+  base::TaskScope scope_;
+};
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,220 @@
+#include "keeper/keeper.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <cerrno>
+#include <csignal>
+
+#include "agents/codex/codex_session.h"
+#include "base/log.h"
+#include "base/pool.h"
+#include "keeper/attempt_lock.h"
+#include "keeper/control.h"
+
+namespace agentrouter::keeper {
+namespace {
+
+using namespace std::chrono_literals;
+
+base::Result<Journal> make_journal(int attempt_dir, const base::Clock& clock) {
+  base::Fd fd(::openat(attempt_dir, "journal", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) return base::fail_errno("cannot make the journal", errno);
+  return Journal::create(open_journal_file(std::move(fd)), clock);
+}
+
+// Passes what the server says on to the attempt, and remembers that it is done.
+class Switchboard final : public ControlHandler {
+ public:
+  explicit Switchboard(base::Executor executor) : changed_(executor) {}
+  void attach(Attempt* attempt) { attempt_ = attempt; }
+  void on_decision(const DecisionMessage& message) override {
+    if (attempt_ != nullptr) attempt_->decide(message);
+  }
+  void on_cancel() override {
+    if (attempt_ != nullptr) attempt_->cancel();
+  }
+  void on_done() override {
+    done_ = true;
+    changed_.notify();
+  }
+  base::Task<void> wait_for_done(std::chrono::milliseconds limit) {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    while (!done_ && std::chrono::steady_clock::now() < deadline) co_await changed_.wait_until(deadline);
+  }
+
+ private:
+  Attempt* attempt_ = nullptr;
+  bool done_ = false;
+  base::Event changed_;
+};
+
+// Puts the journal on the disk in short batches, off the loop.
+class Syncer {
+ public:
+  Syncer(base::Executor executor, JournalFile& file) : file_(file), dirty_event_(executor), pool_(1) {}
+  void touch() {
+    dirty_ = true;
+    dirty_event_.notify();
+  }
+  base::Task<void> run() {
+    for (;;) {
+      while (!dirty_) co_await dirty_event_.wait();
+      co_await base::sleep_for(100ms);
+      dirty_ = false;
+      // A disk that refuses shows itself at the next durable record, which waits for the same call.
+      (void)co_await pool_.run([this] { return file_.sync().has_value(); });
+    }
+  }
+
+ private:
+  JournalFile& file_;
+  bool dirty_ = false;
+  base::Event dirty_event_;
+  base::Pool pool_;
+};
+
+json::object hello_of(const AttemptPlan& plan) {
+  return {{"protocol", journal_protocol},
+          {"attemptId", plan.attempt_id.str()},
+          {"runId", plan.run_id.str()},
+          {"token", plan.token}};
+}
+
+base::Task<void> serve_attempt(KeeperNeeds& needs, Recorder& recorder, ControlServer& control,
+                               Switchboard& switchboard) {
+  {
+    Attempt attempt({.executor = needs.executor,
+                     .sandbox = needs.sandbox,
+                     .attempt_dir = needs.attempt_dir,
+                     .plan = needs.plan,
+                     .key = needs.key,
+                     .tls = needs.tls,
+                     .recorder = recorder,
+                     .entropy = needs.entropy,
+                     .make_session = needs.make_session});
+    switchboard.attach(&attempt);
+    const bool written = co_await attempt.run();
+    switchboard.attach(nullptr);
+    if (!written) co_return;
+  }
+  control.say_bye();
+  co_await switchboard.wait_for_done(needs.linger);
+}
+
+}  // namespace
+
+base::Task<base::Result<void>> keep(KeeperNeeds needs) {
+  AGENTROUTER_CO_TRY(Journal journal, make_journal(needs.attempt_dir, needs.clock));
+  Recorder recorder(std::move(journal), needs.clock, needs.entropy,
+                    needs.key != nullptr ? needs.key->view() : std::string_view());
+  recorder.durable("hello", hello_of(needs.plan));
+
+  Switchboard switchboard(needs.executor);
+  ControlServer control(needs.executor,
+                        {.attempt_id = needs.plan.attempt_id.str(),
+                         .run_id = needs.plan.run_id.str(),
+                         .token = needs.plan.token},
+                        switchboard);
+  control.set_length(recorder.length());
+  auto listening = control.listen(needs.attempt_dir);
+  if (!listening) {
+    co_await control.stop();
+    co_return listening;
+  }
+  Syncer syncer(needs.executor, recorder.file());
+  recorder.on_length([&](std::uint64_t length) {
+    control.set_length(length);
+    syncer.touch();
+  });
+  base::TaskScope background(needs.executor);
+  background.spawn(syncer.run());
+  if (needs.on_ready) needs.on_ready();
+
+  co_await serve_attempt(needs, recorder, control, switchboard);
+
+  recorder.on_length({});
+  co_await background.cancel_and_join();
+  co_await control.stop();
+  co_return base::Result<void>{};
+}
+
+namespace {
+
+struct Started {
+  sandbox::Box box;
+  base::Fd lock;
+  base::Fd plan_stream;
+  ReceivedPlan received;
+};
+
+base::Result<Started> start_up() {
+  AGENTROUTER_TRY(sandbox::Box box, sandbox::Box::adopt());
+  AGENTROUTER_TRY(base::Fd lock, take_attempt_lock(box.attempt_dir()));
+  base::Fd stream = box.take_plan_pipe();
+  AGENTROUTER_TRY(ReceivedPlan received, receive_plan(stream.get()));
+  return Started{std::move(box), std::move(lock), std::move(stream), std::move(received)};
+}
+
+base::Task<base::Result<void>> keep_started(base::Executor executor, Started& started) {
+  const auto sandbox = hold(started.box);
+  std::optional<net::TlsContext> tls;
+  if (started.received.plan.provider == Provider::upstream)
+    tls.emplace(base::value_or_throw(net::TlsContext::create({})));
+  base::Fd& stream = started.plan_stream;
+  co_return co_await keep({.executor = executor,
+                           .sandbox = *sandbox,
+                           .attempt_dir = started.box.attempt_dir(),
+                           .plan = started.received.plan,
+                           .key = started.received.key ? &*started.received.key : nullptr,
+                           .tls = tls ? &*tls : nullptr,
+                           .clock = base::system_clock(),
+                           .entropy = base::system_entropy(),
+                           .make_session =
+                               [](const AttemptPlan& plan) {
+                                 return agents::make_codex_session({.runtime = plan.runtime,
+                                                                    .model = plan.model,
+                                                                    .prompt = plan.task,
+                                                                    .resume_thread = plan.resume_thread});
+                               },
+                           .on_ready =
+                               [&stream] {
+                                 (void)base::write_all(stream.get(), "ready\n");
+                                 stream.reset();
+                               }});
+}
+
+}  // namespace
+
+int run_keeper() {
+  ::signal(SIGPIPE, SIG_IGN);
+  auto started = start_up();
+  if (!started) {
+    base::log(base::LogLevel::error, "the keeper cannot start", {{"cause", started.error().message}});
+    return 1;
+  }
+  asio::io_context io(1);
+  base::Result<void> kept = base::fail(base::Code::internal, "the keeper ended early");
+  std::exception_ptr broken;
+  asio::co_spawn(io.get_executor(), keep_started(io.get_executor(), *started),
+                 [&](std::exception_ptr error, base::Result<void> result) {
+                   broken = error;
+                   if (!error) kept = std::move(result);
+                 });
+  io.run();
+  std::string cause = kept ? std::string() : kept.error().message;
+  if (broken) {
+    try {
+      std::rethrow_exception(broken);
+    } catch (const std::exception& error) {
+      cause = error.what();
+    }
+  }
+  if (cause.empty()) return 0;
+  base::log(base::LogLevel::error, "the keeper failed", {{"cause", cause}});
+  return 1;
+}
+
+}  // namespace agentrouter::keeper

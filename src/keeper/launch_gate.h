@@ -1,0 +1,46 @@
+#pragma once
+// The one action of a run, starting its agent, from proposal to release: proposed, judged, asked for where a
+// person decides, then released or refused. Nothing starts before `released` is on the disk.
+
+#include "base/event.h"
+#include "keeper/plan.h"
+#include "keeper/protocol.h"
+#include "keeper/recorder.h"
+
+namespace agentrouter::keeper {
+
+struct GateResult {
+  enum class Kind { released, refused, cancelled };
+  Kind kind = Kind::cancelled;
+  model::RunFailure failure;  // of refused
+  model::Action action;
+  std::string prior_event_id;  // the cause of execution.started
+};
+
+class LaunchGate {
+ public:
+  // The references outlive it.
+  LaunchGate(base::Executor executor, Recorder& recorder, const AttemptPlan& plan);
+
+  // Waits for a person only in manual mode. Throws Failure as the recorder does.
+  base::Task<GateResult> pass();
+  // A decision about another action, or one that nobody asked for, is ignored.
+  void decide(const DecisionMessage& message);
+  void cancel();
+
+ private:
+  std::string propose();
+  GateResult ask_result(const DecisionMessage& decision);
+  GateResult release(std::string prior_event_id);
+  GateResult refuse(std::string_view code, std::string_view reason);
+
+  Recorder& recorder_;
+  const AttemptPlan& plan_;
+  model::Action action_;
+  bool asked_ = false;
+  bool cancelled_ = false;
+  std::optional<DecisionMessage> decision_;
+  base::Event wake_;
+};
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,57 @@
+#pragma once
+// What one attempt is to do, as the worker hands it to the keeper over a stream: the length of the JSON text
+// in eight hex digits and a line end, the JSON text, and then the provider key up to the end of the stream.
+// The key is no part of the text, so it goes from the descriptor to its locked buffer and nowhere else.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "agents/session.h"
+#include "base/error.h"
+#include "egress/secret.h"
+#include "model/run.h"
+
+namespace agentrouter::keeper {
+
+enum class Provider { sim, upstream };
+
+struct TurnLimits {
+  std::chrono::milliseconds wall_time{3'600'000};
+  std::chrono::milliseconds quiet{120'000};
+  std::chrono::milliseconds cancel_grace{2'000};
+  std::uint64_t output_bytes = 256ull << 20;
+};
+
+struct AttemptPlan {
+  model::AttemptId attempt_id;
+  model::RunId run_id;
+  std::int64_t token = 1;
+  model::Runtime runtime;
+  std::string model;  // to ask for; never empty
+  std::string task;
+  std::string resume_thread;  // empty: a new thread
+  model::ApprovalMode approval_mode = model::ApprovalMode::automatic;
+  Provider provider = Provider::sim;
+  std::string base_url;  // of an upstream
+  agents::AgentProgram program;
+  TurnLimits limits;
+};
+
+// Without the key.
+[[nodiscard]] std::string encode_plan(const AttemptPlan& plan);
+// Errors: invalid.
+[[nodiscard]] base::Result<AttemptPlan> decode_plan(std::string_view text);
+
+// What goes before the key on the stream.
+[[nodiscard]] std::string frame_plan(const AttemptPlan& plan);
+
+struct ReceivedPlan {
+  AttemptPlan plan;
+  std::optional<egress::Secret> key;  // there exactly when the provider is an upstream
+};
+// Reads `fd` (blocking) to its end. Errors: invalid (cut, malformed, or an upstream without a key), read(2).
+[[nodiscard]] base::Result<ReceivedPlan> receive_plan(int fd);
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,164 @@
+#include "keeper/protocol.h"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/write.hpp>
+
+#include "base/file.h"
+#include "base/json.h"
+
+namespace agentrouter::keeper {
+namespace {
+
+std::string line_of(const json::object& object) {
+  return base::to_text(object) + "\n";
+}
+
+std::string_view word_of(DecisionKind kind) {
+  switch (kind) {
+    case DecisionKind::approved:
+      return "approved";
+    case DecisionKind::denied:
+      return "denied";
+    case DecisionKind::expired:
+      return "expired";
+  }
+  return "denied";
+}
+
+base::Result<json::object> parse_object(std::string_view line) {
+  AGENTROUTER_TRY(json::value value,
+                  base::parse_json(line, {.max_depth = 8, .max_bytes = control_line_bytes}));
+  if (!value.is_object()) return base::fail(base::Code::invalid, "cannot read the message: not an object");
+  return std::move(value.get_object());
+}
+
+tl::unexpected<base::Error> malformed(std::string_view type) {
+  return base::fail(base::Code::invalid, "cannot read the message: malformed " + std::string(type));
+}
+
+base::Result<DecisionMessage> parse_decision(const json::object& object) {
+  const auto action = base::get_string(object, "actionId");
+  const auto digest = base::get_string(object, "actionDigest");
+  const auto decision = base::get_string(object, "decision");
+  if (!action || !digest || !decision) return malformed("decision");
+  DecisionMessage message{std::string(*action), std::string(*digest), DecisionKind::denied,
+                          std::string(base::get_string(object, "eventId").value_or(""))};
+  for (const auto kind : {DecisionKind::approved, DecisionKind::denied, DecisionKind::expired}) {
+    if (word_of(kind) != *decision) continue;
+    message.decision = kind;
+    return message;
+  }
+  return malformed("decision");
+}
+
+}  // namespace
+
+std::string to_line(const KeeperMessage& message) {
+  if (const auto* hello = std::get_if<Hello>(&message)) {
+    return line_of({{"type", "hello"},
+                    {"protocol", hello->protocol},
+                    {"attemptId", hello->attempt_id},
+                    {"runId", hello->run_id},
+                    {"token", hello->token},
+                    {"length", hello->length}});
+  }
+  if (const auto* length = std::get_if<Length>(&message)) {
+    return line_of({{"type", "length"}, {"length", length->length}});
+  }
+  return line_of({{"type", "bye"}});
+}
+
+std::string to_line(const ServerMessage& message) {
+  if (const auto* lease = std::get_if<LeaseMessage>(&message)) {
+    return line_of({{"type", "lease"}, {"token", lease->token}});
+  }
+  if (const auto* decision = std::get_if<DecisionMessage>(&message)) {
+    json::object object{{"type", "decision"},
+                        {"actionId", decision->action_id},
+                        {"actionDigest", decision->action_digest},
+                        {"decision", word_of(decision->decision)}};
+    if (!decision->event_id.empty()) object["eventId"] = decision->event_id;
+    return line_of(object);
+  }
+  return line_of({{"type", std::holds_alternative<CancelMessage>(message) ? "cancel" : "done"}});
+}
+
+base::Result<KeeperMessage> parse_keeper_message(std::string_view line) {
+  AGENTROUTER_TRY(const json::object object, parse_object(line));
+  const auto type = base::get_string(object, "type").value_or("");
+  const auto length = base::get_int(object, "length");
+  if (type == "bye") return Bye{};
+  if (!length || *length < 0) return malformed(type);
+  if (type == "length") return Length{static_cast<std::uint64_t>(*length)};
+  const auto protocol = base::get_int(object, "protocol");
+  const auto attempt = base::get_string(object, "attemptId");
+  const auto run = base::get_string(object, "runId");
+  const auto token = base::get_int(object, "token");
+  if (type != "hello" || !protocol || !attempt || !run || !token) return malformed(type);
+  return Hello{static_cast<int>(*protocol), std::string(*attempt), std::string(*run), *token,
+               static_cast<std::uint64_t>(*length)};
+}
+
+base::Result<ServerMessage> parse_server_message(std::string_view line) {
+  AGENTROUTER_TRY(const json::object object, parse_object(line));
+  const auto type = base::get_string(object, "type").value_or("");
+  if (type == "cancel") return CancelMessage{};
+  if (type == "done") return DoneMessage{};
+  if (type == "lease") {
+    const auto token = base::get_int(object, "token");
+    if (!token) return malformed(type);
+    return LeaseMessage{*token};
+  }
+  if (type != "decision") return malformed(type);
+  AGENTROUTER_TRY(DecisionMessage decision, parse_decision(object));
+  return decision;
+}
+
+base::Task<base::Result<std::string>> LineSocket::read_line() {
+  std::size_t searched = 0;
+  for (;;) {
+    const std::size_t end = buffer_.find('\n', searched);
+    if (end != std::string::npos) {
+      std::string line = buffer_.substr(0, end);
+      buffer_.erase(0, end + 1);
+      co_return line;
+    }
+    searched = buffer_.size();
+    if (searched > control_line_bytes) {
+      co_return base::fail(base::Code::invalid, "cannot read the keeper's socket: the line is too long");
+    }
+    char bytes[4096];
+    boost::system::error_code error;
+    const std::size_t n =
+        co_await socket_.async_read_some(asio::buffer(bytes), asio::redirect_error(base::use_task, error));
+    if (error)
+      co_return base::fail(base::Code::unavailable, "cannot read the keeper's socket: " + error.message());
+    buffer_.append(bytes, n);
+  }
+}
+
+base::Task<base::Result<void>> LineSocket::write(std::string bytes) {
+  boost::system::error_code error;
+  co_await asio::async_write(socket_, asio::buffer(bytes), asio::redirect_error(base::use_task, error));
+  if (error)
+    co_return base::fail(base::Code::unavailable, "cannot write the keeper's socket: " + error.message());
+  co_return base::Result<void>{};
+}
+
+void LineSocket::close() {
+  boost::system::error_code ignored;
+  socket_.shutdown(Socket::shutdown_both, ignored);
+  socket_.close(ignored);
+}
+
+base::Result<LineSocket> connect_to_keeper(base::Executor executor, int attempt_dir) {
+  LineSocket::Socket socket(executor);
+  boost::system::error_code error;
+  const std::string path = base::path_through_fd(attempt_dir, control_socket_name);
+  socket.connect(asio::local::stream_protocol::endpoint(path), error);
+  if (error) return base::fail(base::Code::unavailable, "cannot reach the keeper: " + error.message());
+  return LineSocket(std::move(socket));
+}
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,78 @@
+#pragma once
+// The messages of keeper.sock (docs/formats/keeper-protocol.md): one JSON object on one line each. Both ends
+// use this file, so neither can drift from the other.
+
+#include <boost/asio/local/stream_protocol.hpp>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/asio.h"
+#include "base/error.h"
+
+namespace agentrouter::keeper {
+
+inline constexpr int control_protocol = 1;
+inline constexpr std::size_t control_line_bytes = 64u << 10;
+inline constexpr const char* control_socket_name = "keeper.sock";
+
+// Keeper to server.
+struct Hello {
+  int protocol = control_protocol;
+  std::string attempt_id;
+  std::string run_id;
+  std::int64_t token = 0;
+  std::uint64_t length = 0;
+};
+struct Length {
+  std::uint64_t length = 0;
+};
+struct Bye {};
+using KeeperMessage = std::variant<Hello, Length, Bye>;
+
+// Server to keeper.
+struct LeaseMessage {
+  std::int64_t token = 0;
+};
+enum class DecisionKind { approved, denied, expired };
+struct DecisionMessage {
+  std::string action_id;
+  std::string action_digest;
+  DecisionKind decision = DecisionKind::denied;
+  std::string event_id;  // of the event that decided: the cause of what follows
+};
+struct CancelMessage {};
+struct DoneMessage {};
+using ServerMessage = std::variant<LeaseMessage, DecisionMessage, CancelMessage, DoneMessage>;
+
+[[nodiscard]] std::string to_line(const KeeperMessage& message);
+[[nodiscard]] std::string to_line(const ServerMessage& message);
+// Errors: invalid.
+[[nodiscard]] base::Result<KeeperMessage> parse_keeper_message(std::string_view line);
+[[nodiscard]] base::Result<ServerMessage> parse_server_message(std::string_view line);
+
+// A unix stream socket read by lines. One reader and one writer at a time.
+class LineSocket {
+ public:
+  using Socket = asio::basic_stream_socket<asio::local::stream_protocol, base::Executor>;
+
+  explicit LineSocket(Socket socket) : socket_(std::move(socket)) {}
+
+  // The next line without its end. Errors: unavailable (the other end is gone, or close() was called),
+  // invalid (a line over control_line_bytes).
+  base::Task<base::Result<std::string>> read_line();
+  // Errors: unavailable.
+  base::Task<base::Result<void>> write(std::string bytes);
+  // Wakes reader and writer with unavailable.
+  void close();
+
+ private:
+  Socket socket_;
+  std::string buffer_;
+};
+
+// Errors: unavailable (nobody listens).
+[[nodiscard]] base::Result<LineSocket> connect_to_keeper(base::Executor executor, int attempt_dir);
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,62 @@
+#include "keeper/provider_watch.h"
+
+namespace agentrouter::keeper {
+
+base::Task<base::Result<void>> ProviderWatch::on_first_forward() {
+  try {
+    recorder_.durable("forwarded", {});
+  } catch (const base::Failure& failure) {
+    trouble_ = failure.error();
+    if (traffic_) traffic_();
+    co_return tl::unexpected(failure.error());
+  }
+  co_return base::Result<void>{};
+}
+
+void ProviderWatch::on_request_done(const egress::RequestRecord& record) {
+  if (record.decision == egress::Decision::forwarded) {
+    ++requests_;
+    bytes_in_ += static_cast<std::int64_t>(record.bytes_in);
+    bytes_out_ += static_cast<std::int64_t>(record.bytes_out);
+  }
+  if (record.usage) {
+    metered_ = true;
+    tokens_.input_tokens += record.usage->input_tokens.value_or(0);
+    tokens_.cached_input_tokens += record.usage->cached_input_tokens.value_or(0);
+    tokens_.output_tokens += record.usage->output_tokens.value_or(0);
+    tokens_.reasoning_output_tokens += record.usage->reasoning_output_tokens.value_or(0);
+  }
+  this->record(record, std::nullopt);
+}
+
+void ProviderWatch::on_denied(const egress::RequestRecord& record, std::uint64_t total) {
+  this->record(record, total);
+}
+
+void ProviderWatch::record(const egress::RequestRecord& record, std::optional<std::uint64_t> total) {
+  json::object payload{{"host", record.host},        {"method", record.method},
+                       {"path", record.path},        {"decision", egress::to_string(record.decision)},
+                       {"status", record.status},    {"bytesOut", record.bytes_out},
+                       {"bytesIn", record.bytes_in}, {"durationMs", record.duration.count()}};
+  if (!record.reason.empty()) payload["reason"] = record.reason;
+  if (total) payload["deniedSoFar"] = *total;
+  try {
+    recorder_.event("egress.request", model::Visibility::open, std::move(payload));
+  } catch (const base::Failure& failure) {
+    trouble_ = failure.error();
+  }
+  if (traffic_) traffic_();
+}
+
+json::object ProviderWatch::usage(const std::optional<agents::TokenUsage>& of_agent) const {
+  const agents::TokenUsage tokens = metered_ ? tokens_ : of_agent.value_or(agents::TokenUsage{});
+  return {{"inputTokens", tokens.input_tokens},
+          {"cachedInputTokens", tokens.cached_input_tokens},
+          {"outputTokens", tokens.output_tokens},
+          {"reasoningOutputTokens", tokens.reasoning_output_tokens},
+          {"requests", requests_},
+          {"bytesIn", bytes_in_},
+          {"bytesOut", bytes_out_}};
+}
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,42 @@
+#pragma once
+// What the egress tells the keeper: each provider request becomes an event, the first one makes the attempt
+// one that is not safe to repeat, and all together are the run's usage.
+
+#include "agents/session.h"
+#include "egress/egress.h"
+#include "keeper/recorder.h"
+
+namespace agentrouter::keeper {
+
+class ProviderWatch final : public egress::Observer {
+ public:
+  // `recorder` outlives it.
+  explicit ProviderWatch(Recorder& recorder) : recorder_(recorder) {}
+
+  // Called after each request.
+  void on_traffic(std::function<void()> listener) { traffic_ = std::move(listener); }
+
+  base::Task<base::Result<void>> on_first_forward() override;
+  void on_request_done(const egress::RequestRecord& record) override;
+  void on_denied(const egress::RequestRecord& record, std::uint64_t total) override;
+
+  // {inputTokens, cachedInputTokens, outputTokens, reasoningOutputTokens, requests, bytesIn, bytesOut}: the
+  // provider's own counts where it gave any, else the agent's.
+  [[nodiscard]] json::object usage(const std::optional<agents::TokenUsage>& of_agent) const;
+  // What went wrong when an event could not be recorded.
+  [[nodiscard]] const std::optional<base::Error>& trouble() const { return trouble_; }
+
+ private:
+  void record(const egress::RequestRecord& record, std::optional<std::uint64_t> total);
+
+  Recorder& recorder_;
+  std::function<void()> traffic_;
+  std::optional<base::Error> trouble_;
+  agents::TokenUsage tokens_;
+  bool metered_ = false;
+  std::int64_t requests_ = 0;
+  std::int64_t bytes_in_ = 0;
+  std::int64_t bytes_out_ = 0;
+};
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,81 @@
+#include "keeper/recorder.h"
+
+#include "base/utf8.h"
+#include "keeper/redact.h"
+#include "model/defaults.h"
+
+namespace agentrouter::keeper {
+namespace {
+
+// Cuts the strings of `value`, deepest first, until all of them together fit into `budget` bytes.
+bool cut_strings(json::value& value, std::size_t& budget) {
+  bool cut = false;
+  if (json::string* text = value.if_string()) {
+    if (text->size() > budget) {
+      *text = base::cut_utf8(std::string_view(text->data(), text->size()), budget);
+      cut = true;
+    }
+    budget -= text->size();
+  } else if (json::array* array = value.if_array()) {
+    for (auto& item : *array) cut = cut_strings(item, budget) || cut;
+  } else if (json::object* object = value.if_object()) {
+    for (auto& field : *object) cut = cut_strings(field.value(), budget) || cut;
+  }
+  return cut;
+}
+
+}  // namespace
+
+Recorder::Recorder(Journal journal, const base::Clock& clock, base::Entropy& entropy, std::string_view secret)
+    : journal_(std::move(journal)), clock_(clock), entropy_(entropy), secret_(secret) {}
+
+void Recorder::event(std::string_view type, model::Visibility visibility, json::object payload) {
+  model::EventDraft draft;
+  draft.type = type;
+  draft.source = model::EventSource::worker;
+  draft.visibility = visibility;
+  append(std::move(draft), std::move(payload));
+}
+
+void Recorder::agent_event(std::string_view type, std::string_view provider_event_type,
+                           json::object payload) {
+  model::EventDraft draft;
+  draft.type = type;
+  draft.source = model::EventSource::codex;
+  draft.provider_event_type = provider_event_type;
+  append(std::move(draft), std::move(payload));
+}
+
+void Recorder::append(model::EventDraft draft, json::object payload) {
+  json::value value(std::move(payload));
+  std::size_t budget = model::defaults::response_bytes;
+  draft.truncated = cut_strings(value, budget);
+  draft.payload = base::to_text(value);
+  redact(draft.payload, secret_);
+  draft.created_at = clock_.now();
+  auto data =
+      base::value_or_throw(base::parse_json(draft.to_json_text(), {.max_depth = 96, .max_bytes = 64u << 20}));
+  record("event", std::move(data.as_object()));
+}
+
+void Recorder::record(std::string_view kind, json::object data) {
+  auto written =
+      reserve_ ? journal_.append_last(kind, std::move(data)) : journal_.append(kind, std::move(data));
+  if (!written) {
+    if (written.error().code == base::Code::exhausted) reserve_ = true;
+    throw base::Failure(std::move(written).error());
+  }
+  if (listener_) listener_(journal_.length());
+}
+
+void Recorder::durable(std::string_view kind, json::object data) {
+  record(kind, std::move(data));
+  base::value_or_throw(journal_.sync());
+}
+
+void Recorder::last(json::object data) {
+  reserve_ = true;
+  durable("exit", std::move(data));
+}
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,50 @@
+#pragma once
+// Everything that an attempt says goes through here into its journal: events get their time, lose the
+// provider key, and are cut where they are larger than a response may be; whoever listens hears of the new
+// length.
+
+#include <functional>
+
+#include "base/id.h"
+#include "keeper/journal.h"
+#include "model/action.h"
+#include "model/event.h"
+
+namespace agentrouter::keeper {
+
+class Recorder {
+ public:
+  // `secret` is the provider key or empty; it and the references outlive the recorder.
+  Recorder(Journal journal, const base::Clock& clock, base::Entropy& entropy, std::string_view secret);
+
+  // Called after each append with the journal's length.
+  void on_length(std::function<void(std::uint64_t)> listener) { listener_ = std::move(listener); }
+
+  // All of these throw Failure (exhausted, storage_full) when the disk or the journal is full, and then write
+  // from the reserve: what still has to be said is short.
+  void event(std::string_view type, model::Visibility visibility, json::object payload);
+  void agent_event(std::string_view type, std::string_view provider_event_type, json::object payload);
+  void record(std::string_view kind, json::object data);
+  // The same, and on the disk when it returns.
+  void durable(std::string_view kind, json::object data);
+  // `exit`.
+  void last(json::object data);
+
+  void begin_reserve() { reserve_ = true; }
+  [[nodiscard]] std::uint64_t length() const { return journal_.length(); }
+  [[nodiscard]] JournalFile& file() { return journal_.file(); }
+  [[nodiscard]] std::string_view secret() const { return secret_; }
+  [[nodiscard]] base::Entropy& entropy() { return entropy_; }
+
+ private:
+  void append(model::EventDraft draft, json::object payload);
+
+  Journal journal_;
+  const base::Clock& clock_;
+  base::Entropy& entropy_;
+  std::string_view secret_;
+  bool reserve_ = false;
+  std::function<void(std::uint64_t)> listener_;
+};
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,300 @@
+#include "keeper/turn.h"
+
+#include <algorithm>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/system/system_error.hpp>
+#include <csignal>
+
+#include "policy/policy.h"
+
+namespace agentrouter::keeper {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t read_bytes = 64u << 10;
+constexpr std::size_t write_queue_bytes = 1u << 20;
+// How long an agent may take to leave after its stdin was closed, and stdout to end after everything was
+// killed.
+constexpr auto leave_time = 2s;
+
+base::Deadline now() {
+  return std::chrono::steady_clock::now();
+}
+
+bool is_closing(std::string_view type) {
+  return type == "agent.completed" || type == "agent.error";
+}
+
+}  // namespace
+
+Turn::Turn(Needs needs)
+    : needs_(std::move(needs)),
+      stderr_lines_(needs_.stderr_log),
+      stdin_(needs_.executor),
+      stdout_(needs_.executor),
+      stderr_(needs_.executor),
+      wake_(needs_.executor),
+      writing_(needs_.executor),
+      scope_(needs_.executor) {}
+
+Turn::~Turn() = default;
+
+base::Task<TurnEnd> Turn::run() {
+  wall_deadline_ = now() + needs_.plan.limits.wall_time;
+  quiet_since_ = now();
+  if (start()) {
+    scope_.spawn(guarded(read_stdout()));
+    scope_.spawn(guarded(read_stderr()));
+    scope_.spawn(guarded(write_stdin()));
+    scope_.spawn(guarded(relay_notices()));
+    co_await guarded(supervise());
+    co_await end_process();
+  }
+  co_return std::move(end_);
+}
+
+bool Turn::start() {
+  auto in = base::make_pipe();
+  auto out = base::make_pipe();
+  auto err = base::make_pipe();
+  if (!in || !out || !err) {
+    fail("worker_failed", "cannot make the agent's pipes");
+    return false;
+  }
+  kills_before_ = needs_.sandbox.memory().kills;
+  const auto pid = needs_.sandbox.spawn({.argv = needs_.plan.program.argv,
+                                         .env = needs_.plan.program.env,
+                                         .stdio = {in->first.get(), out->second.get(), err->second.get()}});
+  if (!pid) {
+    fail(pid.error().code == base::Code::not_found ? "agent_missing" : "worker_failed",
+         "cannot start the agent: " + pid.error().message);
+    return false;
+  }
+  pid_ = *pid;
+  stdin_.assign(in->second.release());
+  stdout_.assign(out->first.release());
+  stderr_.assign(err->first.release());
+  return true;
+}
+
+base::Task<void> Turn::guarded(base::Task<void> task) {
+  try {
+    co_await std::move(task);
+  } catch (const base::Failure& failure) {
+    const bool full = failure.error().reason == "storage_full";
+    fail(full ? "storage_full" : "worker_failed", failure.error().message);
+  } catch (const boost::system::system_error& error) {
+    if (error.code() != asio::error::operation_aborted) fail("worker_failed", error.what());
+  } catch (const std::exception& error) {
+    fail("worker_failed", error.what());
+  }
+}
+
+base::Task<void> Turn::supervise() {
+  handle(needs_.session.start());
+  for (;;) {
+    if (over()) co_return;
+    if (needs_.notices.exited(pid_) != nullptr || needs_.notices.gone()) {
+      co_await settle_exit();
+      co_return;
+    }
+    if (end_.cancelled && !interrupted_) {
+      interrupted_ = true;
+      handle(needs_.session.interrupt());
+      continue;
+    }
+    if (!check_limits()) co_return;
+    co_await wake_.wait_until(next_deadline());
+  }
+}
+
+// The agent has left by itself: what it said before is still to be read.
+base::Task<void> Turn::settle_exit() {
+  (void)needs_.sandbox.kill_all();
+  needs_.notices.poll();
+  const auto limit = now() + leave_time;
+  while (!stdout_ended_ && !over() && now() < limit) co_await wake_.wait_until(limit);
+  const sandbox::Exited* exited = needs_.notices.exited(pid_);
+  if (exited != nullptr && was_out_of_memory(*exited)) {
+    fail("memory_limit", "The agent used more memory than it may");
+  }
+  const std::string status = exited != nullptr ? status_text(*exited) : "sandbox gone";
+  if (!end_.outcome) handle(needs_.session.ended(status));
+  if (!over()) fail("agent_exited", "The agent ended before its turn did: " + status);
+}
+
+// False when the turn is over because of a limit.
+bool Turn::check_limits() {
+  if (now() >= grace_deadline_) return false;
+  if (now() >= wall_deadline_) {
+    fail("wall_limit", "The run took longer than it may");
+    return false;
+  }
+  if (now() < quiet_since_ + needs_.plan.limits.quiet) return true;
+  if (signals_.open_calls() != 0 || needs_.open_forwards() != 0) {
+    quiet_since_ = now();
+    return true;
+  }
+  fail("agent_protocol_error", "The agent said nothing for too long");
+  return false;
+}
+
+base::Deadline Turn::next_deadline() const {
+  return std::min({wall_deadline_, quiet_since_ + needs_.plan.limits.quiet, grace_deadline_});
+}
+
+base::Task<void> Turn::end_process() {
+  close_stdin_ = true;
+  writing_.notify();
+  // An agent whose turn is over leaves by itself; then its exit code is known.
+  const auto limit = now() + (end_.failure || end_.cancelled ? 0s : leave_time);
+  while (needs_.notices.exited(pid_) == nullptr && !needs_.notices.gone() && now() < limit) {
+    co_await wake_.wait_until(limit);
+  }
+  const auto killed = needs_.sandbox.kill_all();
+  if (!killed && !needs_.notices.gone())
+    fail("worker_failed", "cannot stop the agent: " + killed.error().message);
+  needs_.notices.poll();
+  if (const auto* exited = needs_.notices.exited(pid_)) end_.exited = *exited;
+  co_await scope_.cancel_and_join();
+  try {
+    stderr_lines_.end();
+  } catch (const base::Failure& failure) {
+    fail("storage_full", failure.error().message);
+  }
+}
+
+base::Task<void> Turn::read_stdout() {
+  std::string buffer(read_bytes, '\0');
+  for (;;) {
+    boost::system::error_code error;
+    const std::size_t n =
+        co_await stdout_.async_read_some(asio::buffer(buffer), asio::redirect_error(base::use_task, error));
+    if (error) break;
+    touch();
+    if (!count_output(n)) break;
+    handle(needs_.session.feed(std::string_view(buffer).substr(0, n)));
+    while (to_write_bytes_ > write_queue_bytes && !over()) co_await writing_.wait();
+  }
+  stdout_ended_ = true;
+  wake_.notify();
+}
+
+base::Task<void> Turn::read_stderr() {
+  std::string buffer(read_bytes, '\0');
+  for (;;) {
+    boost::system::error_code error;
+    const std::size_t n =
+        co_await stderr_.async_read_some(asio::buffer(buffer), asio::redirect_error(base::use_task, error));
+    if (error || !count_output(n)) break;
+    touch();
+    stderr_lines_.feed(std::string_view(buffer).substr(0, n));
+  }
+}
+
+base::Task<void> Turn::write_stdin() {
+  while (!to_write_.empty() || !close_stdin_) {
+    if (to_write_.empty()) {
+      co_await writing_.wait();
+      continue;
+    }
+    boost::system::error_code error;
+    co_await asio::async_write(stdin_, asio::buffer(to_write_.front()),
+                               asio::redirect_error(base::use_task, error));
+    // An agent that does not read any more ends, and then supervise() learns of it.
+    if (error) co_return;
+    to_write_bytes_ -= to_write_.front().size();
+    to_write_.pop_front();
+    writing_.notify();
+  }
+  boost::system::error_code ignored;
+  stdin_.close(ignored);
+}
+
+base::Task<void> Turn::relay_notices() {
+  for (;;) {
+    wake_.notify();
+    co_await needs_.notices.changed().wait();
+  }
+}
+
+bool Turn::count_output(std::size_t bytes) {
+  output_bytes_ += bytes;
+  if (output_bytes_ <= needs_.plan.limits.output_bytes) return true;
+  fail("output_limit", "The agent wrote more than it may");
+  return false;
+}
+
+void Turn::handle(agents::Outputs outputs) {
+  std::list<agents::Output> queue(std::make_move_iterator(outputs.begin()),
+                                  std::make_move_iterator(outputs.end()));
+  while (!queue.empty()) {
+    agents::Output output = std::move(queue.front());
+    queue.pop_front();
+    if (auto* event = std::get_if<agents::EmitEvent>(&output)) {
+      emit(std::move(*event));
+    } else if (auto* line = std::get_if<agents::LogLine>(&output)) {
+      needs_.stdout_log.line(std::move(line->line));
+    } else if (auto* bytes = std::get_if<agents::SendBytes>(&output)) {
+      to_write_bytes_ += bytes->bytes.size();
+      to_write_.push_back(std::move(bytes->bytes));
+      writing_.notify();
+    } else if (const auto* ask = std::get_if<agents::Ask>(&output)) {
+      const auto verdict = policy::judge_tool(needs_.plan.runtime, {.tool = ask->tool});
+      const bool allowed = verdict.decision == policy::Decision::allowed;
+      auto more =
+          needs_.session.answer(ask->ask_id, allowed ? agents::Answer::accept : agents::Answer::decline);
+      queue.insert(queue.begin(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    } else if (auto* outcome = std::get_if<agents::Outcome>(&output)) {
+      end_.outcome = std::move(*outcome);
+      wake_.notify();
+    }
+  }
+}
+
+void Turn::emit(agents::EmitEvent event) {
+  // An event of the end that turns out not to be the last one was no end.
+  if (end_.closing_event) {
+    auto earlier = std::exchange(end_.closing_event, std::nullopt);
+    needs_.recorder.agent_event(earlier->type, earlier->provider_event_type, std::move(earlier->payload));
+  }
+  if (is_closing(event.type)) {
+    end_.closing_event = std::move(event);
+    return;
+  }
+  auto signals = signals_.see(event);
+  needs_.recorder.agent_event(event.type, event.provider_event_type, std::move(event.payload));
+  for (auto& signal : signals) {
+    signal["provider"] = model::to_string(needs_.plan.runtime.kind);
+    needs_.recorder.agent_event("agent.no_progress", event.provider_event_type, std::move(signal));
+  }
+}
+
+bool Turn::was_out_of_memory(const sandbox::Exited& exited) const {
+  if (needs_.notices.killed_for_memory(pid_)) return true;
+  return exited.signal == SIGKILL && needs_.sandbox.memory().kills > kills_before_;
+}
+
+void Turn::cancel() {
+  if (over() || std::exchange(end_.cancelled, true)) return;
+  grace_deadline_ = now() + needs_.plan.limits.cancel_grace;
+  wake_.notify();
+}
+
+void Turn::touch() {
+  quiet_since_ = now();
+}
+
+void Turn::fail(std::string_view code, std::string reason) {
+  abort(model::RunFailure{std::string(code), std::move(reason), {}});
+}
+
+void Turn::abort(model::RunFailure failure) {
+  if (!end_.failure) end_.failure = std::move(failure);
+  wake_.notify();
+  writing_.notify();
+}
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,99 @@
+#pragma once
+// One turn of the agent: its process, its protocol, its limits. Bytes of its stdout go through the session
+// and come out as events in the journal, answers on its stdin and lines in its log. Reading stops while what
+// follows from it cannot be passed on, so a flood costs time and not memory.
+
+#include <list>
+
+#include "agents/session.h"
+#include "base/task_scope.h"
+#include "keeper/agent_log.h"
+#include "keeper/notices.h"
+#include "keeper/plan.h"
+#include "keeper/recorder.h"
+#include "keeper/signals.h"
+
+namespace agentrouter::keeper {
+
+struct TurnEnd {
+  std::optional<agents::Outcome> outcome;    // what the agent's protocol says
+  std::optional<model::RunFailure> failure;  // what we say: limits, a lost process. Goes before the outcome
+  std::optional<agents::EmitEvent> closing_event;  // agent.completed or agent.error, held back
+  bool cancelled = false;
+  std::optional<sandbox::Exited> exited;
+};
+
+class Turn {
+ public:
+  struct Needs {
+    base::Executor executor;
+    Sandbox& sandbox;
+    Notices& notices;
+    Recorder& recorder;
+    AgentLog& stdout_log;
+    AgentLog& stderr_log;
+    agents::Session& session;
+    const AttemptPlan& plan;
+    // Provider requests under way: an agent that waits for one is not quiet.
+    std::function<std::size_t()> open_forwards;
+  };
+  explicit Turn(Needs needs);
+  ~Turn();
+
+  // Resumes when the turn is over and nothing runs inside any more. Call once.
+  //
+  // Failure codes of our own: agent_missing, agent_exited, output_limit, wall_limit, memory_limit,
+  // agent_protocol_error (quiet for too long), storage_full, worker_failed. Never throws.
+  base::Task<TurnEnd> run();
+  // Interrupts the agent; kills it after the grace.
+  void cancel();
+  // Something happened elsewhere (a provider request): the agent is alive.
+  void touch();
+  // Ends the turn for a reason from elsewhere.
+  void abort(model::RunFailure failure);
+
+ private:
+  using Pipe = asio::posix::basic_stream_descriptor<base::Executor>;
+
+  bool start();
+  base::Task<void> supervise();
+  base::Task<void> settle_exit();
+  base::Task<void> end_process();
+  base::Task<void> guarded(base::Task<void> task);
+  base::Task<void> read_stdout();
+  base::Task<void> read_stderr();
+  base::Task<void> write_stdin();
+  base::Task<void> relay_notices();
+  void handle(agents::Outputs outputs);
+  void emit(agents::EmitEvent event);
+  bool count_output(std::size_t bytes);
+  bool check_limits();
+  [[nodiscard]] base::Deadline next_deadline() const;
+  void fail(std::string_view code, std::string reason);
+  [[nodiscard]] bool over() const { return end_.outcome.has_value() || end_.failure.has_value(); }
+  [[nodiscard]] bool was_out_of_memory(const sandbox::Exited& exited) const;
+
+  Needs needs_;
+  TurnEnd end_;
+  ToolSignals signals_;
+  TextLines stderr_lines_;
+  pid_t pid_ = -1;
+  std::uint64_t kills_before_ = 0;
+  std::uint64_t output_bytes_ = 0;
+  std::list<std::string> to_write_;
+  std::size_t to_write_bytes_ = 0;
+  bool close_stdin_ = false;
+  bool stdout_ended_ = false;
+  bool interrupted_ = false;
+  base::Deadline wall_deadline_;
+  base::Deadline quiet_since_;
+  base::Deadline grace_deadline_ = base::Deadline::max();
+  Pipe stdin_;
+  Pipe stdout_;
+  Pipe stderr_;
+  base::Event wake_;     // something for supervise()
+  base::Event writing_;  // something for write_stdin(), or room for read_stdout()
+  base::TaskScope scope_;
+};
+
+}  // namespace agentrouter::keeper
