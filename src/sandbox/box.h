@@ -45,7 +45,7 @@ struct Spawn {
 
 // The collector: our own program, run inside after kill_all() to read what the agent left. It has no network,
 // no agent beside it, and of all capabilities DAC_OVERRIDE, DAC_READ_SEARCH and FOWNER inside the sandbox.
-// It finds 0,1,2 = stdio, 3 = the overlay's upper folder, 4 = the lower folder (both read-only mounts of
+// It finds 0,1,2 = stdio, 3 = the lower folder, 4 = the overlay's upper folder (both read-only mounts of
 // their own, so ".." leads nowhere), 5... = outputs.
 struct Collect {
   int program = -1;  // borrowed, of an executable; open_this_program() gives our own

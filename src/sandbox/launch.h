@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -103,11 +104,25 @@ class Launcher {
   [[nodiscard]] virtual base::Result<SweepReport> sweep(int attempts) = 0;
 };
 
+// Safe from any thread.
 class LocalLauncher final : public Launcher {
  public:
+  LocalLauncher() = default;
   [[nodiscard]] base::Result<Launched> launch(const LaunchRequest& request) override;
   [[nodiscard]] base::Result<void> release(const AttemptRef& attempt, Remove what) override;
   [[nodiscard]] base::Result<SweepReport> sweep(int attempts) override;
+
+ private:
+  // What this process started and must reap; only an optimisation for everything else.
+  struct Started {
+    std::string attempt;
+    base::Fd init;
+    base::Fd keeper;
+  };
+  void reap(const std::string& ending);
+
+  std::mutex mutex_;
+  std::vector<Started> started_;
 };
 
 }  // namespace agentrouter::sandbox

@@ -1,0 +1,290 @@
+#include "sandbox/cgroup.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <sstream>
+#include <utility>
+
+#include "base/file.h"
+
+namespace agentrouter::sandbox {
+namespace {
+
+using base::Fd;
+using base::Result;
+
+constexpr const char* supervisor = "agentrouter.supervisor";
+constexpr const char* controllers[] = {"memory", "pids", "cpu"};
+
+struct Hierarchy {
+  std::string mounted;  // where
+  std::string root;     // which folder of the hierarchy is seen there
+  std::string options;  // v1: its controllers; empty for v2
+  bool unified = false;
+};
+
+std::vector<Hierarchy> mounted_hierarchies() {
+  std::vector<Hierarchy> found;
+  std::istringstream lines(base::read_file("/proc/self/mountinfo").value_or(""));
+  for (std::string line; std::getline(lines, line);) {
+    const auto dash = line.find(" - ");
+    if (dash == std::string::npos) continue;
+    std::istringstream left(line.substr(0, dash)), right(line.substr(dash + 3));
+    std::string skip, root, mounted, type, source, options;
+    left >> skip >> skip >> skip >> root >> mounted;
+    right >> type >> source >> options;
+    if (type == "cgroup2") found.push_back({mounted, root, "", true});
+    if (type == "cgroup") found.push_back({mounted, root, options, false});
+  }
+  return found;
+}
+
+bool has_word(const std::string& list, const std::string& word, char separator) {
+  std::istringstream words(list);
+  for (std::string each; std::getline(words, each, separator);) {
+    if (each == word || each == word + "\n") return true;
+  }
+  return false;
+}
+
+// The folder of this process in a hierarchy, as a path of this mount namespace; empty when it is outside.
+std::string own_folder(const Hierarchy& hierarchy, const std::string& controller) {
+  std::istringstream lines(base::read_file("/proc/self/cgroup").value_or(""));
+  for (std::string line; std::getline(lines, line);) {
+    const auto first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const auto names = line.substr(first + 1, second - first - 1);
+    if (hierarchy.unified ? !names.empty() : !has_word(names, controller, ',')) continue;
+    auto path = line.substr(second + 1);
+    if (path.find("/..") != std::string::npos) return {};
+    if (hierarchy.root != "/") {
+      if (path.rfind(hierarchy.root, 0) != 0) return {};
+      path = path.substr(hierarchy.root.size());
+    }
+    const auto leaf = path.rfind(std::string("/") + supervisor);
+    if (leaf != std::string::npos) path.resize(leaf);
+    return hierarchy.mounted + (path == "/" ? "" : path);
+  }
+  return {};
+}
+
+bool writable(const std::string& folder) {
+  return !folder.empty() && ::access(folder.c_str(), W_OK) == 0;
+}
+
+Result<void> write_to(const std::string& path, const std::string& text) {
+  Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd) return base::fail_errno("cannot open " + path, errno);
+  if (::write(fd.get(), text.data(), text.size()) < 0) return base::fail_errno("cannot write " + path, errno);
+  return {};
+}
+
+Fd open_to_read(const std::string& path) {
+  return Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+}
+
+std::vector<pid_t> processes(const std::string& folder) {
+  std::vector<pid_t> pids;
+  std::istringstream words(base::read_file(folder + "/cgroup.procs").value_or(""));
+  for (pid_t pid; words >> pid;) pids.push_back(pid);
+  return pids;
+}
+
+// A v2 group can hand out controllers only while it holds no process itself: those that are in it (this one,
+// and its siblings in the same service) move into a leaf.
+Result<void> enable_controllers(const std::string& folder) {
+  const auto control = folder + "/cgroup.subtree_control";
+  const auto have = base::read_file(control).value_or("");
+  bool all = true;
+  for (const auto* name : controllers) all = all && has_word(have, name, ' ');
+  if (all) return {};
+  auto done = write_to(control, "+memory +pids +cpu");
+  if (done) return done;
+  const auto leaf = folder + "/" + supervisor;
+  if (::mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST)
+    return base::fail_errno("cannot make " + leaf, errno);
+  for (const auto pid : processes(folder)) (void)write_to(leaf + "/cgroup.procs", std::to_string(pid));
+  return write_to(control, "+memory +pids +cpu");
+}
+
+Result<void> write_limits_v2(const std::string& folder, const Limits& limits) {
+  const std::pair<const char*, std::string> wanted[] = {
+      {"memory.max", std::to_string(limits.memory_bytes)},
+      {"pids.max", std::to_string(limits.pids)},
+      {"cpu.max", std::to_string(limits.cpu_percent * 1000) + " 100000"}};
+  for (const auto& [file, text] : wanted) {
+    if (auto done = write_to(folder + "/" + file, text); !done) return done;
+  }
+  // Absent where the kernel accounts no swap.
+  (void)write_to(folder + "/memory.swap.max", "0");
+  return {};
+}
+
+Result<void> write_limit_v1(const std::string& folder, const std::string& controller, const Limits& limits) {
+  if (controller == "pids") return write_to(folder + "/pids.max", std::to_string(limits.pids));
+  if (controller == "cpu") {
+    if (auto done = write_to(folder + "/cpu.cfs_period_us", "100000"); !done) return done;
+    return write_to(folder + "/cpu.cfs_quota_us", std::to_string(limits.cpu_percent * 1000));
+  }
+  if (auto done = write_to(folder + "/memory.limit_in_bytes", std::to_string(limits.memory_bytes)); !done)
+    return done;
+  (void)write_to(folder + "/memory.swappiness", "0");
+  return {};
+}
+
+void walk(const std::filesystem::path& folder, const std::string& label, Match match, int depth,
+          std::vector<std::string>& found) {
+  std::error_code error;
+  for (auto entry = std::filesystem::directory_iterator(folder, error);
+       !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (!entry->is_directory(error) || entry->is_symlink(error)) continue;
+    const auto name = entry->path().filename().string();
+    if (match == Match::whole ? name == label : name.rfind(label, 0) == 0) {
+      found.push_back(entry->path().string());
+    } else if (depth > 0) {
+      walk(entry->path(), label, match, depth - 1, found);
+    }
+  }
+}
+
+}  // namespace
+
+CgroupSite find_cgroup_site() {
+  CgroupSite site;
+  const auto hierarchies = mounted_hierarchies();
+  for (const auto& hierarchy : hierarchies) {
+    if (!hierarchy.unified) continue;
+    const auto own = own_folder(hierarchy, "");
+    if (!writable(own)) continue;
+    site.unified = own;
+    const auto offered = base::read_file(own + "/cgroup.controllers").value_or("");
+    site.mode = LimitsMode::cgroup2;
+    for (const auto* name : controllers) {
+      if (!has_word(offered, name, ' ')) site.mode = LimitsMode::rlimit;
+    }
+    if (site.mode == LimitsMode::cgroup2) return site;
+    break;
+  }
+  for (const auto* name : controllers) {
+    for (const auto& hierarchy : hierarchies) {
+      if (hierarchy.unified || !has_word(hierarchy.options, name, ',')) continue;
+      const auto own = own_folder(hierarchy, name);
+      if (writable(own)) site.v1.push_back(own);
+    }
+  }
+  if (site.v1.size() == std::size(controllers)) {
+    site.mode = LimitsMode::cgroup1;
+    return site;
+  }
+  site.v1.clear();
+  site.why = hierarchies.empty() ? "no cgroup hierarchy is mounted"
+                                 : "no writable cgroup with the controllers memory, pids and cpu";
+  return site;
+}
+
+std::string cgroup_prefix(int attempts) {
+  struct stat info{};
+  (void)::fstat(attempts, &info);
+  char text[64];
+  const int size =
+      std::snprintf(text, sizeof text, "agentrouter.%llx-%llx.", static_cast<unsigned long long>(info.st_dev),
+                    static_cast<unsigned long long>(info.st_ino));
+  return {text, static_cast<std::size_t>(size)};
+}
+
+std::string cgroup_label(const AttemptRef& attempt) {
+  return cgroup_prefix(attempt.attempts) + attempt.id;
+}
+
+Result<CgroupSet> CgroupSet::make(const CgroupSite& site, const std::string& label, const Limits& limits) {
+  CgroupSet set;
+  const auto make_folder = [&](const std::string& parent) -> Result<std::string> {
+    auto folder = parent + "/" + label;
+    if (::mkdir(folder.c_str(), 0755) != 0) return base::fail_errno("cannot make " + folder, errno);
+    set.folders_.push_back(folder);
+    return folder;
+  };
+  if (site.mode == LimitsMode::cgroup2) {
+    if (auto done = enable_controllers(site.unified); !done) return tl::unexpected(done.error());
+  }
+  if (!site.unified.empty()) {
+    auto folder = make_folder(site.unified);
+    if (!folder) return tl::unexpected(folder.error());
+    set.unified_ = Fd(::open(folder->c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!set.unified_) return base::fail_errno("cannot open " + *folder, errno);
+    set.procs = open_to_read(*folder + "/cgroup.events");
+    if (site.mode == LimitsMode::cgroup2) {
+      if (auto done = write_limits_v2(*folder, limits); !done) return tl::unexpected(done.error());
+      set.memory_events = open_to_read(*folder + "/memory.events");
+      set.memory_peak = open_to_read(*folder + "/memory.peak");
+    }
+  }
+  for (std::size_t i = 0; i < site.v1.size(); ++i) {
+    // One hierarchy may carry several controllers.
+    const auto path = site.v1[i] + "/" + label;
+    if (std::find(set.v1_.begin(), set.v1_.end(), path) == set.v1_.end()) {
+      auto folder = make_folder(site.v1[i]);
+      if (!folder) return tl::unexpected(folder.error());
+      set.v1_.push_back(*folder);
+    }
+    if (auto done = write_limit_v1(path, controllers[i], limits); !done) return tl::unexpected(done.error());
+  }
+  if (!set.v1_.empty()) {
+    set.memory_events = open_to_read(set.v1_[0] + "/memory.oom_control");
+    set.memory_peak = open_to_read(set.v1_[0] + "/memory.max_usage_in_bytes");
+    if (!set.procs) set.procs = open_to_read(set.v1_[0] + "/cgroup.procs");
+  }
+  return set;
+}
+
+CgroupSet::CgroupSet(CgroupSet&& other) noexcept
+    : procs(std::move(other.procs)),
+      memory_events(std::move(other.memory_events)),
+      memory_peak(std::move(other.memory_peak)),
+      unified_(std::move(other.unified_)),
+      folders_(std::exchange(other.folders_, {})),
+      v1_(std::move(other.v1_)) {}
+
+CgroupSet::~CgroupSet() {
+  for (const auto& folder : folders_) (void)remove_cgroup(folder);
+}
+
+Result<void> CgroupSet::enter(pid_t pid) const {
+  for (const auto& folder : v1_) {
+    if (auto done = write_to(folder + "/cgroup.procs", std::to_string(pid)); !done) return done;
+  }
+  return {};
+}
+
+std::vector<std::string> find_cgroups(const std::string& label, Match match) {
+  std::vector<std::string> found;
+  for (const auto& hierarchy : mounted_hierarchies()) {
+    bool relevant = hierarchy.unified;
+    for (const auto* name : controllers) relevant = relevant || has_word(hierarchy.options, name, ',');
+    if (relevant) walk(hierarchy.mounted, label, match, 8, found);
+  }
+  return found;
+}
+
+Result<unsigned> remove_cgroup(const std::string& folder) {
+  const auto pids = processes(folder);
+  constexpr int tries = 2000;
+  for (int i = 0; i < tries; ++i) {
+    if (::rmdir(folder.c_str()) == 0 || errno == ENOENT) return static_cast<unsigned>(pids.size());
+    if (errno != EBUSY) return base::fail_errno("cannot remove " + folder, errno);
+    if (!write_to(folder + "/cgroup.kill", "1")) {
+      for (const auto pid : processes(folder)) ::kill(pid, SIGKILL);
+    }
+    ::poll(nullptr, 0, i < 50 ? 1 : 5);
+  }
+  return base::fail(base::Code::timeout, "cannot empty " + folder);
+}
+
+}  // namespace agentrouter::sandbox

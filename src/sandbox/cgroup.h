@@ -1,0 +1,62 @@
+#pragma once
+// Control groups of one sandbox: where they can be made on this machine, with which limits, and how they are
+// emptied and removed. The name of a group says whose it is ("agentrouter.<installation>.<attempt>"), so that
+// a later process finds what an earlier one left.
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "sandbox/launch.h"
+
+namespace agentrouter::sandbox {
+
+// Where groups of this process can be made. Modes: cgroup2 (memory, pids and cpu as v2 controllers), cgroup1
+// (as v1 controllers; with a v2 hierarchy beside it for killing), rlimit (neither is complete and writable).
+struct CgroupSite {
+  LimitsMode mode = LimitsMode::rlimit;
+  std::string unified;          // v2 folder below which groups are made, or empty
+  std::vector<std::string> v1;  // the same of memory, pids, cpu
+  std::string why;              // what is missing for a better mode
+};
+[[nodiscard]] CgroupSite find_cgroup_site();
+
+[[nodiscard]] std::string cgroup_prefix(int attempts);  // of every group of this installation
+[[nodiscard]] std::string cgroup_label(const AttemptRef& attempt);
+
+// The groups of one sandbox, removed again by the destructor unless keep() was called.
+class CgroupSet {
+ public:
+  // Errors: those of mkdir(2) and of writing the limits.
+  [[nodiscard]] static base::Result<CgroupSet> make(const CgroupSite& site, const std::string& label,
+                                                    const Limits& limits);
+  CgroupSet(CgroupSet&& other) noexcept;
+  CgroupSet& operator=(CgroupSet&&) = delete;
+  ~CgroupSet();
+
+  // For clone into it, or -1.
+  [[nodiscard]] int unified() const { return unified_.get(); }
+  // v1 knows no birth inside: moves the process.
+  [[nodiscard]] base::Result<void> enter(pid_t pid) const;
+  void keep() { folders_.clear(); }
+
+  base::Fd procs, memory_events, memory_peak;  // for reading; empty where there is none
+
+ private:
+  CgroupSet() = default;
+  base::Fd unified_;
+  std::vector<std::string> folders_;
+  std::vector<std::string> v1_;
+};
+
+// Folders anywhere in the mounted hierarchies whose name is `label` (or begins with it).
+enum class Match { whole, prefix };
+[[nodiscard]] std::vector<std::string> find_cgroups(const std::string& label, Match match);
+
+// Kills what is in the group, waits until it is empty, removes it. Returns how many processes it held.
+// Errors: timeout, those of rmdir(2).
+[[nodiscard]] base::Result<unsigned> remove_cgroup(const std::string& folder);
+
+}  // namespace agentrouter::sandbox

@@ -1,0 +1,44 @@
+#pragma once
+// Starting a process from a large, threaded program without copying it: the child borrows the parent's memory
+// on a stack of its own until it executes another program, so that the cost does not grow with the parent and
+// no page of the server is ever seen by what runs next.
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+#include "base/fd.h"
+
+namespace agentrouter::sandbox {
+
+struct Cloned {
+  pid_t pid = -1;
+  base::Fd pidfd;
+};
+
+// `run` is called in the child and must do nothing but system calls, on memory that the parent prepared; the
+// parent waits until it has executed a program or ended. Every signal is blocked meanwhile.
+// `cgroup`: a cgroup v2 folder to be born in, or -1. Errors: those of clone3(2).
+[[nodiscard]] base::Result<Cloned> clone_borrowing(std::uint64_t flags, int cgroup, int (*run)(void*),
+                                                   void* argument);
+
+// A process that only waits, in the namespaces of `flags`, until it is killed by its pidfd; not waited for.
+class IdleProcess {
+ public:
+  [[nodiscard]] static base::Result<IdleProcess> start(std::uint64_t flags);
+  IdleProcess(IdleProcess&&) noexcept;
+  IdleProcess& operator=(IdleProcess&&) = delete;
+  ~IdleProcess();
+  [[nodiscard]] pid_t pid() const { return cloned_.pid; }
+
+ private:
+  IdleProcess() = default;
+  Cloned cloned_;
+  void* stack_ = nullptr;
+};
+
+// Waits until the process has ended, at most `milliseconds`; reaps it if it is ours. False: it still runs.
+[[nodiscard]] bool wait_for_end(int pidfd, int milliseconds);
+[[nodiscard]] base::Result<void> send_signal(int pidfd, int signal);
+
+}  // namespace agentrouter::sandbox

@@ -1,0 +1,51 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "sandbox/init/stages.h"
+
+namespace agentrouter::sandbox::init {
+namespace {
+
+// Pages that are this process' own.
+std::uint64_t own_pages(int pid) {
+  char path[40], text[128];
+  snprintf(path, sizeof path, "/proc/%d/statm", pid);
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  const auto got = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (got <= 0) return 0;
+  text[got] = 0;
+  unsigned long long size = 0, resident = 0, shared = 0;
+  if (sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3) return 0;
+  return resident > shared ? resident - shared : 0;
+}
+
+}  // namespace
+
+int enforce_memory(std::uint64_t limit) {
+  DIR* all = opendir("/proc");
+  if (!all) return 0;
+  std::uint64_t sum = 0, most = 0;
+  int largest = 0;
+  while (const dirent* entry = readdir(all)) {
+    const int pid = atoi(entry->d_name);
+    if (pid <= 1) continue;
+    const auto pages = own_pages(pid);
+    sum += pages;
+    if (pages > most) {
+      most = pages;
+      largest = pid;
+    }
+  }
+  closedir(all);
+  if (sum * 4096 <= limit || largest == 0) return 0;
+  return kill(largest, SIGKILL) == 0 ? largest : 0;
+}
+
+}  // namespace agentrouter::sandbox::init

@@ -1,0 +1,134 @@
+#pragma once
+// What is said between a launcher, a keeper and the sandbox's init: fixed structs over one SEQPACKET socket,
+// descriptors beside them. Shared by init, which has no C++ runtime, so plain C types only.
+//
+//   launcher -> init   Setup, once, with the source descriptors
+//   init -> launcher   Reply{ready} with the listener, or Reply{failed}
+//   keeper  -> init    Request, text behind it, descriptors beside it
+//   init -> keeper     Reply{done} for each Request; Reply{exited}, Reply{memory_kill} by themselves
+
+#include <linux/filter.h>
+
+#include <cstdint>
+
+namespace agentrouter::sandbox::init {
+
+inline constexpr int control_fd = 3;
+inline constexpr std::uint32_t version = 1;
+
+inline constexpr unsigned max_binds = 24;
+inline constexpr unsigned max_files = 16;
+inline constexpr unsigned max_links = 8;
+inline constexpr unsigned max_text = 32 * 1024;
+inline constexpr unsigned max_host_paths = 48 * 1024;
+inline constexpr unsigned max_filter = 1024;
+inline constexpr unsigned max_outputs = 8;
+inline constexpr unsigned max_request = 64 * 1024;
+
+// Offsets are into Spec::text, where every string ends with a zero.
+struct BindSpec {
+  std::uint32_t to;
+  std::uint32_t veiled;
+  std::uint32_t is_folder;
+};
+struct FileSpec {
+  std::uint32_t path;
+  std::uint32_t content;
+  std::uint32_t size;
+};
+struct LinkSpec {
+  std::uint32_t path;
+  std::uint32_t target;
+};
+
+// What a caller may choose about a sandbox. The same bytes go from a server to the warden and on to init.
+struct Spec {
+  std::uint32_t version;
+  std::uint32_t read_only_workspace;
+  std::uint64_t memory_bytes;
+  std::uint64_t file_bytes;
+  std::uint64_t tmp_bytes;
+  std::uint64_t shm_bytes;
+  std::uint32_t tmp_inodes;
+  std::uint32_t pids;
+  std::uint32_t cpu_percent;
+  std::uint32_t open_files;
+  std::uint32_t demand_cgroup;
+  std::uint32_t bind_count;
+  std::uint32_t file_count;
+  std::uint32_t link_count;
+  std::uint32_t text_size;
+  std::uint32_t reserved;
+  BindSpec binds[max_binds];
+  FileSpec files[max_files];
+  LinkSpec links[max_links];
+  char text[max_text];
+};
+
+// What only the launcher decides. Source descriptors beside it: the attempt's folder, the lower folder, then
+// one per bind. `own_map` (plain user): they are opened again by the paths in `host_paths`, since a mount can
+// only be cloned inside its own namespace, and compared by device and inode; otherwise they are mounts.
+struct Setup {
+  Spec spec;
+  std::uint32_t own_map;
+  std::uint32_t host_uid;
+  std::uint32_t host_gid;
+  std::uint32_t limits_mode;  // LimitsMode
+  std::uint32_t address;      // network byte order
+  std::uint32_t port;
+  std::uint32_t weakening;  // only looked at by the init of the escape suite's positive controls
+  std::uint32_t filter_size;
+  std::uint32_t host_path[max_binds + 2];
+  char host_paths[max_host_paths];
+  sock_filter filter[max_filter];
+};
+
+// What the escape suite's positive controls switch off, one class each; the product's init ignores it.
+enum Weakening : std::uint32_t {
+  weaken_no_seccomp = 1,
+  weaken_keep_capabilities = 2,
+  weaken_host_view = 4,        // the host's whole tree at /host and its /etc at /etc
+  weaken_host_network = 8,     // no network namespace
+  weaken_host_processes = 16,  // the host's /proc
+  weaken_no_limits = 32,
+  weaken_leak_descriptor = 64,  // the agent finds init's control socket
+};
+
+enum RequestType : std::uint32_t {
+  request_hello = 1,       // value of the answer: limits_mode
+  request_spawn = 2,       // descriptors: stdin, stdout, stderr; value: pid
+  request_collect = 3,     // descriptors: stdin, stdout, stderr, program, outputs; value: pid
+  request_signal = 4,      // pid, signal
+  request_signal_all = 5,  // signal
+  request_kill_all = 6,    // answered when nothing but init is left
+};
+
+// Behind it: cwd, argv..., env..., each with a zero at its end.
+struct Request {
+  std::uint32_t type;
+  std::uint32_t id;
+  std::uint32_t argc;
+  std::uint32_t envc;
+  std::uint32_t outputs;
+  std::int32_t pid;
+  std::int32_t signal;
+  std::uint32_t reserved;
+};
+
+enum ReplyType : std::uint32_t {
+  reply_ready = 1,
+  reply_failed = 2,  // stage, error
+  reply_done = 3,    // id, value, error, stage
+  reply_exited = 4,  // value: pid, error: wait status
+  reply_memory_kill = 5,
+};
+
+struct Reply {
+  std::uint32_t type;
+  std::uint32_t id;
+  std::int32_t value;
+  std::int32_t error;
+  char stage[80];
+};
+
+}  // namespace agentrouter::sandbox::init

@@ -1,0 +1,257 @@
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+
+#include "sandbox/init/stages.h"
+#include "sandbox/init/system.h"
+
+namespace agentrouter::sandbox::init {
+namespace {
+
+constexpr unsigned max_children = 256;
+constexpr unsigned max_strings = 2048;
+constexpr unsigned max_request_fds = 4 + max_outputs;
+
+// What the keeper started and waits for; everything else that ends here is reaped in silence.
+struct Children {
+  int pids[max_children];
+  unsigned count = 0;
+
+  bool full() const { return count == max_children; }
+  void add(int pid) { pids[count++] = pid; }
+  bool has(int pid) const {
+    for (unsigned i = 0; i < count; ++i) {
+      if (pids[i] == pid) return true;
+    }
+    return false;
+  }
+  bool take(int pid) {
+    for (unsigned i = 0; i < count; ++i) {
+      if (pids[i] != pid) continue;
+      pids[i] = pids[--count];
+      return true;
+    }
+    return false;
+  }
+};
+
+struct Strings {
+  const char* cwd;
+  char* argv[max_strings + 1];
+  char* envp[max_strings + 1];
+};
+
+Children children;
+Strings strings;
+char buffer[max_request];
+
+bool parse_strings(const Request& request, char* text, unsigned size) {
+  if (request.argc == 0 || request.argc > max_strings || request.envc > max_strings) return false;
+  char* const end = text + size;
+  const auto next = [&]() -> char* {
+    char* const start = text;
+    auto* zero = static_cast<char*>(memchr(text, 0, static_cast<size_t>(end - text)));
+    if (!zero) return nullptr;
+    text = zero + 1;
+    return start;
+  };
+  strings.cwd = next();
+  if (!strings.cwd) return false;
+  for (unsigned i = 0; i < request.argc; ++i) {
+    if (!(strings.argv[i] = next())) return false;
+  }
+  strings.argv[request.argc] = nullptr;
+  for (unsigned i = 0; i < request.envc; ++i) {
+    if (!(strings.envp[i] = next())) return false;
+  }
+  strings.envp[request.envc] = nullptr;
+  return text == end;
+}
+
+// In the child: `fds` become 0, 1, 2, ...; everything else closes at exec at the latest.
+bool place(const int* fds, unsigned count) {
+  int moved[max_request_fds];
+  for (unsigned i = 0; i < count; ++i) {
+    moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 64);
+    if (moved[i] < 0) return false;
+  }
+  for (unsigned i = 0; i < count; ++i) {
+    if (dup2(moved[i], static_cast<int>(i)) < 0) return false;
+  }
+  return true;
+}
+
+struct Start {
+  const Setup& setup;
+  bool collector;
+  int program;     // collector only
+  const int* fds;  // become 0...
+  unsigned count;
+};
+
+[[noreturn]] void run_child(const Start& start, int report) {
+  struct {
+    int error;
+    char stage[60];
+  } failed{0, "place the descriptors"};
+  const auto give_up = [&](const char* stage) {
+    failed.error = errno;
+    snprintf(failed.stage, sizeof failed.stage, "%s", stage);
+    (void)!write(report, &failed, sizeof failed);
+    _exit(127);
+  };
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  setsid();
+  const int program = start.collector ? fcntl(start.program, F_DUPFD_CLOEXEC, 64) : -1;
+  report = fcntl(report, F_DUPFD_CLOEXEC, 64);
+#if AGENTROUTER_WEAK_INIT
+  if (start.setup.weakening & weaken_leak_descriptor) fcntl(control_fd, F_DUPFD, 64);
+#endif
+  if (!place(start.fds, start.count)) give_up("place the descriptors");
+  for (int fd = static_cast<int>(start.count); fd < 64; ++fd) close(fd);
+  if (chdir(strings.cwd) != 0) give_up("enter the working folder");
+  if (start.collector ? !become_collector() : !become_agent(start.setup)) give_up("drop privileges");
+  if (start.collector) {
+    syscall(SYS_execveat, program, "", strings.argv, strings.envp, AT_EMPTY_PATH);
+  } else {
+    execve(strings.argv[0], strings.argv, strings.envp);
+  }
+  give_up("start the program");
+  _exit(127);
+}
+
+void start_child(const Request& request, const Start& start) {
+  int report[2];
+  if (children.full() || pipe2(report, O_CLOEXEC) != 0) {
+    return send_reply(reply_done, request.id, -1, children.full() ? EAGAIN : errno, "start a process");
+  }
+  const int pid = fork();
+  if (pid == 0) run_child(start, report[1]);
+  const int error = errno;
+  close(report[1]);
+  struct {
+    int error;
+    char stage[60];
+  } failed{pid < 0 ? error : 0, "start a process"};
+  if (pid > 0 && read(report[0], &failed, sizeof failed) == sizeof failed) {
+    waitpid(pid, nullptr, 0);
+  }
+  close(report[0]);
+  if (failed.error != 0) return send_reply(reply_done, request.id, -1, failed.error, failed.stage);
+  children.add(pid);
+  send_reply(reply_done, request.id, pid, 0, "");
+}
+
+void start_agent(const Setup& setup, const Request& request, const int* fds, unsigned count) {
+  if (count != 3) return send_reply(reply_done, request.id, -1, EBADMSG, "read the request");
+  start_child(request, {setup, false, -1, fds, 3});
+}
+
+void start_collector(const Setup& setup, const Grounds& grounds, const Request& request, const int* fds,
+                     unsigned count) {
+  if (count != 4 + request.outputs || request.outputs > max_outputs) {
+    return send_reply(reply_done, request.id, -1, EBADMSG, "read the request");
+  }
+  int all[5 + max_outputs] = {fds[0], fds[1], fds[2], grounds.lower, grounds.upper};
+  for (unsigned i = 0; i < request.outputs; ++i) all[5 + i] = fds[4 + i];
+  start_child(request, {setup, true, fds[3], all, 5 + request.outputs});
+}
+
+struct State {
+  std::uint32_t emptying = 0;  // id of the kill_all that is under way
+};
+
+void answer(const Setup& setup, const Grounds& grounds, State& state) {
+  int fds[max_request_fds];
+  unsigned count = 0;
+  const int got = receive(buffer, sizeof buffer, fds, max_request_fds, &count);
+  if (got < static_cast<int>(sizeof(Request))) _exit(0);
+  Request request;
+  memcpy(&request, buffer, sizeof request);
+  const bool starts = request.type == request_spawn || request.type == request_collect;
+  if (starts &&
+      !parse_strings(request, buffer + sizeof request, static_cast<unsigned>(got) - sizeof request)) {
+    send_reply(reply_done, request.id, -1, EBADMSG, "read the request");
+  } else if (request.type == request_spawn) {
+    start_agent(setup, request, fds, count);
+  } else if (request.type == request_collect) {
+    start_collector(setup, grounds, request, fds, count);
+  } else if (request.type == request_hello) {
+    send_reply(reply_done, request.id, static_cast<std::int32_t>(setup.limits_mode), 0, "");
+  } else if (request.type == request_signal) {
+    const bool worked = children.has(request.pid) && kill(request.pid, request.signal) == 0;
+    send_reply(reply_done, request.id, 0, worked ? 0 : ESRCH, "signal the process");
+  } else if (request.type == request_signal_all) {
+    const bool worked = kill(-1, request.signal) == 0 || errno == ESRCH;
+    send_reply(reply_done, request.id, 0, worked ? 0 : errno, "signal all processes");
+  } else if (request.type == request_kill_all) {
+    state.emptying = request.id;
+  } else {
+    send_reply(reply_done, request.id, -1, ENOSYS, "read the request");
+  }
+  for (unsigned i = 0; i < count; ++i) close(fds[i]);
+}
+
+// Returns whether anything but init is left.
+bool reap() {
+  int status = 0;
+  for (;;) {
+    const int pid = waitpid(-1, &status, WNOHANG);
+    if (pid == 0) return true;
+    if (pid < 0) {
+      if (errno == EINTR) continue;
+      return false;
+    }
+    if (children.take(pid)) send_reply(reply_exited, 0, pid, status, "");
+  }
+}
+
+}  // namespace
+
+void serve(const Setup& setup, Grounds grounds) {
+  sigset_t wanted;
+  sigemptyset(&wanted);
+  sigaddset(&wanted, SIGCHLD);
+  require(sigprocmask(SIG_BLOCK, &wanted, nullptr) == 0, "wait for children");
+  const int signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
+  require(signals >= 0, "wait for children");
+  State state;
+  for (;;) {
+    pollfd ready[2] = {{control_fd, POLLIN, 0}, {signals, POLLIN, 0}};
+    const bool watching = setup.limits_mode == 0 && children.count > 0;
+    const int timeout = state.emptying ? 5 : watching ? 250 : -1;
+    if (poll(ready, 2, timeout) < 0 && errno != EINTR) _exit(1);
+    if (ready[1].revents) {
+      signalfd_siginfo info;
+      while (read(signals, &info, sizeof info) > 0) {
+      }
+    }
+    const bool occupied = reap();
+    if (state.emptying && occupied) kill(-1, SIGKILL);
+    if (state.emptying && !occupied) {
+      send_reply(reply_done, state.emptying, 0, 0, "");
+      state.emptying = 0;
+    }
+    if (watching) {
+      if (const int pid = enforce_memory(setup.spec.memory_bytes))
+        send_reply(reply_memory_kill, 0, pid, 0, "");
+    }
+    if (ready[0].revents & POLLIN) {
+      answer(setup, grounds, state);
+    } else if (ready[0].revents) {
+      _exit(0);
+    }
+  }
+}
+
+}  // namespace agentrouter::sandbox::init

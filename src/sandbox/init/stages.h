@@ -1,0 +1,35 @@
+#pragma once
+// Init's work in order: ids, mounts, network, confinement, then serving the keeper.
+
+#include "sandbox/init/protocol.h"
+
+namespace agentrouter::sandbox::init {
+
+// uid and gid inside the sandbox that init has: 0 with a range of ids, the agent's own as a plain user.
+void take_ids(const Setup& setup);
+
+struct Grounds {
+  int lower = -1;  // read-only mounts of their own, for the collector
+  int upper = -1;
+};
+// Builds the root and enters it. `sources` as Setup describes them; all are closed.
+Grounds build_root(const Setup& setup, const int* sources);
+
+// Brings lo up and returns the listener.
+int open_network(const Setup& setup);
+
+// Limits of everything inside, then the smallest set of capabilities that serving needs, no_new_privs and
+// seccomp: inherited by all that init starts.
+void confine(const Setup& setup);
+
+// Before exec in a child: what only the agent, or only the collector, gets. Return false with errno.
+bool become_agent(const Setup& setup);
+bool become_collector();
+
+// Answers the keeper until the control socket is closed.
+[[noreturn]] void serve(const Setup& setup, Grounds grounds);
+
+// rlimit mode: the pid that was killed because all together are over the limit, or 0.
+int enforce_memory(std::uint64_t limit);
+
+}  // namespace agentrouter::sandbox::init

@@ -1,0 +1,59 @@
+#pragma once
+// The two processes of an attempt: init, which builds the sandbox around itself, and the keeper.
+
+#include "sandbox/cgroup.h"
+#include "sandbox/clone.h"
+#include "sandbox/spec.h"
+
+namespace agentrouter::sandbox {
+
+// What a control that is switched off on purpose looks like. The product has one value of it: nothing is off.
+// Only the escape suite's own program links another init and passes something else (weak.h in tests/escape).
+struct Weakened {
+  std::uint32_t bits = 0;  // init::Weakening
+  std::string_view init;   // another image of init; empty: the product's
+};
+
+// An init that has built its sandbox. Killed, with everything inside, by the destructor unless released.
+struct RunningInit {
+  RunningInit() = default;
+  RunningInit(RunningInit&&) = default;
+  RunningInit& operator=(RunningInit&&) = default;
+  ~RunningInit();
+
+  Cloned process;
+  base::Fd control;
+  base::Fd listener;
+};
+
+// Makes the folders of the attempt, opens the sources, clones init and talks it through its set-up.
+// Errors: "cannot <stage>: <cause>".
+[[nodiscard]] base::Result<RunningInit> start_init(const CheckedLaunch& launch, int attempt_dir,
+                                                   const CgroupSet* cgroups, LimitsMode mode,
+                                                   const Weakened& weakened = {});
+
+struct KeeperStart {
+  const CheckedLaunch& launch;
+  int attempt_dir;
+  const RunningInit& init;
+  const CgroupSet* cgroups;
+};
+[[nodiscard]] base::Result<Cloned> start_keeper(const KeeperStart& start);
+
+// The folder of an attempt, never through a link.
+[[nodiscard]] base::Result<base::Fd> open_attempt(const AttemptRef& attempt);
+
+// The privileged part of LocalLauncher::launch.
+struct LaunchedPair {
+  Cloned init;
+  Cloned keeper;
+  LimitsMode limits;
+};
+[[nodiscard]] base::Result<LaunchedPair> launch_checked(const CheckedLaunch& launch,
+                                                        const Weakened& weakened = {});
+
+// The whole of Launcher::release and sweep for files and groups of this machine.
+[[nodiscard]] base::Result<void> release_attempt(const AttemptRef& attempt, Remove what);
+[[nodiscard]] base::Result<SweepReport> sweep_attempts(int attempts);
+
+}  // namespace agentrouter::sandbox

@@ -1,0 +1,317 @@
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "sandbox/idmap.h"
+#include "sandbox/init_image.h"
+#include "sandbox/seccomp.h"
+#include "sandbox/start.h"
+
+namespace agentrouter::sandbox {
+namespace {
+
+using base::Code;
+using base::Fd;
+using base::Result;
+
+constexpr int set_up_patience_ms = 20'000;
+
+// All of them only count inside the sandbox's own user namespace; without these init would lose every
+// capability at exec, because its id is not mapped yet.
+constexpr int init_caps[] = {
+    CAP_CHOWN,     CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,  CAP_FSETID,
+    CAP_KILL,      CAP_SETGID,       CAP_SETUID,          CAP_SETPCAP, CAP_NET_BIND_SERVICE,
+    CAP_NET_ADMIN, CAP_SYS_CHROOT,   CAP_SYS_ADMIN};
+
+struct InitStart {
+  int program;
+  int control;
+  int null;
+  char* const* argv;
+  char* const* envp;
+  int error;
+};
+
+// Runs on the parent's memory: system calls only.
+__attribute__((no_sanitize("address", "undefined", "thread"))) int run_init(void* argument) {
+  auto* start = static_cast<InitStart*>(argument);
+  const long program = syscall(SYS_fcntl, start->program, F_DUPFD_CLOEXEC, 64);
+  const long control = syscall(SYS_fcntl, start->control, F_DUPFD_CLOEXEC, 64);
+  const long null = syscall(SYS_fcntl, start->null, F_DUPFD_CLOEXEC, 64);
+  for (int fd = 0; fd < 3; ++fd) syscall(SYS_dup3, null, fd, 0);
+  syscall(SYS_dup3, control, init::control_fd, 0);
+  syscall(SYS_close_range, 4, 63, 0);
+  syscall(SYS_close_range, 64, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::uint32_t bits = 0;
+  for (const int cap : init_caps) bits |= 1u << cap;
+  __user_cap_data_struct data[2] = {{bits, bits, bits}, {0, 0, 0}};
+  bool worked = syscall(SYS_capset, &header, data) == 0;
+  for (const int cap : init_caps) {
+    worked = worked && syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) == 0;
+  }
+  struct {
+    void* handler;
+    unsigned long flags, restorer, mask;
+  } ignored{nullptr, 0, 0, 0};
+  for (int signal = 1; signal <= 64; ++signal) syscall(SYS_rt_sigaction, signal, &ignored, nullptr, 8);
+  const unsigned long none = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, 8);
+  if (worked) syscall(SYS_execveat, program, "", start->argv, start->envp, AT_EMPTY_PATH);
+  start->error = errno;
+  return 127;
+}
+
+Result<int> init_program(const Weakened& weakened) {
+  if (!weakened.init.empty()) {
+    static const auto weak = make_program(weakened.init);
+    if (!weak) return tl::unexpected(weak.error());
+    return weak->get();
+  }
+  static const auto program = make_program(init_image());
+  if (!program) return tl::unexpected(program.error());
+  return program->get();
+}
+
+// ---- the attempt's folders ----
+
+struct Owner {
+  uid_t uid = static_cast<uid_t>(-1);
+  gid_t gid = static_cast<gid_t>(-1);
+};
+
+Result<void> make_folder(int attempt, const char* name, mode_t mode, Owner owner) {
+  if (::mkdirat(attempt, name, 0700) != 0 && errno != EEXIST) {
+    return base::fail_errno(std::string("cannot make the attempt's folder ") + name, errno);
+  }
+  Fd folder(::openat(attempt, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!folder || ::fchmod(folder.get(), mode) != 0 ||
+      (owner.uid != static_cast<uid_t>(-1) && ::fchown(folder.get(), owner.uid, owner.gid) != 0)) {
+    return base::fail_errno(std::string("cannot prepare the attempt's folder ") + name, errno);
+  }
+  return {};
+}
+
+Result<void> make_folders(const CheckedLaunch& launch, int attempt, bool root) {
+  const auto range = UidRange::of_slot(launch.record->slot);
+  const Owner agent = root ? Owner{range.agent(), range.agent()} : Owner{};
+  const Owner inside = root ? Owner{range.init(), range.init()} : Owner{};
+  mode_t mode = 0755;
+  struct stat info{};
+  // The merged root has the mode of the upper one.
+  if (launch.lower >= 0 && ::fstat(launch.lower, &info) == 0) mode = (info.st_mode & 0777) | 0700;
+  struct {
+    const char* name;
+    mode_t mode;
+    Owner owner;
+  } const folders[] = {{"upper", mode, agent},
+                       {"home", 0700, agent},
+                       {"work", 0700, inside},
+                       {"work-home", 0700, inside},
+                       {"lower", 0755, Owner{}}};
+  for (const auto& folder : folders) {
+    if (auto made = make_folder(attempt, folder.name, folder.mode, folder.owner); !made) return made;
+  }
+  if (!root) return {};
+  // Init has to pass through it, the keeper to write in it; DATA/attempts keeps everybody else out.
+  if (::fchmod(attempt, 0711) != 0 || ::fchown(attempt, range.keeper(), range.keeper()) != 0) {
+    return base::fail_errno("cannot give the attempt's folder to its keeper", errno);
+  }
+  return {};
+}
+
+// ---- the set-up conversation ----
+
+Result<void> put_host_path(init::Setup& setup, unsigned index, int fd, unsigned& used) {
+  const auto link = "/proc/self/fd/" + std::to_string(fd);
+  char path[4096];
+  const auto size = ::readlink(link.c_str(), path, sizeof path - 1);
+  if (size < 0) return base::fail_errno("cannot name a source", errno);
+  path[size] = 0;
+  if (used + size + 1 > init::max_host_paths)
+    return base::fail(Code::invalid, "cannot launch: paths are too long");
+  setup.host_path[index] = used;
+  std::memcpy(setup.host_paths + used, path, static_cast<std::size_t>(size) + 1);
+  used += static_cast<unsigned>(size) + 1;
+  return {};
+}
+
+// Root makes the mounts; a plain user's init makes them itself, in its own mount namespace.
+Result<std::vector<Fd>> open_sources(const CheckedLaunch& launch, int attempt, bool root,
+                                     init::Setup& setup) {
+  std::vector<Fd> sources;
+  Fd empty;
+  int lower = launch.lower;
+  if (lower < 0) {
+    empty = Fd(::openat(attempt, "lower", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!empty) return base::fail_errno("cannot open the empty lower folder", errno);
+    lower = empty.get();
+  }
+  std::vector<int> fds = {attempt, lower};
+  fds.insert(fds.end(), launch.binds.begin(), launch.binds.end());
+  unsigned used = 0;
+  for (unsigned i = 0; i < fds.size(); ++i) {
+    if (!root) {
+      Fd copy(::fcntl(fds[i], F_DUPFD_CLOEXEC, 3));
+      if (!copy) return base::fail_errno("cannot open a source", errno);
+      sources.push_back(std::move(copy));
+      if (auto done = put_host_path(setup, i, fds[i], used); !done) return tl::unexpected(done.error());
+      continue;
+    }
+    const bool mapped = i == 1 && launch.lower >= 0;
+    auto mount = mapped ? clone_mapped(fds[i], UidRange::of_slot(launch.record->slot))
+                        : clone_mount(fds[i], i == 0 ? Access::read_write : Access::read_only);
+    if (!mount) return tl::unexpected(mount.error());
+    sources.push_back(std::move(*mount));
+  }
+  return sources;
+}
+
+Result<void> fill(init::Setup& setup, const CheckedLaunch& launch, LimitsMode mode, bool root,
+                  const Weakened& weakened) {
+  auto filter = seccomp_filter();
+  if (!filter) return tl::unexpected(filter.error());
+  if (filter->size() > init::max_filter)
+    return base::fail(Code::internal, "cannot launch: the filter is too long");
+  setup.spec = launch.record->spec;
+  setup.own_map = root ? 0 : 1;
+  setup.host_uid = ::geteuid();
+  setup.host_gid = ::getegid();
+  setup.limits_mode = static_cast<std::uint32_t>(mode);
+  setup.address = ::inet_addr(provider_address);
+  setup.port = provider_port;
+  setup.weakening = weakened.bits;
+  setup.filter_size = static_cast<std::uint32_t>(filter->size());
+  std::memcpy(setup.filter, filter->data(), filter->size() * sizeof(sock_filter));
+  return {};
+}
+
+Result<void> send_setup(int control, const init::Setup& setup, const std::vector<Fd>& sources) {
+  std::array<int, init::max_binds + 2> fds{};
+  for (std::size_t i = 0; i < sources.size(); ++i) fds[i] = sources[i].get();
+  iovec part{const_cast<init::Setup*>(&setup), sizeof setup};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fds)> space{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = space.data();
+  message.msg_controllen = CMSG_SPACE(sizeof(int) * sources.size());
+  auto* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int) * sources.size());
+  std::memcpy(CMSG_DATA(header), fds.data(), sizeof(int) * sources.size());
+  if (::sendmsg(control, &message, MSG_NOSIGNAL) < 0)
+    return base::fail_errno("cannot tell init its set-up", errno);
+  return {};
+}
+
+Result<Fd> await_ready(int control) {
+  pollfd ready{control, POLLIN, 0};
+  int rc = 0;
+  while ((rc = ::poll(&ready, 1, set_up_patience_ms)) < 0 && errno == EINTR) {
+  }
+  if (rc == 0) return base::fail(Code::timeout, "cannot build the sandbox: init does not answer");
+  auto message = base::receive_message(control, sizeof(init::Reply));
+  if (!message || message->bytes.size() != sizeof(init::Reply)) {
+    return base::fail(Code::unavailable, "cannot build the sandbox: init ended early");
+  }
+  init::Reply reply;
+  std::memcpy(&reply, message->bytes.data(), sizeof reply);
+  reply.stage[sizeof reply.stage - 1] = 0;
+  if (reply.type == init::reply_failed)
+    return base::fail_errno(std::string("cannot ") + reply.stage, reply.error);
+  if (reply.type != init::reply_ready || message->fds.size() != 1) {
+    return base::fail(Code::internal, "cannot build the sandbox: unexpected answer from init");
+  }
+  return std::move(message->fds[0]);
+}
+
+Result<void> write_maps(pid_t pid, UidRange range) {
+  // All of the range but the keeper's own id.
+  const auto line = [&](std::uint32_t from, std::uint32_t to) {
+    return std::to_string(from) + " " + std::to_string(range.base + from) + " " + std::to_string(to - from) +
+           "\n";
+  };
+  const auto lines = line(0, 2000) + line(2001, UidRange::size);
+  for (const char* file : {"uid_map", "gid_map"}) {
+    Fd fd(::open(("/proc/" + std::to_string(pid) + "/" + file).c_str(), O_WRONLY | O_CLOEXEC));
+    if (!fd || ::write(fd.get(), lines.data(), lines.size()) < 0) {
+      return base::fail_errno(std::string("cannot make the user namespace: ") + file, errno);
+    }
+  }
+  return {};
+}
+
+Result<Cloned> clone_init(int control, const CgroupSet* cgroups, const Weakened& weakened) {
+  auto program = init_program(weakened);
+  if (!program) return tl::unexpected(program.error());
+  Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null) return base::fail_errno("cannot open /dev/null", errno);
+  char name[] = "init";
+  char* const argv[] = {name, nullptr};
+  char* const envp[] = {nullptr};
+  InitStart start{*program, control, null.get(), argv, envp, 0};
+  std::uint64_t flags =
+      CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+  if (weakened.bits & init::weaken_host_network) flags &= ~static_cast<std::uint64_t>(CLONE_NEWNET);
+  auto cloned = clone_borrowing(flags, cgroups ? cgroups->unified() : -1, run_init, &start);
+  if (!cloned)
+    return base::fail(cloned.error().code, "cannot make the namespaces: " + cloned.error().message);
+  if (start.error != 0) {
+    (void)wait_for_end(cloned->pidfd.get(), 1000);
+    return base::fail_errno("cannot start init", start.error);
+  }
+  return cloned;
+}
+
+}  // namespace
+
+RunningInit::~RunningInit() {
+  if (!process.pidfd) return;
+  (void)send_signal(process.pidfd.get(), SIGKILL);
+  (void)wait_for_end(process.pidfd.get(), 10'000);
+}
+
+Result<RunningInit> start_init(const CheckedLaunch& launch, int attempt, const CgroupSet* cgroups,
+                               LimitsMode mode, const Weakened& weakened) {
+  const bool root = ::geteuid() == 0;
+  auto setup = std::make_unique<init::Setup>();
+  if (auto done = fill(*setup, launch, mode, root, weakened); !done) return tl::unexpected(done.error());
+  if (auto done = make_folders(launch, attempt, root); !done) return tl::unexpected(done.error());
+  auto sources = open_sources(launch, attempt, root, *setup);
+  if (!sources) return tl::unexpected(sources.error());
+  auto pair = base::make_seqpacket_pair();
+  if (!pair) return tl::unexpected(pair.error());
+  RunningInit running;
+  running.control = std::move(pair->first);
+  auto cloned = clone_init(pair->second.get(), cgroups, weakened);
+  if (!cloned) return tl::unexpected(cloned.error());
+  running.process = std::move(*cloned);
+  pair->second.reset();
+  if (cgroups) {
+    if (auto done = cgroups->enter(running.process.pid); !done) return tl::unexpected(done.error());
+  }
+  if (root) {
+    auto done = write_maps(running.process.pid, UidRange::of_slot(launch.record->slot));
+    if (!done) return tl::unexpected(done.error());
+  }
+  if (auto done = send_setup(running.control.get(), *setup, *sources); !done)
+    return tl::unexpected(done.error());
+  auto listener = await_ready(running.control.get());
+  if (!listener) return tl::unexpected(listener.error());
+  running.listener = std::move(*listener);
+  return running;
+}
+
+}  // namespace agentrouter::sandbox

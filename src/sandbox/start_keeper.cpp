@@ -1,0 +1,128 @@
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+#include "sandbox/start.h"
+
+namespace agentrouter::sandbox {
+namespace {
+
+using base::Fd;
+using base::Result;
+
+constexpr int wanted_fds = keeper_fd::end;
+
+struct ChildStart {
+  int program;
+  int fds[wanted_fds];  // -1: stays closed
+  char* const* argv;
+  char* const* envp;
+  std::uint32_t id;  // 0: the launcher's own
+  int error;
+};
+
+__attribute__((no_sanitize("address", "undefined", "thread"))) bool drop_to(std::uint32_t id) {
+  for (int cap = 0; cap < 64; ++cap) {
+    if (syscall(SYS_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) break;
+  }
+  syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  return syscall(SYS_setgroups, 0, nullptr) == 0 && syscall(SYS_setresgid, id, id, id) == 0 &&
+         syscall(SYS_setresuid, id, id, id) == 0;
+}
+
+// Runs on the parent's memory: system calls only.
+__attribute__((no_sanitize("address", "undefined", "thread"))) int run_keeper(void* argument) {
+  auto* start = static_cast<ChildStart*>(argument);
+  syscall(SYS_setsid);
+  const long program = syscall(SYS_fcntl, start->program, F_DUPFD_CLOEXEC, 64);
+  for (int fd = 0; fd < wanted_fds; ++fd) {
+    if (start->fds[fd] >= 0)
+      start->fds[fd] = static_cast<int>(syscall(SYS_fcntl, start->fds[fd], F_DUPFD_CLOEXEC, 64));
+  }
+  for (int fd = 0; fd < wanted_fds; ++fd) {
+    if (start->fds[fd] >= 0) {
+      syscall(SYS_dup3, start->fds[fd], fd, 0);
+    } else {
+      syscall(SYS_close, fd);
+    }
+  }
+  syscall(SYS_close_range, wanted_fds, 63, 0);
+  syscall(SYS_close_range, 64, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
+  syscall(SYS_chdir, "/");
+  syscall(SYS_umask, 077);
+  const rlimit no_core{0, 0};
+  syscall(SYS_setrlimit, RLIMIT_CORE, &no_core);
+  bool worked = start->id == 0 || drop_to(start->id);
+  worked = worked && syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+  struct {
+    void* handler;
+    unsigned long flags, restorer, mask;
+  } by_default{nullptr, 0, 0, 0};
+  for (int signal = 1; signal <= 64; ++signal) syscall(SYS_rt_sigaction, signal, &by_default, nullptr, 8);
+  const unsigned long none = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, 8);
+  if (worked) syscall(SYS_execveat, program, "", start->argv, start->envp, AT_EMPTY_PATH);
+  start->error = errno;
+  return 127;
+}
+
+Result<Cloned> start_this_program(const std::vector<std::string>& arguments, ChildStart& start) {
+  Fd program(::open("/proc/self/exe", O_PATH | O_CLOEXEC));
+  if (!program) return base::fail_errno("cannot open this program", errno);
+  std::vector<char*> argv;
+  for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  char* const envp[] = {nullptr};
+  start.program = program.get();
+  start.argv = argv.data();
+  start.envp = envp;
+  auto cloned = clone_borrowing(0, -1, run_keeper, &start);
+  if (!cloned) return cloned;
+  if (start.error != 0) {
+    (void)wait_for_end(cloned->pidfd.get(), 1000);
+    return base::fail_errno("cannot start " + arguments[0], start.error);
+  }
+  return cloned;
+}
+
+Result<Fd> open_log(int attempt, std::uint32_t id) {
+  Fd log(::openat(attempt, "keeper.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!log || (id != 0 && ::fchown(log.get(), id, id) != 0))
+    return base::fail_errno("cannot open the keeper's log", errno);
+  return log;
+}
+
+}  // namespace
+
+Result<Cloned> start_keeper(const KeeperStart& keeper) {
+  const auto id = ::geteuid() == 0 ? UidRange::of_slot(keeper.launch.record->slot).keeper() : 0;
+  Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null) return base::fail_errno("cannot open /dev/null", errno);
+  auto log = open_log(keeper.attempt_dir, id);
+  if (!log) return tl::unexpected(log.error());
+  ChildStart start{};
+  std::fill(std::begin(start.fds), std::end(start.fds), -1);
+  start.fds[0] = start.fds[1] = null.get();
+  start.fds[2] = log->get();
+  start.fds[keeper_fd::control] = keeper.init.control.get();
+  start.fds[keeper_fd::init] = keeper.init.process.pidfd.get();
+  start.fds[keeper_fd::attempt] = keeper.attempt_dir;
+  start.fds[keeper_fd::plan] = keeper.launch.plan_pipe;
+  start.fds[keeper_fd::listener] = keeper.init.listener.get();
+  if (keeper.cgroups) {
+    start.fds[keeper_fd::cgroup_procs] = keeper.cgroups->procs.get();
+    start.fds[keeper_fd::memory_events] = keeper.cgroups->memory_events.get();
+    start.fds[keeper_fd::memory_peak] = keeper.cgroups->memory_peak.get();
+  }
+  start.id = id;
+  return start_this_program(keeper.launch.keeper_argv, start);
+}
+
+}  // namespace agentrouter::sandbox
