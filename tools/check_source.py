@@ -15,6 +15,7 @@ BANS = {
     "asio::detached": (r"\bdetached\b", {}),
     "std::thread": (r"std::j?thread\b", {
         "src/store/sqlite/": "the writer, checkpoint and reader threads of the database",
+        "src/cli/interrupt": "waits for signals while the client waits for the server",
         "src/apps/": "start-up of the threads of the program"}),
     "sleep": (r"\b(usleep|nanosleep|sleep|sleep_until)\s*\(|this_thread::sleep", {"src/sandbox/init/": "no event loop there"}),
     "getenv": (r"\bgetenv\b|\benviron\b", {

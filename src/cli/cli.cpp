@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <iostream>
+#include <optional>
 #include <vector>
 
 #include "cli/commands.h"
@@ -17,6 +18,8 @@
 
 namespace agentrouter::cli {
 namespace {
+
+constexpr std::string_view version = "0.1.0";
 
 constexpr std::array<ServerCommand, 4> served = {{
     {"serve", "Run the server"},
@@ -98,6 +101,25 @@ std::string command_lines(const std::vector<std::pair<std::string, std::string>>
 
 }  // namespace
 
+namespace {
+
+// What is asked of the program itself: help, version, or a command that there is not.
+std::optional<int> answer_root(const std::string& word) {
+  if (is_client_command(word)) return std::nullopt;
+  if (word == "--help" || word == "-h" || word == "help") {
+    std::cout << root_help() << std::flush;
+    return exit_code::completed;
+  }
+  if (word == "--version" || word == "version") {
+    std::cout << "agentrouter " << version << std::endl;
+    return exit_code::completed;
+  }
+  return report(std::cerr, "there is no command '" + one_line(word) + "'. Try: agentrouter --help",
+                exit_code::usage);
+}
+
+}  // namespace
+
 std::span<const ServerCommand> server_commands() {
   return served;
 }
@@ -123,8 +145,12 @@ std::string root_help() {
 }
 
 int run_client_command(int argc, char** argv) {
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
-  if (arguments.empty()) return report(std::cerr, "no command", exit_code::usage);
+  const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  if (arguments.empty()) {
+    std::cerr << root_help() << std::flush;
+    return exit_code::usage;
+  }
+  if (const auto code = answer_root(arguments.front())) return *code;
   const auto parsed = parse(arguments);
   if (parsed.stop) {
     (parsed.exit_code == 0 ? std::cout : std::cerr) << parsed.text << std::flush;

@@ -18,8 +18,9 @@ constexpr int denied = 4;
 
 [[nodiscard]] bool is_client_command(std::string_view name);
 
-// Runs `agentrouter <command> ...` and returns the exit code. Reads the environment, takes over SIGINT and
-// SIGTERM while it runs, and ends with its output flushed. Call it before other threads are started.
+// Runs `agentrouter <command> ...` and returns the exit code; also answers --help, --version, no command at
+// all and one that there is not. Reads the environment, takes over SIGINT and SIGTERM while it runs, and ends
+// with its output flushed. Call it before other threads are started.
 [[nodiscard]] int run_client_command(int argc, char** argv);
 
 // The help of `agentrouter` itself: every command, also those of the server.
