@@ -72,6 +72,8 @@ class ResponseParser {
 class ClientConnection {
  public:
   explicit ClientConnection(std::unique_ptr<Stream> stream, ResponseLimits limits = {});
+  ClientConnection(ClientConnection&&) noexcept;
+  ClientConnection& operator=(ClientConnection&&) noexcept;
   ~ClientConnection();
 
   // Sends the request, resumes with the head of its answer. Errors: those of Stream and ResponseParser.

@@ -11,6 +11,8 @@ constexpr std::size_t read_bytes = 16 * 1024;
 ClientConnection::ClientConnection(std::unique_ptr<Stream> stream, ResponseLimits limits)
     : stream_(std::move(stream)), limits_(limits) {}
 
+ClientConnection::ClientConnection(ClientConnection&&) noexcept = default;
+ClientConnection& ClientConnection::operator=(ClientConnection&&) noexcept = default;
 ClientConnection::~ClientConnection() = default;
 
 // Reads once and parses. False at the end of the connection.
