@@ -34,7 +34,8 @@ struct JournalBatch {
 
 // The offset in the store afterwards. A batch that the store already has changes nothing.
 //
-// execution.started makes a starting run running. A question becomes a pending approval. An answer marks its
+// execution.started makes a starting run running. A question becomes a pending approval; when exactly this
+// action was decided before its keeper was lost, that decision is delivered again. An answer marks its
 // approval as delivered; a refusal of one that is still pending withdraws it (approval.withdrawn).
 //
 // Errors: those of check_fence; conflict with reason journal_gap (details {offset}: read again from there)
