@@ -1,7 +1,8 @@
 #pragma once
-// The protocol of one agent as sans-I/O code: bytes of its stdout go in, and what follows from them comes out:
-// events, questions that need a verdict, bytes for its stdin, log lines, and in the end an outcome. No file,
-// socket, clock or process is touched here, so each step of a protocol can be replayed and broken in tests.
+// The protocol of one agent as sans-I/O code: bytes of its stdout go in, and what follows from them comes
+// out: events, questions that need a verdict, bytes for its stdin, log lines, and in the end an outcome. No
+// file, socket, clock or process is touched here, so each step of a protocol can be replayed and broken in
+// tests.
 
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "model/defaults.h"
 #include "model/event.h"
 #include "model/run.h"
 
@@ -25,10 +27,11 @@ struct EmitEvent {
 
 // The agent asks before it does something. It waits for answer(); it is never answered twice.
 struct Ask {
-  std::string ask_id;    // of this session
-  std::string tool;      // shell, edit, mcp, other
-  std::string title;     // one line for people
-  json::object args;     // what exactly would be done: command, cwd, changes[{path,kind,diff}], server, tool...
+  std::string ask_id;  // of this session
+  std::string tool;    // shell, edit, mcp, other
+  std::string title;   // one line for people
+  json::object args;   // what exactly would be done: command, cwd, changes[{path,kind,diff}], server, tool...
+  std::string call_id;  // callId of the agent.tool_started that this is about; empty when not known
 };
 
 // The agent took its question back (it was interrupted): an answer would be ignored.
@@ -59,10 +62,10 @@ enum class OutcomeKind { completed, failed, interrupted };
 // The turn is over. Comes exactly once and last; the driver then closes stdin and ends the process.
 struct Outcome {
   OutcomeKind kind = OutcomeKind::failed;
-  model::RunFailure failure;            // of a failed turn
-  std::string response_text;            // the agent's final message; empty when there was none
-  std::string response_event_type;      // providerEventType of the line it came from
-  std::string thread_id;                // to continue the conversation
+  model::RunFailure failure;        // of a failed turn
+  std::string response_text;        // the agent's final message; empty when there was none
+  std::string response_event_type;  // providerEventType of the line it came from
+  std::string thread_id;            // to continue the conversation
   std::optional<TokenUsage> usage;
 };
 
@@ -73,10 +76,17 @@ enum class Answer { accept, decline };
 
 struct TurnSpec {
   model::Runtime runtime;
-  std::string model;      // the model to ask for; never empty
+  std::string model;  // the model to ask for; never empty
   std::string prompt;
   std::string cwd = "/workspace";
   std::string resume_thread;  // empty: a new thread
+};
+
+struct SessionLimits {
+  std::size_t line_bytes = model::defaults::agent_line_bytes;  // beyond: agent_protocol_error
+  std::uint64_t output_bytes =
+      model::defaults::agent_output_bytes;  // of all lines together; beyond: output_limit
+  std::size_t response_bytes = model::defaults::response_bytes;  // the final message is cut here
 };
 
 // One session drives one process. Every call returns what follows from it, in order. After an Outcome all
@@ -87,26 +97,28 @@ class Session {
 
   // The first bytes to send.
   virtual Outputs start() = 0;
-  // Bytes of the agent's stdout as they come, cut anywhere. A line over the limit, a line that is not JSON where the
-  // protocol forbids it, or an impossible message ends in an Outcome failed with agent_protocol_error.
+  // Bytes of the agent's stdout as they come, cut anywhere. A line over the limit, a line that is not JSON
+  // where the protocol forbids it, or an impossible message ends in an Outcome failed with
+  // agent_protocol_error.
   virtual Outputs feed(std::string_view bytes) = 0;
   virtual Outputs answer(const std::string& ask_id, Answer answer) = 0;
   // Asks the agent to stop the turn; the Outcome follows from what it says, or from ended().
   virtual Outputs interrupt() = 0;
-  // stdout is at its end and the process is gone. `status` is its wait status text for the message, e.g. "exit 3".
+  // stdout is at its end and the process is gone. `status` is its wait status text for the message, e.g.
+  // "exit 3".
   virtual Outputs ended(std::string_view status) = 0;
 };
 
 // What a driver needs to start the process of this agent inside the sandbox.
 struct AgentProgram {
-  std::vector<std::string> argv;           // argv[0] is the path inside the sandbox
-  std::vector<std::string> env;            // NAME=value; holds only dummy credentials
+  std::vector<std::string> argv;  // argv[0] is the path inside the sandbox
+  std::vector<std::string> env;   // NAME=value; holds only dummy credentials
   struct File {
-    std::string path;                      // inside the sandbox, read-only
+    std::string path;  // inside the sandbox, read-only
     std::string content;
   };
-  std::vector<File> files;                 // to place before the start, not writable by the agent
-  std::string command_name;                // "codex": for the launch action
+  std::vector<File> files;                   // to place before the start, not writable by the agent
+  std::string command_name;                  // "codex": for the launch action
   std::vector<std::string> argv_for_action;  // without the prompt
 };
 

@@ -1,0 +1,94 @@
+#include "agents/codex/codex_program.h"
+
+namespace agentrouter::agents {
+
+namespace {
+
+// A basic string of TOML. Its escapes are those of JSON.
+std::string quoted(std::string_view text) {
+  return base::to_text(json::value(text));
+}
+
+std::string setting(std::string_view key, const std::string& value) {
+  return std::string(key) + " = " + value + "\n";
+}
+
+// What stays off, by name. `agents.enabled` is the switch of subagents.
+constexpr std::string_view disabled_features[] = {
+    "apps",
+    "browser_use",
+    "browser_use_external",
+    "computer_use",
+    "daemon_auto_start",
+    "enable_request_compression",
+    "goals",
+    "hooks",
+    "image_generation",
+    "in_app_browser",
+    "plugin_sharing",
+    "plugins",
+    "remote_plugin",
+    "skill_mcp_dependency_install",
+    "tool_suggest",
+    "unbounded_connection_retries",
+};
+
+std::string config_toml(const CodexSetup& setup) {
+  std::string text = "# Written by AgentRouter for one attempt; the agent cannot change it.\n";
+  text += setting("model", quoted(setup.model));
+  text += setting("model_provider", quoted("agentrouter"));
+  text += setting("check_for_update_on_startup", "false");
+  text += setting("web_search", quoted("disabled"));
+  text += setting("cli_auth_credentials_store", quoted("file"));
+  text += "\n[model_providers.agentrouter]\n";
+  text += setting("name", quoted("agentrouter"));
+  text += setting("base_url", quoted(setup.base_url));
+  text += setting("env_key", quoted("AGENTROUTER_PROVIDER_KEY"));
+  text += setting("wire_api", quoted("responses"));
+  text += setting("requires_openai_auth", "false");
+  text += setting("supports_websockets", "false");
+  text += setting("request_max_retries", std::to_string(setup.retries.request_max));
+  text += setting("stream_max_retries", std::to_string(setup.retries.stream_max));
+  text += setting("stream_idle_timeout_ms", std::to_string(setup.retries.stream_idle.count()));
+  text += "\n[features]\n";
+  for (const auto feature : disabled_features) text += setting(feature, "false");
+  text += "\n[agents]\n" + setting("enabled", "false");
+  text += "\n[analytics]\n" + setting("enabled", "false");
+  text += "\n[feedback]\n" + setting("enabled", "false");
+  text += "\n[otel]\n";
+  for (const auto* exporter : {"exporter", "trace_exporter", "metrics_exporter"}) {
+    text += setting(exporter, quoted("none"));
+  }
+  text += "\n[history]\n" + setting("persistence", quoted("none"));
+  text += "\n[projects." + quoted(setup.cwd) + "]\n" + setting("trust_level", quoted("untrusted"));
+  return text;
+}
+
+}  // namespace
+
+AgentProgram codex_program(const CodexSetup& setup) {
+  const std::string root(codex_root);
+  const std::string home(codex_home);
+  AgentProgram program;
+  program.argv = {root + "/bin/codex", "app-server", "--stdio"};
+  program.env = {
+      "HOME=" + home.substr(0, home.rfind('/')),
+      "CODEX_HOME=" + home,
+      "PATH=" + root + "/codex-path:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      "USER=agent",
+      "LOGNAME=agent",
+      "SHELL=/bin/bash",
+      "LANG=C.UTF-8",
+      "TERM=dumb",
+      "TZ=UTC",
+      "TMPDIR=/tmp",
+      "NO_COLOR=1",
+      "AGENTROUTER_PROVIDER_KEY=agentrouter-dummy-key",
+  };
+  program.files = {{home + "/config.toml", config_toml(setup)}};
+  program.command_name = "codex";
+  program.argv_for_action = {"app-server", "--stdio"};
+  return program;
+}
+
+}  // namespace agentrouter::agents
