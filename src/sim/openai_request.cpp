@@ -13,6 +13,9 @@ using std::string_view;
 
 constexpr base::JsonLimits body_limits{.max_depth = 128, .max_bytes = 64u << 20};
 constexpr string_view poll_tool = "write_stdin";
+constexpr string_view summary_request = "You are performing a CONTEXT CHECKPOINT COMPACTION";
+constexpr string_view summary_head = "Another language model started to solve this problem";
+constexpr string_view summary_count = "Tool results so far: ";
 
 // Calls `use` with each text of a message's content or a tool's output.
 template <class Use>
@@ -105,12 +108,22 @@ class Progress {
       polls_[id] = object ? base::get_int(*object, "session_id") : std::nullopt;
     }
     if (is_result(type)) add_result(id, joined(item.if_contains("output")));
+    if (type == "message" && base::get_string(item, "role") == "user") {
+      add_summary(joined(item.if_contains("content")));
+    }
   }
 
   [[nodiscard]] std::size_t results() const { return results_; }
   [[nodiscard]] std::vector<std::int64_t> running() const { return {running_.begin(), running_.end()}; }
 
  private:
+  // Stands for everything that it replaced.
+  void add_summary(string_view text) {
+    if (!text.starts_with(summary_head)) return;
+    const auto count = number_after(text, summary_count);
+    if (count && *count >= 0) results_ = static_cast<std::size_t>(*count);
+  }
+
   void add_result(const std::string& id, string_view output) {
     // The head of a result ends where the command's own output begins.
     const auto head = output.substr(0, output.find("Output:"));
@@ -182,6 +195,12 @@ Dialogue read_dialogue(const json::object& body, const json::array& input,
   return dialogue;
 }
 
+bool ends_with_summary_request(const json::array& input) {
+  const auto* last = input.empty() ? nullptr : input.back().if_object();
+  return last && base::get_string(*last, "role") == "user" &&
+         joined(last->if_contains("content")).starts_with(summary_request);
+}
+
 std::optional<ReviewRequest> read_review(const json::object& body, const json::array& input) {
   const auto* text = base::get_object(body, "text");
   const auto* format = text ? base::get_object(*text, "format") : nullptr;
@@ -214,12 +233,16 @@ const OfferedTool* ResponsesRequest::find_tool(string_view name) const {
   return found == tools.end() ? nullptr : &*found;
 }
 
+std::string summary_of(const Dialogue& dialogue) {
+  return "A simulated run. " + std::string(summary_count) + std::to_string(dialogue.results) + ".";
+}
+
 bool is_injected(string_view text) {
   const auto first = text.find_first_not_of(" \t\r\n");
   if (first == string_view::npos) return true;
   text.remove_prefix(first);
   if (text.starts_with("# AGENTS.md instructions")) return true;
-  if (text.starts_with("Another language model started to solve this problem")) return true;
+  if (text.starts_with(summary_head) || text.starts_with(summary_request)) return true;
   constexpr string_view tags[] = {
       "codex_internal_context",
       "collaboration_mode",
@@ -266,6 +289,7 @@ base::Result<ResponsesRequest> read_responses_request(string_view body) {
   request.stream = base::get_bool(*object, "stream").value_or(false);
   request.tools = offered_tools(*object, input);
   request.dialogue = read_dialogue(*object, input, request.running);
+  request.wants_summary = ends_with_summary_request(input);
   request.review = read_review(*object, input);
   return request;
 }

@@ -31,6 +31,8 @@ struct ResponsesRequest {
   Dialogue dialogue;
   std::vector<OfferedTool> tools;
   std::optional<ReviewRequest> review;
+  // The CLI asks for a summary to replace the history with. The summary carries the count of results on.
+  bool wants_summary = false;
   // Commands that were still running when their call returned, by the id that `write_stdin` takes.
   std::vector<std::int64_t> running;
 
@@ -39,6 +41,9 @@ struct ResponsesRequest {
 
 // Errors: invalid (no JSON object, or no `input`).
 [[nodiscard]] base::Result<ResponsesRequest> read_responses_request(std::string_view body);
+
+// The summary that `wants_summary` asks for, in words that a later request's reader counts.
+[[nodiscard]] std::string summary_of(const Dialogue& dialogue);
 
 // Whether a part of a user message comes from the CLI itself: its environment, instruction files, notices.
 [[nodiscard]] bool is_injected(std::string_view text);

@@ -66,6 +66,11 @@ class Answer {
     return finish({});
   }
 
+  Reply summarise() {
+    writer_.message(summary_of(request_.dialogue));
+    return finish({});
+  }
+
   Reply poll() {
     for (const auto session : request_.running) writer_.call(poll_running(session));
     return finish({});
@@ -147,6 +152,7 @@ Reply answer_responses(const Call& call, Memory& memory) {
   Answer answer(call, *request);
   if (request->review)
     return answer.review(next_judgement(request->review->transcript, request->review->calls));
+  if (request->wants_summary) return answer.summarise();
   if (!request->running.empty() && request->find_tool("write_stdin")) return answer.poll();
   return answer.perform(next_act(request->dialogue, memory));
 }
