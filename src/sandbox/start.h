@@ -32,6 +32,15 @@ struct RunningInit {
                                                    const CgroupSet* cgroups, LimitsMode mode,
                                                    const Weakened& weakened = {});
 
+// This same program as `argv`, in a session of its own, with an empty environment, no_new_privs and no core
+// files: `fds` become 0, 1, 2..., -1 stays closed. `id` not 0: as that uid and gid, without any capability.
+struct ProgramStart {
+  std::vector<std::string> argv;
+  std::array<int, keeper_fd::end> fds;
+  std::uint32_t id = 0;
+};
+[[nodiscard]] base::Result<Cloned> start_this_program(const ProgramStart& wanted);
+
 struct KeeperStart {
   const CheckedLaunch& launch;
   int attempt_dir;

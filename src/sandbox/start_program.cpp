@@ -10,6 +10,7 @@
 #include <csignal>
 
 #include "sandbox/start.h"
+#include "sandbox/warden.h"
 
 namespace agentrouter::sandbox {
 namespace {
@@ -38,7 +39,7 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) bool drop_to(std:
 }
 
 // Runs on the parent's memory: system calls only.
-__attribute__((no_sanitize("address", "undefined", "thread"))) int run_keeper(void* argument) {
+__attribute__((no_sanitize("address", "undefined", "thread"))) int run_program(void* argument) {
   auto* start = static_cast<ChildStart*>(argument);
   syscall(SYS_setsid);
   const long program = syscall(SYS_fcntl, start->program, F_DUPFD_CLOEXEC, 64);
@@ -73,25 +74,6 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) int run_keeper(vo
   return 127;
 }
 
-Result<Cloned> start_this_program(const std::vector<std::string>& arguments, ChildStart& start) {
-  Fd program(::open("/proc/self/exe", O_PATH | O_CLOEXEC));
-  if (!program) return base::fail_errno("cannot open this program", errno);
-  std::vector<char*> argv;
-  for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
-  char* const envp[] = {nullptr};
-  start.program = program.get();
-  start.argv = argv.data();
-  start.envp = envp;
-  auto cloned = clone_borrowing(0, -1, run_keeper, &start);
-  if (!cloned) return cloned;
-  if (start.error != 0) {
-    (void)wait_for_end(cloned->pidfd.get(), 1000);
-    return base::fail_errno("cannot start " + arguments[0], start.error);
-  }
-  return cloned;
-}
-
 Result<Fd> open_log(int attempt, std::uint32_t id) {
   Fd log(::openat(attempt, "keeper.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!log || (id != 0 && ::fchown(log.get(), id, id) != 0))
@@ -101,14 +83,32 @@ Result<Fd> open_log(int attempt, std::uint32_t id) {
 
 }  // namespace
 
+Result<Cloned> start_this_program(const ProgramStart& wanted) {
+  Fd program(::open("/proc/self/exe", O_PATH | O_CLOEXEC));
+  if (!program) return base::fail_errno("cannot open this program", errno);
+  std::vector<char*> argv;
+  for (const auto& argument : wanted.argv) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  char* const envp[] = {nullptr};
+  ChildStart start{program.get(), {}, argv.data(), envp, wanted.id, 0};
+  std::copy(wanted.fds.begin(), wanted.fds.end(), start.fds);
+  auto cloned = clone_borrowing(0, -1, run_program, &start);
+  if (!cloned) return cloned;
+  if (start.error != 0) {
+    (void)wait_for_end(cloned->pidfd.get(), 1000);
+    return base::fail_errno("cannot start " + wanted.argv[0], start.error);
+  }
+  return cloned;
+}
+
 Result<Cloned> start_keeper(const KeeperStart& keeper) {
   const auto id = ::geteuid() == 0 ? UidRange::of_slot(keeper.launch.record->slot).keeper() : 0;
   Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null) return base::fail_errno("cannot open /dev/null", errno);
   auto log = open_log(keeper.attempt_dir, id);
   if (!log) return tl::unexpected(log.error());
-  ChildStart start{};
-  std::fill(std::begin(start.fds), std::end(start.fds), -1);
+  ProgramStart start{keeper.launch.keeper_argv, {}, id};
+  start.fds.fill(-1);
   start.fds[0] = start.fds[1] = null.get();
   start.fds[2] = log->get();
   start.fds[keeper_fd::control] = keeper.init.control.get();
@@ -121,8 +121,22 @@ Result<Cloned> start_keeper(const KeeperStart& keeper) {
     start.fds[keeper_fd::memory_events] = keeper.cgroups->memory_events.get();
     start.fds[keeper_fd::memory_peak] = keeper.cgroups->memory_peak.get();
   }
-  start.id = id;
-  return start_this_program(keeper.launch.keeper_argv, start);
+  return start_this_program(start);
+}
+
+Result<StartedWarden> start_warden(const std::vector<std::string>& argv) {
+  auto pair = base::make_seqpacket_pair();
+  if (!pair) return tl::unexpected(pair.error());
+  Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null) return base::fail_errno("cannot open /dev/null", errno);
+  ProgramStart start{argv, {}, 0};
+  start.fds.fill(-1);
+  start.fds[0] = start.fds[1] = null.get();
+  start.fds[2] = STDERR_FILENO;
+  start.fds[warden_fd] = pair->second.get();
+  auto started = start_this_program(start);
+  if (!started) return tl::unexpected(started.error());
+  return StartedWarden{std::move(pair->first), std::move(started->pidfd)};
 }
 
 }  // namespace agentrouter::sandbox

@@ -1,0 +1,72 @@
+#pragma once
+// For the tests of this room: a launched sandbox whose keeper is the test program itself, started again,
+// doing what the test tells it through the plan's descriptor (a socket, here).
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "sandbox/box.h"
+
+namespace agentrouter::sandbox::rig {
+
+// Answers of the keeper: "" or the error's message.
+struct Ran {
+  int code = -1;
+  int signal = 0;
+  std::string output;  // stdout and stderr together
+  std::string error;   // the program could not be started
+};
+
+// A folder that is gone, with everything below, when the test ends.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+class Rig {
+ public:
+  Rig();
+  ~Rig();
+
+  // Before launch().
+  Plan plan;
+  std::filesystem::path lower;   // empty: no workspace folder
+  Launcher* launcher = nullptr;  // null: a LocalLauncher of the rig
+  std::uint32_t slot = 7;
+
+  [[nodiscard]] base::Result<void> launch();
+
+  [[nodiscard]] Ran run(const std::string& script);
+  [[nodiscard]] Ran collect(const std::string& script);  // /bin/sh as the collector; output 5 is captured
+  [[nodiscard]] std::string start(const std::string& script);  // in the background; "" or the error
+  [[nodiscard]] base::Fd listener();
+  [[nodiscard]] std::string ask(
+      const std::string& command);  // kill_all, destroy, freeze, thaw, status, memory
+  void end_keeper();                // SIGKILL, and wait for its end
+
+  [[nodiscard]] std::filesystem::path attempt_path() const { return attempts() / attempt_; }
+  [[nodiscard]] std::filesystem::path attempts() const { return data_.path() / "attempts"; }
+  [[nodiscard]] const std::string& id() const { return attempt_; }
+  [[nodiscard]] AttemptRef ref() const { return {attempts_fd_.get(), attempt_}; }
+  [[nodiscard]] Launcher& the_launcher() { return launcher ? *launcher : local_; }
+  [[nodiscard]] const Launched& launched() const { return *launched_; }
+  [[nodiscard]] bool is_root() const;
+
+ private:
+  TemporaryFolder data_;
+  std::string attempt_;
+  base::Fd attempts_fd_, keeper_socket_;
+  LocalLauncher local_;
+  std::optional<Launched> launched_;
+};
+
+// Processes of this machine, other than this one, whose command line holds `text`.
+[[nodiscard]] std::vector<int> processes_named(const std::string& text);
+
+}  // namespace agentrouter::sandbox::rig

@@ -1,0 +1,311 @@
+#include "sandbox/test_rig.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+
+#include "base/file.h"
+#include "base/id.h"
+#include "sandbox/clone.h"
+#include "sandbox/remove_tree.h"
+#include "sandbox/warden.h"
+
+namespace agentrouter::sandbox::rig {
+namespace {
+
+using base::Fd;
+
+constexpr const char* separator = "\x1f";
+constexpr std::size_t most = 120'000;
+
+// ---- the keeper's side ----
+
+std::string describe(const Ran& ran) {
+  return std::to_string(ran.code) + separator + std::to_string(ran.signal) + separator + ran.error +
+         separator + ran.output.substr(0, most - 1000);
+}
+
+Exited wait_for(Box& box, pid_t pid, std::vector<Exited>& others) {
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    if (others[i].pid != pid) continue;
+    const auto found = others[i];
+    others.erase(others.begin() + static_cast<long>(i));
+    return found;
+  }
+  for (;;) {
+    auto notice = base::value_or_throw(box.read_notice());
+    if (!notice) {
+      pollfd ready{box.control_fd(), POLLIN, 0};
+      if (::poll(&ready, 1, 60'000) <= 0) return {pid, -2, 0};
+      continue;
+    }
+    if (std::holds_alternative<Gone>(*notice)) return {pid, -3, 0};
+    if (const auto* exited = std::get_if<Exited>(&*notice)) {
+      if (exited->pid == pid) return *exited;
+      others.push_back(*exited);
+    }
+  }
+}
+
+struct Keeper {
+  Box box;
+  std::vector<Exited> ended;
+
+  Ran finish(base::Result<pid_t> pid, base::FdPair& pipe) {
+    Ran ran;
+    pipe.second.reset();
+    if (!pid) {
+      ran.error = pid.error().message;
+      return ran;
+    }
+    auto text = base::read_all(pipe.first.get(), 64u << 20);
+    ran.output = text ? *text : text.error().message;
+    const auto exited = wait_for(box, *pid, ended);
+    ran.code = exited.code;
+    ran.signal = exited.signal;
+    return ran;
+  }
+
+  Ran run(const std::string& script) {
+    auto pipe = base::value_or_throw(base::make_pipe());
+    Spawn spawn;
+    spawn.argv = {"/bin/sh", "-c", script};
+    spawn.env = base_environment();
+    spawn.stdio = {-1, pipe.second.get(), pipe.second.get()};
+    return finish(box.spawn(spawn), pipe);
+  }
+
+  Ran collect(const std::string& script) {
+    auto pipe = base::value_or_throw(base::make_pipe());
+    Fd shell(::open("/bin/sh", O_PATH | O_CLOEXEC));
+    Collect collect;
+    collect.program = shell.get();
+    collect.argv = {"sh", "-c", script};
+    collect.env = base_environment();
+    collect.outputs = {pipe.second.get()};
+    collect.stdio = {-1, pipe.second.get(), pipe.second.get()};
+    return finish(box.collect(collect), pipe);
+  }
+
+  std::string status() {
+    const auto text = base::value_or_throw(base::read_file("/proc/self/status"));
+    std::string environment = base::read_file("/proc/self/environ").value_or("unreadable");
+    return std::to_string(::getuid()) + "\n" + std::to_string(environment.size()) + "\n" +
+           std::to_string(::prctl(PR_GET_DUMPABLE)) + "\n" + std::string(to_string(box.limits())) + "\n" +
+           text;
+  }
+
+  std::string obey(const std::string& command, const std::string& argument, int answer_socket) {
+    const auto said = [](const auto& result) { return result ? std::string() : result.error().message; };
+    if (command == "run") return describe(run(argument));
+    if (command == "collect") return describe(collect(argument));
+    if (command == "start") {
+      Spawn spawn;
+      spawn.argv = {"/bin/sh", "-c", argument};
+      spawn.env = base_environment();
+      return said(box.spawn(spawn));
+    }
+    if (command == "exec") {
+      Spawn spawn;
+      spawn.argv = {argument};
+      return said(box.spawn(spawn));
+    }
+    if (command == "listener") {
+      const int fd = box.listener();
+      (void)base::send_message(answer_socket, "listener", std::span(&fd, 1));
+      return "sent";
+    }
+    if (command == "kill_all") return said(box.kill_all());
+    if (command == "freeze") return said(box.freeze());
+    if (command == "thaw") return said(box.thaw());
+    if (command == "status") return status();
+    if (command == "memory") {
+      const auto memory = box.memory();
+      return std::to_string(memory.kills) + " " + std::to_string(memory.peak_bytes.value_or(0));
+    }
+    if (command == "notice") {
+      pollfd ready{box.control_fd(), POLLIN, 0};
+      ::poll(&ready, 1, 20'000);
+      auto notice = base::value_or_throw(box.read_notice());
+      if (!notice) return "none";
+      return std::array{"exited", "memory_kill", "gone"}[notice->index()];
+    }
+    if (command == "destroy") {
+      auto proof = box.destroy();
+      if (!proof) return proof.error().message;
+      return std::string(proof->init_gone ? "gone" : "left") +
+             (proof->cgroup_empty ? (*proof->cgroup_empty ? " empty" : " populated") : " without");
+    }
+    return "unknown command";
+  }
+};
+
+void hold_lock(int attempt) {
+  const int fd = ::openat(attempt, "attempt.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  struct flock lock{};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  if (fd < 0 || ::fcntl(fd, F_OFD_SETLK, &lock) != 0) ::_exit(11);
+}
+
+int keeper_main() {
+  auto box = Box::adopt();
+  if (!box) ::_exit(10);
+  Keeper keeper{std::move(*box), {}};
+  hold_lock(keeper.box.attempt_dir());
+  const auto socket = keeper.box.take_plan_pipe();
+  for (;;) {
+    auto message = base::receive_message(socket.get(), most);
+    if (!message || message->bytes.empty()) ::_exit(0);
+    const auto space = message->bytes.find(' ');
+    const auto answer =
+        keeper.obey(message->bytes.substr(0, space),
+                    space == std::string::npos ? "" : message->bytes.substr(space + 1), socket.get());
+    if (answer != "sent") (void)base::send_message(socket.get(), "=" + answer);
+  }
+}
+
+// The whole suite again without root's rights.
+int run_as_user(char** argv) {
+  if (::geteuid() == 0 && (::setgroups(0, nullptr) != 0 || ::setresgid(20001, 20001, 20001) != 0 ||
+                           ::setresuid(20001, 20001, 20001) != 0)) {
+    return 1;
+  }
+  argv[1] = argv[0];
+  ::execv("/proc/self/exe", argv + 1);
+  return 1;
+}
+
+Ran parse(const std::string& answer) {
+  Ran ran;
+  const auto first = answer.find(separator), second = answer.find(separator, first + 1);
+  const auto third = answer.find(separator, second + 1);
+  if (third == std::string::npos) {
+    ran.error = "no answer: " + answer;
+    return ran;
+  }
+  ran.code = std::atoi(answer.c_str());
+  ran.signal = std::atoi(answer.c_str() + first + 1);
+  ran.error = answer.substr(second + 1, third - second - 1);
+  ran.output = answer.substr(third + 1);
+  return ran;
+}
+
+}  // namespace
+
+// ---- the test's side ----
+
+TemporaryFolder::TemporaryFolder() {
+  char name[] = "/tmp/agentrouter-sandbox-XXXXXX";
+  path_ = ::mkdtemp(name);
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  const auto parent = base::open_directory(path_.parent_path());
+  auto removed = remove_tree(parent->get(), path_.filename());
+  EXPECT_TRUE(removed) << removed.error().message;
+}
+
+Rig::Rig() : plan(curated_plan()) {
+  attempt_ = "attempt_" + base::new_uuid(base::system_entropy());
+  std::filesystem::create_directories(attempt_path());
+  attempts_fd_ = base::value_or_throw(base::open_directory(attempts()));
+}
+
+Rig::~Rig() {
+  end_keeper();
+  auto released = the_launcher().release(ref(), Remove::all);
+  EXPECT_TRUE(released) << released.error().message;
+}
+
+bool Rig::is_root() const {
+  return ::geteuid() == 0;
+}
+
+base::Result<void> Rig::launch() {
+  auto pair = base::make_seqpacket_pair();
+  keeper_socket_ = std::move(pair->first);
+  Fd folder;
+  LaunchRequest request;
+  request.attempt = ref();
+  request.plan = plan;
+  if (!lower.empty()) {
+    folder = Fd(::open(lower.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    request.lower = folder.get();
+  }
+  request.plan_pipe = pair->second.get();
+  request.keeper_argv = {"sandbox_test", "--fake-keeper"};
+  request.slot = slot;
+  auto launched = the_launcher().launch(request);
+  if (!launched) return tl::unexpected(launched.error());
+  launched_ = std::move(*launched);
+  return {};
+}
+
+std::string Rig::ask(const std::string& command) {
+  if (!base::send_message(keeper_socket_.get(), command)) return "keeper gone";
+  pollfd ready{keeper_socket_.get(), POLLIN, 0};
+  if (::poll(&ready, 1, 90'000) <= 0) return "keeper silent";
+  auto message = base::receive_message(keeper_socket_.get(), most);
+  if (!message || message->bytes.empty()) {
+    return "keeper gone: " + base::read_file(attempt_path() / "keeper.log").value_or("");
+  }
+  return message->bytes.substr(1);
+}
+
+Ran Rig::run(const std::string& script) {
+  return parse(ask("run " + script));
+}
+Ran Rig::collect(const std::string& script) {
+  return parse(ask("collect " + script));
+}
+std::string Rig::start(const std::string& script) {
+  return ask("start " + script);
+}
+
+Fd Rig::listener() {
+  if (!base::send_message(keeper_socket_.get(), "listener")) return {};
+  auto message = base::receive_message(keeper_socket_.get(), most);
+  if (!message || message->fds.empty()) return {};
+  return std::move(message->fds[0]);
+}
+
+void Rig::end_keeper() {
+  if (!launched_) return;
+  (void)send_signal(launched_->keeper.get(), SIGKILL);
+  EXPECT_TRUE(wait_for_end(launched_->keeper.get(), 10'000));
+}
+
+std::vector<int> processes_named(const std::string& text) {
+  std::vector<int> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const auto name = entry.path().filename().string();
+    const int pid = std::atoi(name.c_str());
+    if (pid <= 0 || pid == ::getpid()) continue;
+    const auto line = base::read_file(entry.path() / "cmdline").value_or("");
+    if (line.find(text) != std::string::npos) found.push_back(pid);
+  }
+  return found;
+}
+
+}  // namespace agentrouter::sandbox::rig
+
+int main(int argc, char** argv) {
+  using namespace agentrouter::sandbox;
+  const std::string mode = argc > 1 ? argv[1] : "";
+  if (mode == "--fake-keeper") return rig::keeper_main();
+  if (mode == "--warden") ::_exit(run_warden(warden_fd) ? 0 : 1);
+  if (mode == "--as-user") return rig::run_as_user(argv);
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
