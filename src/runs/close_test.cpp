@@ -233,7 +233,7 @@ TEST_F(CloseRun, TheManifestListsRunEventsAndTheOtherFiveArtifacts) {
   const auto events = blob(archive(closing));
   const auto parsed = json::parse(manifest(closing, events)).get_object();
   const auto& summary = parsed.at("run").get_object();
-  EXPECT_EQ(summary.at("id"), testing::run_id("a").str());
+  EXPECT_EQ(summary.at("id"), json::value(testing::run_id("a").str()));
   EXPECT_EQ(summary.at("status"), "completed");
   EXPECT_EQ(summary.at("runtimeKind"), "codex");
   EXPECT_EQ(summary.at("runtimeMode"), "default");
@@ -250,7 +250,7 @@ TEST_F(CloseRun, TheManifestListsRunEventsAndTheOtherFiveArtifacts) {
   }
   EXPECT_THAT(kinds, ElementsAre("stdout_log", "stderr_log", "workspace_file_index", "workspace_patch",
                                  "session_events"));
-  EXPECT_EQ(parsed.at("artifacts").get_array().back().get_object().at("sha256"), events.sha256);
+  EXPECT_EQ(parsed.at("artifacts").get_array().back().get_object().at("sha256"), json::value(events.sha256));
 }
 
 TEST_F(CloseRun, FinishingTwiceChangesNothingAndStoresSixArtifacts) {
