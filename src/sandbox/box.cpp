@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -289,7 +290,9 @@ Result<void> Box::kill_all(milliseconds patience) {
 
 Result<DestroyProof> Box::destroy(milliseconds patience) {
   const auto end = steady_clock::now() + patience;
+  // As root the keeper may not signal init, which then ends by itself at the end of its control socket.
   (void)send_signal(init_.get(), SIGKILL);
+  ::shutdown(control_.get(), SHUT_RDWR);
   listener_.reset();
   DestroyProof proof;
   // A pid namespace's init ends only after everything in it has.

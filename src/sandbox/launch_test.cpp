@@ -1,0 +1,245 @@
+// Launching, releasing and sweeping: through a launcher in this process and through a warden.
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+
+#include "base/file.h"
+#include "base/id.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/clone.h"
+#include "sandbox/doctor.h"
+#include "sandbox/remove_tree.h"
+#include "sandbox/test_rig.h"
+#include "sandbox/warden.h"
+
+namespace agentrouter::sandbox {
+namespace {
+
+using base::Code;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+std::string mounts() {
+  return base::read_file("/proc/self/mountinfo").value_or("");
+}
+
+TEST(LocalLauncher, RefusesWhatCannotBeShown) {
+  rig::Rig rig;
+  rig.plan.binds.push_back({"/no/such/folder", "/opt/agent"});
+  auto launched = rig.launch();
+  ASSERT_FALSE(launched);
+  EXPECT_EQ(launched.error().code, Code::not_found);
+  EXPECT_EQ(launched.error().reason, "sandbox_unavailable");
+  EXPECT_THAT(launched.error().message, HasSubstr("cannot show /no/such/folder in the sandbox"));
+  for (const char* place :
+       {"relative", "/proc/x", "/tmp", "/opt/../etc", "/home/agent", "/opt//x", "/workspace/x", "/"}) {
+    rig.plan.binds.back() = {"/usr", place};
+    launched = rig.launch();
+    ASSERT_FALSE(launched) << place;
+    EXPECT_EQ(launched.error().code, Code::invalid) << place;
+  }
+}
+
+TEST(LocalLauncher, NamesTheStageThatFailedAndLeavesNothing) {
+  rig::Rig rig;
+  // A file where a folder must be: found out by init, in the middle of building the root.
+  rig.plan.files.push_back({"/etc/passwd/below", "x"});
+  const auto before = mounts();
+  const auto launched = rig.launch();
+  ASSERT_FALSE(launched);
+  EXPECT_THAT(launched.error().message, HasSubstr("cannot make file etc/passwd/below: Not a directory"));
+  EXPECT_EQ(launched.error().reason, "sandbox_unavailable");
+  EXPECT_THAT(find_cgroups(cgroup_label(rig.ref()), Match::whole), IsEmpty());
+  EXPECT_EQ(mounts(), before);
+  EXPECT_FALSE(std::filesystem::exists(rig.attempt_path() / "keeper.log"));
+}
+
+TEST(LocalLauncher, RefusesIdsThatAreNotAttempts) {
+  rig::Rig rig;
+  EXPECT_EQ(rig.the_launcher().release({rig.ref().attempts, "../etc"}, Remove::all).error().code,
+            Code::invalid);
+  EXPECT_EQ(rig.the_launcher().release({rig.ref().attempts, "attempt_x"}, Remove::all).error().code,
+            Code::invalid);
+}
+
+TEST(LocalLauncher, RefusesToReleaseWhileTheKeeperLives) {
+  rig::Rig rig;
+  ASSERT_TRUE(rig.launch());
+  ASSERT_EQ(rig.run("true").code, 0);
+  EXPECT_EQ(rig.the_launcher().release(rig.ref(), Remove::all).error().code, Code::conflict);
+  EXPECT_EQ(rig.run("echo alive").output, "alive\n");
+}
+
+TEST(LocalLauncher, ReleaseLeavesNoGroupMountProcessOrFile) {
+  const auto before = mounts();
+  rig::Rig rig;
+  ASSERT_TRUE(rig.launch());
+  ASSERT_EQ(rig.start("mkdir -p a/b; chmod 0 a; setsid sleep 612.25 & sleep 612.25"), "");
+  const bool has_groups = rig.launched().limits != LimitsMode::rlimit;
+  EXPECT_EQ(find_cgroups(cgroup_label(rig.ref()), Match::whole).empty(), !has_groups);
+  EXPECT_EQ(mounts(), before) << "a sandbox adds no mount to the host's namespace";
+  rig.end_keeper();
+  auto released = rig.the_launcher().release(rig.ref(), Remove::box);
+  ASSERT_TRUE(released) << released.error().message;
+  EXPECT_THAT(find_cgroups(cgroup_label(rig.ref()), Match::whole), IsEmpty());
+  EXPECT_THAT(rig::processes_named("612.25"), IsEmpty());
+  EXPECT_FALSE(std::filesystem::exists(rig.attempt_path() / "upper"));
+  EXPECT_TRUE(std::filesystem::exists(rig.attempt_path() / "keeper.log"));
+  ASSERT_TRUE(rig.the_launcher().release(rig.ref(), Remove::all));
+  EXPECT_FALSE(std::filesystem::exists(rig.attempt_path()));
+  EXPECT_TRUE(rig.the_launcher().release(rig.ref(), Remove::all)) << "may be repeated";
+}
+
+TEST(LocalLauncher, SweepRemovesOnlyWhatNoKeeperOwns) {
+  rig::Rig live;
+  ASSERT_TRUE(live.launch());
+  ASSERT_EQ(live.run("true").code, 0);
+  auto report = live.the_launcher().sweep(live.ref().attempts);
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_THAT(report->live, ElementsAre(live.id()));
+  EXPECT_EQ(report->cgroups_removed, 0u);
+  EXPECT_EQ(live.run("echo alive").output, "alive\n");
+  const auto groups = find_cgroups(cgroup_label(live.ref()), Match::whole).size();
+  live.end_keeper();
+  report = live.the_launcher().sweep(live.ref().attempts);
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_THAT(report->live, IsEmpty());
+  EXPECT_EQ(report->cgroups_removed, groups);
+}
+
+TEST(LocalLauncher, TheKeeperOutlivesNothingButItsOwnEnd) {
+  rig::Rig rig;
+  ASSERT_TRUE(rig.launch());
+  EXPECT_NE(::getpgid(rig.launched().keeper_pid), ::getpgid(0));
+  EXPECT_EQ(::getsid(rig.launched().keeper_pid), rig.launched().keeper_pid);
+}
+
+TEST(Warden, LaunchesReleasesAndSweepsLikeALocalLauncher) {
+  auto started = start_warden({"sandbox_test", "--warden"});
+  ASSERT_TRUE(started) << started.error().message;
+  {
+    WardenLauncher warden(std::move(started->socket));
+    rig::Rig rig;
+    rig.launcher = &warden;
+    const auto launched = rig.launch();
+    ASSERT_TRUE(launched) << launched.error().message;
+    EXPECT_EQ(rig.run("echo in; id -u").output, "in\n1000\n");
+    EXPECT_THAT(warden.sweep(rig.ref().attempts)->live, ElementsAre(rig.id()));
+    EXPECT_EQ(warden.release(rig.ref(), Remove::all).error().code, Code::conflict);
+    rig.end_keeper();
+    auto released = warden.release(rig.ref(), Remove::all);
+    EXPECT_TRUE(released) << released.error().message;
+    EXPECT_FALSE(std::filesystem::exists(rig.attempt_path()));
+    rig.plan.binds.push_back({"/usr", "/proc/x"});
+    EXPECT_EQ(rig.launch().error().code, Code::invalid);
+  }
+  EXPECT_TRUE(wait_for_end(started->process.get(), 10'000)) << "it ends with its socket";
+}
+
+TEST(Warden, RefusesRequestsThatAreNotOfItsSizeAndGoesOn) {
+  auto pair = base::value_or_throw(base::make_seqpacket_pair());
+  auto started = start_warden({"sandbox_test", "--warden"});
+  ASSERT_TRUE(started);
+  ASSERT_TRUE(base::send_message(started->socket.get(), "garbage"));
+  char reply[65536];
+  const auto size = ::recv(started->socket.get(), reply, sizeof reply, 0);
+  ASSERT_GT(size, 100);
+  EXPECT_THAT(std::string(reply, static_cast<std::size_t>(size)),
+              HasSubstr("cannot serve a request of that size"));
+  WardenLauncher warden(std::move(started->socket));
+  rig::Rig rig;
+  EXPECT_TRUE(warden.sweep(rig.ref().attempts));
+}
+
+TEST(Warden, ItsEndIsAnErrorOfItsOwn) {
+  auto started = start_warden({"sandbox_test", "--warden"});
+  ASSERT_TRUE(started);
+  ASSERT_TRUE(send_signal(started->process.get(), SIGKILL));
+  ASSERT_TRUE(wait_for_end(started->process.get(), 10'000));
+  WardenLauncher warden(std::move(started->socket));
+  rig::Rig rig;
+  EXPECT_EQ(warden.sweep(rig.ref().attempts).error().code, Code::unavailable);
+}
+
+TEST(RemoveTree, RemovesDeepForbiddenAndStrangeTreesButFollowsNothing) {
+  const rig::TemporaryFolder outside, folder;
+  std::ofstream(outside.path() / "precious") << "x";
+  const auto top = folder.path() / "top";
+  std::filesystem::create_directories(top / "plain" / "below");
+  std::filesystem::create_symlink(outside.path(), top / "link");
+  ::mkfifo((top / "pipe").c_str(), 0600);
+  std::ofstream(top / "plain" / "below" / "file") << "x";
+  ::chmod((top / "plain" / "below").c_str(), 0);
+  ::chmod((top / "plain").c_str(), 0);
+  int at = ::open(top.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  for (int i = 0; i < 3000; ++i) {
+    ASSERT_EQ(::mkdirat(at, "d", 0755), 0);
+    const int next = ::openat(at, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ::close(at);
+    at = next;
+  }
+  ::close(at);
+  const auto parent = base::value_or_throw(base::open_directory(folder.path()));
+  auto removed = remove_tree(parent.get(), "top");
+  EXPECT_TRUE(removed) << removed.error().message;
+  EXPECT_FALSE(std::filesystem::exists(std::filesystem::symlink_status(top)));
+  EXPECT_TRUE(std::filesystem::exists(outside.path() / "precious"));
+  EXPECT_TRUE(remove_tree(parent.get(), "top")) << "nothing there is success";
+}
+
+TEST(RemoveTree, StopsAtItsBoundAndGoesOnWhenCalledAgain) {
+  const rig::TemporaryFolder folder;
+  std::filesystem::create_directory(folder.path() / "top");
+  for (int i = 0; i < 30; ++i) std::ofstream(folder.path() / "top" / std::to_string(i)) << "x";
+  const auto parent = base::value_or_throw(base::open_directory(folder.path()));
+  EXPECT_EQ(remove_tree(parent.get(), "top", {.entries = 10}).error().code, Code::exhausted);
+  EXPECT_EQ(remove_tree(parent.get(), "top", {.entries = 12}).error().code, Code::exhausted);
+  EXPECT_TRUE(remove_tree(parent.get(), "top", {.entries = 12}));
+}
+
+TEST(Doctor, FindsEverythingRequiredHereAndLeavesNothing) {
+  const rig::TemporaryFolder scratch;
+  const auto probes = probe_machine(scratch.path());
+  for (const auto& probe : probes) {
+    EXPECT_TRUE(!probe.required || probe.found == Found::ok) << probe.name << ": " << probe.detail;
+    EXPECT_EQ(probe.found == Found::ok, probe.remedy.empty()) << probe.name;
+  }
+  EXPECT_TRUE(require(probes));
+  EXPECT_TRUE(std::filesystem::is_empty(scratch.path()));
+}
+
+TEST(Doctor, RefusesWithReasonAndRemedyWhenARequiredControlIsMissing) {
+  const auto refused = require({{"user namespace", Found::missing, true, "not permitted", "allow them"},
+                                {"id-mapped mounts", Found::missing, false, "none", "other"},
+                                {"seccomp", Found::ok, true, "fine", ""}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::unsupported);
+  EXPECT_EQ(refused.error().message,
+            "cannot confine agents on this machine: user namespace (not permitted; remedy: allow them)");
+}
+
+TEST(Doctor, SaysWhatIsMissingWhenTheFolderCannotBeUsed) {
+  const auto probes = probe_machine("/proc");
+  const auto refused = require(probes);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("sandbox (cannot make a folder in /proc"));
+}
+
+TEST(UidRange, RangesNeverOverlapAndNeverHoldTheHostsIds) {
+  EXPECT_GE(UidRange::of_slot(0).base, 0x100000u);
+  EXPECT_EQ(UidRange::of_slot(1).base, UidRange::of_slot(0).base + UidRange::size);
+  EXPECT_LT(static_cast<std::uint64_t>(UidRange::of_slot(UidRange::slots - 1).base) + UidRange::size,
+            0xfffffffeull);
+}
+
+}  // namespace
+}  // namespace agentrouter::sandbox
