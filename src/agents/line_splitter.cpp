@@ -1,5 +1,7 @@
 #include "agents/line_splitter.h"
 
+#include <utility>
+
 namespace agentrouter::agents {
 
 std::optional<std::string_view> LineSplitter::next() {

@@ -1,5 +1,8 @@
 #include "agents/payload.h"
 
+#include <string>
+#include <vector>
+
 #include "base/utf8.h"
 #include "model/defaults.h"
 

@@ -1,6 +1,9 @@
 #pragma once
 // Keeps event payloads small: what an agent sends may be megabytes, an event shows the begin of it.
 
+#include <string>
+#include <string_view>
+
 #include "base/json.h"
 
 namespace agentrouter::agents {

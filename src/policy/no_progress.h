@@ -3,6 +3,7 @@
 // times. A command that succeeds with output not seen before is progress and clears what succeeded earlier,
 // so looking at the same thing between two steps forward is no signal. Failures are never cleared.
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>

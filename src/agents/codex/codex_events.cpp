@@ -1,5 +1,7 @@
 #include "agents/codex/codex_events.h"
 
+#include <utility>
+
 #include "agents/codex/codex_failure.h"
 #include "agents/codex/codex_items.h"
 #include "agents/payload.h"

@@ -1,6 +1,9 @@
 #include "agents/codex/codex_failure.h"
 
 #include <charconv>
+#include <optional>
+#include <string_view>
+#include <utility>
 
 #include "base/utf8.h"
 #include "model/defaults.h"

@@ -1,5 +1,8 @@
 #include "agents/codex/codex_items.h"
 
+#include <algorithm>
+#include <initializer_list>
+
 #include "agents/payload.h"
 
 namespace agentrouter::agents::codex {

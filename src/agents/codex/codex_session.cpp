@@ -1,6 +1,9 @@
 #include "agents/codex/codex_session.h"
 
+#include <map>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "agents/codex/codex_events.h"
 #include "agents/codex/codex_failure.h"

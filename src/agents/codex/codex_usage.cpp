@@ -1,5 +1,7 @@
 #include "agents/codex/codex_usage.h"
 
+#include <algorithm>
+
 namespace agentrouter::agents::codex {
 
 namespace {
