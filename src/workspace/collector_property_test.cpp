@@ -54,7 +54,7 @@ class CollectorProperty : public OverlayTest {
     const auto status = fs::symlink_status(target);
     if (fs::is_directory(status)) return;
     if (below(8) == 0) {
-      fs::create_directories(target.parent_path());
+      if (target.has_parent_path()) fs::create_directories(target.parent_path());
       fs::remove(target);
       fs::create_symlink("to " + std::to_string(below(3)), target);
       return;
@@ -91,7 +91,7 @@ class CollectorProperty : public OverlayTest {
         break;
       case 3:
         if (const fs::path to = path(); !is_blocked(to)) {
-          fs::create_directories(to.parent_path(), ignored);
+          if (to.has_parent_path()) fs::create_directories(to.parent_path(), ignored);
           fs::rename(any, to, ignored);
         }
         break;
@@ -129,7 +129,7 @@ class CollectorProperty : public OverlayTest {
 };
 
 TEST_F(CollectorProperty, PatchedCloneEqualsTheAgentsTree) {
-  for (unsigned seed = 1; seed <= 40 && !HasFailure(); ++seed) {
+  for (unsigned seed = 1; seed <= 12 && !HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     random.seed(seed);
     for (const auto* folder : {"base", "upper", "work", "merged"}) {
@@ -143,7 +143,10 @@ TEST_F(CollectorProperty, PatchedCloneEqualsTheAgentsTree) {
       if (below(2)) write_text(fs::path(".gitignore"), ignore_text());
       fs::current_path(here);
     }
-    commit_base();
+    // Ignored files of the base are tracked all the same, or are not there: otherwise an agent that takes a
+    // pattern away makes git call them new, while they are no change against the base.
+    commit_base(below(2) ? "-f" : "");
+    ASSERT_EQ(0, shell("cd " + base().string() + " && " + git() + "clean -fdXq"));
     run_agent([&] {
       for (auto n = 1 + below(30); n > 0; --n) step();
     });

@@ -26,7 +26,9 @@ namespace {
 
 Fd open_beneath(int folder, const char* path, int flags) {
   open_how how{};
-  how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  // openat2 takes no other flag beside O_PATH.
+  const int safe = flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY;
+  how.flags = static_cast<std::uint64_t>(flags | safe | O_CLOEXEC | O_NOFOLLOW);
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
   for (;;) {
     const long fd = ::syscall(SYS_openat2, folder, path, &how, sizeof how);

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iostream>
 #include <sstream>
 #include <string>
 
@@ -26,7 +27,7 @@ namespace agentrouter::workspace {
 namespace fs = std::filesystem;
 
 inline void write_text(const fs::path& path, std::string_view text) {
-  fs::create_directories(path.parent_path());
+  if (path.has_parent_path()) fs::create_directories(path.parent_path());
   std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
 }
 
@@ -59,14 +60,14 @@ class OverlayTest : public testing::Test {
   }
   static std::string git() {
     return "GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null git -c safe.directory='*' -c user.name=t "
-           "-c user.email=t@t -c core.hooksPath=/dev/null -c core.autocrlf=false ";
+           "-c user.email=t@t -c core.hooksPath=/dev/null -c core.autocrlf=false -c core.fsync=none ";
   }
   fs::path base() const { return root / "base"; }
 
-  // Makes the base a repository with everything that stands in it and is not ignored.
-  void commit_base() {
-    ASSERT_EQ(0, shell("cd " + base().string() + " && " + git() + "init -q . && " + git() + "add -A && " +
-                       git() + "commit -q --allow-empty -m base"));
+  // Makes the base a repository with everything that stands in it and is not ignored (or all, with "-f").
+  void commit_base(const std::string& add_option = "") {
+    ASSERT_EQ(0, shell("cd " + base().string() + " && " + git() + "init -q . && " + git() + "add -A " +
+                       add_option + " && " + git() + "commit -q --allow-empty -m base"));
   }
 
   // Runs `agent` with the merged tree as working directory, then lets git say what changed against the
@@ -88,13 +89,18 @@ class OverlayTest : public testing::Test {
                            ",upperdir=" + (root / "upper").string() + ",workdir=" + (root / "work").string();
       if (::mount("overlay", (root / "merged").c_str(), "overlay", 0, options.c_str()) != 0) ::_exit(78);
       if (::chdir((root / "merged").c_str()) != 0) ::_exit(79);
-      agent();
+      try {
+        agent();
+      } catch (const std::exception& error) {
+        std::cerr << error.what() << "\n";
+        ::_exit(80);
+      }
       ::_exit(judge());
     }
     int status = 0;
     ASSERT_EQ(child, ::waitpid(child, &status, 0));
     ASSERT_TRUE(WIFEXITED(status));
-    ASSERT_EQ(0, WEXITSTATUS(status)) << "77: no namespaces; 78: no overlay; else: git";
+    ASSERT_EQ(0, WEXITSTATUS(status)) << "77: no namespaces; 78: no overlay; 80: the agent; else: git";
   }
 
   CollectReport collect_changes(const CollectLimits& limits = {}) {
@@ -164,8 +170,9 @@ class OverlayTest : public testing::Test {
                          "--git-dir=" + (base() / ".git").string() +
                          " --work-tree=" + (root / "merged").string() + " ";
     if (!fs::exists(base() / ".git")) return 0;
-    return shell("cp " + (base() / ".git/index").string() + " " + (root / "judge-index").string() + " && " +
-                 in_base + "status --porcelain=v1 -z -uall --no-renames > " +
+    // With its time: git trusts files that are older than its index.
+    return shell("cp -p " + (base() / ".git/index").string() + " " + (root / "judge-index").string() +
+                 " && " + in_base + "status --porcelain=v1 -z -uall --no-renames > " +
                  (root / "agents-status").string() + " && " + in_base + "add -A 2>/dev/null && " + in_base +
                  "write-tree > " + (root / "agents-tree").string());
   }
