@@ -37,6 +37,7 @@ class Feed;
 // One follower of one run. Destroying it ends the following; not while next() is waited for.
 class Subscription {
  public:
+  explicit Subscription(std::unique_ptr<Feed> feed);  // by Hub::subscribe
   ~Subscription();
   Subscription(const Subscription&) = delete;
   Subscription& operator=(const Subscription&) = delete;
@@ -52,9 +53,7 @@ class Subscription {
   [[nodiscard]] model::Seq cursor() const;
 
  private:
-  friend class Hub;
-  explicit Subscription(std::shared_ptr<Feed> feed);
-  std::shared_ptr<Feed> feed_;
+  std::unique_ptr<Feed> feed_;
 };
 
 class HubState;

@@ -1,0 +1,165 @@
+#include "stream/hub.h"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
+#include <unordered_map>
+
+#include "stream/feed.h"
+#include "stream/sse.h"
+
+namespace agentrouter::stream {
+
+// What the hub and its subscriptions share. Belongs to the executor's thread but for `following`. Shared,
+// because a commit may be on its way to the executor when the hub goes.
+class HubState {
+ public:
+  HubState(base::Executor executor, store::Store& store, HubOptions options)
+      : executor(executor), store(store), options(options) {}
+
+  void deliver(const std::vector<model::Event>& events);
+
+  base::Executor executor;
+  store::Store& store;
+  const HubOptions options;
+  std::atomic<std::size_t> following{0};
+  std::unordered_map<model::RunId, std::vector<Feed*>> feeds;
+};
+
+class Feed {
+ public:
+  Feed(std::shared_ptr<HubState> state, model::RunId run, model::Seq after)
+      : state_(std::move(state)),
+        run_(std::move(run)),
+        backlog_(after, state_->options),
+        wake_(state_->executor, base::Deadline::max()) {
+    // Before the first read: a commit is seen by the one or by the other.
+    state_->feeds[run_].push_back(this);
+    ++state_->following;
+  }
+  Feed(const Feed&) = delete;
+  Feed& operator=(const Feed&) = delete;
+  ~Feed() {
+    --state_->following;
+    auto& of_run = state_->feeds[run_];
+    std::erase(of_run, this);
+    if (of_run.empty()) state_->feeds.erase(run_);
+  }
+
+  void offer(const Frame& frame, bool terminal) {
+    backlog_.offer(frame, terminal);
+    wake_.cancel();
+  }
+  base::Task<Batch> next(base::Deadline deadline);
+  [[nodiscard]] model::Seq cursor() const { return backlog_.cursor(); }
+
+ private:
+  base::Task<void> read_page();
+  base::Task<void> wait_until(base::Deadline deadline);
+
+  std::shared_ptr<HubState> state_;
+  const model::RunId run_;
+  Backlog backlog_;
+  base::Timer wake_;
+};
+
+namespace {
+
+struct Page {
+  std::vector<model::Event> events;
+  bool last = false;   // nothing behind it
+  bool ended = false;  // the run is over or unknown
+};
+
+Page read_events(store::Reader& reader, const model::RunId& id, model::Seq after, int limit) {
+  Page page;
+  page.events = reader.events(id, after, limit);
+  page.last = page.events.size() < static_cast<std::size_t>(limit);
+  if (page.last && page.events.empty()) {
+    const auto run = reader.run(id);
+    page.ended = !run || model::is_terminal(run->status);
+  }
+  return page;
+}
+
+}  // namespace
+
+base::Task<void> Feed::read_page() {
+  const auto page = co_await state_->store.read(
+      [run = run_, after = backlog_.cursor(), limit = state_->options.page_events](store::Reader& reader) {
+        return read_events(reader, run, after, limit);
+      });
+  backlog_.add_page(page.events, page.last);
+  if (page.ended) backlog_.end();
+}
+
+base::Task<void> Feed::wait_until(base::Deadline deadline) {
+  wake_.expires_at(deadline);
+  boost::system::error_code woken;
+  co_await wake_.async_wait(asio::redirect_error(base::use_task, woken));
+  const auto state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) {
+    throw boost::system::system_error(asio::error::operation_aborted);
+  }
+}
+
+base::Task<Batch> Feed::next(base::Deadline deadline) {
+  while (true) {
+    if (backlog_.must_read()) co_await read_page();
+    auto batch = backlog_.take();
+    if (!batch.frames.empty() || batch.ended) co_return batch;
+    if (backlog_.must_read()) continue;
+    if (std::chrono::steady_clock::now() >= deadline) co_return batch;
+    co_await wait_until(deadline);
+  }
+}
+
+void HubState::deliver(const std::vector<model::Event>& events) {
+  for (const auto& event : events) {
+    const auto found = feeds.find(event.run_id);
+    if (found == feeds.end()) continue;
+    const Frame frame{event.sequence, std::make_shared<const std::string>(event_frame(event))};
+    const bool terminal = is_terminal_type(event.type);
+    for (auto* feed : found->second) feed->offer(frame, terminal);
+  }
+}
+
+Subscription::Subscription(std::unique_ptr<Feed> feed) : feed_(std::move(feed)) {}
+
+Subscription::~Subscription() = default;
+
+base::Task<Batch> Subscription::next(base::Deadline deadline) {
+  return feed_->next(deadline);
+}
+
+model::Seq Subscription::cursor() const {
+  return feed_->cursor();
+}
+
+Hub::Hub(base::Executor executor, store::Store& store, HubOptions options)
+    : store_(store), state_(std::make_shared<HubState>(executor, store, options)) {
+  store_.add_listener(this);
+}
+
+Hub::~Hub() {
+  store_.remove_listener(this);
+}
+
+std::unique_ptr<Subscription> Hub::subscribe(model::RunId run, model::Seq after) {
+  return std::make_unique<Subscription>(
+      std::make_unique<Feed>(state_, std::move(run), std::max<model::Seq>(after, 0)));
+}
+
+std::size_t Hub::subscribers() const {
+  return state_->following;
+}
+
+void Hub::committed(std::shared_ptr<const std::vector<model::Event>> events) {
+  if (state_->following == 0) return;
+  asio::post(state_->executor, [state = state_, events = std::move(events)] { state->deliver(*events); });
+}
+
+void Hub::run_changed(const model::RunId&, model::RunStatus) {}
+
+}  // namespace agentrouter::stream
