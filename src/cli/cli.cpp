@@ -73,21 +73,23 @@ int report(std::ostream& err, const Error& error) {
   return report(err, message, wrong_request ? exit_code::usage : exit_code::failed);
 }
 
-ConnectRequest connect_request(const Command& command, Output& output) {
-  ConnectRequest request{.data = command.data};
+ConnectRequest connect_request(const Command& command, Output& output, std::stop_token stop) {
+  ConnectRequest request{.data = command.data, .stop = std::move(stop)};
   if (command.name == "run") request.provider = command.sim ? Provider::simulated : Provider::configured;
   request.on_start = [&output] { output.err << "Starting a local server (it ends when idle)" << std::endl; };
   return request;
 }
 
+int exit_code_for(base::Code code) {
+  if (code == base::Code::cancelled) return exit_code::cancelled;
+  return code == base::Code::invalid || code == base::Code::conflict ? exit_code::usage : exit_code::failed;
+}
+
 int run_connected(const Command& command, const Environment& environment, Output& output) {
   const Interrupts interrupts;
-  const auto server = connect(environment, connect_request(command, output));
-  if (!server) {
-    const bool usage =
-        server.error().code == base::Code::invalid || server.error().code == base::Code::conflict;
-    return report(output.err, server.error().message, usage ? exit_code::usage : exit_code::failed);
-  }
+  const auto server = connect(environment, connect_request(command, output, interrupts.first()));
+  if (!server) return report(output.err, server.error().message, exit_code_for(server.error().code));
+  if (interrupts.first().stop_requested()) return report(output.err, "interrupted", exit_code::cancelled);
   const Client client({.api_key = server->api_key, .base_url = server->url});
   Context context{client, output, std::cin, interrupts.first(), interrupts.second()};
   return action_of(command.name)(command, context);
@@ -98,10 +100,6 @@ std::string command_lines(const std::vector<std::pair<std::string, std::string>>
   for (const auto& [name, summary] : commands) rows.push_back({"  " + name, summary});
   return table(rows);
 }
-
-}  // namespace
-
-namespace {
 
 // What is asked of the program itself: help, version, or a command that there is not.
 std::optional<int> answer_root(const std::string& word) {

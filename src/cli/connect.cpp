@@ -50,7 +50,8 @@ Result<Server> find_or_start(const Environment& environment, const ConnectReques
   if (request.on_start) request.on_start();
   LocalServer server{.data = data,
                      .provider = request.provider.value_or(Provider::configured),
-                     .environment = environment.all};
+                     .environment = environment.all,
+                     .stop = request.stop};
   AGENTROUTER_TRY(auto url, request.start(server));
   return Server{std::move(url), key_of(environment, data)};
 }

@@ -21,6 +21,7 @@ struct ConnectRequest {
   std::filesystem::path data;  // empty: the environment's
   // What the server has to use; none: whatever it does.
   std::optional<Provider> provider = {};
+  std::stop_token stop = {};
   // Called before a server is started, for a word to the person who waits.
   std::function<void()> on_start = {};
   // How a server is started; the default is the real way.

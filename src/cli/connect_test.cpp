@@ -160,6 +160,24 @@ TEST_F(LocalServerTest, SilenceEndsInATimeoutAndStopsIt) {
   EXPECT_EQ(url.error().code, base::Code::timeout);
 }
 
+TEST_F(LocalServerTest, AnInterruptEndsTheWaitAndLeavesItStarting) {
+  const auto program = data / "program";
+  std::ofstream(program) << "#!/bin/sh\nread line < " << (data / "gate").string() << "\necho $line >"
+                         << (data / "done").string() << "\n";
+  ::chmod(program.c_str(), 0700);
+  ASSERT_EQ(::mkfifo((data / "gate").c_str(), 0600), 0);
+  ASSERT_EQ(::mkfifo((data / "done").c_str(), 0600), 0);
+  std::stop_source stop;
+  stop.request_stop();
+  const auto url = start_local_server({.program = program, .data = data, .stop = stop.get_token()});
+  ASSERT_FALSE(url);
+  EXPECT_EQ(url.error().code, base::Code::cancelled);
+  std::ofstream(data / "gate") << "alive\n";
+  std::string line;
+  std::ifstream(data / "done") >> line;
+  EXPECT_EQ(line, "alive");
+}
+
 TEST_F(LocalServerTest, ADataFolderThatCannotBeMadeIsSaid) {
   write("file", "");
   EXPECT_FALSE(start_local_server({.data = data / "file" / "below"}));

@@ -91,6 +91,8 @@ std::string end_of(const std::filesystem::path& log) {
 Result<std::string> wait_until_ready(const LocalServer& server, Fd out, pid_t pid) {
   const auto deadline = std::chrono::steady_clock::now() + server.patience;
   const auto log = server.data / "server.log";
+  AGENTROUTER_TRY(auto stopped, base::make_pipe());
+  const std::stop_callback on_stop(server.stop, [&] { stopped.second.reset(); });
   std::string text;
   for (;;) {
     if (const auto end = text.find('\n'); end != std::string::npos) {
@@ -101,13 +103,14 @@ Result<std::string> wait_until_ready(const LocalServer& server, Fd out, pid_t pi
     }
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    pollfd source{out.get(), POLLIN, 0};
-    const int ready = ::poll(&source, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+    pollfd sources[] = {{out.get(), POLLIN, 0}, {stopped.first.get(), POLLIN, 0}};
+    const int ready = ::poll(sources, 2, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) {
       ::kill(pid, SIGTERM);
       return fail(Code::timeout, "the local server was not ready in time; its log is " + log.string());
     }
+    if (sources[1].revents) return fail(Code::cancelled, "interrupted while the local server was starting");
     char bytes[1024];
     const auto got = ::read(out.get(), bytes, sizeof bytes);
     if (got > 0) {

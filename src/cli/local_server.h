@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -20,12 +21,14 @@ struct LocalServer {
   Provider provider = Provider::configured;
   std::vector<std::string> environment;  // NAME=value
   std::chrono::milliseconds patience{30'000};
+  std::stop_token stop = {};  // ends the wait; the server goes on, and ends by itself
 };
 
 // The server's URL. Its log goes to DATA/server.log. It does not end with the caller, nor with its terminal.
 // Two callers at once wait for each other by start_lock().
 //
-// Errors: unavailable (it ended; the message has its last words), timeout, or those of making DATA.
+// Errors: unavailable (it ended; the message has its last words), timeout, cancelled, or those of making
+// DATA.
 [[nodiscard]] base::Result<std::string> start_local_server(const LocalServer& server);
 
 // Held while one looks for a server and starts one; released when it is destroyed.
