@@ -271,18 +271,24 @@ Grounds build_root(const Setup& setup, const int* sources) {
   }
 #if AGENTROUTER_WEAK_INIT
   const int host = clone_tree(AT_FDCWD, "/", true);
+  const int host_tmp = clone_tree(AT_FDCWD, "/tmp", true);
   const int host_proc = clone_tree(AT_FDCWD, "/proc", true);
 #endif
   make_skeleton(setup.spec);
   attach_binds(setup.spec, trees);
   mount_new("proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);
   mount_devices(setup.spec, device_trees, devices, device_count);
-  mask_proc();
+#if AGENTROUTER_WEAK_INIT
+  if (!(setup.weakening & weaken_keep_capabilities))
+#endif
+    mask_proc();
   mount_tmpfs("tmp", setup.spec.tmp_bytes, setup.spec.tmp_inodes);
   const auto grounds = mount_grounds(setup, attempt, lower);
   make_files(setup.spec);
 #if AGENTROUTER_WEAK_INIT
-  if (setup.weakening & weaken_host_view) require(attach(host, "mnt"), "weaken the view");
+  if (setup.weakening & weaken_host_view) {
+    require(attach(host, "mnt") && attach(host_tmp, "tmp"), "weaken the view");
+  }
   if (setup.weakening & weaken_host_processes) require(attach(host_proc, "proc"), "weaken the view");
 #endif
   require(rmdir(".init/attempt") == 0 && rmdir(".init/lower") == 0, "clear the new root");

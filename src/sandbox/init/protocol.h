@@ -87,7 +87,7 @@ struct Setup {
 enum Weakening : std::uint32_t {
   weaken_no_seccomp = 1,
   weaken_keep_capabilities = 2,
-  weaken_host_view = 4,        // the host's whole tree at /host and its /etc at /etc
+  weaken_host_view = 4,        // the host's whole tree at /mnt and its /tmp at /tmp
   weaken_host_network = 8,     // no network namespace
   weaken_host_processes = 16,  // the host's /proc
   weaken_no_limits = 32,
