@@ -7,7 +7,10 @@
 namespace agentrouter::store {
 
 Checkpointer::Checkpointer(Connection connection, std::chrono::milliseconds delay)
-    : connection_(std::move(connection)), delay_(delay) {}
+    : connection_(std::move(connection)), delay_(delay) {
+  // A connection that has read nothing does not know of the WAL yet and would checkpoint nothing.
+  connection_.statement("SELECT count(*) FROM sqlite_schema").run();
+}
 
 void Checkpointer::poke() {
   if (closed_ || scheduled_.exchange(true)) return;

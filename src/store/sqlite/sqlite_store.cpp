@@ -88,8 +88,9 @@ class SqliteStore final : public Store {
 
 }  // namespace
 
-base::Result<std::unique_ptr<Store>> open_sqlite_store(const std::filesystem::path& path,
+base::Result<std::unique_ptr<Store>> open_sqlite_store(const std::filesystem::path& given,
                                                        SqliteOptions options) {
+  const auto path = std::filesystem::absolute(given);
   AGENTROUTER_TRY(auto lock, lock_folder(path));
   if (auto made = make_private_file(path); !made) return tl::unexpected(made.error());
   try {

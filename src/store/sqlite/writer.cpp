@@ -92,6 +92,7 @@ void Writer::run_one(Item& item) {
   item.error = capture([&] { keep = item.work(transaction_); });
   if (!connection_.in_transaction()) {
     // A full disk can make SQLite undo the whole transaction in the middle of a closure.
+    if (item.error) std::rethrow_exception(item.error);
     base::throw_failure(base::Code::unavailable, "cannot write to the store: the transaction was undone",
                         "storage_failed");
   }
