@@ -24,6 +24,7 @@
 #include "base/event.h"
 #include "base/fd.h"
 #include "egress/secret.h"
+#include "egress/usage.h"
 #include "net/stream.h"
 #include "net/url.h"
 
@@ -35,14 +36,6 @@ namespace agentrouter::egress {
 
 using base::Result;
 using base::Task;
-
-// Tokens as the provider reported them; what it did not report is missing.
-struct Usage {
-  std::optional<std::int64_t> input_tokens;
-  std::optional<std::int64_t> cached_input_tokens;
-  std::optional<std::int64_t> output_tokens;
-  std::optional<std::int64_t> reasoning_output_tokens;
-};
 
 enum class Decision {
   forwarded,  // went to the upstream (or the simulator), whatever came back
@@ -98,7 +91,7 @@ struct Config {
   sim::Simulator* simulator = nullptr;   // takes the place of every upstream; outlives the egress
   const net::TlsContext* tls = nullptr;  // outlives the egress; needed for https
 
-  std::size_t max_connections = 64;
+  std::size_t max_connections = 64;           // one more is answered 503
   std::uint64_t request_bytes = 64ull << 20;  // one request body; the simulator takes 16 MiB
   std::uint64_t response_bytes = 1ull << 30;  // one response body, then it is cut
   std::uint64_t total_bytes = 16ull << 30;    // both ways, then 403 with reason egress_limit

@@ -50,6 +50,7 @@ class Secret {
   [[nodiscard]] std::string_view view() const { return view_; }
 
  private:
+  [[nodiscard]] static base::Result<Secret> take(SecretBuffer buffer);
   Secret(SecretBuffer buffer, std::string_view view) : buffer_(std::move(buffer)), view_(view) {}
 
   SecretBuffer buffer_;

@@ -1,0 +1,272 @@
+#include "egress/forward.h"
+
+#include <array>
+#include <charconv>
+
+#include "egress/route.h"
+
+namespace agentrouter::egress {
+
+namespace {
+
+using base::Code;
+using base::Deadline;
+
+constexpr std::size_t read_bytes = 16 * 1024;
+
+Deadline after(std::chrono::milliseconds duration) {
+  return Deadline::clock::now() + duration;
+}
+
+// The stable word for a failed upstream, and the status that makes an agent try again.
+struct Trouble {
+  int status;
+  std::string_view reason;
+};
+Trouble trouble_of(const base::Error& error) {
+  if (error.code == Code::timeout) return {504, "provider_timeout"};
+  if (error.code == Code::denied) return {502, "provider_certificate"};
+  if (error.code == Code::invalid || error.code == Code::exhausted) return {502, "provider_answer_invalid"};
+  return {502, "provider_unavailable"};
+}
+
+// Both directions of one request. Lives as long as the coroutine that owns it.
+class Passage {
+ public:
+  Passage(Forward context, net::Exchange& exchange)
+      : context_(context), exchange_(exchange), filter_(context.credential.filter()) {}
+
+  Task<void> run(std::string first);
+
+ private:
+  enum class Sent { all, refused };
+
+  Task<Result<void>> connect();
+  Task<Result<Sent>> send(std::string piece);
+  Task<Result<void>> write_piece(std::string_view piece);
+  Task<Result<void>> read_more(std::string& body, Deadline deadline);
+  Task<void> answer(std::string body);
+  Task<void> pass_body(net::StreamWriter& writer, std::string body);
+  Task<bool> pass_piece(net::StreamWriter& writer, std::string_view piece);
+  Task<void> fail(const base::Error& error);
+  Task<void> refuse(int status, std::string_view reason, std::string_view message);
+  [[nodiscard]] std::string_view refusal_of(const net::ResponseHead& head) const;
+
+  Forward context_;
+  net::Exchange& exchange_;
+  std::unique_ptr<net::Stream> stream_;
+  net::ResponseParser parser_;
+  KeyFilter filter_;
+  UsageMeter meter_{UsageMeter::Format::none};
+  bool chunked_ = false;
+};
+
+Task<void> Passage::run(std::string first) {
+  auto connected = co_await connect();
+  if (!connected) {
+    co_await fail(connected.error());
+    co_return;
+  }
+  auto sent = co_await send(std::move(first));
+  if (!sent) {
+    co_await fail(sent.error());
+    co_return;
+  }
+  if (*sent == Sent::refused) co_return;
+  std::string body;
+  const auto deadline = after(context_.config.head_timeout);
+  while (!parser_.head_done()) {
+    auto read = co_await read_more(body, deadline);
+    if (!read) {
+      co_await fail(read.error());
+      co_return;
+    }
+  }
+  co_await answer(std::move(body));
+}
+
+Task<Result<void>> Passage::connect() {
+  const auto& base = context_.upstream.base;
+  const auto deadline = after(context_.config.connect_timeout);
+  if (base.scheme == net::Scheme::http) {
+    auto stream = co_await net::connect_tcp(base.host, base.port, deadline);
+    if (!stream) co_return tl::unexpected(std::move(stream).error());
+    stream_ = std::move(*stream);
+  } else {
+    auto stream = co_await net::connect_tls(base.host, base.port, *context_.config.tls, deadline);
+    if (!stream) co_return tl::unexpected(std::move(stream).error());
+    stream_ = std::move(*stream);
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> Passage::write_piece(std::string_view piece) {
+  std::string framed;
+  if (chunked_) {
+    std::array<char, 20> size{};
+    const auto end = std::to_chars(size.data(), size.data() + size.size(), piece.size(), 16).ptr;
+    framed.assign(size.data(), end).append("\r\n").append(piece).append("\r\n");
+    piece = framed;
+  }
+  auto written = co_await stream_->write(piece, after(context_.config.idle_timeout));
+  co_return written;
+}
+
+// The whole request. An upstream that stops reading may already have answered, so that is not yet a failure.
+Task<Result<Passage::Sent>> Passage::send(std::string piece) {
+  chunked_ = exchange_.request().headers.count("transfer-encoding") > 0;
+  const auto head = upstream_head(exchange_.request(), context_.upstream.base);
+  auto written = co_await stream_->write(head, after(context_.config.idle_timeout));
+  if (written) {
+    written = co_await stream_->write(context_.credential.head_end(), after(context_.config.idle_timeout));
+  }
+  while (written && !piece.empty()) {
+    written = co_await write_piece(piece);
+    if (!written) break;
+    context_.record.bytes_out += piece.size();
+    context_.total_bytes += piece.size();
+    auto next = co_await exchange_.read_some();
+    if (!next) {
+      stream_->close();
+      const auto error = std::move(next).error();
+      co_await refuse(net::status_of_body_error(error), "request_body", error.message);
+      co_return Sent::refused;
+    }
+    piece = std::move(*next);
+  }
+  if (written && chunked_)
+    written = co_await stream_->write("0\r\n\r\n", after(context_.config.idle_timeout));
+  if (!written && written.error().code != Code::unavailable)
+    co_return tl::unexpected(std::move(written).error());
+  co_return Sent::all;
+}
+
+Task<Result<void>> Passage::read_more(std::string& body, Deadline deadline) {
+  std::array<char, read_bytes> buffer;
+  auto got = co_await stream_->read_some(buffer, deadline);
+  if (!got) co_return tl::unexpected(std::move(got).error());
+  if (*got == 0) {
+    auto finished = parser_.finish();
+    if (finished && !parser_.head_done()) {
+      co_return base::fail(Code::unavailable, "cannot read a response: the provider closed the connection");
+    }
+    co_return finished;
+  }
+  auto fed = parser_.feed(std::string_view(buffer.data(), *got), body);
+  if (!fed) co_return tl::unexpected(std::move(fed).error());
+  co_return Result<void>();
+}
+
+// Why an answer cannot be passed on at all, or "".
+std::string_view Passage::refusal_of(const net::ResponseHead& head) const {
+  const auto coding = head.headers.get("content-encoding");
+  if (!coding.empty() && !net::iequals(coding, "identity")) return "provider_encoding";
+  for (const auto& field : head.headers) {
+    if (filter_.occurs_in(field.name) || filter_.occurs_in(field.value)) return "key_echo";
+  }
+  return "";
+}
+
+Task<void> Passage::answer(std::string body) {
+  const auto& head = parser_.head();
+  if (const auto why = refusal_of(head); !why.empty()) {
+    stream_->close();
+    co_await refuse(502, why, "the provider's answer cannot be passed on");
+    co_return;
+  }
+  auto response = downstream_head(head);
+  if (const auto length = parser_.content_length()) {
+    response.headers.set("content-length", std::to_string(*length));
+  }
+  if (head.status >= 200 && head.status < 300) {
+    meter_ = UsageMeter(UsageMeter::format_of(head.headers.get("content-type")));
+  }
+  context_.record.status = head.status;
+  auto* writer = co_await exchange_.start_stream(std::move(response));
+  // An agent that leaves ends the provider's work, too.
+  writer->on_end([stream = stream_.get()] { stream->close(); });
+  co_await pass_body(*writer, std::move(body));
+  writer->on_end(nullptr);
+  context_.record.usage = meter_.usage();
+}
+
+Task<void> Passage::pass_body(net::StreamWriter& writer, std::string body) {
+  for (;;) {
+    if (!body.empty()) {
+      const bool passed = co_await pass_piece(writer, body);
+      if (!passed) break;
+      body.clear();
+    }
+    if (parser_.done()) {
+      filter_.finish(body);
+      if (!body.empty()) std::ignore = co_await writer.write(body);
+      co_return;
+    }
+    auto read = co_await read_more(body, after(context_.config.idle_timeout));
+    if (!read) {
+      context_.record.reason = writer.ended() ? "agent_left" : trouble_of(read.error()).reason;
+      break;
+    }
+  }
+  context_.record.usage = meter_.usage();
+  stream_->close();
+  writer.abort();
+}
+
+// False when the rest must not or cannot be sent.
+Task<bool> Passage::pass_piece(net::StreamWriter& writer, std::string_view piece) {
+  auto& record = context_.record;
+  record.bytes_in += piece.size();
+  context_.total_bytes += piece.size();
+  meter_.feed(piece);
+  std::string out;
+  const auto verdict = filter_.feed(piece, out);
+  if (verdict == KeyFilter::Verdict::found) {
+    record.reason = "key_echo";
+  } else if (record.bytes_in > context_.config.response_bytes) {
+    record.reason = "response_too_large";
+    out.clear();
+  }
+  if (!out.empty()) {
+    const bool written = co_await writer.write(out);
+    if (!written && record.reason.empty()) record.reason = "agent_left";
+  }
+  co_return record.reason.empty();
+}
+
+Task<void> Passage::fail(const base::Error& error) {
+  const auto trouble = trouble_of(error);
+  if (stream_) stream_->close();
+  co_await refuse(trouble.status, trouble.reason, "the model provider cannot be reached: " + error.message);
+}
+
+Task<void> Passage::refuse(int status, std::string_view reason, std::string_view message) {
+  context_.record.status = status;
+  context_.record.reason = reason;
+  co_await exchange_.respond(error_response(status, reason, message));
+}
+
+}  // namespace
+
+namespace {
+
+std::string_view field_of(Credential::Scheme scheme) {
+  return scheme == Credential::Scheme::bearer ? "authorization: Bearer " : "x-api-key: ";
+}
+constexpr std::string_view head_end = "\r\n\r\n";
+
+}  // namespace
+
+Credential::Credential(Scheme scheme, const Secret& key)
+    : line_(field_of(scheme).size() + key.view().size() + egress::head_end.size()), filter_(key.view()) {
+  line_.append(field_of(scheme));
+  line_.append(key.view());
+  line_.append(egress::head_end);
+}
+
+Task<void> forward(Forward context, net::Exchange& exchange, std::string first) {
+  Passage passage(context, exchange);
+  co_await passage.run(std::move(first));
+}
+
+}  // namespace agentrouter::egress

@@ -1,0 +1,259 @@
+#include "egress/front.h"
+
+#include <bit>
+
+#include "base/json.h"
+#include "base/utf8.h"
+#include "egress/usage.h"
+#include "sim/simulator.h"
+
+namespace agentrouter::egress {
+
+using base::Code;
+
+namespace {
+
+constexpr std::size_t head_bytes = 32 * 1024;
+constexpr std::uint64_t simulated_body_bytes = 16ull << 20;
+constexpr std::string_view simulated_authorization = "Bearer sim";
+
+std::string shown(std::string_view text, std::size_t max_bytes) {
+  const auto valid = base::to_utf8(text.substr(0, max_bytes));
+  return std::string(base::cut_utf8(valid, max_bytes));
+}
+
+net::ServerOptions options_of(const Config& config) {
+  net::ServerOptions options;
+  options.max_connections = config.max_connections;
+  options.head_bytes = head_bytes;
+  options.body_bytes = config.request_bytes;
+  options.body_timeout = config.idle_timeout;
+  return options;
+}
+
+net::Response models_response(const std::vector<std::string>& models) {
+  json::array list;
+  for (const auto& model : models) {
+    list.push_back(
+        json::object{{"id", model}, {"object", "model"}, {"created", 0}, {"owned_by", "provider"}});
+  }
+  net::Response response;
+  response.headers.add("content-type", "application/json");
+  // `models` is what Codex looks for; an empty list leaves it with what it knows.
+  response.body = base::to_text(json::object{{"object", "list"}, {"data", list}, {"models", json::array()}});
+  return response;
+}
+
+class Counted {
+ public:
+  explicit Counted(std::size_t& count) : count_(count) { ++count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  ~Counted() { --count_; }
+
+ private:
+  std::size_t& count_;
+};
+
+// Lowers a flag and wakes who waits for it, also when the coroutine in between is cancelled.
+class Raised {
+ public:
+  Raised(bool& flag, base::Event& lowered) : flag_(flag), lowered_(lowered) { flag_ = true; }
+  Raised(const Raised&) = delete;
+  Raised& operator=(const Raised&) = delete;
+  ~Raised() {
+    flag_ = false;
+    lowered_.notify();
+  }
+
+ private:
+  bool& flag_;
+  base::Event& lowered_;
+};
+
+}  // namespace
+
+// The record of one request, reported when the request ends in whatever way.
+class Egress::Front::Tally {
+ public:
+  Tally(Front& front, const net::Request& request) : front_(front) {
+    record.host = shown(request.headers.get("host"), 256);
+    record.method = shown(request.method, 32);
+    record.path = shown(request.path, 256);
+  }
+  Tally(const Tally&) = delete;
+  Tally& operator=(const Tally&) = delete;
+  ~Tally() {
+    record.duration =
+        std::chrono::duration_cast<std::chrono::milliseconds>(base::Deadline::clock::now() - begin_);
+    if (record.decision == Decision::denied) {
+      front_.report_denial(record);
+    } else {
+      front_.observer_.on_request_done(record);
+    }
+  }
+
+  RequestRecord record;
+
+ private:
+  Front& front_;
+  base::Deadline begin_ = base::Deadline::clock::now();
+};
+
+Egress::Front::Front(base::Executor executor, Config config, Observer& observer)
+    : config_(std::move(config)),
+      observer_(observer),
+      answered_(executor),
+      server_(
+          executor, *this,
+          [this](int status, std::string_view code, std::string_view message) {
+            return refuse_broken(status, code, message);
+          },
+          options_of(config_)) {
+  if (config_.openai) openai_.emplace(Credential::Scheme::bearer, *config_.openai->key);
+  if (config_.anthropic) anthropic_.emplace(Credential::Scheme::api_key, *config_.anthropic->key);
+}
+
+Task<void> Egress::Front::handle(net::Exchange& exchange) {
+  Tally tally(*this, exchange.request());
+  const auto route = route_of(exchange.request(), config_.authorities);
+  co_await serve_route(exchange, route, tally.record);
+}
+
+Task<void> Egress::Front::serve_route(net::Exchange& exchange, const Route& route, RequestRecord& record) {
+  if (route.destination == Destination::refused) {
+    co_await deny(exchange, route.status, route.reason, route.message, record);
+  } else if (route.destination == Destination::models) {
+    record.decision = Decision::answered;
+    record.status = 200;
+    auto response = models_response(config_.models);
+    record.bytes_in = response.body.size();
+    co_await exchange.respond(std::move(response));
+  } else if (total_bytes_ >= config_.total_bytes) {
+    co_await deny(exchange, 403, "egress_limit", "this run has used up its traffic", record);
+  } else if (config_.simulator != nullptr) {
+    co_await simulate(exchange, record);
+  } else {
+    co_await forward_to(exchange, route.destination, record);
+  }
+}
+
+Task<void> Egress::Front::forward_to(net::Exchange& exchange, Destination destination,
+                                     RequestRecord& record) {
+  const bool to_openai = destination == Destination::openai;
+  const auto& upstream = to_openai ? config_.openai : config_.anthropic;
+  if (!upstream || (upstream->base.scheme == net::Scheme::https && config_.tls == nullptr)) {
+    co_await deny(exchange, 403, "provider_unconfigured", "this run has no such model provider", record);
+    co_return;
+  }
+  auto first = co_await exchange.read_some();
+  if (!first) {
+    const auto error = std::move(first).error();
+    co_await deny(exchange, net::status_of_body_error(error), "request_body", error.message, record);
+    co_return;
+  }
+  const bool permitted = co_await permit(exchange, record);
+  if (!permitted) co_return;
+  const Counted open(open_forwards_);
+  record.host = upstream->base.authority();
+  const auto& credential = to_openai ? *openai_ : *anthropic_;
+  co_await forward({config_, *upstream, credential, record, total_bytes_}, exchange, std::move(*first));
+}
+
+Task<void> Egress::Front::simulate(net::Exchange& exchange, RequestRecord& record) {
+  exchange.limit_body(std::min(config_.request_bytes, simulated_body_bytes));
+  auto body = co_await exchange.read_body();
+  if (!body) {
+    const auto error = std::move(body).error();
+    co_await deny(exchange, net::status_of_body_error(error), "request_body", error.message, record);
+    co_return;
+  }
+  const bool permitted = co_await permit(exchange, record);
+  if (!permitted) co_return;
+  const Counted open(open_forwards_);
+  record.host = "sim";
+  record.bytes_out = body->size();
+  total_bytes_ += body->size();
+  co_await play(exchange, std::move(*body), record);
+}
+
+Task<void> Egress::Front::play(net::Exchange& exchange, std::string body, RequestRecord& record) {
+  const auto& request = exchange.request();
+  std::vector<sim::Header> headers;
+  for (const auto& field : request.headers) {
+    if (may_leave(request.headers, field.name)) headers.push_back({field.name, field.value});
+  }
+  headers.push_back({"authorization", std::string(simulated_authorization)});
+  const auto reply = config_.simulator->handle({request.method, request.target, headers, body});
+  net::Response head;
+  head.status = reply.status;
+  record.status = reply.status;
+  for (const auto& field : reply.headers) head.headers.add(field.name, field.value);
+  UsageMeter meter(UsageMeter::format_of(head.headers.get("content-type")));
+  if (!reply.is_event_stream()) head.headers.set("content-length", std::to_string(reply.body_size()));
+  auto* writer = co_await exchange.start_stream(std::move(head));
+  base::Event left(co_await base::this_executor);
+  writer->on_end([&left] { left.notify(); });
+  for (const auto& chunk : reply.chunks) {
+    const auto deadline = base::Deadline::clock::now() + chunk.delay;
+    while (!writer->ended() && base::Deadline::clock::now() < deadline) {
+      std::ignore = co_await left.wait_until(deadline);
+    }
+    record.bytes_in += chunk.bytes.size();
+    total_bytes_ += chunk.bytes.size();
+    meter.feed(chunk.bytes);
+    bool written = false;
+    if (!writer->ended()) written = co_await writer->write(chunk.bytes);
+    if (!written) record.reason = "agent_left";
+    if (!written) break;
+  }
+  writer->on_end(nullptr);
+  if (reply.ending == sim::Ending::cut && record.reason.empty()) record.reason = "provider_unavailable";
+  if (!record.reason.empty()) writer->abort();
+  if (reply.status < 300) record.usage = meter.usage();
+}
+
+Task<void> Egress::Front::deny(net::Exchange& exchange, int status, std::string reason, std::string message,
+                               RequestRecord& record) {
+  record.decision = Decision::denied;
+  record.status = status;
+  record.reason = reason;
+  co_await exchange.respond(error_response(status, reason, message));
+}
+
+Task<bool> Egress::Front::permit(net::Exchange& exchange, RequestRecord& record) {
+  auto allowed = co_await ask_once();
+  if (!allowed) {
+    co_await deny(exchange, 503, "held", allowed.error().message, record);
+    co_return false;
+  }
+  record.decision = Decision::forwarded;
+  co_return true;
+}
+
+Task<Result<void>> Egress::Front::ask_once() {
+  while (asking_) co_await answered_.wait();
+  if (permitted_) co_return Result<void>();
+  const Raised asking(asking_, answered_);
+  auto allowed = co_await observer_.on_first_forward();
+  permitted_ = allowed.has_value();
+  co_return allowed;
+}
+
+// What never becomes a request: broken or ambiguous framing, or one connection too many.
+net::Response Egress::Front::refuse_broken(int status, std::string_view code, std::string_view message) {
+  RequestRecord record;
+  record.status = status;
+  record.reason = code;
+  report_denial(record);
+  return error_response(status, code, message);
+}
+
+void Egress::Front::report_denial(const RequestRecord& record) {
+  ++denials_;
+  if (denials_ <= config_.denials_reported || std::has_single_bit(denials_)) {
+    observer_.on_denied(record, denials_);
+  }
+}
+
+}  // namespace agentrouter::egress

@@ -1,0 +1,52 @@
+#pragma once
+// The inside of Egress: the handler behind the sandbox's listener. Internal to egress.
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "egress/egress.h"
+#include "egress/forward.h"
+#include "egress/route.h"
+#include "net/server.h"
+
+namespace agentrouter::egress {
+
+class Egress::Front final : public net::Handler {
+ public:
+  Front(base::Executor executor, Config config, Observer& observer);
+
+  [[nodiscard]] Task<void> handle(net::Exchange& exchange) override;
+
+  [[nodiscard]] net::Server& server() { return server_; }
+  [[nodiscard]] std::size_t open_forwards() const { return open_forwards_; }
+
+ private:
+  class Tally;
+
+  Task<void> serve_route(net::Exchange& exchange, const Route& route, RequestRecord& record);
+  Task<void> forward_to(net::Exchange& exchange, Destination destination, RequestRecord& record);
+  Task<void> simulate(net::Exchange& exchange, RequestRecord& record);
+  Task<void> play(net::Exchange& exchange, std::string body, RequestRecord& record);
+  Task<void> deny(net::Exchange& exchange, int status, std::string reason, std::string message,
+                  RequestRecord& record);
+  // Whether a request may leave for a provider; asks the observer for the first one. False: it was answered.
+  Task<bool> permit(net::Exchange& exchange, RequestRecord& record);
+  Task<Result<void>> ask_once();
+  net::Response refuse_broken(int status, std::string_view code, std::string_view message);
+  void report_denial(const RequestRecord& record);
+
+  Config config_;
+  Observer& observer_;
+  std::optional<Credential> openai_;
+  std::optional<Credential> anthropic_;
+  std::uint64_t total_bytes_ = 0;
+  std::uint64_t denials_ = 0;
+  std::size_t open_forwards_ = 0;
+  bool permitted_ = false;
+  bool asking_ = false;
+  base::Event answered_;
+  net::Server server_;
+};
+
+}  // namespace agentrouter::egress

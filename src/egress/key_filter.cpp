@@ -1,0 +1,51 @@
+#include "egress/key_filter.h"
+
+namespace agentrouter::egress {
+
+KeyFilter::KeyFilter(std::string_view key) : key_(key.size() < least_bytes ? "" : key) {
+  borders_.resize(key_.size());
+  for (std::size_t i = 1, length = 0; i < key_.size(); ++i) {
+    while (length > 0 && key_[i] != key_[length]) length = borders_[length - 1];
+    if (key_[i] == key_[length]) ++length;
+    borders_[i] = static_cast<std::uint16_t>(length);
+  }
+}
+
+KeyFilter::Verdict KeyFilter::feed(std::string_view bytes, std::string& out) {
+  if (key_.empty()) {
+    out += bytes;
+    return Verdict::clean;
+  }
+  while (!bytes.empty()) {
+    if (matched_ == 0) {
+      const auto next = std::min(bytes.find(key_[0]), bytes.size());
+      out += bytes.substr(0, next);
+      bytes.remove_prefix(next);
+      if (bytes.empty()) break;
+    }
+    const char c = bytes[0];
+    bytes.remove_prefix(1);
+    while (matched_ > 0 && key_[matched_] != c) {
+      const std::size_t kept = borders_[matched_ - 1];
+      out += key_.substr(0, matched_ - kept);
+      matched_ = kept;
+    }
+    if (key_[matched_] != c) {
+      out += c;
+    } else if (++matched_ == key_.size()) {
+      return Verdict::found;
+    }
+  }
+  return Verdict::clean;
+}
+
+void KeyFilter::finish(std::string& out) {
+  out += key_.substr(0, matched_);
+  matched_ = 0;
+}
+
+bool KeyFilter::occurs_in(std::string_view text) const {
+  return !key_.empty() && text.find(key_) != std::string_view::npos;
+}
+
+}  // namespace agentrouter::egress

@@ -1,0 +1,35 @@
+#pragma once
+// Searches a stream for the key, so that a provider (or whoever answers for it) cannot hand it to an agent. A
+// piece that ends with the beginning of the key is held back until the next one tells.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace agentrouter::egress {
+
+class KeyFilter {
+ public:
+  // A key below this length is no secret worth searching for, but a placeholder: nothing is searched.
+  static constexpr std::size_t least_bytes = 8;
+
+  // `key` outlives the filter.
+  explicit KeyFilter(std::string_view key);
+
+  enum class Verdict { clean, found };
+  // Appends to `out` what may pass. After `found` nothing more may.
+  [[nodiscard]] Verdict feed(std::string_view bytes, std::string& out);
+  // The stream has ended: what was held back may pass.
+  void finish(std::string& out);
+
+  [[nodiscard]] bool occurs_in(std::string_view text) const;
+
+ private:
+  std::string_view key_;
+  std::vector<std::uint16_t>
+      borders_;              // of each prefix of the key: its longest proper prefix that is a suffix
+  std::size_t matched_ = 0;  // bytes held back; they equal the key's first ones
+};
+
+}  // namespace agentrouter::egress

@@ -1,0 +1,110 @@
+#include "egress/route.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/json.h"
+
+namespace agentrouter::egress {
+
+namespace {
+
+// Of one connection, and of who asks: neither passes the border in either direction.
+constexpr std::array<std::string_view, 9> hop_by_hop{"connection", "keep-alive",        "te",
+                                                     "trailer",    "transfer-encoding", "upgrade",
+                                                     "expect",     "content-length",    "http2-settings"};
+constexpr std::array<std::string_view, 8> replaced{"host",   "authorization",   "x-api-key", "api-key",
+                                                   "cookie", "accept-encoding", "forwarded", "via"};
+
+bool is_one_of(std::string_view name, const auto& names) {
+  return std::any_of(names.begin(), names.end(),
+                     [&](std::string_view one) { return net::iequals(one, name); });
+}
+
+bool begins_with(std::string_view name, std::string_view prefix) {
+  return net::iequals(name.substr(0, prefix.size()), prefix);
+}
+
+Route refuse(int status, std::string reason, std::string message) {
+  return {Destination::refused, status, std::move(reason), std::move(message)};
+}
+
+Destination destination_of(std::string_view path) {
+  if (path == "/v1/responses") return Destination::openai;
+  if (path == "/v1/messages" || path == "/v1/messages/count_tokens") return Destination::anthropic;
+  return path == "/v1/models" ? Destination::models : Destination::refused;
+}
+
+}  // namespace
+
+Route route_of(const net::Request& request, const std::vector<std::string>& authorities) {
+  const auto host = request.headers.get("host");
+  if (!is_one_of(host, authorities))
+    return refuse(403, "host_denied", "this host cannot be reached from here");
+  if (request.target.empty() || request.target[0] != '/') {
+    return refuse(403, "target_denied", "this is not a proxy: ask for a path");
+  }
+  if (request.headers.has_token("upgrade", "websocket")) {
+    return refuse(426, "websocket_unsupported", "websockets are not carried: use POST");
+  }
+  const auto destination = destination_of(request.path);
+  if (destination == Destination::refused)
+    return refuse(403, "path_denied", "this path cannot be reached from here");
+  if (request.method != (destination == Destination::models ? "GET" : "POST")) {
+    return refuse(403, "method_denied", "this method is not carried to this path");
+  }
+  return {destination, 200};
+}
+
+bool may_leave(const net::Headers& all, std::string_view name) {
+  return !is_one_of(name, hop_by_hop) && !is_one_of(name, replaced) && !begins_with(name, "proxy-") &&
+         !begins_with(name, "x-forwarded-") && !all.has_token("connection", name);
+}
+
+std::string upstream_head(const net::Request& request, const net::Url& base) {
+  net::ClientRequest out;
+  out.method = request.method;
+  const std::string_view prefix = base.path == "/" ? "" : std::string_view(base.path);
+  out.target = std::string(prefix) + request.target;
+  out.headers.add("Host", base.authority());
+  for (const auto& field : request.headers) {
+    if (may_leave(request.headers, field.name)) out.headers.add(field.name, field.value);
+  }
+  out.headers.add("accept-encoding", "identity");
+  out.headers.add("connection", "close");
+  if (request.headers.count("transfer-encoding") > 0) {
+    out.headers.add("transfer-encoding", "chunked");
+  } else {
+    const auto length = request.headers.find("content-length");
+    out.headers.add("content-length", std::string(length.value_or("0")));
+  }
+  auto head = net::request_head(out);
+  head.resize(head.size() - std::string_view("\r\n").size());
+  return head;
+}
+
+net::Response downstream_head(const net::ResponseHead& head) {
+  net::Response out;
+  out.status = head.status;
+  for (const auto& field : head.headers) {
+    const bool passes = !is_one_of(field.name, hop_by_hop) && !begins_with(field.name, "proxy-") &&
+                        !net::iequals(field.name, "set-cookie") && !net::iequals(field.name, "alt-svc") &&
+                        !net::iequals(field.name, "date") &&
+                        !head.headers.has_token("connection", field.name);
+    if (passes) out.headers.add(field.name, field.value);
+  }
+  return out;
+}
+
+net::Response error_response(int status, std::string_view reason, std::string_view message) {
+  net::Response response;
+  response.status = status;
+  response.headers.add("content-type", "application/json");
+  const std::string_view type = status >= 500 ? "server_error" : "invalid_request_error";
+  response.body = base::to_text(
+      json::object{{"type", "error"},
+                   {"error", {{"type", type}, {"code", reason}, {"message", message}, {"param", nullptr}}}});
+  return response;
+}
+
+}  // namespace agentrouter::egress

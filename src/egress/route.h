@@ -1,0 +1,42 @@
+#pragma once
+// What a request of the sandbox may do, judged from its head alone, and the heads that cross the border.
+// Pure.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/client.h"
+#include "net/http.h"
+#include "net/url.h"
+
+namespace agentrouter::egress {
+
+enum class Destination { openai, anthropic, models, refused };
+
+struct Route {
+  Destination destination = Destination::refused;
+  int status = 403;         // of a refusal
+  std::string reason = {};  // a stable word: host_denied, target_denied, path_denied, method_denied,
+                            // websocket_unsupported
+  std::string message = {};
+};
+
+// `authorities`: what the Host field may say.
+[[nodiscard]] Route route_of(const net::Request& request, const std::vector<std::string>& authorities);
+
+// The head that leaves, up to the place where the credential follows: without the empty line at its end. No
+// credential, cookie or proxy field of the sandbox is in it, nor anything that belongs to its own connection.
+// Throws Failure(invalid) as net::request_head().
+[[nodiscard]] std::string upstream_head(const net::Request& request, const net::Url& base);
+
+// Whether a request field may leave.
+[[nodiscard]] bool may_leave(const net::Headers& all, std::string_view name);
+
+// The answer as the sandbox sees it: without what belongs to the upstream's connection, and without cookies.
+[[nodiscard]] net::Response downstream_head(const net::ResponseHead& head);
+
+// {"type":"error","error":{...}}: both providers' clients read it.
+[[nodiscard]] net::Response error_response(int status, std::string_view reason, std::string_view message);
+
+}  // namespace agentrouter::egress
