@@ -112,7 +112,7 @@ struct Record {
                            {"args", ask->args},
                            {"callId", ask->call_id}});
       } else if (auto* withdraw = std::get_if<Withdraw>(&output)) {
-        outputs.push_back({{"withdraw", withdraw->ask_id}});
+        outputs.push_back(json::object{{"withdraw", withdraw->ask_id}});
       } else if (auto* bytes = std::get_if<SendBytes>(&output)) {
         sent.push_back(bytes->bytes);
       } else if (auto* line = std::get_if<LogLine>(&output)) {
