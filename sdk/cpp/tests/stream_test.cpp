@@ -61,8 +61,10 @@ TEST_F(EventStreamTest, EventsArriveWhenTheyAreSent) {
   server.on(route, [&](scripted::Connection& connection, const auto&) {
     connection.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n");
     connection.send(frame(1, "run.claimed"));
-    std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return first_seen; });
+    {
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return first_seen; });
+    }
     connection.send(frame(2, "run.completed"));
     connection.close();
   });
