@@ -69,7 +69,6 @@ CASES = {
         "turns": [[[sh("ls")], [{"text": "Looked."}]]]},
     "unknown_model": {"model": "no-such-model", "turns": [[[sh("echo hi")], [{"text": "Hi."}]]]},
     "fail_401": refusing(401, "invalid_api_key", "invalid key"),
-    "fail_403": refusing(403, "forbidden", "no access"),
     "fail_429": refusing(429, "rate_limit_exceeded", "Rate limited", **{"retry-after": "1"}),
     "fail_quota": refusing(429, "insufficient_quota", "You exceeded your current quota"),
     "fail_500": refusing(500, "server_error", "Internal server error"),
