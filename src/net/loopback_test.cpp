@@ -16,6 +16,39 @@ Response render(int status, std::string_view code, std::string_view message) {
 
 }  // namespace
 
+Task<void> Peer::send(std::string bytes) {
+  auto written = co_await stream_->write(bytes, soon());
+  base::value_or_throw(std::move(written));
+}
+
+Task<std::string> Peer::until(std::string end) {
+  for (;;) {
+    const auto at = seen_.find(end);
+    if (at != std::string::npos) {
+      auto out = seen_.substr(0, at + end.size());
+      seen_.erase(0, out.size());
+      co_return out;
+    }
+    const bool more = co_await fill();
+    if (!more) base::throw_failure(base::Code::unavailable, "the end, after \"" + seen_ + "\"");
+  }
+}
+
+Task<std::string> Peer::rest() {
+  bool more = true;
+  while (more) more = co_await fill();
+  co_return std::exchange(seen_, {});
+}
+
+Task<bool> Peer::fill() {
+  std::string piece(4096, '\0');
+  auto got = co_await stream_->read_some(piece, soon());
+  if (!got && got.error().code == base::Code::timeout) base::throw_failure(base::Code::timeout, "no bytes");
+  const std::size_t size = got ? *got : 0;
+  seen_.append(piece, 0, size);
+  co_return size > 0;
+}
+
 Task<void> Behaviours::handle(Exchange& exchange) {
   ++calls;
   changed.notify();

@@ -25,41 +25,16 @@ class Peer {
  public:
   explicit Peer(std::unique_ptr<Stream> stream) : stream_(std::move(stream)) {}
 
-  Task<void> send(std::string bytes) {
-    auto written = co_await stream_->write(bytes, soon());
-    base::value_or_throw(std::move(written));
-  }
+  Task<void> send(std::string bytes);
   // Up to and with `end`. Throws when the connection ends before.
-  Task<std::string> until(std::string end) {
-    for (;;) {
-      const auto at = seen_.find(end);
-      if (at != std::string::npos) {
-        auto out = seen_.substr(0, at + end.size());
-        seen_.erase(0, out.size());
-        co_return out;
-      }
-      const bool more = co_await fill();
-      if (!more) base::throw_failure(base::Code::unavailable, "the end, after \"" + seen_ + "\"");
-    }
-  }
+  Task<std::string> until(std::string end);
   Task<std::string> head() { return until("\r\n\r\n"); }
   // Everything up to the end of the connection, however that comes.
-  Task<std::string> rest() {
-    while (co_await fill()) {
-    }
-    co_return std::exchange(seen_, {});
-  }
+  Task<std::string> rest();
   void leave() { stream_->close(); }
 
  private:
-  Task<bool> fill() {
-    std::string piece(4096, '\0');
-    auto got = co_await stream_->read_some(piece, soon());
-    if (!got && got.error().code == base::Code::timeout) base::throw_failure(base::Code::timeout, "no bytes");
-    const std::size_t size = got ? *got : 0;
-    seen_.append(piece, 0, size);
-    co_return size > 0;
-  }
+  Task<bool> fill();
 
   std::unique_ptr<Stream> stream_;
   std::string seen_;

@@ -62,9 +62,10 @@ Accepted accept_one(int listener) {
   return out;
 }
 
-// Out of descriptors or memory: waiting helps, trying again at once does not.
-bool is_shortage(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+// The peer's affair, or nothing: the next try may do better. After anything else, a shortage above all,
+// trying again at once would only spin.
+bool is_passing(int error) {
+  return error == EINTR || error == ECONNABORTED || error == EPROTO;
 }
 
 Result<base::Fd> open_listener(const asio::ip::tcp::endpoint& endpoint, const std::string& name) {
@@ -130,14 +131,15 @@ Task<void> Server::accept_loop(Listener& listener) {
     auto accepted = accept_one(listener.descriptor.native_handle());
     if (accepted.socket) {
       start(std::move(accepted.socket), accepted.family, std::move(accepted.remote));
-    } else if (is_shortage(accepted.error)) {
-      base::log(base::LogLevel::warn, "cannot accept a connection", {{"errno", accepted.error}});
-      co_await base::sleep_for(accept_pause);
     } else if (accepted.error == EAGAIN) {
       error_code error;
       co_await listener.descriptor.async_wait(asio::posix::descriptor_base::wait_read,
                                               asio::redirect_error(base::use_task, error));
       if (error) co_return;
+    } else if (!is_passing(accepted.error)) {
+      base::log(base::LogLevel::warn, "cannot accept a connection",
+                {{"error", std::strerror(accepted.error)}});
+      co_await base::sleep_for(accept_pause);
     }
   }
 }

@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
 
 #include "net/loopback_test.h"
 
@@ -259,6 +263,32 @@ Task<void> defects(Loopback& loopback) {
 TEST(Server, AHandlerThatFailsIs500AndTheConnectionGoesOn) {
   Loopback loopback;
   loopback.run(defects(loopback));
+}
+
+// Lets the io_context look for events several times.
+Task<void> turns() {
+  for (int n = 0; n < 100; ++n) co_await asio::post(base::use_task);
+}
+
+Task<void> no_descriptors(Loopback& loopback) {
+  rlimit before{};
+  EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit tight = before;
+  {
+    const base::Fd next(::dup(0));
+    tight.rlim_cur = static_cast<rlim_t>(next.get()) + 1;  // one more descriptor: the peer's own
+  }
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &tight), 0);
+  auto peer = co_await loopback.connect();
+  co_await peer->send(get);
+  co_await turns();
+  EXPECT_EQ(loopback.server.connections(), 0u);
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_THAT(co_await peer->head(), StartsWith("HTTP/1.1 200"));
+}
+TEST(Server, OutOfDescriptorsItWaitsAndGoesOn) {
+  Loopback loopback;
+  loopback.run(no_descriptors(loopback));
 }
 
 Task<void> bad_listeners(Loopback& loopback) {
