@@ -16,6 +16,7 @@
 #include "net/server.h"
 #include "runs/create.h"
 #include "store/sqlite/sqlite_store.h"
+#include "stream/sse.h"
 #include "testing/builders.h"
 #include "testing/fixed_entropy.h"
 #include "testing/manual_clock.h"
@@ -291,7 +292,7 @@ TEST_F(ApiTest, ALiveStreamGivesEachEventWhenItIsCommittedAndEndsWithTheRun) {
   Wire wire(port_);
   wire.send(request("GET", "/v1/runs/" + id + "/stream", "", key() + "Accept: text/event-stream\r\n"));
   EXPECT_THAT(wire.read_until("event: run.claimed"), HasSubstr("retry: 1000\n\n"));
-  wire.read_until(":\n\n");  // a heartbeat while nothing happens
+  wire.read_until(std::string(stream::keep_alive_frame()));
   append(id, "agent.message", R"({"text":"live"})");
   EXPECT_THAT(wire.read_until("\"live\""), HasSubstr("id: 2\nevent: agent.message"));
   end_run(id);

@@ -9,6 +9,7 @@
 #include <iostream>
 
 #include "agents/codex/codex_program.h"
+#include "apps/flags.h"
 #include "apps/spawn.h"
 #include "base/file.h"
 #include "base/id.h"
@@ -135,8 +136,10 @@ Result<worker::PreparedAgent> AgentStore::prepare(const model::Runtime& runtime,
   }
   AGENTROUTER_TRY(const auto folder, find(pinned_agents().front()));
   worker::PreparedAgent prepared;
-  prepared.program = agents::codex_program({.model = model, .simulated = simulated});
-  prepared.binds.push_back({.from = folder, .to = "/opt/codex"});
+  agents::CodexSetup setup{.model = model};
+  if (simulated) setup.retries = agents::codex_sim_retries;
+  prepared.program = agents::codex_program(setup);
+  prepared.binds.push_back({.from = folder, .to = std::string(agents::codex_root)});
   return prepared;
 }
 

@@ -148,7 +148,7 @@ Program::Program(const Config& config, bool drain)
   options.concurrency = config_.concurrency > 0 ? config_.concurrency : worker::default_concurrency();
   options.default_model = config_.codex_model;
   options.provider = provider_of(config_);
-  options.require_limits = config_.require_limits;
+  if (config_.require_limits) options.limits_demand = sandbox::LimitsDemand::cgroup;
   worker_ = std::make_unique<worker::Worker>(
       worker::Worker::Needs{io_.get_executor(), *store_, *blobs_, *launcher_, agents_, base::system_clock(), base::system_entropy()},
       options);

@@ -42,6 +42,10 @@ TEST(Json, RefusesWhatAnotherParserCouldReadDifferently) {
   for (const char* bad : {"", "{", "{}{}", "[1,]", "\"\\ud800\"", "\"\xff\"", "1e999", "nul", "{\"a\":1} x"}) {
     EXPECT_FALSE(parse_json(bad)) << bad;
   }
+  for (const char* bad : {R"("\ud800")", R"("\ud800\u0041")", R"("\udc00")", R"("\ud83d x")", "1e99999999999", "1e999", "\"\xff\""}) {
+    EXPECT_EQ(parse_json(bad).error().reason, "json_value") << bad;
+  }
+  for (const char* bad : {R"("\\ud800)", "{", R"("\u12")"}) EXPECT_EQ(parse_json(bad).error().reason, "json_syntax") << bad;
   EXPECT_FALSE(parse_json(std::string(200, '[') + std::string(200, ']')));
   EXPECT_TRUE(parse_json(" {\"a\" : [1, 2]} \n"));
 }

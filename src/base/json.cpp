@@ -28,6 +28,33 @@ bool strings_are_utf8(const json::value& value) {
   }
 }
 
+// The value of the escape "\\uXXXX" at `position`, if there is one.
+std::optional<unsigned> unit_at(std::string_view text, std::size_t position) {
+  if (position + 6 > text.size() || text[position] != '\\' || text[position + 1] != 'u') return std::nullopt;
+  unsigned unit = 0;
+  const auto* first = text.data() + position + 2;
+  const auto [end, error] = std::from_chars(first, first + 4, unit, 16);
+  if (error != std::errc() || end != first + 4) return std::nullopt;
+  return unit;
+}
+
+// A surrogate escape without its other half: JSON's grammar allows it, Unicode does not.
+bool escapes_half_a_pair(std::string_view text) {
+  for (auto i = text.find('\\'); i != std::string_view::npos; i = text.find('\\', i)) {
+    const auto unit = unit_at(text, i);
+    if (!unit) {
+      i += 2;
+      continue;
+    }
+    i += 6;
+    if (*unit < 0xd800 || *unit > 0xdfff) continue;
+    const auto next = unit_at(text, i);
+    if (*unit >= 0xdc00 || !next || *next < 0xdc00 || *next > 0xdfff) return true;
+    i += 6;
+  }
+  return false;
+}
+
 void write_string(std::string& out, std::string_view text) {
   static constexpr char digits[] = "0123456789abcdef";
   out += '"';
@@ -156,9 +183,7 @@ Result<json::value> parse_json(std::string_view text, JsonLimits limits) {
     if (rest.find_first_not_of(" \t\r\n") != std::string_view::npos) error = json::error::extra_data;
   }
   if (error) {
-    const bool value_error = error == json::error::illegal_leading_surrogate ||
-                             error == json::error::illegal_trailing_surrogate ||
-                             error == json::error::expected_utf16_escape || error == json::error::exponent_overflow;
+    const bool value_error = error == json::error::exponent_overflow || escapes_half_a_pair(text);
     return fail(Code::invalid, "JSON is malformed at byte " + std::to_string(used) + ": " + error.message(),
                 value_error ? "json_value" : "json_syntax");
   }
