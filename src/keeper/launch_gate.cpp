@@ -1,6 +1,7 @@
 #include "keeper/launch_gate.h"
 
 #include "policy/policy.h"
+#include "sandbox/plan.h"
 
 namespace agentrouter::keeper {
 namespace {

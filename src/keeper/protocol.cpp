@@ -1,5 +1,7 @@
 #include "keeper/protocol.h"
 
+#include <sys/socket.h>
+
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/write.hpp>
@@ -150,6 +152,13 @@ void LineSocket::close() {
   boost::system::error_code ignored;
   socket_.shutdown(Socket::shutdown_both, ignored);
   socket_.close(ignored);
+}
+
+pid_t LineSocket::peer() const {
+  struct ucred credentials = {};
+  socklen_t size = sizeof credentials;
+  const int fd = const_cast<Socket&>(socket_).native_handle();
+  return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 ? credentials.pid : -1;
 }
 
 base::Result<LineSocket> connect_to_keeper(base::Executor executor, int attempt_dir) {

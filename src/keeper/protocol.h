@@ -2,6 +2,8 @@
 // The messages of keeper.sock (docs/formats/keeper-protocol.md): one JSON object on one line each. Both ends
 // use this file, so neither can drift from the other.
 
+#include <sys/types.h>
+
 #include <boost/asio/local/stream_protocol.hpp>
 #include <cstdint>
 #include <string>
@@ -66,6 +68,8 @@ class LineSocket {
   base::Task<base::Result<void>> write(std::string bytes);
   // Wakes reader and writer with unavailable.
   void close();
+  // The process at the other end; -1 when it cannot be told.
+  [[nodiscard]] pid_t peer() const;
 
  private:
   Socket socket_;

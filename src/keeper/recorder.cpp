@@ -48,9 +48,13 @@ void Recorder::agent_event(std::string_view type, std::string_view provider_even
 
 void Recorder::append(model::EventDraft draft, json::object payload) {
   json::value value(std::move(payload));
-  std::size_t budget = model::defaults::response_bytes;
-  draft.truncated = cut_strings(value, budget);
-  draft.payload = base::to_text(value);
+  // Escapes can make a text six times as long.
+  for (std::size_t most = model::defaults::response_bytes; most > 1024; most /= 2) {
+    std::size_t budget = most;
+    draft.truncated = cut_strings(value, budget) || draft.truncated;
+    draft.payload = base::to_text(value);
+    if (draft.payload.size() <= 2 * model::defaults::response_bytes) break;
+  }
   redact(draft.payload, secret_);
   draft.created_at = clock_.now();
   auto data =

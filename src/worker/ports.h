@@ -2,6 +2,9 @@
 // What the worker needs of the agents and does not know itself: which program a run starts, with what
 // environment and files, and where it is installed. Starting sandboxes is sandbox::Launcher.
 
+#include <sys/types.h>
+
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,8 +27,12 @@ class AgentPreparer {
   //
   // Errors: not_found (reason agent_missing), unsupported (reason agent_version_mismatch, or
   // session_runtime_unsupported for a runtime that this build does not drive).
-  [[nodiscard]] virtual base::Result<PreparedAgent> prepare(const model::Runtime& runtime, const std::string& model,
-                                                            bool simulated) = 0;
+  [[nodiscard]] virtual base::Result<PreparedAgent> prepare(const model::Runtime& runtime,
+                                                            const std::string& model, bool simulated) = 0;
 };
+
+// Ends a keeper that does not obey. SIGKILL through a pidfd; a process that has ended is no error.
+using KillKeeper = std::function<void(pid_t)>;
+void kill_process(pid_t pid);
 
 }  // namespace agentrouter::worker

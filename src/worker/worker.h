@@ -32,15 +32,16 @@ struct WorkerConfig {
   std::string worker_id;
   std::filesystem::path data_dir;
   int concurrency = 1;
-  std::string default_model = "gpt-5.5";  // for a run that names none
+  std::string default_model = "gpt-5.5";                             // for a run that names none
   std::vector<std::string> keeper_argv = {"agentrouter", "keeper"};  // of this same program
-  sandbox::LimitsDemand limits_demand = sandbox::LimitsDemand::any;
+  bool require_limits = false;                                       // refuse machines without cgroup limits
   ProviderConfig provider;
   std::chrono::seconds wall_time = std::chrono::seconds{3600};
   std::chrono::milliseconds cancel_grace = std::chrono::seconds{2};
-  std::chrono::seconds lease = std::chrono::seconds{30};         // renewed every third of it
-  std::chrono::seconds launch_wait = std::chrono::seconds{20};   // for the keeper's socket to answer
-  std::chrono::seconds cancel_bound = std::chrono::seconds{30};  // a keeper that does not obey is killed after it
+  std::chrono::seconds lease = std::chrono::seconds{30};        // renewed every third of it
+  std::chrono::seconds launch_wait = std::chrono::seconds{20};  // for the keeper's socket to answer
+  std::chrono::seconds cancel_bound =
+      std::chrono::seconds{30};  // a keeper that does not obey is killed after it
 };
 
 // min(2 x cores, (RAM - 2 GiB) / 1 GiB), at least 1.
@@ -57,6 +58,7 @@ class Worker {
     AgentPreparer& agents;
     const base::Clock& clock;
     base::Entropy& entropy;
+    KillKeeper kill_keeper = kill_process;
   };
   Worker(Needs needs, WorkerConfig config);
   ~Worker();

@@ -1,0 +1,188 @@
+#include "worker/ending.h"
+
+#include "base/utf8.h"
+#include "model/action.h"
+#include "model/defaults.h"
+
+namespace agentrouter::worker {
+namespace {
+
+using model::EventSource;
+using model::Visibility;
+
+constexpr std::string_view empty_index = R"({"files":[],"truncated":true})";
+
+class Gatherer {
+ public:
+  explicit Gatherer(const EndingSource& source) : source_(source) {}
+
+  runs::Ending gather() {
+    ending_.status = source_.exit.outcome;
+    if (ending_.status == model::RunStatus::failed) ending_.failure = source_.exit.failure;
+    ending_.exit_code = source_.exit.exit_code;
+    log("stdout_log", source_.stdout_log, "provider.stdout", Visibility::open);
+    log("stderr_log", source_.stderr_log, "provider.stderr", Visibility::internal);
+    response();
+    usage();
+    index();
+    patch();
+    destroyed();
+    return std::move(ending_);
+  }
+
+ private:
+  model::EventDraft& add(std::string_view type, json::object payload) {
+    model::EventDraft draft;
+    draft.type = type;
+    draft.payload = base::to_text(payload);
+    draft.created_at = source_.now;
+    return ending_.tail.emplace_back(std::move(draft));
+  }
+
+  model::ArtifactRef keep(model::Artifact artifact, const blobs::BlobInfo& stored,
+                          const json::object& metadata) {
+    artifact.size_bytes = stored.size;
+    artifact.sha256 = stored.sha256;
+    artifact.metadata = base::to_text(metadata);
+    artifact.created_at = source_.now;
+    const auto ref = artifact.ref();
+    ending_.artifacts.push_back(std::move(artifact));
+    return ref;
+  }
+
+  static json::object ref_json(const model::ArtifactRef& ref) {
+    return {{"artifactId", ref.artifact_id.str()}, {"r2Key", ref.r2_key}};
+  }
+
+  void log(std::string_view kind, LogArchive& archive, std::string_view type, Visibility visibility) {
+    auto artifact = model::named_artifact(source_.run.id, kind);
+    const auto stored = archive.join(artifact.r2_key);
+    const auto ref = keep(std::move(artifact), stored,
+                          {{"eventSequenceStart", 1},
+                           {"eventSequenceEnd", source_.run.last_event_seq},
+                           {"redactionStatus", "redacted"}});
+    const std::string head = base::to_utf8(archive.head(model::defaults::event_field_bytes + 4));
+    const std::string_view shown = base::cut_utf8(head, model::defaults::event_field_bytes);
+    const bool cut = archive.size() > shown.size();
+    json::object payload{{"text", shown}, {"artifactRef", ref_json(ref)}};
+    if (cut) payload["textTruncated"] = true;
+    auto& draft = add(type, std::move(payload));
+    draft.source = EventSource::codex;
+    draft.visibility = visibility;
+    draft.truncated = cut;
+    draft.artifact_ref = ref;
+  }
+
+  void response() {
+    const std::string& text = source_.exit.response_text;
+    if (text.empty()) return;
+    json::object payload{{"text", text},
+                         {"parts", json::array{json::object{{"type", "text"}, {"text", text}}}}};
+    if (!source_.exit.response_event_type.empty())
+      payload["providerEventType"] = source_.exit.response_event_type;
+    payload["provider"] = model::to_string(source_.run.runtime.kind);
+    auto& draft = add("agent.response", std::move(payload));
+    draft.source = EventSource::codex;
+    draft.provider_event_type = source_.exit.response_event_type;
+  }
+
+  void usage() {
+    if (!source_.exit.usage) return;
+    json::object payload = *source_.exit.usage;
+    payload["provider"] = source_.exit.provider;
+    add("usage.recorded", std::move(payload));
+  }
+
+  // The file in the folder, or `fallback` when the keeper made none.
+  blobs::BlobInfo store_file(const char* name, std::string_view key, std::string_view fallback) {
+    auto file = source_.exit.changes ? source_.folder.file(name) : base::fail(base::Code::not_found, "");
+    if (!file) return source_.blobs.put(key, fallback);
+    return base::value_or_throw(source_.blobs.put_from(key, file->get(), std::int64_t{1} << 30));
+  }
+
+  static json::object size_metadata(const blobs::BlobInfo& stored) {
+    return {{"sha256", stored.sha256}, {"sizeBytes", std::to_string(stored.size)}};
+  }
+
+  void index() {
+    auto artifact = model::named_artifact(source_.run.id, "workspace_file_index");
+    const auto stored = store_file("index.json", artifact.r2_key, empty_index);
+    const auto changes = source_.exit.changes.value_or(ExitRecord::Changes{.index_truncated = true});
+    json::object metadata = size_metadata(stored);
+    metadata["fileCount"] = std::to_string(changes.index_files);
+    if (changes.index_truncated) metadata["truncated"] = true;
+    const auto ref = keep(std::move(artifact), stored, metadata);
+    json::object payload{{"fileCount", changes.index_files}, {"artifactRef", ref_json(ref)}};
+    if (changes.index_truncated) payload["truncated"] = true;
+    add("workspace.file_index_collected", std::move(payload)).artifact_ref = ref;
+  }
+
+  void patch() {
+    auto artifact = model::named_artifact(source_.run.id, "workspace_patch");
+    const auto stored = store_file("changes.patch", artifact.r2_key, {});
+    const bool truncated = !source_.exit.changes || source_.exit.changes->patch_truncated;
+    json::object metadata = size_metadata(stored);
+    if (truncated) metadata["truncated"] = true;
+    const auto ref = keep(std::move(artifact), stored, metadata);
+    json::object payload{{"bytes", stored.size}, {"artifactRef", ref_json(ref)}};
+    if (truncated) payload["truncated"] = true;
+    add("workspace.patch_collected", std::move(payload)).artifact_ref = ref;
+  }
+
+  void destroyed() {
+    json::object payload = source_.exit.sandbox.value_or(json::object{});
+    payload["sandboxId"] = "sandbox_" + source_.attempt.id.str().substr(sizeof "attempt_" - 1);
+    add("sandbox.destroyed", std::move(payload)).visibility = Visibility::internal;
+  }
+
+  const EndingSource& source_;
+  runs::Ending ending_;
+};
+
+json::object payload_of(const model::Event& event) {
+  auto value = base::parse_json(event.payload);
+  return value && value->is_object() ? std::move(value->get_object()) : json::object{};
+}
+
+}  // namespace
+
+runs::Ending gather_ending(const EndingSource& source) {
+  return Gatherer(source).gather();
+}
+
+std::vector<model::EventDraft> close_open_execution(store::Reader& reader, const model::RunId& run,
+                                                    std::string_view reason, runs::Context context) {
+  const auto started = reader.last_event_of_type(run, "execution.started");
+  if (!started) return {};
+  for (const char* type : {"execution.completed", "execution.failed"}) {
+    const auto closed = reader.last_event_of_type(run, type);
+    if (closed && closed->sequence > started->sequence) return {};
+  }
+  std::vector<model::EventDraft> drafts(2);
+  const auto last_error = reader.last_event_of_type(run, "agent.error");
+  if (last_error && last_error->sequence > started->sequence) drafts.resize(1);
+  for (auto& draft : drafts) draft.created_at = context.clock.now();
+  if (drafts.size() == 2) {
+    drafts.front().type = "agent.error";
+    drafts.front().source = EventSource::codex;
+    drafts.front().payload = base::to_text(json::object{{"provider", "codex"}, {"message", reason}});
+  }
+  const json::object before = payload_of(*started);
+  const auto copied = [&](std::string_view key) {
+    return std::string(base::get_string(before, key).value_or(""));
+  };
+  drafts.back().type = "execution.failed";
+  drafts.back().payload = base::to_text(json::object{{"eventId", model::new_event_id(context.entropy)},
+                                                     {"priorEventId", copied("eventId")},
+                                                     {"actionId", copied("actionId")},
+                                                     {"actionDigest", copied("actionDigest")},
+                                                     {"argsDigest", copied("argsDigest")},
+                                                     {"actor", "runtime"},
+                                                     {"executionId", copied("executionId")},
+                                                     {"status", "failed"},
+                                                     {"reason", reason},
+                                                     {"terminalState", "failed"}});
+  return drafts;
+}
+
+}  // namespace agentrouter::worker

@@ -1,0 +1,47 @@
+#include "worker/exit_record.h"
+
+namespace agentrouter::worker {
+namespace {
+
+std::string text_of(const json::object& object, std::string_view key) {
+  return std::string(base::get_string(object, key).value_or(""));
+}
+
+std::optional<json::object> object_of(const json::object& object, std::string_view key) {
+  const json::object* found = base::get_object(object, key);
+  if (found == nullptr) return std::nullopt;
+  return *found;
+}
+
+std::optional<ExitRecord::Changes> changes_of(const json::object& data) {
+  const json::object* index = base::get_object(data, "index");
+  const json::object* patch = base::get_object(data, "patch");
+  if (index == nullptr || patch == nullptr) return std::nullopt;
+  return ExitRecord::Changes{.index_files = base::get_int(*index, "files").value_or(0),
+                             .index_truncated = base::get_bool(*index, "truncated").value_or(true),
+                             .patch_truncated = base::get_bool(*patch, "truncated").value_or(true)};
+}
+
+}  // namespace
+
+base::Result<ExitRecord> parse_exit(const json::object& data) {
+  const auto outcome = model::parse_run_status(text_of(data, "outcome"));
+  if (!outcome || !model::is_terminal(*outcome)) {
+    return base::fail(base::Code::corrupt, "cannot read the journal: an exit without an outcome");
+  }
+  ExitRecord exit;
+  exit.outcome = *outcome;
+  if (const json::object* failure = base::get_object(data, "failure")) {
+    exit.failure = {text_of(*failure, "code"), text_of(*failure, "reason"), text_of(*failure, "cause")};
+  }
+  exit.response_text = text_of(data, "responseText");
+  exit.response_event_type = text_of(data, "responseEventType");
+  exit.usage = object_of(data, "usage");
+  exit.provider = text_of(data, "provider");
+  if (const auto code = base::get_int(data, "exitCode")) exit.exit_code = static_cast<int>(*code);
+  exit.changes = changes_of(data);
+  exit.sandbox = object_of(data, "sandbox");
+  return exit;
+}
+
+}  // namespace agentrouter::worker

@@ -1,0 +1,29 @@
+#pragma once
+// How an attempt ended: the `exit` record of its journal, or what takes its place when the keeper left none.
+
+#include "base/json.h"
+#include "model/run.h"
+
+namespace agentrouter::worker {
+
+struct ExitRecord {
+  model::RunStatus outcome = model::RunStatus::failed;  // completed, failed or cancelled
+  model::RunFailure failure;
+  std::string response_text;
+  std::string response_event_type;
+  std::optional<json::object> usage;
+  std::string provider;  // sim or upstream
+  std::optional<int> exit_code;
+  struct Changes {
+    std::int64_t index_files = 0;
+    bool index_truncated = false;
+    bool patch_truncated = false;
+  };
+  std::optional<Changes> changes;       // none: neither index nor patch was made
+  std::optional<json::object> sandbox;  // {limits, isolation, gone}
+};
+
+// Errors: corrupt.
+[[nodiscard]] base::Result<ExitRecord> parse_exit(const json::object& data);
+
+}  // namespace agentrouter::worker

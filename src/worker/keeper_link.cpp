@@ -1,0 +1,68 @@
+#include "worker/keeper_link.h"
+
+#include <boost/asio/error.hpp>
+
+namespace agentrouter::worker {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Closes the socket at the deadline, so that a read of it ends.
+base::Task<base::Result<std::string>> read_until(keeper::LineSocket& lines, base::Deadline deadline) {
+  base::Timer timer(co_await base::this_executor, deadline);
+  auto waiting = std::make_shared<bool>(true);
+  timer.async_wait([&lines, waiting](boost::system::error_code error) {
+    if (!error && *waiting) lines.close();
+  });
+  auto line = co_await lines.read_line();
+  *waiting = false;
+  co_return line;
+}
+
+base::Task<base::Result<std::unique_ptr<KeeperLink>>> greet(int attempt_dir, base::Deadline deadline,
+                                                            base::Event& changed) {
+  const base::Executor executor = co_await base::this_executor;
+  AGENTROUTER_CO_TRY(keeper::LineSocket lines, keeper::connect_to_keeper(executor, attempt_dir));
+  auto line = co_await read_until(lines, deadline);
+  if (!line) co_return tl::unexpected(std::move(line).error());
+  AGENTROUTER_CO_TRY(const keeper::KeeperMessage message, keeper::parse_keeper_message(*line));
+  const auto* hello = std::get_if<keeper::Hello>(&message);
+  if (hello == nullptr || hello->protocol != keeper::control_protocol) {
+    co_return base::fail(base::Code::unsupported, "cannot talk to the keeper: it speaks another protocol");
+  }
+  co_return std::make_unique<KeeperLink>(std::move(lines), hello->length, changed);
+}
+
+}  // namespace
+
+base::Task<base::Result<std::unique_ptr<KeeperLink>>> KeeperLink::open(int attempt_dir,
+                                                                       base::Deadline deadline,
+                                                                       base::Event& changed) {
+  for (auto pause = 5ms;; pause = std::min<std::chrono::milliseconds>(pause * 2, 200ms)) {
+    auto link = co_await greet(attempt_dir, deadline, changed);
+    if (link || link.error().code == base::Code::unsupported) co_return link;
+    if (std::chrono::steady_clock::now() + pause >= deadline) co_return link;
+    co_await base::sleep_for(pause);
+  }
+}
+
+base::Task<void> KeeperLink::listen() {
+  for (;;) {
+    auto line = co_await lines_.read_line();
+    if (!line) break;
+    const auto message = keeper::parse_keeper_message(*line);
+    if (!message) break;
+    if (const auto* length = std::get_if<keeper::Length>(&*message))
+      length_ = std::max(length_, length->length);
+    if (std::holds_alternative<keeper::Bye>(*message)) bye_ = true;
+    changed_.notify();
+  }
+  closed_ = true;
+  changed_.notify();
+}
+
+base::Task<base::Result<void>> KeeperLink::send(keeper::ServerMessage message) {
+  co_return co_await lines_.write(keeper::to_line(message));
+}
+
+}  // namespace agentrouter::worker

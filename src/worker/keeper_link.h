@@ -1,0 +1,40 @@
+#pragma once
+// The worker's end of one keeper.sock.
+
+#include "base/event.h"
+#include "keeper/protocol.h"
+
+namespace agentrouter::worker {
+
+class KeeperLink {
+ public:
+  // Connects and reads the greeting, trying again until `deadline`: a keeper that has just been started makes
+  // its socket a moment later. `changed` outlives the link.
+  //
+  // Errors: unavailable, timeout, unsupported (it speaks another protocol).
+  static base::Task<base::Result<std::unique_ptr<KeeperLink>>> open(int attempt_dir, base::Deadline deadline,
+                                                                    base::Event& changed);
+
+  // Reads what the keeper says, until the link is closed. Notifies `changed` each time.
+  base::Task<void> listen();
+  // Errors: unavailable.
+  base::Task<base::Result<void>> send(keeper::ServerMessage message);
+  void close() { lines_.close(); }
+
+  [[nodiscard]] std::uint64_t journal_length() const { return length_; }
+  [[nodiscard]] bool said_bye() const { return bye_; }
+  [[nodiscard]] bool closed() const { return closed_; }
+  [[nodiscard]] pid_t keeper_pid() const { return lines_.peer(); }
+
+  KeeperLink(keeper::LineSocket lines, std::uint64_t length, base::Event& changed)
+      : lines_(std::move(lines)), length_(length), changed_(changed) {}
+
+ private:
+  keeper::LineSocket lines_;
+  std::uint64_t length_;
+  bool bye_ = false;
+  bool closed_ = false;
+  base::Event& changed_;
+};
+
+}  // namespace agentrouter::worker

@@ -1,0 +1,194 @@
+#include "worker/run_driver.h"
+
+#include "base/log.h"
+
+namespace agentrouter::worker {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr int attempts_at_most = 3;
+constexpr int repairs_at_most = 3;
+
+bool lost_to_another(const base::Error& error) {
+  return error.reason == "lease_lost" || error.reason == "attempt_not_found" ||
+         error.reason == "attempt_closed";
+}
+
+}  // namespace
+
+RunDriver::RunDriver(DriverContext& context, runs::Claim claim, Origin origin)
+    : context_(context),
+      claim_(std::move(claim)),
+      fresh_(origin == Origin::claimed),
+      wake_(context.needs.executor),
+      staging_(context.needs.executor),
+      link_scope_(context.needs.executor) {}
+
+RunDriver::~RunDriver() = default;
+
+base::Task<void> RunDriver::run() {
+  int repairs = 0;
+  for (;;) {
+    std::optional<base::Error> trouble;
+    try {
+      const Next next = co_await step();
+      if (next == Next::ended) break;
+      continue;
+    } catch (const base::Failure& failure) {
+      trouble = failure.error();
+    } catch (const std::exception& error) {
+      trouble = base::Error{base::Code::internal, error.what()};
+    }
+    co_await drop_link();
+    if (context_.stopping || lost_to_another(*trouble)) break;
+    base::log(base::LogLevel::warn, "a step of a run did not work",
+              {{"runId", claim_.run.id.str()}, {"cause", trouble->message}});
+    // A store or disk that is away comes back; anything else will not get better.
+    if (trouble->code != base::Code::unavailable && ++repairs >= repairs_at_most) {
+      broken_ = model::RunFailure{"worker_failed", trouble->message, {}};
+    }
+    co_await pause(repairs == 0 ? 1000ms : 100ms);
+  }
+  co_await drop_link();
+}
+
+void RunDriver::check_stopping() const {
+  if (context_.stopping) base::throw_failure(base::Code::cancelled, "the worker is stopping");
+}
+
+base::Task<void> RunDriver::pause(std::chrono::milliseconds time) {
+  const auto deadline = std::chrono::steady_clock::now() + time;
+  while (!context_.stopping && std::chrono::steady_clock::now() < deadline)
+    co_await wake_.wait_until(deadline);
+}
+
+void RunDriver::cancel_requested() {
+  cancel_due_ = true;
+  wake_.notify();
+}
+
+void RunDriver::decision_made() {
+  decisions_due_ = true;
+  wake_.notify();
+}
+
+base::Task<void> RunDriver::refresh() {
+  const auto fence = claim_.fence();
+  auto fresh =
+      co_await context_.needs.store.read([fence](store::Reader& reader) -> base::Result<runs::Claim> {
+        AGENTROUTER_TRY(store::Attempt attempt, runs::check_fence(reader, fence));
+        auto run = reader.run(attempt.run_id);
+        AGENTROUTER_CHECK(run.has_value());
+        return runs::Claim{std::move(*run), std::move(attempt)};
+      });
+  claim_ = base::value_or_throw(std::move(fresh));
+  if (claim_.run.status == model::RunStatus::cancelling) cancel_due_ = true;
+}
+
+base::Task<RunDriver::Next> RunDriver::step() {
+  check_stopping();
+  co_await refresh();
+  if (model::is_terminal(claim_.run.status)) {
+    co_await clean_up();
+    co_return Next::ended;
+  }
+  if (!claim_.attempt.closing.empty()) {
+    co_await archive();
+    co_return Next::again;
+  }
+  co_return co_await step_unclosed();
+}
+
+base::Task<RunDriver::Next> RunDriver::step_unclosed() {
+  if (broken_ || (fresh_ && cancel_due_)) {
+    co_await fail(broken_.value_or(model::RunFailure{"run_cancelled", "The run was cancelled", {}}));
+    co_return Next::again;
+  }
+  if (fresh_) {
+    auto refused = co_await start();
+    fresh_ = false;
+    if (refused) co_await fail(std::move(*refused));
+    co_return Next::again;
+  }
+  std::optional<ExitRecord> exit;
+  if (co_await keeper_lives()) {
+    exit = co_await follow();
+  } else {
+    co_await drop_link();
+    exit = co_await read_rest();
+    if (!exit) {
+      co_await give_up_attempt();
+      co_return Next::again;
+    }
+  }
+  if (exit) {
+    const std::string reason =
+        exit->outcome == model::RunStatus::cancelled ? "cancelled" : exit->failure.code;
+    co_await close(std::move(*exit), reason);
+  }
+  co_return Next::again;
+}
+
+base::Task<bool> RunDriver::keeper_lives() {
+  if (!open_folder()) co_return false;
+  const int folder = folder_->fd();
+  auto life = co_await context_.pool.run([folder] { return keeper::settle_keeper_life(folder); });
+  co_return base::value_or_throw(life) == keeper::KeeperLife::alive;
+}
+
+bool RunDriver::open_folder() {
+  if (folder_) return true;
+  auto folder = AttemptFolder::open(context_.attempts, claim_.attempt.id);
+  if (!folder) {
+    if (folder.error().code == base::Code::not_found) return false;
+    throw base::Failure(std::move(folder).error());
+  }
+  folder_ = std::move(*folder);
+  const std::string staging = "staging/" + claim_.run.id.str() + "/" + std::to_string(claim_.attempt.number);
+  stdout_log_.emplace(context_.needs.blobs, *folder_, "stdout.ndjson", staging + "/stdout");
+  stderr_log_.emplace(context_.needs.blobs, *folder_, "stderr.ndjson", staging + "/stderr");
+  return true;
+}
+
+void RunDriver::close_folder() {
+  journal_.reset();
+  stdout_log_.reset();
+  stderr_log_.reset();
+  folder_.reset();
+}
+
+// The attempt ended without an exit: try again where nothing has happened yet, else end the run with what
+// there is.
+base::Task<void> RunDriver::give_up_attempt() {
+  const bool behind =
+      static_cast<std::uint64_t>(claim_.attempt.journal_offset) > (folder_ ? folder_->size_of("journal") : 0);
+  bool safe = claim_.run.attempts < attempts_at_most && !cancel_due_ && !damaged_ && !behind;
+  if (safe && journal_) {
+    const int journal = journal_.get();
+    const JournalFacts facts = co_await context_.pool.run([journal] { return read_facts(journal); });
+    safe = facts.safe_to_repeat;
+  }
+  if (!safe) {
+    ExitRecord exit;
+    exit.outcome = cancel_due_ ? model::RunStatus::cancelled : model::RunStatus::failed;
+    exit.failure = {
+        "attempt_lost", "The keeper of the run was lost and the run cannot safely be repeated", {}};
+    exit.provider = context_.config.provider.kind == ProviderKind::sim ? "sim" : "upstream";
+    co_await close(std::move(exit), cancel_due_ ? "cancelled" : "outcome_unknown");
+    co_return;
+  }
+  const runs::Claim lost = claim_;
+  auto next = co_await context_.needs.store.write([this, &lost](store::Transaction& tx) {
+    return runs::start_next_attempt(tx, lost.fence(), context_.lease(), "attempt_lost", context_.now());
+  });
+  if (!next && next.error().reason == "run_not_active") co_return;
+  claim_ = base::value_or_throw(std::move(next));
+  close_folder();
+  fresh_ = true;
+  damaged_ = false;
+  co_await release(lost);
+}
+
+}  // namespace agentrouter::worker

@@ -1,0 +1,106 @@
+#pragma once
+// Drives one leased run to its end. Where it stands is always read from the store and the attempt's folder,
+// never remembered: each step can be cut off anywhere and is then simply done again, by this process or the
+// next.
+//
+//   claimed -> launched -> followed (journal to store) -> exit -> begin_close -> archive -> finish_close
+//           -> keeper told `done` -> folder released -> attempt retired
+
+#include "base/event.h"
+#include "base/task_scope.h"
+#include "runs/claim.h"
+#include "runs/close.h"
+#include "worker/attempt_folder.h"
+#include "worker/ending.h"
+#include "worker/journal_copy.h"
+#include "worker/keeper_link.h"
+#include "worker/worker.h"
+
+namespace agentrouter::worker {
+
+// What all drivers of a worker share; outlives them.
+struct DriverContext {
+  Worker::Needs needs;
+  WorkerConfig config;
+  base::Pool& pool;
+  std::filesystem::path attempts;  // DATA/attempts
+  int attempts_dir = -1;
+  bool stopping = false;
+
+  [[nodiscard]] runs::Context now() const { return {needs.clock, needs.entropy}; }
+  [[nodiscard]] runs::Lease lease() const { return {config.worker_id, config.lease}; }
+};
+
+class RunDriver {
+ public:
+  enum class Origin { claimed, adopted };
+  RunDriver(DriverContext& context, runs::Claim claim, Origin origin);
+  ~RunDriver();
+
+  // Resumes when the run is closed and its attempt retired, when another worker has it, or soon after the
+  // context is stopping. Never throws.
+  base::Task<void> run();
+
+  [[nodiscard]] const model::RunId& run_id() const { return claim_.run.id; }
+  [[nodiscard]] runs::Fence fence() const { return claim_.fence(); }
+  void cancel_requested();
+  void decision_made();
+  void wake() { wake_.notify(); }
+
+ private:
+  enum class Next { again, ended };
+
+  base::Task<Next> step();
+  base::Task<void> refresh();
+  base::Task<Next> step_unclosed();
+  base::Task<bool> keeper_lives();
+
+  // Starting: nothing, or why the run cannot be started.
+  base::Task<std::optional<model::RunFailure>> start();
+  std::optional<model::RunFailure> check_provider() const;
+  base::Task<base::Result<sandbox::Launched>> launch(const PreparedAgent& agent, int plan_end);
+  base::Task<bool> hand_over_plan(base::Fd end, const PreparedAgent& agent);
+  [[nodiscard]] std::string model_of_run() const;
+
+  // Following: the exit record, or nothing when the keeper has to be looked at anew.
+  base::Task<std::optional<ExitRecord>> follow();
+  base::Task<bool> connect();
+  base::Task<std::optional<ExitRecord>> copy_up_to(std::uint64_t length);
+  base::Task<void> deliver_decisions();
+  base::Task<void> stage_logs();
+  base::Task<void> drop_link();
+  base::Task<std::optional<ExitRecord>> read_rest();
+  base::Task<void> give_up_attempt();
+
+  // Closing.
+  base::Task<void> close(ExitRecord exit, std::string open_execution_reason);
+  base::Task<void> fail(model::RunFailure failure);
+  base::Task<void> archive();
+  base::Task<void> clean_up();
+  base::Task<void> dismiss_keeper();
+  base::Task<void> release(const runs::Claim& claim);
+
+  void check_stopping() const;
+  base::Task<void> pause(std::chrono::milliseconds time);
+  bool open_folder();
+  void close_folder();
+
+  DriverContext& context_;
+  runs::Claim claim_;
+  bool fresh_;
+  bool cancel_due_ = false;
+  bool decisions_due_ = true;
+  bool damaged_ = false;  // the journal of a dead keeper cannot be trusted
+  std::optional<base::Deadline> cancel_deadline_;
+  std::optional<model::RunFailure> broken_;
+  std::optional<AttemptFolder> folder_;
+  std::optional<LogArchive> stdout_log_;
+  std::optional<LogArchive> stderr_log_;
+  base::Fd journal_;
+  std::unique_ptr<KeeperLink> link_;
+  base::Event wake_;
+  base::Event staging_;
+  base::TaskScope link_scope_;
+};
+
+}  // namespace agentrouter::worker

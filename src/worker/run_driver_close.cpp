@@ -1,0 +1,134 @@
+#include "base/log.h"
+#include "runs/archive.h"
+#include "worker/run_driver.h"
+
+namespace agentrouter::worker {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+base::Deadline now() {
+  return std::chrono::steady_clock::now();
+}
+
+template <class Write>
+runs::ArchivedBlob put_archive(blobs::BlobStore& blobs, const model::RunId& run, std::string_view kind,
+                               const Write& write) {
+  auto writer = blobs.create(model::named_artifact(run, kind).r2_key);
+  write([&writer](std::string_view bytes) { writer->write(bytes); });
+  const auto stored = writer->commit();
+  return {stored.size, stored.sha256};
+}
+
+runs::Archived write_archive(store::Reader& reader, blobs::BlobStore& blobs, const model::RunId& run,
+                             const runs::Closing& closing) {
+  runs::Archived archived;
+  archived.events = put_archive(blobs, run, "session_events", [&](const runs::Sink& sink) {
+    runs::write_session_events(reader, run, closing, sink);
+  });
+  archived.manifest = put_archive(blobs, run, "session_manifest", [&](const runs::Sink& sink) {
+    runs::write_session_manifest(reader, run, closing, archived.events, sink);
+  });
+  return archived;
+}
+
+}  // namespace
+
+base::Task<void> RunDriver::close(ExitRecord exit, std::string open_execution_reason) {
+  check_stopping();
+  co_await refresh();
+  const model::RunId run = claim_.run.id;
+  auto closers = co_await context_.needs.store.read([&](store::Reader& reader) {
+    return close_open_execution(reader, run, open_execution_reason, context_.now());
+  });
+  if (!open_folder()) {
+    // Not even a folder: the attempt never began.
+    base::value_or_throw(AttemptFolder::make(context_.attempts, claim_.attempt.id));
+    open_folder();
+  }
+  runs::Ending ending = co_await context_.pool.run([this, &exit] {
+    return gather_ending({.folder = *folder_,
+                          .stdout_log = *stdout_log_,
+                          .stderr_log = *stderr_log_,
+                          .blobs = context_.needs.blobs,
+                          .run = claim_.run,
+                          .attempt = claim_.attempt,
+                          .exit = exit,
+                          .now = context_.needs.clock.now()});
+  });
+  ending.tail.insert(ending.tail.begin(), std::make_move_iterator(closers.begin()),
+                     std::make_move_iterator(closers.end()));
+  auto closing = co_await context_.needs.store.write([this, &ending](store::Transaction& tx) {
+    return runs::begin_close(tx, claim_.fence(), ending, context_.now());
+  });
+  base::value_or_throw(std::move(closing));
+}
+
+base::Task<void> RunDriver::fail(model::RunFailure failure) {
+  auto closing = co_await context_.needs.store.write([this, &failure](store::Transaction& tx) {
+    return runs::fail_run(tx, claim_.fence(), failure, context_.now());
+  });
+  base::value_or_throw(std::move(closing));
+}
+
+base::Task<void> RunDriver::archive() {
+  const auto closing = base::value_or_throw(runs::Closing::from_json_text(claim_.attempt.closing));
+  const model::RunId run = claim_.run.id;
+  const auto archived = co_await context_.needs.store.read(
+      [&](store::Reader& reader) { return write_archive(reader, context_.needs.blobs, run, closing); });
+  check_stopping();
+  auto finished = co_await context_.needs.store.write(
+      [this, &archived](store::Transaction& tx) { return runs::finish_close(tx, claim_.fence(), archived); });
+  base::value_or_throw(std::move(finished));
+}
+
+base::Task<void> RunDriver::clean_up() {
+  if (open_folder()) co_await dismiss_keeper();
+  co_await drop_link();
+  if (folder_) {
+    co_await context_.pool.run([this] {
+      stdout_log_->clear();
+      stderr_log_->clear();
+    });
+  }
+  close_folder();
+  co_await release(claim_);
+}
+
+// The store has everything: the keeper may end. One that stays is killed.
+base::Task<void> RunDriver::dismiss_keeper() {
+  const auto obey_until = now() + context_.config.cancel_bound;
+  while (co_await keeper_lives()) {
+    check_stopping();
+    if (!co_await connect()) {
+      if (now() >= obey_until) co_return;
+      continue;
+    }
+    (void)co_await link_->send(keeper::DoneMessage{});
+    const auto limit = now() + 5s;
+    while (!link_->closed() && now() < limit && !context_.stopping) co_await wake_.wait_until(limit);
+    if (!link_->closed() && !context_.stopping) context_.needs.kill_keeper(link_->keeper_pid());
+    co_await pause(5ms);
+  }
+}
+
+base::Task<void> RunDriver::release(const runs::Claim& claim) {
+  const sandbox::AttemptRef attempt{context_.attempts_dir, claim.attempt.id.str()};
+  for (const auto give_up = now() + 30s;;) {
+    auto released = co_await context_.pool.run(
+        [this, &attempt] { return context_.needs.launcher.release(attempt, sandbox::Remove::all); });
+    if (released) break;
+    const bool again =
+        released.error().code == base::Code::exhausted || released.error().code == base::Code::conflict;
+    if (!again || now() >= give_up) throw base::Failure(std::move(released).error());
+    check_stopping();
+    if (released.error().code == base::Code::conflict) co_await pause(20ms);
+  }
+  const runs::Fence fence = claim.fence();
+  auto retired = co_await context_.needs.store.write(
+      [&fence](store::Transaction& tx) { return runs::retire_attempt(tx, fence); });
+  base::value_or_throw(std::move(retired));
+}
+
+}  // namespace agentrouter::worker

@@ -1,0 +1,157 @@
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "worker/run_driver.h"
+
+namespace agentrouter::worker {
+namespace {
+
+using namespace std::chrono_literals;
+
+base::Deadline now() {
+  return std::chrono::steady_clock::now();
+}
+
+std::vector<keeper::DecisionMessage> decisions_of(store::Reader& reader, const model::RunId& run) {
+  std::vector<keeper::DecisionMessage> decisions;
+  for (const auto& approval : reader.undelivered_approvals(run)) {
+    keeper::DecisionMessage message{
+        approval.action_id.str(), approval.action_digest, keeper::DecisionKind::denied, {}};
+    if (approval.state == store::ApprovalState::approved) message.decision = keeper::DecisionKind::approved;
+    if (approval.state == store::ApprovalState::expired) message.decision = keeper::DecisionKind::expired;
+    if (const auto event = reader.event(run, approval.decided_seq)) {
+      const auto payload = base::parse_json(event->payload);
+      if (payload && payload->is_object()) {
+        message.event_id = base::get_string(payload->get_object(), "eventId").value_or("");
+      }
+    }
+    decisions.push_back(std::move(message));
+  }
+  return decisions;
+}
+
+}  // namespace
+
+base::Task<bool> RunDriver::connect() {
+  if (link_ && !link_->closed()) co_return true;
+  co_await drop_link();
+  auto link = co_await KeeperLink::open(folder_->fd(), now() + 500ms, wake_);
+  if (!link) {
+    co_await pause(100ms);
+    co_return false;
+  }
+  link_ = std::move(*link);
+  link_scope_.spawn(link_->listen());
+  link_scope_.spawn(stage_logs());
+  const auto sent = co_await link_->send(keeper::LeaseMessage{claim_.attempt.token});
+  decisions_due_ = true;
+  co_return sent.has_value();
+}
+
+base::Task<void> RunDriver::drop_link() {
+  if (link_) link_->close();
+  co_await link_scope_.cancel_and_join();
+  link_.reset();
+}
+
+base::Task<std::optional<ExitRecord>> RunDriver::follow() {
+  if (!co_await connect()) co_return std::nullopt;
+  bool cancel_sent = false;
+  for (;;) {
+    check_stopping();
+    const auto exit = co_await copy_up_to(link_->journal_length());
+    if (exit) co_return exit;
+    if (std::exchange(decisions_due_, false)) co_await deliver_decisions();
+    if (cancel_due_ && !cancel_sent) {
+      cancel_sent = true;
+      (void)co_await link_->send(keeper::CancelMessage{});
+      if (!cancel_deadline_) cancel_deadline_ = now() + context_.config.cancel_bound;
+    }
+    if (link_->closed()) {
+      co_await pause(10ms);
+      co_return std::nullopt;
+    }
+    if (cancel_deadline_ && now() >= *cancel_deadline_) {
+      base::log(base::LogLevel::warn, "a keeper does not cancel and is killed",
+                {{"runId", claim_.run.id.str()}});
+      context_.needs.kill_keeper(link_->keeper_pid());
+      cancel_deadline_ = now() + context_.config.cancel_bound;
+    }
+    const bool news = link_->journal_length() > static_cast<std::uint64_t>(claim_.attempt.journal_offset);
+    const bool errands =
+        decisions_due_ || (cancel_due_ && !cancel_sent) || link_->closed() || context_.stopping;
+    if (!news && !errands) co_await wake_.wait_until(cancel_deadline_.value_or(base::Deadline::max()));
+  }
+}
+
+// Brings the store up to `length`, or to the exit record.
+base::Task<std::optional<ExitRecord>> RunDriver::copy_up_to(std::uint64_t length) {
+  if (!journal_) {
+    auto file = folder_->file("journal");
+    if (!file && file.error().code == base::Code::not_found) co_return std::nullopt;
+    journal_ = base::value_or_throw(std::move(file));
+  }
+  for (;;) {
+    check_stopping();
+    const auto from = static_cast<std::uint64_t>(claim_.attempt.journal_offset);
+    if (from >= length) co_return std::nullopt;
+    const CopySource source{journal_.get(), claim_.run.id, claim_.attempt.number};
+    JournalPiece piece = co_await context_.pool.run(
+        [this, &source, from, length] { return copy_journal(source, from, length, context_.needs.blobs); });
+    const bool progress = piece.batch.to_offset > piece.batch.from_offset;
+    if (progress) {
+      auto offset = co_await context_.needs.store.write([this, &piece](store::Transaction& tx) {
+        return runs::commit_journal(tx, claim_.fence(), piece.batch, context_.now());
+      });
+      claim_.attempt.journal_offset = base::value_or_throw(std::move(offset));
+      staging_.notify();
+    }
+    if (piece.exit) co_return std::move(piece.exit);
+    if (!progress) co_return std::nullopt;
+  }
+}
+
+base::Task<void> RunDriver::deliver_decisions() {
+  const model::RunId run = claim_.run.id;
+  const auto decisions =
+      co_await context_.needs.store.read([&run](store::Reader& reader) { return decisions_of(reader, run); });
+  for (const auto& decision : decisions) {
+    if (!co_await link_->send(decision)) co_return;
+  }
+}
+
+// Full pieces of the logs become blobs while the agent runs.
+base::Task<void> RunDriver::stage_logs() {
+  for (;;) {
+    co_await staging_.wait();
+    try {
+      co_await context_.pool.run([this] {
+        stdout_log_->stage();
+        stderr_log_->stage();
+      });
+    } catch (const base::Failure& failure) {
+      // They are made again at the end.
+      base::log(base::LogLevel::warn, "a piece of a log could not be stored",
+                {{"cause", failure.error().message}});
+    }
+  }
+}
+
+// The keeper is dead: what its journal still holds.
+base::Task<std::optional<ExitRecord>> RunDriver::read_rest() {
+  if (!folder_) co_return std::nullopt;
+  // Behind the store: the machine lost power after the store had more than the disk. Nothing is appended
+  // then.
+  const std::uint64_t length = folder_->size_of("journal");
+  if (length < static_cast<std::uint64_t>(claim_.attempt.journal_offset)) co_return std::nullopt;
+  std::optional<ExitRecord> exit;
+  try {
+    exit = co_await copy_up_to(length);
+  } catch (const base::Failure& failure) {
+    if (failure.error().code != base::Code::corrupt) throw;
+    damaged_ = true;
+  }
+  co_return exit;
+}
+
+}  // namespace agentrouter::worker

@@ -1,0 +1,138 @@
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/write.hpp>
+#include <cerrno>
+
+#include "base/log.h"
+#include "keeper/plan.h"
+#include "worker/run_driver.h"
+
+namespace agentrouter::worker {
+namespace {
+
+bool is_read_only(const model::Runtime& runtime) {
+  return runtime.mode == "read_only" || runtime.mode == "plan";
+}
+
+sandbox::Plan sandbox_plan(const PreparedAgent& agent, const model::Runtime& runtime, bool require_limits) {
+  sandbox::Plan plan = sandbox::curated_plan();
+  for (const auto& bind : agent.binds) plan.binds.push_back(bind);
+  for (const auto& file : agent.program.files) plan.files.push_back({file.path, file.content});
+  if (is_read_only(runtime)) plan.workspace = sandbox::WorkspaceMode::read_only;
+  if (require_limits) plan.demand = sandbox::LimitsDemand::cgroup;
+  return plan;
+}
+
+base::Result<base::FdPair> stream_pair() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+    return base::fail_errno("cannot make the plan's stream", errno);
+  }
+  return base::FdPair{base::Fd(ends[0]), base::Fd(ends[1])};
+}
+
+base::Result<base::Fd> open_lower(const std::string& path) {
+  if (path.empty()) return base::Fd();
+  base::Fd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return base::fail_errno("cannot open the workspace " + path, errno);
+  return fd;
+}
+
+}  // namespace
+
+std::optional<model::RunFailure> RunDriver::check_provider() const {
+  if (context_.config.provider.kind != ProviderKind::none) return std::nullopt;
+  return model::RunFailure{
+      "provider_unconfigured",
+      "No model provider is configured: set CODEX_API_KEY or OPENAI_API_KEY in the server's "
+      "environment, or start it with --sim",
+      {}};
+}
+
+std::string RunDriver::model_of_run() const {
+  return claim_.run.runtime.model.value_or(context_.config.default_model);
+}
+
+base::Task<std::optional<model::RunFailure>> RunDriver::start() {
+  if (auto refused = check_provider()) co_return refused;
+  auto agent = co_await context_.pool.run([this] {
+    return context_.needs.agents.prepare(claim_.run.runtime, model_of_run(),
+                                         context_.config.provider.kind == ProviderKind::sim);
+  });
+  if (!agent) {
+    const auto& error = agent.error();
+    co_return model::RunFailure{error.reason.empty() ? "agent_missing" : error.reason, error.message, {}};
+  }
+  base::value_or_throw(AttemptFolder::make(context_.attempts, claim_.attempt.id));
+  auto stream = base::value_or_throw(stream_pair());
+  auto launched = co_await launch(*agent, stream.second.get());
+  stream.second.reset();
+  if (!launched) {
+    const bool sandbox = launched.error().reason == "sandbox_unavailable";
+    co_return model::RunFailure{
+        sandbox ? "sandbox_unavailable" : "worker_failed", launched.error().message, {}};
+  }
+  const bool ready = co_await hand_over_plan(std::move(stream.first), *agent);
+  // What follows from a keeper that did not come up is found out from its lock.
+  if (!ready) context_.needs.kill_keeper(launched->keeper_pid);
+  co_return std::nullopt;
+}
+
+base::Task<base::Result<sandbox::Launched>> RunDriver::launch(const PreparedAgent& agent, int plan_end) {
+  AGENTROUTER_CO_TRY(const base::Fd lower, open_lower(claim_.attempt.lower_path));
+  sandbox::LaunchRequest request{
+      .attempt = {context_.attempts_dir, claim_.attempt.id.str()},
+      .plan = sandbox_plan(agent, claim_.run.runtime, context_.config.require_limits),
+      .lower = lower.get(),
+      .plan_pipe = plan_end,
+      .keeper_argv = context_.config.keeper_argv,
+      .slot = static_cast<std::uint32_t>(claim_.attempt.slot)};
+  co_return co_await context_.pool.run([this, &request] { return context_.needs.launcher.launch(request); });
+}
+
+// True when the keeper has answered that it serves its socket.
+base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& agent) {
+  const bool sim = context_.config.provider.kind == ProviderKind::sim;
+  const keeper::AttemptPlan plan{
+      .attempt_id = claim_.attempt.id,
+      .run_id = claim_.run.id,
+      .token = claim_.attempt.token,
+      .runtime = claim_.run.runtime,
+      .model = model_of_run(),
+      .task = claim_.run.task,
+      .approval_mode = claim_.run.approval_mode,
+      .provider = sim ? keeper::Provider::sim : keeper::Provider::upstream,
+      .base_url = context_.config.provider.base_url,
+      .program = agent.program,
+      .limits = {.wall_time = context_.config.wall_time, .cancel_grace = context_.config.cancel_grace}};
+  std::string text = keeper::frame_plan(plan);
+  if (!sim) text += context_.config.provider.api_key;
+  keeper::LineSocket::Socket socket(context_.needs.executor, asio::local::stream_protocol(), end.release());
+  base::Timer limit(context_.needs.executor, std::chrono::steady_clock::now() + context_.config.launch_wait);
+  auto waiting = std::make_shared<bool>(true);
+  limit.async_wait([&socket, waiting](boost::system::error_code error) {
+    boost::system::error_code ignored;
+    if (!error && *waiting) socket.close(ignored);
+  });
+  boost::system::error_code error;
+  co_await asio::async_write(socket, asio::buffer(text), asio::redirect_error(base::use_task, error));
+  std::fill(text.begin(), text.end(), '\0');
+  boost::system::error_code ignored;
+  socket.shutdown(keeper::LineSocket::Socket::shutdown_send, ignored);
+  char answer[8] = {};
+  std::size_t got = 0;
+  if (!error)
+    got = co_await socket.async_read_some(asio::buffer(answer), asio::redirect_error(base::use_task, error));
+  *waiting = false;
+  if (got == 0) {
+    base::log(
+        base::LogLevel::warn, "a keeper did not come up",
+        {{"runId", claim_.run.id.str()}, {"attemptId", claim_.attempt.id.str()}, {"cause", error.message()}});
+  }
+  co_return got != 0;
+}
+
+}  // namespace agentrouter::worker
