@@ -113,7 +113,6 @@ void confine(const Setup& setup) {
 #endif
     limit(RLIMIT_NPROC, setup.spec.pids, "processes");
   limit(RLIMIT_MEMLOCK, 64 << 10, "locked memory");
-  if (setup.limits_mode == 0) limit(RLIMIT_DATA, setup.spec.memory_bytes, "memory");
 #if AGENTROUTER_WEAK_INIT
   if (!(setup.weakening & weaken_keep_capabilities))
 #endif

@@ -28,9 +28,10 @@ std::uint64_t own_pages(int pid) {
 
 }  // namespace
 
-int enforce_memory(std::uint64_t limit) {
+MemoryWatch watch_memory(std::uint64_t limit) {
+  MemoryWatch result;
   DIR* all = opendir("/proc");
-  if (!all) return 0;
+  if (!all) return result;
   std::uint64_t sum = 0, most = 0;
   int largest = 0;
   while (const dirent* entry = readdir(all)) {
@@ -44,8 +45,11 @@ int enforce_memory(std::uint64_t limit) {
     }
   }
   closedir(all);
-  if (sum * 4096 <= limit || largest == 0) return 0;
-  return kill(largest, SIGKILL) == 0 ? largest : 0;
+  const auto bytes = sum * 4096;
+  // The closer to the limit, the sooner the next look; an idle agent costs next to nothing.
+  result.next_ms = bytes < limit / 4 ? 500 : bytes < limit / 4 * 3 ? 100 : 20;
+  if (bytes > limit && largest != 0 && kill(largest, SIGKILL) == 0) result.killed = largest;
+  return result;
 }
 
 }  // namespace agentrouter::sandbox::init

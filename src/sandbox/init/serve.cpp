@@ -169,6 +169,7 @@ void start_collector(const Setup& setup, const Grounds& grounds, const Request& 
 
 struct State {
   std::uint32_t emptying = 0;  // id of the kill_all that is under way
+  int next_look_ms = 100;
 };
 
 void answer(const Setup& setup, const Grounds& grounds, State& state) {
@@ -229,7 +230,7 @@ void serve(const Setup& setup, Grounds grounds) {
   for (;;) {
     pollfd ready[2] = {{control_fd, POLLIN, 0}, {signals, POLLIN, 0}};
     const bool watching = setup.limits_mode == 0 && children.count > 0;
-    const int timeout = state.emptying ? 5 : watching ? 250 : -1;
+    const int timeout = state.emptying ? 5 : watching ? state.next_look_ms : -1;
     if (poll(ready, 2, timeout) < 0 && errno != EINTR) _exit(1);
     if (ready[1].revents) {
       signalfd_siginfo info;
@@ -243,8 +244,9 @@ void serve(const Setup& setup, Grounds grounds) {
       state.emptying = 0;
     }
     if (watching) {
-      if (const int pid = enforce_memory(setup.spec.memory_bytes))
-        send_reply(reply_memory_kill, 0, pid, 0, "");
+      const auto seen = watch_memory(setup.spec.memory_bytes);
+      state.next_look_ms = seen.next_ms;
+      if (seen.killed) send_reply(reply_memory_kill, 0, seen.killed, 0, "");
     }
     if (ready[0].revents & POLLIN) {
       answer(setup, grounds, state);

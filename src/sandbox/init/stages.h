@@ -29,7 +29,12 @@ bool become_collector();
 // Answers the keeper until the control socket is closed.
 [[noreturn]] void serve(const Setup& setup, Grounds grounds);
 
-// rlimit mode: the pid that was killed because all together are over the limit, or 0.
-int enforce_memory(std::uint64_t limit);
+// rlimit mode: kills the largest process when all together are over `limit`. An address-space limit would
+// not do: sanitizers and virtual machines reserve terabytes that they never touch.
+struct MemoryWatch {
+  int killed = 0;     // pid, or 0
+  int next_ms = 500;  // when to look again
+};
+MemoryWatch watch_memory(std::uint64_t limit);
 
 }  // namespace agentrouter::sandbox::init
