@@ -43,10 +43,12 @@ TEST_F(Refusing, OtherPathsAndMethods) {
 }
 
 TEST_F(Refusing, OtherHostsAndProxyRequests) {
-  run(refuses({get("/v1/models", "Host: api.openai.com\r\n"), get("/v1/models", "Host: egress.test:81\r\n"),
-               get("/v1/models", "Host: 127.0.0.1\r\n"), get("http://egress.test/v1/models"),
-               "GET /v1/models HTTP/1.0\r\n\r\n"},
-              "403"));
+  run(refuses(
+      {get("/v1/models", "Host: api.openai.com\r\n"), get("/v1/models", "Host: egress.test:81\r\n"),
+       get("/v1/models", "Host: 127.0.0.1\r\n"), get("http://egress.test/v1/models"),
+       "GET /v1/models HTTP/1.0\r\n\r\n",
+       "CONNECT api.openai.com:443 HTTP/1.1\r\nHost: api.openai.com:443\r\nConnection: close\r\n\r\n"},
+      "403"));
   EXPECT_EQ("host_denied", log.denied.at(0).reason);
   EXPECT_EQ("api.openai.com", log.denied.at(0).host);
   EXPECT_EQ("target_denied", log.denied.at(3).reason);
@@ -61,7 +63,6 @@ TEST_F(Refusing, AmbiguousFraming) {
        "POST /v1/responses HTTP/1.1\r\nHost: egress.test\r\nHost: egress.test\r\nContent-Length: 0\r\n\r\n",
        "POST /v1/responses HTTP/1.1\r\nHost: egress.test\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n",
        "GET http://other.test/v1/models HTTP/1.1\r\nHost: egress.test\r\n\r\n",
-       "CONNECT api.openai.com:443 HTTP/1.1\r\nHost: api.openai.com:443\r\n\r\n",
        "POST /v1/responses HTTP/1.1\nHost: egress.test\n\n"},
       "400"));
   EXPECT_EQ("bad_request", log.denied.at(0).reason);
