@@ -129,7 +129,7 @@ class CollectorProperty : public OverlayTest {
 };
 
 TEST_F(CollectorProperty, PatchedCloneEqualsTheAgentsTree) {
-  for (unsigned seed = 1; seed <= 12 && !HasFailure(); ++seed) {
+  for (unsigned seed = 1; seed <= 8 && !HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     random.seed(seed);
     for (const auto* folder : {"base", "upper", "work", "merged"}) {
