@@ -58,7 +58,7 @@ std::string namespace_remedy() {
   if (setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1") {
     return "load the AppArmor profile of the package, or start the server as root";
   }
-  return "allow user namespaces for this program (a container's seccomp profile often forbids them)";
+  return "allow user namespaces for this program (a chroot forbids them, and so do most containers)";
 }
 
 void probe_namespaces(std::vector<Probe>& probes) {

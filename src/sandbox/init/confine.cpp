@@ -105,7 +105,8 @@ int open_network(const Setup& setup) {
 void confine(const Setup& setup) {
   // All of the sandbox goes before anything of the host, and the largest process before init.
   require(write_file("/proc/self/oom_score_adj", "500"), "set the memory priority");
-  limit(RLIMIT_CORE, 0, "core files");
+  // 1, not 0: also keeps the kernel from starting the host's core handler.
+  limit(RLIMIT_CORE, 1, "core files");
   limit(RLIMIT_NOFILE, setup.spec.open_files, "open files");
   limit(RLIMIT_FSIZE, setup.spec.file_bytes, "file size");
 #if AGENTROUTER_WEAK_INIT
