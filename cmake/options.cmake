@@ -13,6 +13,10 @@ add_link_options(-pie)
 add_compile_definitions(
   BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_COROUTINE)
 
+if(AGENTROUTER_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 # Kept out of the sandbox's init, which is never instrumented.
 add_library(agentrouter_sanitizers INTERFACE)
 if(AGENTROUTER_SANITIZE)

@@ -39,11 +39,12 @@ base::Result<void> DataFolder::save_api_key(const std::string& key) const {
   return base::write_file_durably(path_ / "api_key", key + "\n", 0600);
 }
 
-base::Result<void> DataFolder::announce(const std::string& url, base::Time start) const {
+base::Result<void> DataFolder::announce(const std::string& url, base::Time start, Models models) const {
   json::object document;
   document["url"] = url;
   document["pid"] = static_cast<std::int64_t>(::getpid());
   document["startTime"] = base::to_iso(start);
+  document["sim"] = models == Models::simulated;
   return base::write_file_durably(path_ / "server.json", base::to_text(document) + "\n", 0600);
 }
 

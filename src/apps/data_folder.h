@@ -25,8 +25,10 @@ class DataFolder {
   [[nodiscard]] base::Result<std::string> api_key() const;
   // The configured key where the client commands of this machine find it.
   [[nodiscard]] base::Result<void> save_api_key(const std::string& key) const;
-  // {"url","pid","startTime"} in server.json (0600).
-  [[nodiscard]] base::Result<void> announce(const std::string& url, base::Time start) const;
+  // {"url","pid","startTime","sim"} in server.json (0600). `sim` keeps a client that expects a real model from
+  // using a simulated one, and the other way round.
+  enum class Models { real, simulated };
+  [[nodiscard]] base::Result<void> announce(const std::string& url, base::Time start, Models models) const;
   void withdraw() const;
 
  private:

@@ -189,7 +189,8 @@ base::Task<void> Program::main() {
   const auto port = value_or_throw(server_.listen(config_.listen_host, config_.listen_port));
   const auto host = config_.listen_host.find(':') == std::string::npos ? config_.listen_host : "[" + config_.listen_host + "]";
   const auto url = "http://" + host + ":" + std::to_string(port);
-  value_or_throw(data_.announce(url, base::system_clock().now()));
+  value_or_throw(data_.announce(url, base::system_clock().now(),
+                                config_.sim ? DataFolder::Models::simulated : DataFolder::Models::real));
   if (worker_) {
     tasks_.spawn(watch_worker());
     tasks_.spawn(report_machine());

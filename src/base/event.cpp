@@ -29,9 +29,15 @@ Task<bool> Event::wait_until(Deadline deadline) {
   // All waiters share one timer for notify(); a waiter with a deadline arms a second one that wakes them
   // all, and they re-check their condition as after any wake-up.
   if (std::chrono::steady_clock::now() >= deadline) co_return false;
+  // A handler that is already queued runs after this frame, and perhaps this event, is gone: it asks first.
+  const auto armed = std::make_shared<bool>(true);
+  struct Disarm {
+    std::shared_ptr<bool> armed;
+    ~Disarm() { *armed = false; }
+  } const disarm{armed};
   Timer limit(timer_.get_executor(), deadline);
-  limit.async_wait([this](boost::system::error_code error) {
-    if (!error) timer_.cancel();
+  limit.async_wait([this, armed](boost::system::error_code error) {
+    if (!error && *armed) timer_.cancel();
   });
   boost::system::error_code woken;
   co_await timer_.async_wait(asio::redirect_error(use_task, woken));
