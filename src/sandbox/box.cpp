@@ -112,6 +112,7 @@ Result<Box> Box::adopt() {
   box.cgroup_procs_ = take(keeper_fd::cgroup_procs);
   box.memory_events_ = take(keeper_fd::memory_events);
   box.memory_peak_ = take(keeper_fd::memory_peak);
+  ::prctl(PR_SET_NAME, "keeper", 0, 0, 0);
   const rlimit none{0, 0};
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || ::setrlimit(RLIMIT_CORE, &none) != 0) {
     return base::fail_errno("cannot close the keeper to other processes", errno);

@@ -116,7 +116,20 @@ TEST(LocalLauncher, SweepRemovesOnlyWhatNoKeeperOwns) {
   EXPECT_EQ(report->cgroups_removed, groups);
 }
 
-TEST(LocalLauncher, TheKeeperOutlivesNothingButItsOwnEnd) {
+TEST(LocalLauncher, AProgramThatOnlyRootMayExecuteStillBecomesAKeeper) {
+  rig::Rig rig;
+  struct stat info{};
+  ASSERT_EQ(::stat("/proc/self/exe", &info), 0);
+  if (!rig.is_root()) GTEST_SKIP() << "the keeper is the same user";
+  ASSERT_EQ(::chmod("/proc/self/exe", 0700), 0);
+  const auto launched = rig.launch();
+  const auto ran = launched ? rig.collect("echo collected") : rig::Ran{};
+  ASSERT_EQ(::chmod("/proc/self/exe", info.st_mode & 07777), 0);
+  ASSERT_TRUE(launched) << launched.error().message;
+  EXPECT_EQ(ran.output, "collected\n");
+}
+
+TEST(LocalLauncher, TheKeeperHasASessionOfItsOwn) {
   rig::Rig rig;
   ASSERT_TRUE(rig.launch());
   EXPECT_NE(::getpgid(rig.launched().keeper_pid), ::getpgid(0));

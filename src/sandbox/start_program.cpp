@@ -2,6 +2,7 @@
 #include <grp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -9,6 +10,8 @@
 #include <cerrno>
 #include <csignal>
 
+#include "base/file.h"
+#include "sandbox/init_image.h"
 #include "sandbox/start.h"
 #include "sandbox/warden.h"
 
@@ -81,16 +84,28 @@ Result<Fd> open_log(int attempt, std::uint32_t id) {
   return log;
 }
 
+// A program that only its owner may execute is handed to other users as a sealed copy.
+Result<Fd> open_program_for(std::uint32_t id) {
+  Fd program(::open("/proc/self/exe", O_PATH | O_CLOEXEC));
+  struct stat info{};
+  if (!program || ::fstat(program.get(), &info) != 0)
+    return base::fail_errno("cannot open this program", errno);
+  if (id == 0 || (info.st_mode & (S_IROTH | S_IXOTH)) == (S_IROTH | S_IXOTH)) return program;
+  auto image = base::read_file("/proc/self/exe", 1u << 30);
+  if (!image) return tl::unexpected(image.error());
+  return make_program(*image);
+}
+
 }  // namespace
 
 Result<Cloned> start_this_program(const ProgramStart& wanted) {
-  Fd program(::open("/proc/self/exe", O_PATH | O_CLOEXEC));
-  if (!program) return base::fail_errno("cannot open this program", errno);
+  auto program = open_program_for(wanted.id);
+  if (!program) return tl::unexpected(program.error());
   std::vector<char*> argv;
   for (const auto& argument : wanted.argv) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   char* const envp[] = {nullptr};
-  ChildStart start{program.get(), {}, argv.data(), envp, wanted.id, 0};
+  ChildStart start{program->get(), {}, argv.data(), envp, wanted.id, 0};
   std::copy(wanted.fds.begin(), wanted.fds.end(), start.fds);
   auto cloned = clone_borrowing(0, -1, run_program, &start);
   if (!cloned) return cloned;

@@ -174,6 +174,7 @@ Result<void> run_warden(int socket) {
   struct sigaction ignore{};
   ignore.sa_handler = SIG_IGN;
   ::sigaction(SIGCHLD, &ignore, nullptr);
+  ::prctl(PR_SET_NAME, "warden", 0, 0, 0);
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return base::fail_errno("cannot close the warden", errno);
   auto request = std::make_unique<WardenRequest>();
   auto reply = std::make_unique<WardenReply>();
