@@ -168,14 +168,15 @@ api::ApiOptions Program::api_options() {
 }
 
 int Program::run() {
-  asio::co_spawn(io_, main(), [this](std::exception_ptr error) {
+  asio::co_spawn(io_.get_executor(), main(), [this](std::exception_ptr error) {
+    // What is left then (a name look-up that nobody waits for) must not hold the process up.
+    io_.stop();
     if (!error) return;
     try {
       std::rethrow_exception(error);
     } catch (const std::exception& failure) {
       std::cerr << "agentrouter: " << failure.what() << std::endl;
       exit_code_ = 1;
-      io_.stop();
     }
   });
   io_.run();

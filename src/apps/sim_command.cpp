@@ -80,7 +80,7 @@ int sim_command(const std::vector<std::string>& arguments) {
   net::Server server(io.get_executor(), handler,
                      [](int status, std::string_view code, std::string_view message) { return api::problem(status, code, message); });
   int exit_code = 0;
-  asio::co_spawn(io, serve_until_signal(server, listen.substr(0, colon), static_cast<std::uint16_t>(*port)),
+  asio::co_spawn(io.get_executor(), serve_until_signal(server, listen.substr(0, colon), static_cast<std::uint16_t>(*port)),
                  [&exit_code](std::exception_ptr error) {
                    if (!error) return;
                    try {
