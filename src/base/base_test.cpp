@@ -1,10 +1,14 @@
 #include <gtest/gtest.h>
 
+#include <boost/asio/co_spawn.hpp>
+
 #include "base/clock.h"
 #include "base/gzip.h"
 #include "base/hash.h"
 #include "base/id.h"
 #include "base/json.h"
+#include "base/pool.h"
+#include "base/task_scope.h"
 #include "base/utf8.h"
 
 namespace agentrouter::base {
@@ -66,6 +70,31 @@ TEST(Gzip, MembersAddUpToOneFileAndEqualInputGivesEqualBytes) {
   EXPECT_EQ(value_or_throw(gunzip(gzip("one") + gzip("two"), 100)), "onetwo");
   EXPECT_EQ(gunzip(gzip(std::string(1000, 'x')), 100).error().code, Code::exhausted);
   EXPECT_EQ(gunzip(gzip("one").substr(0, 10), 100).error().code, Code::corrupt);
+}
+
+Task<void> use_pool_then_wait(Pool& pool, bool& worked) {
+  worked = co_await pool.run([] { return true; });
+  Event never(co_await this_executor);
+  co_await never.wait();
+}
+
+Task<void> cancel_while_the_pool_works(Pool& pool, TaskScope& scope, bool& worked) {
+  scope.spawn(use_pool_then_wait(pool, worked));
+  co_await asio::post(co_await this_executor, use_task);
+  co_await scope.cancel_and_join();
+}
+
+TEST(Pool, TaskThatIsCancelledMeanwhileWaitsForItsWorkAndThenEnds) {
+  asio::io_context io;
+  Pool pool(1);
+  TaskScope scope(io.get_executor());
+  bool worked = false;
+  bool joined = false;
+  asio::co_spawn(io.get_executor(), cancel_while_the_pool_works(pool, scope, worked),
+                 [&](std::exception_ptr error) { joined = !error; });
+  io.run();
+  EXPECT_TRUE(joined);
+  EXPECT_TRUE(worked);
 }
 
 }  // namespace

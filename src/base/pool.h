@@ -25,7 +25,6 @@ class Pool {
   auto run(Work work) -> Task<std::invoke_result_t<Work&>> {
     using T = std::invoke_result_t<Work&>;
     using Stored = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     const Executor home = co_await this_executor;
     auto result = co_await asio::async_initiate<const asio::use_awaitable_t<Executor>,
                                                 void(std::exception_ptr, std::optional<Stored>)>(

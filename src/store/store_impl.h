@@ -43,7 +43,6 @@ struct Holder {
 
 template <class Submit>
 base::Task<void> Store::perform(Submit submit) {
-  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   const base::Executor home = co_await base::this_executor;
   co_await asio::async_initiate<const asio::use_awaitable_t<base::Executor>, void(std::exception_ptr)>(
       [home, &submit](auto handler) {
