@@ -55,7 +55,7 @@ base::Result<void> Journal::append_last(std::string_view kind, json::object data
 
 base::Result<void> Journal::write(std::string_view kind, json::object data, std::uint64_t kept_back) {
   const std::string line = journal_line(last_n_ + 1, kind, clock_->now(), std::move(data));
-  if (line.size() > journal_record_bytes) {
+  if (line.size() > limits_.record_bytes) {
     return base::fail(base::Code::invalid,
                       "cannot write a journal record of " + std::to_string(line.size()) + " bytes");
   }

@@ -17,14 +17,15 @@ namespace agentrouter::keeper {
 
 inline constexpr int journal_protocol = 1;
 
+// The most that one record may be, for readers too.
+inline constexpr std::size_t journal_record_bytes = 32u << 20;
+
 struct JournalLimits {
   std::uint64_t bytes = 1ull << 30;
   std::uint64_t ahead = 1u << 20;      // preallocated beyond the end
   std::uint64_t reserve = 256u << 10;  // only `append_last` may use it
+  std::size_t record_bytes = journal_record_bytes;
 };
-
-// The most that one record may be.
-inline constexpr std::size_t journal_record_bytes = 32u << 20;
 
 class Journal {
  public:
@@ -35,7 +36,7 @@ class Journal {
   // One write, no sync. A record that could not be written whole is not there: the next one takes its place.
   //
   // Errors: exhausted (storage_full) when the disk or the limit is reached; nothing is then appended, the
-  // reserve is still there, and trying again later may work. invalid: over journal_record_bytes.
+  // reserve is still there, and trying again later may work. invalid: the record is too large.
   [[nodiscard]] base::Result<void> append(std::string_view kind, json::object data);
   // The same, from the reserve: for `exit`.
   [[nodiscard]] base::Result<void> append_last(std::string_view kind, json::object data);

@@ -166,10 +166,10 @@ TEST_F(JournalTest, SlicesAreBoundedAndSayThatThereIsMore) {
 
 TEST_F(JournalTest, RecordLargerThanTheReadBufferIsReadWhole) {
   Journal journal = open();
-  ASSERT_TRUE(journal.append("event", {{"text", std::string(3u << 20, 'x')}}));
+  ASSERT_TRUE(journal.append("event", {{"text", std::string(600u << 10, 'x')}}));
   ASSERT_TRUE(journal.append("event", numbered(1)));
-  EXPECT_THAT(numbers(read(disk_.bytes)), ::testing::ElementsAre(1));
-  EXPECT_THAT(numbers(read(disk_.bytes, 0, 64u << 20)), ::testing::ElementsAre(1, 2));
+  EXPECT_THAT(numbers(read(disk_.bytes, 0, 1000)), ::testing::ElementsAre(1));
+  EXPECT_THAT(numbers(read(disk_.bytes)), ::testing::ElementsAre(1, 2));
 }
 
 TEST_F(JournalTest, ShortWritesAreCarriedOn) {
@@ -234,8 +234,8 @@ TEST_F(JournalTest, NoReserveNoJournal) {
 }
 
 TEST_F(JournalTest, TooLargeARecordIsRefused) {
-  Journal journal = open();
-  const auto refused = journal.append("event", {{"text", std::string(journal_record_bytes, 'x')}});
+  Journal journal = open({.record_bytes = 1000});
+  const auto refused = journal.append("event", {{"text", std::string(1000, 'x')}});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, base::Code::invalid);
   EXPECT_EQ(journal.length(), 0u);

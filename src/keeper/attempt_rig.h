@@ -1,0 +1,254 @@
+#pragma once
+// For tests of this room: a sandbox that runs a scripted agent as a coroutine, and a protocol of one word per
+// line.
+//
+// The agent's stdout says what follows, one line each:
+//   event TYPE JSON     an event of the agent
+//   ask TOOL            a question; the agent gets "yes" or "no"
+//   say TEXT            the turn completes with this answer
+//   fail CODE           the turn fails
+//   anything else       agent_protocol_error
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/write.hpp>
+#include <deque>
+
+#include "agents/session.h"
+#include "base/json.h"
+#include "base/task_scope.h"
+#include "keeper/ports.h"
+
+namespace agentrouter::keeper {
+
+class ScriptedSession final : public agents::Session {
+ public:
+  agents::Outputs start() override { return {agents::SendBytes{"start\n"}}; }
+  agents::Outputs feed(std::string_view bytes) override {
+    agents::Outputs outputs;
+    rest_ += bytes;
+    for (std::size_t end = rest_.find('\n'); end != std::string::npos && !over_; end = rest_.find('\n')) {
+      take(rest_.substr(0, end), outputs);
+      rest_.erase(0, end + 1);
+    }
+    if (over_) rest_.clear();
+    return outputs;
+  }
+  agents::Outputs answer(const std::string&, agents::Answer answer) override {
+    return {agents::SendBytes{answer == agents::Answer::accept ? "yes\n" : "no\n"}};
+  }
+  agents::Outputs interrupt() override { return {agents::SendBytes{"interrupt\n"}}; }
+  agents::Outputs ended(std::string_view status) override {
+    return over_ ? agents::Outputs{} : agents::Outputs{finish(failed("agent_exited", std::string(status)))};
+  }
+
+ private:
+  static agents::Outcome failed(std::string code, std::string reason) {
+    agents::Outcome outcome;
+    outcome.failure = {std::move(code), std::move(reason), {}};
+    return outcome;
+  }
+  agents::Outcome finish(agents::Outcome outcome) {
+    over_ = true;
+    return outcome;
+  }
+  void take(const std::string& line, agents::Outputs& outputs) {
+    outputs.push_back(agents::LogLine{line});
+    const auto rest_after = [&line](std::size_t words) {
+      std::size_t at = 0;
+      for (; words > 0 && at != std::string::npos; --words) at = line.find(' ', at + 1);
+      return at == std::string::npos ? std::string() : line.substr(at + 1);
+    };
+    if (line.starts_with("event ")) {
+      const std::string type = line.substr(6, line.find(' ', 6) - 6);
+      auto payload = base::parse_json(rest_after(2));
+      outputs.push_back(agents::EmitEvent{type, "line", payload ? payload->as_object() : json::object{}});
+    } else if (line.starts_with("ask ")) {
+      outputs.push_back(agents::Ask{.ask_id = "1", .tool = rest_after(1), .title = {}, .args = {}});
+    } else if (line.starts_with("say ")) {
+      agents::Outcome outcome;
+      outcome.kind = agents::OutcomeKind::completed;
+      outcome.response_text = rest_after(1);
+      outcome.response_event_type = "line";
+      outcome.thread_id = "thread";
+      outcome.usage = agents::TokenUsage{10, 2, 3, 1};
+      outputs.push_back(
+          agents::EmitEvent{"agent.completed", "line", {{"provider", "codex"}, {"message", "done"}}});
+      outputs.push_back(finish(std::move(outcome)));
+    } else if (line.starts_with("fail ")) {
+      outputs.push_back(finish(failed(rest_after(1), "it failed")));
+    } else if (line == "interrupted") {
+      agents::Outcome outcome;
+      outcome.kind = agents::OutcomeKind::interrupted;
+      outputs.push_back(finish(std::move(outcome)));
+    } else {
+      outputs.push_back(finish(failed("agent_protocol_error", "garbage")));
+    }
+  }
+
+  std::string rest_;
+  bool over_ = false;
+};
+
+// What the agent does once it has read "start".
+struct AgentScript {
+  std::string says;  // to stdout
+  std::string says_to_stderr;
+  std::uint64_t floods = 0;     // bytes to stdout afterwards, without a line end
+  bool leaves_at_once = false;  // exits by itself afterwards
+  int exit_code = 0;
+  int exit_signal = 0;
+  bool obeys_interrupt = true;
+  std::function<base::Task<void>()> does = {};  // before it says anything
+};
+
+class ScriptedSandbox final : public Sandbox {
+ public:
+  using Stream = asio::posix::basic_stream_descriptor<base::Executor>;
+
+  ScriptedSandbox(base::Executor executor, AgentScript script)
+      : script_(std::move(script)),
+        events_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+        in_(executor),
+        out_(executor),
+        err_(executor),
+        scope_(executor) {}
+
+  base::Task<void> stop() {
+    close();
+    co_await scope_.cancel_and_join();
+  }
+
+  sandbox::LimitsMode limits() const override { return sandbox::LimitsMode::rlimit; }
+  int listener() const override { return listener_; }
+  void close_listener() override {}
+  int control_fd() const override { return events_.get(); }
+  base::Result<std::optional<sandbox::Notice>> read_notice() override {
+    std::uint64_t count = 0;
+    if (notices_.empty()) {
+      (void)!::read(events_.get(), &count, sizeof count);
+      return std::optional<sandbox::Notice>();
+    }
+    std::optional<sandbox::Notice> notice = notices_.front();
+    notices_.pop_front();
+    return notice;
+  }
+  base::Result<pid_t> spawn(const sandbox::Spawn& request) override {
+    if (refuse_spawn) return tl::unexpected(*refuse_spawn);
+    spawned = request;
+    in_.assign(::fcntl(request.stdio[0], F_DUPFD_CLOEXEC, 0));
+    out_.assign(::fcntl(request.stdio[1], F_DUPFD_CLOEXEC, 0));
+    err_.assign(::fcntl(request.stdio[2], F_DUPFD_CLOEXEC, 0));
+    running_ = true;
+    scope_.spawn(agent());
+    return agent_pid;
+  }
+  base::Result<pid_t> collect(const sandbox::Collect& request) override {
+    ++collections;
+    if (refuse_collect) return base::fail(base::Code::unavailable, "no collector");
+    (void)base::write_all(request.outputs.at(0), "{\"files\":[]}");
+    (void)base::write_all(request.outputs.at(1), "a patch");
+    (void)base::write_all(request.outputs.at(2),
+                          R"({"index":{"bytes":12,"sha256":")" + std::string(64, 'a') +
+                              R"(","files":2,"truncated":false},"patch":{"bytes":7,"sha256":")" +
+                              std::string(64, 'b') + R"(","truncated":false}})");
+    notify(sandbox::Exited{collector_pid, 0, 0});
+    return collector_pid;
+  }
+  base::Result<void> kill_all() override {
+    if (running_) exit({agent_pid, -1, 9});
+    return {};
+  }
+  base::Result<sandbox::DestroyProof> destroy() override {
+    if (refuse_destroy) return base::fail(base::Code::timeout, "still there");
+    destroyed = true;
+    return sandbox::DestroyProof{.init_gone = true, .cgroup_empty = {}};
+  }
+  sandbox::MemoryReport memory() const override { return {.kills = memory_kills, .peak_bytes = {}}; }
+
+  static constexpr pid_t agent_pid = 100;
+  static constexpr pid_t collector_pid = 101;
+  std::optional<sandbox::Spawn> spawned;
+  std::optional<base::Error> refuse_spawn;
+  bool refuse_collect = false;
+  bool refuse_destroy = false;
+  bool destroyed = false;
+  int collections = 0;
+  std::uint64_t memory_kills = 0;
+  std::uint64_t flooded = 0;
+  std::vector<std::string> heard;  // lines of the agent's stdin
+
+  void listen_on(int fd) { listener_ = fd; }
+
+ private:
+  void notify(sandbox::Notice notice) {
+    notices_.push_back(notice);
+    const std::uint64_t one = 1;
+    (void)!::write(events_.get(), &one, sizeof one);
+  }
+  void exit(sandbox::Exited exited) {
+    running_ = false;
+    close();
+    notify(exited);
+  }
+  void close() {
+    boost::system::error_code ignored;
+    in_.close(ignored);
+    out_.close(ignored);
+    err_.close(ignored);
+  }
+  base::Task<bool> write(Stream& stream, std::string bytes) {
+    boost::system::error_code error;
+    co_await asio::async_write(stream, asio::buffer(bytes), asio::redirect_error(base::use_task, error));
+    co_return !error;
+  }
+  base::Task<void> begin() {
+    if (script_.does) co_await script_.does();
+    if (!script_.says_to_stderr.empty()) co_await write(err_, script_.says_to_stderr);
+    if (!script_.says.empty()) co_await write(out_, script_.says);
+    const std::string chunk(64u << 10, 'x');
+    while (running_ && flooded < script_.floods) {
+      if (!co_await write(out_, chunk)) co_return;
+      flooded += chunk.size();
+    }
+    if (script_.leaves_at_once && running_) {
+      if (script_.exit_signal != 0) ++memory_kills;
+      exit({agent_pid, script_.exit_signal != 0 ? -1 : script_.exit_code, script_.exit_signal});
+    }
+  }
+  base::Task<void> agent() {
+    std::string rest;
+    char buffer[4096];
+    while (running_) {
+      boost::system::error_code error;
+      const auto n =
+          co_await in_.async_read_some(asio::buffer(buffer), asio::redirect_error(base::use_task, error));
+      if (error) break;
+      rest.append(buffer, n);
+      for (auto end = rest.find('\n'); end != std::string::npos; end = rest.find('\n')) {
+        const std::string line = rest.substr(0, end);
+        rest.erase(0, end + 1);
+        heard.push_back(line);
+        if (line == "start") scope_.spawn(begin());
+        if (line == "interrupt" && script_.obeys_interrupt) co_await write(out_, "interrupted\n");
+      }
+    }
+    if (running_) exit({agent_pid, script_.exit_code, 0});
+  }
+
+  AgentScript script_;
+  base::Fd events_;
+  std::deque<sandbox::Notice> notices_;
+  int listener_ = -1;
+  bool running_ = false;
+  Stream in_;
+  Stream out_;
+  Stream err_;
+  base::TaskScope scope_;
+};
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,160 @@
+#include "keeper/control.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "testing/run_task.h"
+#include "testing/temp_dir.h"
+
+namespace agentrouter::keeper {
+namespace {
+
+class Listener final : public ControlHandler {
+ public:
+  void on_decision(const DecisionMessage& message) override {
+    said.push_back("decision " + message.action_id + " " + message.action_digest + " " + message.event_id);
+  }
+  void on_cancel() override { said.emplace_back("cancel"); }
+  void on_done() override { said.emplace_back("done"); }
+  std::vector<std::string> said;
+};
+
+class ControlServerTest : public ::testing::Test {
+ protected:
+  ControlServerTest() { EXPECT_TRUE(server_.listen(dir_.get())); }
+  ~ControlServerTest() override { testing::run_task(io_, server_.stop()); }
+
+  LineSocket connect() { return base::value_or_throw(connect_to_keeper(io_.get_executor(), dir_.get())); }
+  std::string read(LineSocket& socket) {
+    auto line = testing::run_task(io_, socket.read_line());
+    return line ? *line : "closed";
+  }
+  void say(LineSocket& socket, const ServerMessage& message) {
+    EXPECT_TRUE(testing::run_task(io_, socket.write(to_line(message))));
+  }
+  void say_raw(LineSocket& socket, std::string bytes) {
+    (void)testing::run_task(io_, socket.write(std::move(bytes)));
+  }
+  // Everything said so far has been heard when a later connection is greeted and closed.
+  void settle() {
+    for (int i = 0; i < 50; ++i) io_.poll(), io_.restart();
+  }
+
+  asio::io_context io_{1};
+  testing::TempDir folder_;
+  base::Fd dir_ = base::value_or_throw(base::open_directory(folder_.path()));
+  Listener listener_;
+  ControlServer server_{
+      io_.get_executor(), {.attempt_id = "attempt_1", .run_id = "run_1", .token = 3}, listener_};
+};
+
+constexpr const char* hello =
+    R"({"type":"hello","protocol":1,"attemptId":"attempt_1","runId":"run_1","token":3,"length":0})";
+
+TEST_F(ControlServerTest, GreetsEachConnectionAndTellsTheLength) {
+  auto first = connect();
+  EXPECT_EQ(read(first), hello);
+  server_.set_length(10);
+  EXPECT_EQ(read(first), R"({"type":"length","length":10})");
+  auto second = connect();
+  EXPECT_EQ(read(second),
+            R"({"type":"hello","protocol":1,"attemptId":"attempt_1","runId":"run_1","token":3,"length":10})");
+}
+
+TEST_F(ControlServerTest, ObeysTheHolderOfTheNewestLease) {
+  auto socket = connect();
+  read(socket);
+  say(socket, LeaseMessage{3});
+  say(socket, DecisionMessage{"action_1", "sha256:x", DecisionKind::approved, "evt_1"});
+  say(socket, CancelMessage{});
+  say(socket, DoneMessage{});
+  settle();
+  EXPECT_THAT(listener_.said, ::testing::ElementsAre("decision action_1 sha256:x evt_1", "cancel", "done"));
+}
+
+TEST_F(ControlServerTest, OlderLeaseIsAnsweredByClosing) {
+  auto socket = connect();
+  read(socket);
+  say(socket, LeaseMessage{2});
+  EXPECT_EQ(read(socket), "closed");
+}
+
+TEST_F(ControlServerTest, ConnectionWhoseLeaseWasTakenOverIsNotObeyed) {
+  auto old = connect();
+  read(old);
+  say(old, LeaseMessage{3});
+  auto fresh = connect();
+  read(fresh);
+  say(fresh, LeaseMessage{4});
+  settle();
+  say(old, CancelMessage{});
+  EXPECT_EQ(read(old), "closed");
+  EXPECT_TRUE(listener_.said.empty());
+}
+
+TEST_F(ControlServerTest, ConnectionWithoutALeaseIsNotObeyed) {
+  auto socket = connect();
+  read(socket);
+  say(socket, CancelMessage{});
+  EXPECT_EQ(read(socket), "closed");
+  EXPECT_TRUE(listener_.said.empty());
+}
+
+TEST_F(ControlServerTest, GarbageAndTooLongALineEndTheConnectionOnly) {
+  for (const std::string& bad : {std::string("{}\n"), std::string("nonsense\n"), std::string(80'000, 'x')}) {
+    auto socket = connect();
+    EXPECT_EQ(read(socket), hello);
+    say_raw(socket, bad);
+    EXPECT_EQ(read(socket), "closed");
+  }
+  auto socket = connect();
+  EXPECT_EQ(read(socket), hello);
+}
+
+TEST_F(ControlServerTest, ByeIsHeardAlsoByALaterConnection) {
+  auto first = connect();
+  read(first);
+  server_.set_length(5);
+  server_.say_bye();
+  EXPECT_EQ(read(first), R"({"type":"length","length":5})");
+  EXPECT_EQ(read(first), R"({"type":"bye"})");
+  auto later = connect();
+  read(later);
+  EXPECT_EQ(read(later), R"({"type":"bye"})");
+}
+
+TEST_F(ControlServerTest, SocketIsForItsOwnerOnlyAndReplacesAnOldOne) {
+  struct stat info = {};
+  ASSERT_EQ(::stat((folder_ / "keeper.sock").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  ControlServer again(io_.get_executor(), {.attempt_id = "attempt_2", .run_id = "run_2", .token = 1},
+                      listener_);
+  ASSERT_TRUE(again.listen(dir_.get()));
+  auto socket = connect();
+  EXPECT_NE(read(socket).find("attempt_2"), std::string::npos);
+  testing::run_task(io_, again.stop());
+}
+
+TEST(ControlMessages, AreReadBackAsTheyWereWritten) {
+  for (const auto kind : {DecisionKind::approved, DecisionKind::denied, DecisionKind::expired}) {
+    const std::string line = to_line(ServerMessage(DecisionMessage{"a", "d", kind, ""}));
+    EXPECT_EQ(to_line(base::value_or_throw(parse_server_message(line))), line);
+  }
+  for (const KeeperMessage& message :
+       {KeeperMessage(Hello{1, "a", "r", 2, 3}), KeeperMessage(Length{4}), KeeperMessage(Bye{})}) {
+    EXPECT_EQ(to_line(base::value_or_throw(parse_keeper_message(to_line(message)))), to_line(message));
+  }
+  for (const char* bad : {"", "[]", "{}", R"({"type":"length"})", R"({"type":"length","length":-1})",
+                          R"({"type":"hello","length":1})"}) {
+    EXPECT_FALSE(parse_keeper_message(bad)) << bad;
+  }
+  for (const char* bad : {"{}", R"({"type":"lease"})", R"({"type":"decision","actionId":"a"})",
+                          R"({"type":"decision","actionId":"a","actionDigest":"d","decision":"maybe"})"}) {
+    EXPECT_FALSE(parse_server_message(bad)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace agentrouter::keeper

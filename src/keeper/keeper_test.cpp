@@ -1,0 +1,466 @@
+#include "keeper/keeper.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <csignal>
+
+#include "base/file.h"
+#include "keeper/attempt_rig.h"
+#include "testing/builders.h"
+#include "testing/fixed_entropy.h"
+#include "testing/manual_clock.h"
+#include "testing/run_task.h"
+#include "testing/temp_dir.h"
+
+namespace agentrouter::keeper {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr std::string_view key_text = "sk-canary-0123456789abcdef";
+
+class KeeperTest : public ::testing::Test {
+ protected:
+  KeeperTest() {
+    ::signal(SIGPIPE, SIG_IGN);
+    plan_.attempt_id = model::AttemptId("attempt_" + base::uuid_from_text("keeper"));
+    plan_.run_id = testing::run_id("keeper");
+    plan_.model = "gpt-5.5";
+    plan_.task = "do it";
+    plan_.program = {
+        .argv = {"/opt/agent"}, .env = {"A=1"}, .command_name = "codex", .argv_for_action = {"app-server"}};
+    plan_.limits.cancel_grace = 50ms;
+    listener_ = base::Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(::listen(listener_.get(), 8), 0);
+  }
+
+  ScriptedSandbox& agent(AgentScript script) {
+    sandbox_ = std::make_unique<ScriptedSandbox>(io_.get_executor(), std::move(script));
+    sandbox_->listen_on(listener_.get());
+    return *sandbox_;
+  }
+
+  // Drives the attempt; `meanwhile` runs beside it once the socket serves.
+  void keep(std::function<base::Task<void>(LineSocket)> meanwhile = {}) {
+    if (!sandbox_) agent({});
+    testing::run_task(io_, keep_all(std::move(meanwhile)));
+    read_all();
+  }
+
+  base::Task<void> keep_all(std::function<base::Task<void>(LineSocket)> meanwhile) {
+    base::TaskScope beside(io_.get_executor());
+    KeeperNeeds needs{.executor = io_.get_executor(),
+                      .sandbox = *sandbox_,
+                      .attempt_dir = dir_.get(),
+                      .plan = plan_,
+                      .key = key_ ? &*key_ : nullptr,
+                      .clock = clock_,
+                      .entropy = entropy_,
+                      .make_session = [](const AttemptPlan&) { return std::make_unique<ScriptedSession>(); },
+                      .on_ready =
+                          [&] {
+                            auto socket = connect_to_keeper(io_.get_executor(), dir_.get());
+                            if (meanwhile)
+                              beside.spawn(meanwhile(std::move(*socket)));
+                            else
+                              beside.spawn(say_done(std::move(*socket)));
+                          },
+                      .linger = 20s};
+    kept_ = co_await keeper::keep(std::move(needs));
+    co_await beside.join();
+    co_await sandbox_->stop();
+  }
+
+  static base::Task<void> say_done(LineSocket socket) {
+    (void)co_await socket.write(to_line(ServerMessage(LeaseMessage{1})));
+    co_await until_bye(socket);
+    (void)co_await socket.write(to_line(ServerMessage(DoneMessage{})));
+  }
+  static base::Task<void> until_bye(LineSocket& socket) {
+    for (;;) {
+      auto line = co_await socket.read_line();
+      if (!line || line->find("\"bye\"") != std::string::npos) co_return;
+    }
+  }
+
+  void read_all() {
+    const base::Fd fd(::open((folder_ / "journal").c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) return;
+    records_ = base::value_or_throw(read_journal(fd.get(), 0, UINT64_MAX, SIZE_MAX)).records;
+  }
+  std::vector<std::string> kinds() const {
+    std::vector<std::string> all;
+    for (const auto& record : records_) {
+      const auto type = base::get_string(record.data, "type");
+      all.push_back(record.kind == "event" ? std::string(type.value_or("?")) : record.kind);
+    }
+    return all;
+  }
+  json::object payload(std::string_view type) const {
+    for (const auto& record : records_) {
+      if (record.kind == "event" && base::get_string(record.data, "type") == type) {
+        return *base::get_object(record.data, "payload");
+      }
+    }
+    return {};
+  }
+  const json::object& exit() const { return records_.back().data; }
+  std::string exit_text() const { return base::to_text(exit()); }
+  std::string outcome() const {
+    const auto outcome = std::string(base::get_string(exit(), "outcome").value_or("none"));
+    const json::object* failure = base::get_object(exit(), "failure");
+    return failure ? outcome + " " + std::string(base::get_string(*failure, "code").value_or("")) : outcome;
+  }
+  std::string file(std::string_view name) const { return base::read_file(folder_ / name).value_or(""); }
+
+  asio::io_context io_{1};
+  testing::TempDir folder_;
+  base::Fd dir_ = base::value_or_throw(base::open_directory(folder_.path()));
+  testing::ManualClock clock_;
+  testing::FixedEntropy entropy_;
+  base::Fd listener_;
+  std::unique_ptr<ScriptedSandbox> sandbox_;
+  AttemptPlan plan_;
+  std::optional<egress::Secret> key_;
+  base::Result<void> kept_;
+  std::vector<JournalRecord> records_;
+};
+
+TEST_F(KeeperTest, TurnThatCompletesTellsItsWholeStoryInOrder) {
+  agent({.says = "event agent.started {\"provider\":\"codex\"}\nevent agent.message {\"text\":\"hi\"}\nsay "
+                 "all done\n",
+         .says_to_stderr = "a warning\nhalf a line"});
+  keep();
+  ASSERT_TRUE(kept_);
+  EXPECT_THAT(kinds(),
+              ElementsAre("hello", "sandbox.created", "credential_boundary.verified", "action.proposed",
+                          "policy.evaluated", "released", "execution.started", "agent.started",
+                          "agent.message", "agent.completed", "execution.completed", "exit"));
+  EXPECT_EQ(outcome(), "completed");
+  EXPECT_THAT(exit_text(),
+              HasSubstr(R"("responseText":"all done","responseEventType":"line","threadId":"thread")"));
+  EXPECT_THAT(exit_text(), HasSubstr(R"("usage":{"inputTokens":10,"cachedInputTokens":2,"outputTokens":3)"));
+  EXPECT_THAT(exit_text(), HasSubstr(R"("index":{"bytes":12)"));
+  EXPECT_THAT(exit_text(), HasSubstr(R"("sandbox":{"limits":"rlimit","isolation":"process","gone":true})"));
+  EXPECT_EQ(file("index.json"), "{\"files\":[]}");
+  EXPECT_EQ(file("changes.patch"), "a patch");
+  EXPECT_THAT(file("stdout.ndjson"), HasSubstr("say all done\n"));
+  EXPECT_EQ(file("stderr.ndjson"), "{\"text\":\"a warning\"}\n{\"text\":\"half a line\"}\n");
+  EXPECT_TRUE(sandbox_->destroyed);
+}
+
+TEST_F(KeeperTest, EventsOfTheActionAreLinkedByCauseAndShareItsDigest) {
+  agent({.says = "say ok\n"});
+  keep();
+  std::string before;
+  for (const char* type :
+       {"action.proposed", "policy.evaluated", "execution.started", "execution.completed"}) {
+    const json::object event = payload(type);
+    EXPECT_EQ(base::get_string(event, "priorEventId").value_or(""), before) << type;
+    EXPECT_EQ(base::get_string(event, "actionDigest"),
+              base::get_string(payload("action.proposed"), "actionDigest"));
+    before = base::get_string(event, "eventId").value_or("?");
+  }
+  EXPECT_EQ(base::get_string(payload("execution.started"), "executionId"),
+            base::get_string(payload("execution.completed"), "executionId"));
+  EXPECT_EQ(base::json_digest(*base::get_object(payload("action.proposed"), "action")),
+            base::get_string(payload("action.proposed"), "actionDigest"));
+}
+
+TEST_F(KeeperTest, BlockedRunNeverStartsItsAgent) {
+  plan_.approval_mode = model::ApprovalMode::block;
+  keep();
+  EXPECT_THAT(kinds(), ElementsAre("hello", "sandbox.created", "credential_boundary.verified",
+                                   "action.proposed", "policy.evaluated", "refused", "exit"));
+  EXPECT_EQ(outcome(), "failed policy_denied");
+  EXPECT_FALSE(sandbox_->spawned);
+}
+
+// Waits for the question and answers it with `change` applied.
+base::Task<void> answer(LineSocket socket, const std::filesystem::path& folder, DecisionMessage decision) {
+  (void)co_await socket.write(to_line(ServerMessage(LeaseMessage{1})));
+  bool answered = false;
+  for (;;) {
+    auto line = co_await socket.read_line();
+    if (!line || line->find("\"bye\"") != std::string::npos) break;
+    const base::Fd fd(::open((folder / "journal").c_str(), O_RDONLY | O_CLOEXEC));
+    const auto slice = base::value_or_throw(read_journal(fd.get(), 0, UINT64_MAX));
+    const auto& last = slice.records.back();
+    if (last.kind != "question" || answered) continue;
+    answered = true;
+    if (decision.action_id.empty()) decision.action_id = base::get_string(last.data, "actionId").value_or("");
+    if (decision.action_digest.empty())
+      decision.action_digest = base::get_string(last.data, "actionDigest").value_or("");
+    (void)co_await socket.write(
+        to_line(ServerMessage(DecisionMessage{"action_other", "x", DecisionKind::denied, ""})));
+    (void)co_await socket.write(to_line(ServerMessage(decision)));
+    (void)co_await socket.write(to_line(ServerMessage(decision)));
+  }
+  (void)co_await socket.write(to_line(ServerMessage(DoneMessage{})));
+}
+
+TEST_F(KeeperTest, ApprovedLaunchGoesOnFromTheDecision) {
+  plan_.approval_mode = model::ApprovalMode::manual;
+  agent({.says = "say ok\n"});
+  keep([this](LineSocket socket) {
+    return answer(std::move(socket), folder_.path(), {"", "", DecisionKind::approved, "evt_decision"});
+  });
+  EXPECT_THAT(kinds(),
+              ElementsAre("hello", "sandbox.created", "credential_boundary.verified", "action.proposed",
+                          "policy.evaluated", "approval.requested", "question", "released",
+                          "execution.started", "agent.completed", "execution.completed", "exit"));
+  EXPECT_EQ(base::get_string(payload("execution.started"), "priorEventId"), "evt_decision");
+  EXPECT_EQ(outcome(), "completed");
+}
+
+TEST_F(KeeperTest, DeniedExpiredAndMismatchedLaunchesAreRefused) {
+  struct Case {
+    DecisionMessage decision;
+    const char* code;
+  };
+  for (const Case& one :
+       {Case{{"", "", DecisionKind::denied, ""}, "approval_denied"},
+        Case{{"", "", DecisionKind::expired, ""}, "approval_expired"},
+        Case{{"", "sha256:other", DecisionKind::approved, ""}, "approval_digest_mismatch"}}) {
+    std::filesystem::remove(folder_ / "journal");
+    plan_.approval_mode = model::ApprovalMode::manual;
+    agent({});
+    keep([&](LineSocket socket) { return answer(std::move(socket), folder_.path(), one.decision); });
+    EXPECT_EQ(outcome(), std::string("failed ") + one.code);
+    EXPECT_EQ(kinds().at(kinds().size() - 2), "refused");
+    EXPECT_FALSE(sandbox_->spawned);
+  }
+}
+
+base::Task<void> cancel_when(LineSocket socket, std::string_view kind, const std::filesystem::path& folder) {
+  (void)co_await socket.write(to_line(ServerMessage(LeaseMessage{1})));
+  for (bool sent = false;;) {
+    auto line = co_await socket.read_line();
+    if (!line || line->find("\"bye\"") != std::string::npos) break;
+    const base::Fd fd(::open((folder / "journal").c_str(), O_RDONLY | O_CLOEXEC));
+    const auto slice = base::value_or_throw(read_journal(fd.get(), 0, UINT64_MAX));
+    for (const auto& record : slice.records) {
+      const bool found = record.kind == kind || base::get_string(record.data, "type") == kind;
+      if (!found || sent) continue;
+      sent = true;
+      (void)co_await socket.write(to_line(ServerMessage(CancelMessage{})));
+    }
+  }
+  (void)co_await socket.write(to_line(ServerMessage(DoneMessage{})));
+}
+
+TEST_F(KeeperTest, CancelInterruptsTheAgent) {
+  agent({.says = "event agent.started {}\n"});
+  keep([this](LineSocket socket) { return cancel_when(std::move(socket), "agent.started", folder_.path()); });
+  EXPECT_EQ(outcome(), "cancelled");
+  EXPECT_THAT(sandbox_->heard, ElementsAre("start", "interrupt"));
+  EXPECT_EQ(base::get_string(payload("execution.failed"), "reason"), "cancelled");
+  EXPECT_EQ(kinds().at(kinds().size() - 3), "agent.error");
+}
+
+TEST_F(KeeperTest, AgentThatIgnoresTheInterruptIsKilledAfterTheGrace) {
+  agent({.says = "event agent.started {}\n", .obeys_interrupt = false});
+  keep([this](LineSocket socket) { return cancel_when(std::move(socket), "agent.started", folder_.path()); });
+  EXPECT_EQ(outcome(), "cancelled");
+  EXPECT_THAT(exit_text(), HasSubstr("\"patch\":{\"bytes\":7"));
+}
+
+TEST_F(KeeperTest, CancelWhileAPersonIsAskedEndsCancelled) {
+  plan_.approval_mode = model::ApprovalMode::manual;
+  keep([this](LineSocket socket) { return cancel_when(std::move(socket), "question", folder_.path()); });
+  EXPECT_EQ(outcome(), "cancelled");
+  EXPECT_FALSE(sandbox_->spawned);
+}
+
+TEST_F(KeeperTest, EveryWayToFailHasItsCodeAndClosesTheExecution) {
+  struct Case {
+    AgentScript script;
+    const char* code;
+  };
+  plan_.limits.wall_time = 3s;
+  plan_.limits.quiet = 300ms;
+  for (const Case& one : {Case{{.says = "fail provider_runtime_failed\n"}, "provider_runtime_failed"},
+                          Case{{.says = "garbage\n"}, "agent_protocol_error"},
+                          Case{{.leaves_at_once = true, .exit_code = 3}, "agent_exited"},
+                          Case{{.leaves_at_once = true, .exit_signal = SIGKILL}, "memory_limit"},
+                          Case{{.says = "event agent.started {}\n"}, "agent_protocol_error"}}) {
+    std::filesystem::remove(folder_ / "journal");
+    agent(one.script);
+    keep();
+    EXPECT_EQ(outcome(), std::string("failed ") + one.code);
+    EXPECT_EQ(kinds().at(kinds().size() - 3), "agent.error");
+    EXPECT_EQ(kinds().at(kinds().size() - 2), "execution.failed");
+    EXPECT_EQ(sandbox_->collections, 1);
+  }
+}
+
+TEST_F(KeeperTest, RunThatTakesTooLongIsEnded) {
+  plan_.limits.wall_time = 100ms;
+  agent({.says = "event agent.started {}\n"});
+  keep();
+  EXPECT_EQ(outcome(), "failed wall_limit");
+}
+
+TEST_F(KeeperTest, AgentWithAnOpenCommandIsNotQuiet) {
+  plan_.limits.quiet = 60ms;
+  plan_.limits.wall_time = 400ms;
+  agent({.says = "event agent.tool_started "
+                 "{\"callId\":\"1\",\"tool\":\"shell\",\"args\":{\"command\":\"sleep\"}}\n"});
+  keep();
+  EXPECT_EQ(outcome(), "failed wall_limit");
+}
+
+TEST_F(KeeperTest, FloodIsCutAtTheOutputLimit) {
+  plan_.limits.output_bytes = 1u << 20;
+  agent({.says = "event agent.started {}\n", .floods = 1ull << 30});
+  keep();
+  EXPECT_EQ(outcome(), "failed output_limit");
+  // What was written beyond it never left the pipe.
+  EXPECT_LE(sandbox_->flooded, 2u << 20);
+}
+
+TEST_F(KeeperTest, SameCommandWithTheSameResultThreeTimesIsASignal) {
+  const std::string call =
+      "event agent.tool_started {\"callId\":\"1\",\"tool\":\"shell\",\"args\":{\"command\":\"false\"}}\n"
+      "event agent.tool_completed {\"callId\":\"1\",\"status\":\"failed\",\"exitCode\":1,\"output\":\"\"}\n";
+  agent({.says = call + call + call + call + "say ok\n"});
+  keep();
+  EXPECT_EQ(base::get_string(payload("agent.no_progress"), "signal"), "repeated_command");
+  EXPECT_EQ(base::get_string(payload("agent.no_progress"), "provider"), "codex");
+  const auto all = kinds();
+  EXPECT_EQ(std::count(all.begin(), all.end(), "agent.no_progress"), 1);
+}
+
+TEST_F(KeeperTest, QuestionsOfTheAgentAreAnsweredByPolicy) {
+  agent({.says = "ask shell\nask edit\nsay ok\n"});
+  keep();
+  EXPECT_THAT(sandbox_->heard, ElementsAre("start", "yes", "yes"));
+  std::filesystem::remove(folder_ / "journal");
+  plan_.runtime.mode = "read_only";
+  agent({.says = "ask shell\nask edit\nsay ok\n"});
+  keep();
+  EXPECT_THAT(sandbox_->heard, ElementsAre("start", "yes", "no"));
+}
+
+TEST_F(KeeperTest, MissingProgramIsNamed) {
+  agent({}).refuse_spawn = base::Error{base::Code::not_found, "no such file"};
+  keep();
+  EXPECT_EQ(outcome(), "failed agent_missing");
+}
+
+TEST_F(KeeperTest, FailedCollectionAndTeardownAreInTheExit) {
+  agent({.says = "say ok\n"}).refuse_collect = true;
+  keep();
+  EXPECT_EQ(outcome(), "completed");
+  EXPECT_THAT(exit_text(), HasSubstr(R"("index":null,"patch":null)"));
+  std::filesystem::remove(folder_ / "journal");
+  agent({.says = "say ok\n"}).refuse_destroy = true;
+  keep();
+  EXPECT_EQ(outcome(), "failed worker_failed");
+  EXPECT_THAT(exit_text(), HasSubstr(R"("gone":false)"));
+}
+
+TEST_F(KeeperTest, ProviderKeyIsRedactedFromEventsLogsAndTheAnswer) {
+  key_ = base::value_or_throw(egress::Secret::create(key_text));
+  plan_.provider = Provider::upstream;
+  plan_.base_url = "http://127.0.0.1:9/v1";
+  agent({.says = "event agent.message {\"text\":\"" + std::string(key_text) + "\"}\nsay it is " +
+                 std::string(key_text) + "\n",
+         .says_to_stderr = "export KEY=" + std::string(key_text) + "\n"});
+  keep();
+  EXPECT_EQ(outcome(), "completed");
+  for (const char* name : {"journal", "stdout.ndjson", "stderr.ndjson"}) {
+    EXPECT_EQ(file(name).find(key_text), std::string::npos) << name;
+    EXPECT_NE(file(name).find("[REDACTED]"), std::string::npos) << name;
+  }
+}
+
+TEST_F(KeeperTest, KeyThatWouldEnterTheSandboxStopsTheRun) {
+  key_ = base::value_or_throw(egress::Secret::create(key_text));
+  plan_.provider = Provider::upstream;
+  plan_.base_url = "http://127.0.0.1:9/v1";
+  const auto program = plan_.program;
+  for (const char* surface : {"env", "proc", "home"}) {
+    std::filesystem::remove(folder_ / "journal");
+    plan_.program = program;
+    if (surface == std::string("env")) plan_.program.env.push_back("KEY=" + std::string(key_text));
+    if (surface == std::string("proc")) plan_.program.argv.push_back("--key=" + std::string(key_text));
+    if (surface == std::string("home"))
+      plan_.program.files.push_back({"/home/agent/x", "key " + std::string(key_text)});
+    agent({});
+    keep();
+    EXPECT_EQ(outcome(), "failed worker_failed") << surface;
+    EXPECT_FALSE(sandbox_->spawned);
+    EXPECT_TRUE(payload("credential_boundary.verified").empty());
+  }
+}
+
+base::Task<void> ask_provider(base::Executor executor, int listener) {
+  sockaddr_in address = {};
+  socklen_t size = sizeof address;
+  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
+  asio::basic_stream_socket<asio::ip::tcp, base::Executor> socket(executor);
+  co_await socket.async_connect({asio::ip::address_v4::loopback(), ntohs(address.sin_port)}, base::use_task);
+  const std::string body =
+      R"({"model":"gpt-5.5","stream":true,"input":[{"type":"message","role":"user","content":[{"type":"input_text","text":"sim: reply hi"}]}]})";
+  const std::string request =
+      "POST /v1/responses HTTP/1.1\r\nHost: 127.83.1.1\r\nConnection: close\r\n"
+      "Content-Type: application/json\r\nContent-Length: " +
+      std::to_string(body.size()) + "\r\n\r\n" + body;
+  co_await asio::async_write(socket, asio::buffer(request), base::use_task);
+  std::string answer;
+  boost::system::error_code error;
+  co_await asio::async_read(socket, asio::dynamic_buffer(answer),
+                            asio::redirect_error(base::use_task, error));
+  EXPECT_THAT(answer, HasSubstr("response.completed"));
+}
+
+TEST_F(KeeperTest, FirstProviderRequestIsOnRecordBeforeItLeavesAndIsMetered) {
+  agent({.says = "say ok\n", .does = [this] { return ask_provider(io_.get_executor(), listener_.get()); }});
+  keep();
+  EXPECT_EQ(outcome(), "completed");
+  const auto all = kinds();
+  const auto forwarded = std::find(all.begin(), all.end(), "forwarded");
+  const auto request = std::find(all.begin(), all.end(), "egress.request");
+  EXPECT_LT(forwarded, request);
+  ASSERT_NE(request, all.end());
+  EXPECT_LT(request, std::find(all.begin(), all.end(), "agent.completed"));
+  EXPECT_EQ(base::get_string(payload("egress.request"), "decision"), "forwarded");
+  EXPECT_THAT(exit_text(), HasSubstr(R"("requests":1)"));
+}
+
+TEST_F(KeeperTest, SecondKeeperOfAnAttemptIsRefused) {
+  agent({.says = "say ok\n"});
+  keep();
+  ASSERT_TRUE(kept_);
+  agent({.says = "say ok\n"});
+  keep();
+  ASSERT_FALSE(kept_);
+  EXPECT_EQ(kept_.error().code, base::Code::conflict);
+}
+
+TEST_F(KeeperTest, LargeTextsAreCutBeforeTheyAreRecorded) {
+  Journal journal = base::value_or_throw(Journal::create(
+      open_journal_file(
+          base::Fd(::open((folder_ / "journal").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600))),
+      clock_));
+  Recorder recorder(std::move(journal), clock_, entropy_, {});
+  recorder.agent_event("agent.message", "x", {{"text", std::string((4u << 20) + 100, 'y')}});
+  read_all();
+  EXPECT_EQ(base::get_string(payload("agent.message"), "text")->size(), 4u << 20);
+  EXPECT_EQ(base::get_bool(records_.at(0).data, "isTruncated"), true);
+}
+
+}  // namespace
+}  // namespace agentrouter::keeper
