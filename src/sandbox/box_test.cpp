@@ -294,31 +294,34 @@ TEST_F(Box, OrphansAreReaped) {
 
 TEST_F(Box, FreezeStopsAndThawContinues) {
   launch();
-  ASSERT_EQ(rig.start("while :; do date +%N > /tmp/tick; sleep 0.01; done"), "");
+  ASSERT_EQ(rig.start("while :; do echo >> /tmp/tick; sleep 0.01; done"), "");
   ASSERT_EQ(out("until [ -s /tmp/tick ]; do sleep 0.01; done"), "");
   EXPECT_EQ(rig.ask("freeze"), "");
-  EXPECT_EQ(out("a=$(cat /tmp/tick); sleep 0.2; [ \"$a\" = \"$(cat /tmp/tick)\" ] && echo same"), "same\n");
+  EXPECT_EQ(out("a=$(stat -c %s /tmp/tick); sleep 0.2; [ $a = $(stat -c %s /tmp/tick) ] && echo same"),
+            "same\n");
   EXPECT_EQ(rig.ask("thaw"), "");
-  EXPECT_EQ(out("a=$(cat /tmp/tick); sleep 0.5; [ \"$a\" = \"$(cat /tmp/tick)\" ] || echo moved"), "moved\n");
+  EXPECT_EQ(out("a=$(stat -c %s /tmp/tick); while [ $a = $(stat -c %s /tmp/tick) ]; do sleep 0.02; done; "
+                "echo moved"),
+            "moved\n");
 }
 
 TEST_F(Box, DestroyProvesThatNothingIsLeft) {
   launch();
-  ASSERT_EQ(rig.start("sleep 610.25"), "");
+  ASSERT_EQ(rig.start("sleep " + rig::own_sleep(610)), "");
   const auto answer = rig.ask("destroy");
   EXPECT_EQ(answer, rig.launched().limits == LimitsMode::rlimit ? "gone without" : "gone empty");
-  EXPECT_TRUE(rig::processes_named("610.25").empty());
+  EXPECT_TRUE(rig::processes_named(rig::own_sleep(610)).empty());
   EXPECT_EQ(rig.ask("notice"), "gone");
   EXPECT_EQ(rig.ask("exec /bin/true"), "cannot reach the sandbox: its init has ended");
 }
 
 TEST_F(Box, TheSandboxDiesWithItsKeeper) {
   launch();
-  ASSERT_EQ(rig.start("setsid sleep 611.25 & sleep 611.25"), "");
-  ASSERT_FALSE(rig::processes_named("611.25").empty());
+  ASSERT_EQ(rig.start("setsid sleep " + rig::own_sleep(611) + " & sleep " + rig::own_sleep(611)), "");
+  ASSERT_FALSE(rig::processes_named(rig::own_sleep(611)).empty());
   rig.end_keeper();
-  for (int i = 0; i < 2000 && !rig::processes_named("611.25").empty(); ++i) ::poll(nullptr, 0, 5);
-  EXPECT_TRUE(rig::processes_named("611.25").empty());
+  for (int i = 0; i < 2000 && !rig::processes_named(rig::own_sleep(611)).empty(); ++i) ::poll(nullptr, 0, 5);
+  EXPECT_TRUE(rig::processes_named(rig::own_sleep(611)).empty());
 }
 
 TEST_F(Box, TheKeeperIsClosedToOthers) {

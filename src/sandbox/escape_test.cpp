@@ -153,12 +153,12 @@ TEST_F(EscapeCases, AbstractSocketsOfTheHostAreOutOfReach) {
 }
 
 TEST_F(EscapeCases, ADaemonDoesNotOutliveTheSandbox) {
-  EXPECT_EQ(
-      rig.run("setsid sh -c '(sleep 613.25; touch /workspace/late) &' </dev/null >/dev/null 2>&1 & echo main")
-          .output,
-      "main\n");
+  EXPECT_EQ(rig.run("setsid sh -c '(sleep " + rig::own_sleep(613) +
+                    "; touch /workspace/late) &' </dev/null >/dev/null 2>&1 & echo main")
+                .output,
+            "main\n");
   EXPECT_EQ(rig.ask("kill_all"), "");
-  EXPECT_THAT(rig::processes_named("613.25"), testing::IsEmpty());
+  EXPECT_THAT(rig::processes_named(rig::own_sleep(613)), testing::IsEmpty());
 }
 
 }  // namespace

@@ -66,6 +66,9 @@ class Rig {
   std::optional<Launched> launched_;
 };
 
+// Seconds to sleep that nobody else sleeps: "612.<pid of this test>".
+[[nodiscard]] std::string own_sleep(int seconds);
+
 // Processes of this machine, other than this one, whose command line holds `text`.
 [[nodiscard]] std::vector<int> processes_named(const std::string& text);
 

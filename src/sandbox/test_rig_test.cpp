@@ -286,6 +286,10 @@ void Rig::end_keeper() {
   EXPECT_TRUE(wait_for_end(launched_->keeper.get(), 10'000));
 }
 
+std::string own_sleep(int seconds) {
+  return std::to_string(seconds) + "." + std::to_string(::getpid());
+}
+
 std::vector<int> processes_named(const std::string& text) {
   std::vector<int> found;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
