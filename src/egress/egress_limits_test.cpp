@@ -183,7 +183,7 @@ TEST_F(Failing, NobodyListens) {
 
 Task<void> never_answer(Provider& provider, net::Exchange& exchange) {
   co_await provider.go.wait();
-  co_await exchange.respond({});
+  co_await exchange.respond(reply("text/plain"));
 }
 
 TEST_F(Failing, ProviderThatNeverAnswers) {
@@ -193,7 +193,7 @@ TEST_F(Failing, ProviderThatNeverAnswers) {
 }
 
 Task<void> begin_then_hang(Provider& provider, net::Exchange& exchange) {
-  auto* writer = co_await exchange.start_stream({200, {{"content-type", "text/event-stream"}}, ""});
+  auto* writer = co_await exchange.start_stream(reply("text/event-stream"));
   std::ignore = co_await writer->write("data: begun\n\n");
   writer->on_end([&provider] {
     provider.left = true;
@@ -210,7 +210,7 @@ TEST_F(Failing, ProviderThatStopsInTheMiddle) {
 }
 
 Task<void> begin_then_cut(Provider&, net::Exchange& exchange) {
-  auto* writer = co_await exchange.start_stream({200, {{"content-type", "text/event-stream"}}, ""});
+  auto* writer = co_await exchange.start_stream(reply("text/event-stream"));
   std::ignore = co_await writer->write("data: begun\n\n");
   writer->abort();
 }
@@ -242,7 +242,7 @@ TEST_F(Failing, AnswerWithTheKeyInAFieldIsNotPassedOn) {
 
 Task<void> key_in_pieces(Provider& provider, net::Exchange& exchange) {
   const auto sent = std::string(provider.requests.back().request.headers.get("authorization"));
-  auto* writer = co_await exchange.start_stream({200, {}, ""});
+  auto* writer = co_await exchange.start_stream(reply("text/plain"));
   std::ignore = co_await writer->write("before " + sent.substr(0, 15));
   for (const char c : sent.substr(15)) std::ignore = co_await writer->write(std::string_view(&c, 1));
   std::ignore = co_await writer->write(" after");

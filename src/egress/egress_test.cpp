@@ -86,7 +86,7 @@ TEST_F(Forwarding, RequestBodyArrivesBeforeTheAgentHasFinished) {
 }
 
 Task<void> stream_in_two(Provider& provider, net::Exchange& exchange) {
-  auto* writer = co_await exchange.start_stream({200, {{"content-type", "text/event-stream"}}, ""});
+  auto* writer = co_await exchange.start_stream(reply("text/event-stream"));
   std::ignore = co_await writer->write("data: first\n\n");
   co_await provider.go.wait();
   std::ignore = co_await writer->write("data: second\n\n");
@@ -206,8 +206,7 @@ TEST_F(Forwarding, LargeBodiesPassBothWays) {
 }
 
 Task<void> with_usage(Provider&, net::Exchange& exchange) {
-  auto* writer =
-      co_await exchange.start_stream({200, {{"content-type", "text/event-stream; charset=utf-8"}}, ""});
+  auto* writer = co_await exchange.start_stream(reply("text/event-stream; charset=utf-8"));
   std::ignore = co_await writer->write("event: response.created\ndata: {\"response\":{\"usage\":null}}\n\n");
   std::ignore = co_await writer->write(
       "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"usa");

@@ -74,7 +74,9 @@ TEST_F(TrackedPathsOfGit, EveryCutAndEveryBrokenByteIsSurvived) {
     (void)parse_after(git() + "update-index --index-version " + version);
     for (std::size_t size = 0; size < index.size(); ++size) {
       const auto cut = TrackedPaths::parse(std::string_view(index).substr(0, size));
-      if (cut) EXPECT_LE(cut->size(), 6u);
+      if (cut) {
+        EXPECT_LE(cut->size(), 6u);
+      }
     }
     for (std::size_t at = 0; at < index.size(); ++at) {
       auto broken = index;
