@@ -64,7 +64,8 @@ base::Task<void> Api::list_events(Call& call) {
   Query query(call.request(), issues);
   const int limit = static_cast<int>(query.number("limit", 100, 1, 500));
   if (!issues.empty()) throw base::Failure(issues.to_error());
-  const auto page = co_await needs_.store.read([id = call.run(), after, limit](store::Reader& reader) {
+  const auto id = call.run();
+  const auto page = co_await needs_.store.read([&id, after, limit](store::Reader& reader) {
     return read_page(reader, id, after, limit);
   });
   if (!page) throw base::Failure(page.error());
@@ -82,7 +83,8 @@ base::Task<void> Api::stream_batch(Call& call) {
   auto after = after_sequence(call.request(), issues);
   if (!call.request().query_value("afterSeq")) after = last_event_id(call.request()).value_or(0);
   if (!issues.empty()) throw base::Failure(issues.to_error());
-  const auto page = co_await needs_.store.read([id = call.run(), after](store::Reader& reader) {
+  const auto id = call.run();
+  const auto page = co_await needs_.store.read([&id, after](store::Reader& reader) {
     return read_page(reader, id, after, batch_events);
   });
   if (!page) throw base::Failure(page.error());
@@ -96,7 +98,8 @@ base::Task<void> Api::stream_live(Call& call) {
   Issues issues;
   const auto after = std::max(after_sequence(call.request(), issues), last_event_id(call.request()).value_or(0));
   if (!issues.empty()) throw base::Failure(issues.to_error());
-  const auto page = co_await needs_.store.read([id = call.run()](store::Reader& reader) { return read_page(reader, id, any_sequence, 1); });
+  const auto id = call.run();
+  const auto page = co_await needs_.store.read([&id](store::Reader& reader) { return read_page(reader, id, any_sequence, 1); });
   if (!page) throw base::Failure(page.error());
   if (model::is_terminal(page->run.status) && after >= page->run.last_event_seq) {
     net::Response ended;

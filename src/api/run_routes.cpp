@@ -66,15 +66,15 @@ base::Task<void> Api::create_run(Call& call) {
 }
 
 base::Task<void> Api::get_run(Call& call) {
-  const auto run = co_await needs_.store.read(
-      [id = call.run()](store::Reader& reader) { return runs::find_run(reader, id); });
+  const auto id = call.run();
+  const auto run = co_await needs_.store.read([&id](store::Reader& reader) { return runs::find_run(reader, id); });
   if (!run) throw base::Failure(run.error());
   co_await call.respond_json(200, run->to_wire());
 }
 
 base::Task<void> Api::get_session(Call& call) {
-  const auto session = co_await needs_.store.read(
-      [id = call.run()](store::Reader& reader) { return runs::run_session(reader, id); });
+  const auto id = call.run();
+  const auto session = co_await needs_.store.read([&id](store::Reader& reader) { return runs::run_session(reader, id); });
   if (!session) throw base::Failure(session.error());
   co_await call.respond_json(200, session->to_wire());
 }
@@ -83,14 +83,15 @@ base::Task<void> Api::cancel_run(Call& call) {
   const auto body = co_await call.read_json();
   if (!body) throw base::Failure(body.error());
   base::value_or_throw(parse_empty_body(*body));
-  const auto run = co_await needs_.store.write([id = call.run(), context = context()](store::Transaction& tx) {
+  const auto id = call.run();
+  const auto run = co_await needs_.store.write([&id, context = context()](store::Transaction& tx) {
     return runs::cancel_run(tx, id, context);
   });
   if (!run) throw base::Failure(run.error());
   co_await call.respond_json(200, run->to_wire());
   if (run->status != model::RunStatus::cancelling) co_return;
   // A run that nobody has begun ends here, also where no worker runs. With an attempt open this changes nothing.
-  (void)co_await needs_.store.write([id = call.run(), context = context()](store::Transaction& tx) {
+  (void)co_await needs_.store.write([&id, context = context()](store::Transaction& tx) {
     return runs::settle_cancelled(tx, id, context);
   });
 }
@@ -115,7 +116,8 @@ base::Task<void> Api::decide(Call& call, bool approved) {
 }
 
 base::Task<void> Api::list_artifacts(Call& call) {
-  const auto texts = co_await needs_.store.read([id = call.run()](store::Reader& reader) -> base::Result<std::vector<std::string>> {
+  const auto id = call.run();
+  const auto texts = co_await needs_.store.read([&id](store::Reader& reader) -> base::Result<std::vector<std::string>> {
     if (auto run = runs::find_run(reader, id); !run) return tl::unexpected(run.error());
     std::vector<std::string> found;
     for (const auto& artifact : reader.artifacts(id)) found.push_back(artifact.to_wire());
@@ -126,8 +128,10 @@ base::Task<void> Api::list_artifacts(Call& call) {
 }
 
 base::Task<void> Api::download(Call& call) {
+  const auto run = call.run();
+  const model::ArtifactId id(call.item_id);
   const auto artifact = co_await needs_.store.read(
-      [run = call.run(), id = model::ArtifactId(call.item_id)](store::Reader& reader) { return runs::find_artifact(reader, run, id); });
+      [&run, &id](store::Reader& reader) { return runs::find_artifact(reader, run, id); });
   if (!artifact) throw base::Failure(artifact.error());
   auto blob = co_await needs_.pool.run([&] { return needs_.blobs.open(artifact->r2_key); });
   if (!blob) {

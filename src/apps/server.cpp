@@ -148,7 +148,7 @@ Program::Program(const Config& config, bool drain)
   options.concurrency = config_.concurrency > 0 ? config_.concurrency : worker::default_concurrency();
   options.default_model = config_.codex_model;
   options.provider = provider_of(config_);
-  if (config_.require_limits) options.limits_demand = sandbox::LimitsDemand::cgroup;
+  options.require_limits = config_.require_limits;
   worker_ = std::make_unique<worker::Worker>(
       worker::Worker::Needs{io_.get_executor(), *store_, *blobs_, *launcher_, agents_, base::system_clock(), base::system_entropy()},
       options);
@@ -225,7 +225,8 @@ base::Task<void> Program::watch_worker() {
 
 // Says once what this machine lacks; a launch itself refuses what is required.
 base::Task<void> Program::report_machine() {
-  const auto probes = co_await pool_.run([path = data_.attempts().string()] { return sandbox::probe_machine(path); });
+  const auto path = data_.attempts().string();
+  const auto probes = co_await pool_.run([&path] { return sandbox::probe_machine(path); });
   for (const auto& probe : probes) {
     if (probe.found == sandbox::Found::ok) continue;
     base::log(probe.required && probe.found == sandbox::Found::missing ? LogLevel::error : LogLevel::warn, "sandbox",

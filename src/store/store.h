@@ -92,6 +92,12 @@ class Store {
   // undone and the exception is rethrown here; when it returns a Result that holds an error, its changes are
   // undone too. Failure(unavailable) when the disk refuses; nothing of it is then stored.
   // Cancelling the waiting task does not undo a commit that has begun: the task waits for it.
+  //
+  // `work` captures by reference (the caller waits anyway) or plain values: g++ 12 destroys a closure that
+  // stands in a co_await expression twice.
+  //
+  //   co_await store.read([id = call.run()](auto& reader) {...});                         // wrong
+  //   const auto id = call.run();  co_await store.read([&id](auto& reader) {...});        // right
   template <class Work>
   auto write(Work work) -> base::Task<std::invoke_result_t<Work&, Transaction&>>;
 

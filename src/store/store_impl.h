@@ -58,6 +58,7 @@ base::Task<void> Store::perform(Submit submit) {
 template <class Work>
 auto Store::write(Work work) -> base::Task<std::invoke_result_t<Work&, Transaction&>> {
   using T = std::invoke_result_t<Work&, Transaction&>;
+  static_assert(std::is_trivially_destructible_v<Work>, "capture by reference: the caller waits");
   internal::Holder<T> holder;
   co_await perform([this, &work, &holder](Done done) {
     submit_write([&work, &holder](Transaction& tx) { return holder.run(work, tx); }, std::move(done));
@@ -68,6 +69,7 @@ auto Store::write(Work work) -> base::Task<std::invoke_result_t<Work&, Transacti
 template <class Work>
 auto Store::read(Work work) -> base::Task<std::invoke_result_t<Work&, Reader&>> {
   using T = std::invoke_result_t<Work&, Reader&>;
+  static_assert(std::is_trivially_destructible_v<Work>, "capture by reference: the caller waits");
   internal::Holder<T> holder;
   co_await perform([this, &work, &holder](Done done) {
     submit_read([&work, &holder](Reader& reader) { (void)holder.run(work, reader); }, std::move(done));

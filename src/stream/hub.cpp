@@ -86,10 +86,11 @@ Page read_events(store::Reader& reader, const model::RunId& id, model::Seq after
 }  // namespace
 
 base::Task<void> Feed::read_page() {
-  const auto page = co_await state_->store.read(
-      [run = run_, after = backlog_.cursor(), limit = state_->options.page_events](store::Reader& reader) {
-        return read_events(reader, run, after, limit);
-      });
+  // Captures references only: g++ 12 destroys a closure in a co_await expression twice.
+  const auto after = backlog_.cursor();
+  const auto page = co_await state_->store.read([this, after](store::Reader& reader) {
+    return read_events(reader, run_, after, state_->options.page_events);
+  });
   backlog_.add_page(page.events, page.last);
   if (page.ended) backlog_.end();
 }

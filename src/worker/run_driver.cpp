@@ -77,7 +77,7 @@ void RunDriver::decision_made() {
 base::Task<void> RunDriver::refresh() {
   const auto fence = claim_.fence();
   auto fresh =
-      co_await context_.needs.store.read([fence](store::Reader& reader) -> base::Result<runs::Claim> {
+      co_await context_.needs.store.read([&fence](store::Reader& reader) -> base::Result<runs::Claim> {
         AGENTROUTER_TRY(store::Attempt attempt, runs::check_fence(reader, fence));
         auto run = reader.run(attempt.run_id);
         AGENTROUTER_CHECK(run.has_value());
