@@ -58,9 +58,13 @@ void RunDriver::check_stopping() const {
   if (context_.stopping) base::throw_failure(base::Code::cancelled, "the worker is stopping");
 }
 
+void RunDriver::check_time() const {
+  if (context_.out_of_time()) check_stopping();
+}
+
 base::Task<void> RunDriver::pause(std::chrono::milliseconds time) {
   const auto deadline = std::chrono::steady_clock::now() + time;
-  while (!context_.stopping && std::chrono::steady_clock::now() < deadline)
+  while (!context_.out_of_time() && std::chrono::steady_clock::now() < deadline)
     co_await wake_.wait_until(deadline);
 }
 
@@ -88,7 +92,7 @@ base::Task<void> RunDriver::refresh() {
 }
 
 base::Task<RunDriver::Next> RunDriver::step() {
-  check_stopping();
+  check_time();
   co_await refresh();
   if (model::is_terminal(claim_.run.status)) {
     co_await clean_up();
@@ -98,6 +102,7 @@ base::Task<RunDriver::Next> RunDriver::step() {
     co_await archive();
     co_return Next::again;
   }
+  check_stopping();
   co_return co_await step_unclosed();
 }
 

@@ -26,7 +26,12 @@ struct DriverContext {
   std::filesystem::path attempts;  // DATA/attempts
   int attempts_dir = -1;
   bool stopping = false;
+  // A run whose end is already decided is closed and tidied until then, even while the worker stops.
+  base::Deadline finish_until = base::Deadline::max();
 
+  [[nodiscard]] bool out_of_time() const {
+    return stopping && std::chrono::steady_clock::now() >= finish_until;
+  }
   [[nodiscard]] runs::Context now() const { return {needs.clock, needs.entropy}; }
   [[nodiscard]] runs::Lease lease() const { return {config.worker_id, config.lease}; }
 };
@@ -81,6 +86,7 @@ class RunDriver {
   base::Task<void> release(const runs::Claim& claim);
 
   void check_stopping() const;
+  void check_time() const;
   base::Task<void> pause(std::chrono::milliseconds time);
   bool open_folder();
   void close_folder();

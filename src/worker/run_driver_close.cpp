@@ -36,7 +36,7 @@ runs::Archived write_archive(store::Reader& reader, blobs::BlobStore& blobs, con
 }  // namespace
 
 base::Task<void> RunDriver::close(ExitRecord exit, std::string open_execution_reason) {
-  check_stopping();
+  check_time();
   co_await refresh();
   const model::RunId run = claim_.run.id;
   auto closers = co_await context_.needs.store.read([&](store::Reader& reader) {
@@ -77,7 +77,7 @@ base::Task<void> RunDriver::archive() {
   const model::RunId run = claim_.run.id;
   const auto archived = co_await context_.needs.store.read(
       [&](store::Reader& reader) { return write_archive(reader, context_.needs.blobs, run, closing); });
-  check_stopping();
+  check_time();
   auto finished = co_await context_.needs.store.write(
       [this, &archived](store::Transaction& tx) { return runs::finish_close(tx, claim_.fence(), archived); });
   base::value_or_throw(std::move(finished));
@@ -100,15 +100,15 @@ base::Task<void> RunDriver::clean_up() {
 base::Task<void> RunDriver::dismiss_keeper() {
   const auto obey_until = now() + context_.config.cancel_bound;
   while (co_await keeper_lives()) {
-    check_stopping();
+    check_time();
     if (!co_await connect()) {
       if (now() >= obey_until) co_return;
       continue;
     }
     (void)co_await link_->send(keeper::DoneMessage{});
     const auto limit = now() + 5s;
-    while (!link_->closed() && now() < limit && !context_.stopping) co_await wake_.wait_until(limit);
-    if (!link_->closed() && !context_.stopping) context_.needs.kill_keeper(link_->keeper_pid());
+    while (!link_->closed() && now() < limit && !context_.out_of_time()) co_await wake_.wait_until(limit);
+    if (!link_->closed() && !context_.out_of_time()) context_.needs.kill_keeper(link_->keeper_pid());
     co_await pause(5ms);
   }
 }
@@ -122,7 +122,7 @@ base::Task<void> RunDriver::release(const runs::Claim& claim) {
     const bool again =
         released.error().code == base::Code::exhausted || released.error().code == base::Code::conflict;
     if (!again || now() >= give_up) throw base::Failure(std::move(released).error());
-    check_stopping();
+    check_time();
     if (released.error().code == base::Code::conflict) co_await pause(20ms);
   }
   const runs::Fence fence = claim.fence();

@@ -18,6 +18,7 @@ namespace agentrouter::worker {
 namespace {
 
 constexpr std::size_t pool_threads = 4;
+constexpr std::chrono::seconds finish_grace{2};
 
 }  // namespace
 
@@ -108,6 +109,7 @@ RunDriver* Worker::State::driver_of(const model::RunId& run) {
 }
 
 void Worker::State::stop() {
+  if (!context_.stopping) context_.finish_until = std::chrono::steady_clock::now() + finish_grace;
   context_.stopping = true;
   for (auto& driver : drivers_) driver.wake();
   wake_.notify();

@@ -38,9 +38,9 @@ struct WorkerConfig {
   ProviderConfig provider;
   std::chrono::seconds wall_time = std::chrono::seconds{3600};
   std::chrono::milliseconds cancel_grace = std::chrono::seconds{2};
-  std::chrono::seconds lease = std::chrono::seconds{30};        // renewed every third of it
-  std::chrono::seconds launch_wait = std::chrono::seconds{20};  // for the keeper's socket to answer
-  std::chrono::seconds cancel_bound =
+  std::chrono::seconds lease = std::chrono::seconds{30};             // renewed every third of it
+  std::chrono::milliseconds launch_wait = std::chrono::seconds{20};  // for the keeper's socket to answer
+  std::chrono::milliseconds cancel_bound =
       std::chrono::seconds{30};  // a keeper that does not obey is killed after it
 };
 

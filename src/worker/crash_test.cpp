@@ -1,0 +1,229 @@
+// Kills the server at every step of a run in turn and lets the next one finish it.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "base/hash.h"
+#include "blobs/fs/fs_blobs.h"
+#include "runs/create.h"
+#include "store/sqlite/sqlite_store.h"
+#include "testing/run_task.h"
+#include "testing/temp_dir.h"
+#include "worker/rig_test.h"
+
+namespace agentrouter::worker {
+namespace {
+
+using namespace std::chrono_literals;
+
+template <class T>
+T alone(base::Task<T> task) {
+  return testing::run_task(desk(), std::move(task));
+}
+
+std::atomic<int> steps_left{-1};
+
+// One step of the server: the last one that it may take kills it.
+void step() {
+  if (steps_left > 0 && --steps_left == 0) ::kill(::getpid(), SIGKILL);
+}
+
+class SteppingListener final : public store::CommitListener {
+ public:
+  void committed(std::shared_ptr<const std::vector<model::Event>>) override { step(); }
+  void run_changed(const model::RunId&, model::RunStatus) override { step(); }
+};
+
+class SteppingWriter final : public blobs::BlobWriter {
+ public:
+  explicit SteppingWriter(std::unique_ptr<blobs::BlobWriter> inner) : inner_(std::move(inner)) {}
+  void write(std::string_view bytes) override { inner_->write(bytes); }
+  blobs::BlobInfo commit() override {
+    step();
+    auto info = inner_->commit();
+    step();
+    return info;
+  }
+
+ private:
+  std::unique_ptr<blobs::BlobWriter> inner_;
+};
+
+class SteppingBlobs final : public blobs::BlobStore {
+ public:
+  explicit SteppingBlobs(std::unique_ptr<blobs::BlobStore> inner) : inner_(std::move(inner)) {}
+  std::unique_ptr<blobs::BlobWriter> create(std::string_view key) override {
+    return std::make_unique<SteppingWriter>(inner_->create(key));
+  }
+  base::Result<blobs::Blob> open(std::string_view key) override { return inner_->open(key); }
+  bool exists(std::string_view key) override { return inner_->exists(key); }
+  void remove(std::string_view key) override { inner_->remove(key); }
+
+ private:
+  std::unique_ptr<blobs::BlobStore> inner_;
+};
+
+class SteppingLauncher final : public sandbox::Launcher {
+ public:
+  explicit SteppingLauncher(int nursery) : inner_(nursery) {}
+  base::Result<sandbox::Launched> launch(const sandbox::LaunchRequest& request) override {
+    step();
+    auto launched = inner_.launch(request);
+    step();
+    return launched;
+  }
+  base::Result<void> release(const sandbox::AttemptRef& attempt, sandbox::Remove what) override {
+    step();
+    auto released = inner_.release(attempt, what);
+    step();
+    return released;
+  }
+  base::Result<sandbox::SweepReport> sweep(int attempts) override { return inner_.sweep(attempts); }
+
+ private:
+  ScriptedLauncher inner_;
+};
+
+bool is_all_done(store::Reader& reader) {
+  if (!reader.open_attempts().empty()) return false;
+  for (const auto& run : reader.runs({})) {
+    if (!model::is_terminal(run.status)) return false;
+  }
+  return true;
+}
+
+base::Task<void> serve_until_done(Worker& worker, store::Store& store) {
+  for (bool done = false; !done;) {
+    co_await base::sleep_for(10ms);
+    done = co_await store.read([](store::Reader& reader) { return is_all_done(reader); });
+  }
+  worker.stop();
+}
+
+// "<folder> <steps>"
+int server_main(int nursery, const std::string& arguments) {
+  const std::filesystem::path folder = arguments.substr(0, arguments.find(' '));
+  steps_left = std::stoi(arguments.substr(arguments.find(' ') + 1));
+  auto store = base::value_or_throw(store::open_sqlite_store(folder / "test.db"));
+  SteppingListener listener;
+  store->add_listener(&listener);
+  SteppingBlobs blobs(base::value_or_throw(blobs::open_fs_blobs(folder / "blobs")));
+  SteppingLauncher launcher(nursery);
+  ScriptedPreparer preparer;
+  asio::io_context io(1);
+  WorkerConfig config;
+  config.worker_id = "worker";
+  config.data_dir = folder;
+  config.provider.kind = ProviderKind::sim;
+  Worker worker(
+      {io.get_executor(), *store, blobs, launcher, preparer, base::system_clock(), base::system_entropy()},
+      config);
+  asio::co_spawn(io.get_executor(), worker.run(), [](std::exception_ptr error) { ::_exit(error ? 2 : 0); });
+  asio::co_spawn(io.get_executor(), serve_until_done(worker, *store), [](std::exception_ptr error) {
+    if (error) ::_exit(3);
+  });
+  io.run();
+  return 4;
+}
+
+const Nursery nursery(&server_main);
+
+class CrashTest : public ::testing::Test {
+ protected:
+  struct Place {
+    testing::TempDir folder;
+    model::RunId run;
+  };
+  static void submit(Place& place) {
+    auto store = base::value_or_throw(store::open_sqlite_store(place.folder / "test.db"));
+    runs::NewRun request;
+    request.task =
+        R"({"says":"event agent.started {\"provider\":\"codex\"}\nevent agent.message {\"text\":\"hi\"}\nsay all done\n"})";
+    request.input = base::to_text(json::object{{"task", request.task}});
+    const auto created = alone(store->write([&](store::Transaction& tx) {
+      return runs::create_run(tx, request, {base::system_clock(), base::system_entropy()});
+    }));
+    place.run = created->run.id;
+    store->close();
+  }
+  // True when it was killed by its own step, false when it finished everything.
+  static bool serve(const Place& place, int steps) {
+    const pid_t pid =
+        Nursery::start(nursery.socket(), place.folder.path().string() + " " + std::to_string(steps));
+    const base::Fd process = open_pidfd(pid);
+    pollfd ended{process.get(), POLLIN, 0};
+    if (process) EXPECT_EQ(::poll(&ended, 1, 60'000), 1) << "the server hangs after " << steps << " steps";
+    auto store = base::value_or_throw(store::open_sqlite_store(place.folder / "test.db"));
+    const bool done = alone(store->read([](store::Reader& reader) { return is_all_done(reader); }));
+    store->close();
+    return !done;
+  }
+  static void check(const Place& place) {
+    auto store = base::value_or_throw(store::open_sqlite_store(place.folder / "test.db"));
+    auto blobs = base::value_or_throw(blobs::open_fs_blobs(place.folder / "blobs"));
+    const auto run = alone(store->read([&](store::Reader& reader) { return *reader.run(place.run); }));
+    EXPECT_EQ(run.status, model::RunStatus::completed) << run.to_wire();
+    const auto events = alone(
+        store->read([&](store::Reader& reader) { return reader.events(place.run, 0, 1000); }));
+    std::vector<std::string> types;
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      EXPECT_EQ(events[i].sequence, static_cast<model::Seq>(i + 1));
+      if (events[i].type != "run.attempt_started") types.push_back(events[i].type);
+    }
+    EXPECT_THAT(types,
+                ::testing::ElementsAre("run.claimed", "sandbox.created", "credential_boundary.verified",
+                                       "action.proposed", "policy.evaluated", "execution.started",
+                                       "agent.started", "agent.message", "agent.completed",
+                                       "execution.completed", "provider.stdout", "provider.stderr",
+                                       "agent.response", "usage.recorded", "workspace.file_index_collected",
+                                       "workspace.patch_collected", "sandbox.destroyed", "run.completed"));
+    const auto artifacts =
+        alone(store->read([&](store::Reader& reader) { return reader.artifacts(place.run); }));
+    EXPECT_EQ(artifacts.size(), 6u);
+    for (const auto& artifact : artifacts) {
+      auto blob = blobs->open(artifact.r2_key);
+      ASSERT_TRUE(blob) << artifact.kind;
+      const std::string bytes = base::value_or_throw(base::read_all(blob->fd.get(), 1u << 20));
+      EXPECT_EQ(base::Sha256::hex_of(bytes), artifact.sha256) << artifact.kind;
+      if (artifact.kind == "session_events") {
+        EXPECT_EQ(static_cast<std::size_t>(std::count(bytes.begin(), bytes.end(), '\n')), events.size());
+      }
+    }
+    EXPECT_TRUE(std::filesystem::is_empty(place.folder / "attempts"));
+    store->close();
+  }
+};
+
+TEST_F(CrashTest, ServerKilledAtAnyStepLosesAndDoublesNothing) {
+  int killed = 0;
+  for (int steps = 1; steps < 200; ++steps) {
+    SCOPED_TRACE("killed at step " + std::to_string(steps));
+    Place place;
+    submit(place);
+    const bool unfinished = serve(place, steps);
+    if (unfinished) {
+      ++killed;
+      EXPECT_FALSE(serve(place, -1));
+    }
+    check(place);
+    if (HasFailure() || !unfinished) break;
+  }
+  EXPECT_GT(killed, 20);
+}
+
+TEST_F(CrashTest, TwoKillsInOneRunLoseAndDoubleNothing) {
+  for (const auto& [first, second] : {std::pair{4, 2}, {6, 3}, {8, 6}, {10, 9}, {14, 2}, {20, 3}}) {
+    SCOPED_TRACE("killed at steps " + std::to_string(first) + " and " + std::to_string(second));
+    Place place;
+    submit(place);
+    EXPECT_TRUE(serve(place, first));
+    serve(place, second);
+    EXPECT_FALSE(serve(place, -1));
+    check(place);
+  }
+}
+
+}  // namespace
+}  // namespace agentrouter::worker

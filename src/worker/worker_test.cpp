@@ -1,0 +1,482 @@
+#include "worker/worker.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/gzip.h"
+#include "base/hash.h"
+#include "blobs/fs/fs_blobs.h"
+#include "runs/cancel.h"
+#include "runs/create.h"
+#include "runs/decide.h"
+#include "store/sqlite/sqlite_store.h"
+#include "testing/builders.h"
+#include "testing/fixed_entropy.h"
+#include "testing/manual_clock.h"
+#include "testing/run_task.h"
+#include "testing/temp_dir.h"
+#include "worker/journal_copy.h"
+#include "worker/log_archive.h"
+#include "worker/rig_test.h"
+
+namespace agentrouter::worker {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// Forked before main() starts a thread.
+const Nursery nursery(nullptr);
+
+constexpr std::string_view simple_script =
+    R"({"says":"event agent.started {\"provider\":\"codex\"}\nsay all done\n"})";
+constexpr std::string_view endless_script = R"({"says":"event agent.started {\"provider\":\"codex\"}\n"})";
+
+class WorkerTest : public ::testing::Test {
+ protected:
+  WorkerTest() {
+    ::signal(SIGPIPE, SIG_IGN);
+    config_.worker_id = "worker_1";
+    config_.data_dir = folder_.path();
+    config_.concurrency = 4;
+    config_.provider.kind = ProviderKind::sim;
+    config_.cancel_grace = 50ms;
+    config_.cancel_bound = 300ms;
+    config_.launch_wait = 10s;
+  }
+  ~WorkerTest() override {
+    stop();
+    for (const pid_t keeper : launcher_.keepers) ::kill(keeper, SIGKILL);
+  }
+
+  void start() {
+    worker_ = std::make_unique<Worker>(
+        Worker::Needs{io_.get_executor(), *store_, *blobs_, launcher_, preparer_, clock_, entropy_}, config_);
+    running_ = true;
+    asio::co_spawn(io_.get_executor(), worker_->run(), [this](std::exception_ptr error) {
+      running_ = false;
+      broken_ = error;
+    });
+  }
+  void stop() {
+    if (!worker_) return;
+    worker_->stop();
+    while (running_ && io_.run_one() != 0) {
+    }
+    EXPECT_FALSE(broken_);
+    io_.restart();
+    worker_.reset();
+  }
+
+  template <class Work>
+  auto write(Work work) {
+    return testing::run_task(desk(), store_->write(std::move(work)));
+  }
+  template <class Work>
+  auto read(Work work) {
+    return testing::run_task(desk(), store_->read(std::move(work)));
+  }
+  model::RunId submit(std::string_view script, model::ApprovalMode mode = model::ApprovalMode::automatic,
+                      const std::string& workspace = {}) {
+    runs::NewRun request;
+    request.input = base::to_text(json::object{{"task", script}});
+    request.task = script;
+    request.approval_mode = mode;
+    request.workspace_path = workspace;
+    const auto created = write([&](store::Transaction& tx) { return runs::create_run(tx, request, now()); });
+    return created->run.id;
+  }
+  runs::Context now() { return {clock_, entropy_}; }
+  model::Run run(const model::RunId& id) {
+    return *read([&](store::Reader& reader) { return reader.run(id); });
+  }
+  std::vector<model::Event> events(const model::RunId& id) {
+    return read([&](store::Reader& reader) { return reader.events(id, 0, 1000); });
+  }
+  std::vector<std::string> types(const model::RunId& id) {
+    std::vector<std::string> all;
+    for (const auto& event : events(id)) all.push_back(event.type);
+    return all;
+  }
+  json::object payload(const model::RunId& id, std::string_view type) {
+    for (const auto& event : events(id)) {
+      if (event.type == type) return base::value_or_throw(base::parse_json(event.payload)).as_object();
+    }
+    return {};
+  }
+  std::vector<model::Artifact> artifacts(const model::RunId& id) {
+    return read([&](store::Reader& reader) { return reader.artifacts(id); });
+  }
+  std::string blob(const model::RunId& id, std::string_view kind) {
+    for (const auto& artifact : artifacts(id)) {
+      if (artifact.kind != kind) continue;
+      auto found = blobs_->open(artifact.r2_key);
+      std::string bytes = base::value_or_throw(base::read_all(found->fd.get(), 64u << 20));
+      EXPECT_EQ(static_cast<std::int64_t>(bytes.size()), artifact.size_bytes);
+      EXPECT_EQ(base::Sha256::hex_of(bytes), artifact.sha256);
+      return bytes;
+    }
+    return "no such artifact";
+  }
+  template <class Condition>
+  void until(Condition condition) {
+    const auto deadline = std::chrono::steady_clock::now() + 60s;
+    while (!condition()) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "it never happens";
+      io_.run_one_for(20ms);
+      io_.restart();
+    }
+  }
+  void until_retired(const model::RunId& id) {
+    until([&] { return model::is_terminal(run(id).status) && open_attempts() == 0; });
+  }
+  std::size_t open_attempts() {
+    return read([](store::Reader& reader) { return reader.open_attempts().size(); });
+  }
+  void until_event(const model::RunId& id, const std::string& type) {
+    until([&] {
+      const auto all = types(id);
+      return std::find(all.begin(), all.end(), type) != all.end();
+    });
+  }
+  void decide(const model::RunId& id, runs::Decision decision) {
+    const auto asked = payload(id, "approval.requested");
+    const auto event = write([&](store::Transaction& tx) {
+      return runs::decide_action(
+          tx,
+          {.run = id,
+           .action = model::ActionId(std::string(*base::get_string(asked, "actionId"))),
+           .action_digest = std::string(*base::get_string(asked, "actionDigest")),
+           .decision = decision},
+          now());
+    });
+    ASSERT_TRUE(event) << event.error().message;
+  }
+  void cancel(const model::RunId& id) {
+    ASSERT_TRUE(write([&](store::Transaction& tx) { return runs::cancel_run(tx, id, now()); }));
+  }
+  std::string failure(const model::RunId& id) {
+    const auto found = run(id);
+    return found.failure ? found.failure->code : std::string(model::to_string(found.status));
+  }
+  std::vector<std::string> left_in(std::string_view name) {
+    std::vector<std::string> names;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_ / name, ignored)) {
+      if (!entry.is_directory() || name == "attempts") names.push_back(entry.path().string());
+    }
+    return names;
+  }
+
+  testing::TempDir folder_;
+  testing::ManualClock clock_;
+  testing::FixedEntropy entropy_;
+  std::unique_ptr<store::Store> store_ = base::value_or_throw(store::open_sqlite_store(folder_ / "test.db"));
+  std::unique_ptr<blobs::BlobStore> blobs_ = base::value_or_throw(blobs::open_fs_blobs(folder_ / "blobs"));
+  ScriptedLauncher launcher_{nursery.socket()};
+  ScriptedPreparer preparer_;
+  WorkerConfig config_;
+  asio::io_context io_{1};
+  std::unique_ptr<Worker> worker_;
+  bool running_ = false;
+  std::exception_ptr broken_;
+};
+
+TEST_F(WorkerTest, RunGoesFromTheQueueToItsEndWithItsWholeRecord) {
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  EXPECT_EQ(failure(id), "completed");
+  EXPECT_THAT(types(id),
+              ElementsAre("run.claimed", "sandbox.created", "credential_boundary.verified", "action.proposed",
+                          "policy.evaluated", "execution.started", "agent.started", "agent.completed",
+                          "execution.completed", "provider.stdout", "provider.stderr", "agent.response",
+                          "usage.recorded", "workspace.file_index_collected", "workspace.patch_collected",
+                          "sandbox.destroyed", "run.completed"));
+  EXPECT_EQ(events(id).back().sequence, run(id).last_event_seq);
+  EXPECT_EQ(base::get_string(payload(id, "agent.response"), "text"), "all done");
+  EXPECT_EQ(base::get_int(payload(id, "workspace.file_index_collected"), "fileCount"), 2);
+  EXPECT_THAT(left_in("attempts"), IsEmpty());
+}
+
+TEST_F(WorkerTest, SixArtifactsHoldWhatTheirRecordsSay) {
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  std::vector<std::string> kinds;
+  for (const auto& artifact : artifacts(id)) kinds.push_back(artifact.kind);
+  EXPECT_THAT(kinds,
+              ::testing::UnorderedElementsAre("stdout_log", "stderr_log", "workspace_file_index",
+                                              "workspace_patch", "session_events", "session_manifest"));
+  EXPECT_THAT(*base::gunzip(blob(id, "stdout_log"), 1u << 20), HasSubstr("say all done\n"));
+  EXPECT_EQ(*base::gunzip(blob(id, "stderr_log"), 1u << 20), "");
+  EXPECT_EQ(blob(id, "workspace_file_index"), "{\"files\":[]}");
+  EXPECT_EQ(blob(id, "workspace_patch"), "a patch");
+  EXPECT_THAT(blob(id, "session_events"), HasSubstr(events(id).back().to_wire()));
+  EXPECT_THAT(blob(id, "session_manifest"), HasSubstr("\"lastEventSeq\":17"));
+}
+
+TEST_F(WorkerTest, ApprovalReachesTheKeeperAndIsTheCauseOfTheExecution) {
+  start();
+  const auto id = submit(simple_script, model::ApprovalMode::manual);
+  until_event(id, "approval.requested");
+  EXPECT_EQ(run(id).status, model::RunStatus::starting);
+  decide(id, runs::Decision::approved);
+  until_retired(id);
+  EXPECT_EQ(failure(id), "completed");
+  EXPECT_EQ(base::get_string(payload(id, "execution.started"), "priorEventId"),
+            base::get_string(payload(id, "approval.decided"), "eventId"));
+}
+
+TEST_F(WorkerTest, DeniedAndBlockedRunsFailWithoutAnExecution) {
+  start();
+  const auto denied = submit(simple_script, model::ApprovalMode::manual);
+  until_event(denied, "approval.requested");
+  decide(denied, runs::Decision::denied);
+  const auto blocked = submit(simple_script, model::ApprovalMode::block);
+  until_retired(denied);
+  until_retired(blocked);
+  EXPECT_EQ(failure(denied), "approval_denied");
+  EXPECT_EQ(failure(blocked), "policy_denied");
+  EXPECT_THAT(types(denied), ::testing::Not(Contains("execution.started")));
+}
+
+TEST_F(WorkerTest, RunningRunIsCancelledAndKeepsWhatItMade) {
+  start();
+  const auto id = submit(endless_script);
+  until_event(id, "agent.started");
+  cancel(id);
+  until_retired(id);
+  EXPECT_EQ(failure(id), "cancelled");
+  EXPECT_EQ(types(id).back(), "run.cancelled");
+  EXPECT_EQ(base::get_string(payload(id, "execution.failed"), "reason"), "cancelled");
+  EXPECT_EQ(blob(id, "workspace_patch"), "a patch");
+  EXPECT_EQ(artifacts(id).size(), 6u);
+}
+
+TEST_F(WorkerTest, RunThatWaitsForAPersonCanBeCancelled) {
+  start();
+  const auto id = submit(simple_script, model::ApprovalMode::manual);
+  until_event(id, "approval.requested");
+  cancel(id);
+  until_retired(id);
+  EXPECT_EQ(failure(id), "cancelled");
+}
+
+TEST_F(WorkerTest, CancelledInTheQueueNeedsNoAttempt) {
+  const auto id = submit(simple_script);
+  cancel(id);
+  start();
+  until([&] { return run(id).status == model::RunStatus::cancelled; });
+  EXPECT_THAT(types(id), ElementsAre("run.cancelled"));
+  EXPECT_THAT(launcher_.requests, IsEmpty());
+}
+
+TEST_F(WorkerTest, KeeperThatDoesNotObeyIsKilledAndTheRunIsCancelled) {
+  start();
+  const auto id = submit(endless_script);
+  until_event(id, "agent.started");
+  ::kill(launcher_.keepers.at(0), SIGSTOP);
+  cancel(id);
+  until_retired(id);
+  EXPECT_EQ(failure(id), "cancelled");
+  EXPECT_EQ(base::get_string(payload(id, "execution.failed"), "reason"), "cancelled");
+}
+
+TEST_F(WorkerTest, KeeperLostBeforeAnythingHappenedIsReplaced) {
+  launcher_.stillborn = 1;
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  EXPECT_EQ(failure(id), "completed");
+  EXPECT_EQ(base::get_int(payload(id, "run.attempt_started"), "attempt"), 2);
+  EXPECT_EQ(launcher_.requests.size(), 2u);
+  EXPECT_THAT(left_in("attempts"), IsEmpty());
+}
+
+TEST_F(WorkerTest, KeeperLostWhileAPersonIsAskedAsksAgain) {
+  start();
+  const auto id = submit(simple_script, model::ApprovalMode::manual);
+  until_event(id, "approval.requested");
+  ::kill(launcher_.keepers.at(0), SIGKILL);
+  until([&] { return std::ranges::count(types(id), "approval.requested") == 2; });
+  EXPECT_EQ(std::ranges::count(types(id), "approval.withdrawn"), 1);
+  cancel(id);
+  until_retired(id);
+}
+
+TEST_F(WorkerTest, AfterThreeLostAttemptsTheRunFails) {
+  launcher_.stillborn = 3;
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  EXPECT_EQ(failure(id), "attempt_lost");
+  EXPECT_EQ(launcher_.requests.size(), 3u);
+}
+
+TEST_F(WorkerTest, KeeperLostAfterTheReleaseIsNotRepeatedAndKeepsWhatWasSaid) {
+  start();
+  const auto id = submit(endless_script);
+  until_event(id, "agent.started");
+  ::kill(launcher_.keepers.at(0), SIGKILL);
+  until_retired(id);
+  EXPECT_EQ(failure(id), "attempt_lost");
+  EXPECT_EQ(launcher_.requests.size(), 1u);
+  EXPECT_EQ(base::get_string(payload(id, "execution.failed"), "reason"), "outcome_unknown");
+  EXPECT_EQ(base::get_string(payload(id, "execution.failed"), "priorEventId"),
+            base::get_string(payload(id, "execution.started"), "eventId"));
+  EXPECT_THAT(*base::gunzip(blob(id, "stdout_log"), 1u << 20), HasSubstr("agent.started"));
+  EXPECT_EQ(base::get_bool(payload(id, "workspace.file_index_collected"), "truncated"), true);
+}
+
+TEST_F(WorkerTest, NextWorkerTakesUpARunningKeeper) {
+  start();
+  const auto id = submit(simple_script, model::ApprovalMode::manual);
+  until_event(id, "approval.requested");
+  stop();
+  EXPECT_EQ(open_attempts(), 1u);
+  decide(id, runs::Decision::approved);
+  config_.worker_id = "worker_2";
+  start();
+  until_retired(id);
+  EXPECT_EQ(failure(id), "completed");
+  EXPECT_EQ(launcher_.requests.size(), 1u);
+  EXPECT_EQ(std::ranges::count(types(id), "sandbox.created"), 1);
+}
+
+TEST_F(WorkerTest, KeeperThatFinishedWhileNobodyWatchedIsClosedFromItsJournal) {
+  start();
+  const auto id = submit(simple_script, model::ApprovalMode::manual);
+  until_event(id, "approval.requested");
+  decide(id, runs::Decision::approved);
+  until_event(id, "execution.started");
+  stop();
+  ::kill(launcher_.keepers.at(0), SIGKILL);
+  start();
+  until_retired(id);
+  // Either it had written its exit before it was killed, or it is lost: both end the run with all its events.
+  EXPECT_THAT(failure(id), ::testing::AnyOf("completed", "attempt_lost"));
+  EXPECT_EQ(artifacts(id).size(), 6u);
+}
+
+TEST_F(WorkerTest, RunsThatCannotStartSayWhy) {
+  start();
+  preparer_.refuse = base::Error{base::Code::not_found, "codex is not installed", "agent_missing"};
+  const auto missing = submit(simple_script);
+  until_retired(missing);
+  preparer_.refuse.reset();
+  launcher_.refuse = base::Error{base::Code::unsupported, "no user namespaces", "sandbox_unavailable"};
+  const auto refused = submit(simple_script);
+  until_retired(refused);
+  launcher_.refuse.reset();
+  const auto homeless = submit(simple_script, model::ApprovalMode::automatic, folder_ / "nowhere");
+  until_retired(homeless);
+  EXPECT_EQ(failure(missing), "agent_missing");
+  EXPECT_EQ(failure(refused), "sandbox_unavailable");
+  EXPECT_EQ(failure(homeless), "worker_failed");
+  EXPECT_THAT(types(missing), ElementsAre("run.claimed", "run.failed"));
+  EXPECT_THAT(left_in("attempts"), IsEmpty());
+}
+
+TEST_F(WorkerTest, WithoutAProviderTheVariablesAreNamed) {
+  config_.provider.kind = ProviderKind::none;
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  EXPECT_EQ(failure(id), "provider_unconfigured");
+  EXPECT_THAT(run(id).failure->reason, HasSubstr("OPENAI_API_KEY"));
+  EXPECT_THAT(run(id).failure->reason, HasSubstr("CODEX_API_KEY"));
+}
+
+TEST_F(WorkerTest, TakesNoMoreRunsThanItMay) {
+  config_.concurrency = 1;
+  start();
+  const auto first = submit(simple_script, model::ApprovalMode::manual);
+  const auto second = submit(simple_script);
+  until_event(first, "approval.requested");
+  EXPECT_EQ(run(second).status, model::RunStatus::queued);
+  decide(first, runs::Decision::approved);
+  until_retired(first);
+  until_retired(second);
+  EXPECT_EQ(failure(second), "completed");
+}
+
+TEST_F(WorkerTest, SeveralRunsAtOnceHaveSlotsOfTheirOwn) {
+  start();
+  std::vector<model::RunId> all;
+  for (int i = 0; i < 3; ++i) all.push_back(submit(simple_script, model::ApprovalMode::manual));
+  for (const auto& id : all) until_event(id, "approval.requested");
+  std::set<std::uint32_t> slots;
+  for (const auto& request : launcher_.requests) slots.insert(request.slot);
+  EXPECT_EQ(slots.size(), 3u);
+  for (const auto& id : all) decide(id, runs::Decision::approved);
+  for (const auto& id : all) until_retired(id);
+  for (const auto& id : all) EXPECT_EQ(failure(id), "completed");
+}
+
+TEST_F(WorkerTest, ReadOnlyModeMountsTheWorkspaceReadOnlyAndBindsTheAgent) {
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  const auto& plan = launcher_.requests.at(0).plan;
+  EXPECT_EQ(plan.workspace, sandbox::WorkspaceMode::read_write);
+  EXPECT_EQ(plan.binds.back().to, "/opt/agent");
+}
+
+TEST_F(WorkerTest, LargePayloadBecomesAnArtifactAndLeavesAPreview) {
+  const std::string big(40'000, 'z');
+  start();
+  const auto id = submit(base::to_text(json::object{
+      {"says", "event agent.message {\"provider\":\"codex\",\"text\":\"" + big + "\"}\nsay ok\n"}}));
+  until_retired(id);
+  const auto all = events(id);
+  const auto message =
+      std::ranges::find_if(all, [](const auto& event) { return event.type == "agent.message"; });
+  ASSERT_NE(message, all.end());
+  EXPECT_TRUE(message->truncated);
+  EXPECT_LE(message->payload.size(), 32u << 10);
+  ASSERT_TRUE(message->artifact_ref);
+  EXPECT_THAT(blob(id, "payload_overflow"), HasSubstr(big));
+  EXPECT_EQ(artifacts(id).size(), 7u);
+}
+
+TEST_F(WorkerTest, LongLogIsStoredInPiecesAndJoinedAtTheEnd) {
+  std::string says;
+  std::string line = "event agent.progress {\"summary\":\"" + std::string(6000, 'p') + "\"}\n";
+  for (int i = 0; i < 150; ++i) says += line;
+  start();
+  const auto id = submit(base::to_text(json::object{{"says", says + "say ok\n"}}));
+  until_retired(id);
+  EXPECT_EQ(failure(id), "completed");
+  const std::string log = *base::gunzip(blob(id, "stdout_log"), 16u << 20);
+  EXPECT_EQ(log, says + "say ok\n");
+  std::string members;
+  for (std::size_t at = 0; at < log.size(); at += log_piece_bytes)
+    members += base::gzip(log.substr(at, log_piece_bytes));
+  EXPECT_EQ(blob(id, "stdout_log"), members);
+  EXPECT_THAT(left_in("blobs/staging"), IsEmpty());
+}
+
+TEST(Preview, KeepsTheShapeAndMarksWhatWasCut) {
+  const json::object payload{{"text", std::string(20'000, 'a')},
+                             {"short", "s"},
+                             {"changes", json::array{json::object{{"diff", std::string(50'000, 'b')}}}}};
+  const json::object preview = preview_of(payload, 32u << 10);
+  EXPECT_LE(base::to_text(preview).size(), 32u << 10);
+  EXPECT_EQ(base::get_string(preview, "short"), "s");
+  EXPECT_EQ(base::get_bool(preview, "textTruncated"), true);
+  EXPECT_EQ(base::get_array(preview, "changes")->size(), 1u);
+  json::array many;
+  for (int i = 0; i < 100'000; ++i) many.emplace_back(i);
+  EXPECT_LE(base::to_text(preview_of({{"many", many}}, 32u << 10)).size(), 32u << 10);
+}
+
+TEST(Concurrency, DefaultIsAtLeastOne) {
+  EXPECT_GE(default_concurrency(), 1);
+}
+
+}  // namespace
+}  // namespace agentrouter::worker
