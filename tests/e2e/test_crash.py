@@ -5,13 +5,11 @@ are read, and it is killed when they show the wanted state; otherwise it goes on
 """
 import json
 import os
-import pathlib
 import re
 import select
 import signal
 import sqlite3
 import threading
-import unittest
 
 from harness import Case, Deadline, Server, TERMINAL, main, wait_for
 
@@ -27,7 +25,7 @@ sim: reply Finished all steps.
 """
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-VARYING = {"createdAt", "durationMs", "bytes", "bytesIn", "bytesOut", "sequence", "eventSequenceStart", "eventSequenceEnd", "callId", "text_",
+VARYING = {"createdAt", "durationMs", "bytes", "bytesIn", "bytesOut", "sequence", "eventSequenceStart", "eventSequenceEnd", "callId",
            "promptSha256", "workerId", "inputTokens", "cachedInputTokens", "outputTokens", "reasoningOutputTokens", "totalTokens"}
 
 
@@ -68,16 +66,9 @@ class View:
             self.sequence, self.status = database.execute("select last_event_seq, status from runs where id = ?", (run_id,)).fetchone()
             row = database.execute("select journal_offset, closing from attempts where run_id = ? order by number desc", (run_id,)).fetchone()
             self.offset, self.closing = row or (0, "")
-            types = [t for (t,) in database.execute(
-                "select e.type from events e where e.run_id = ? order by e.sequence", (run_id,))] if self._has_run_id(database) else []
-            self.types = types
         finally:
             database.close()
         self.blobs = {p.name for p in self.data.glob(f"blobs/runs/{run_id}/**/*") if p.is_file()}
-
-    @staticmethod
-    def _has_run_id(database):
-        return any(c[1] == "run_id" for c in database.execute("pragma table_info(events)"))
 
 
 # name -> condition on the view. Each is a different moment in the life of a run.

@@ -94,7 +94,8 @@ class EventChain(Case):
         self.assertNotIn(TASK.strip()[:20], canonical(action))
 
     def test_agent_events_show_what_was_done(self):
-        tools = [(e["payload"]["tool"], e["payload"]["status"]) for e in self.events if e["type"] == "agent.tool_completed"]
+        kinds = {e["payload"]["callId"]: e["payload"]["tool"] for e in self.events if e["type"] == "agent.tool_started"}
+        tools = [(kinds[e["payload"]["callId"]], e["payload"]["status"]) for e in self.events if e["type"] == "agent.tool_completed"]
         self.assertIn(("shell", "completed"), tools)
         self.assertIn(("shell", "failed"), tools)
         self.assertIn(("edit", "completed"), tools)

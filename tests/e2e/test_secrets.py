@@ -147,7 +147,7 @@ class Secrets(Case):
     def test_the_search_finds_a_key_that_is_really_there(self):
         # The control: a task that leaks a marker on purpose, in each place that an agent can reach.
         marker = "sk-leaked-5d20c7e1"
-        task = (f"Leak.\nsim: sh export LEAK={marker}; echo $LEAK; echo $LEAK > leaked.txt; sh -c 'sleep 30; : {marker}' & sleep 0.2; echo leaked\n"
+        task = (f"Leak.\nsim: sh export LEAK={marker}; echo $LEAK; echo $LEAK > leaked.txt; setsid sh -c 'sleep 30; : {marker}' >/dev/null 2>&1 </dev/null & sleep 0.5; echo leaked\n"
                 "sim: sleep 5\nsim: sh true\nsim: reply Leaked.")
         with Server() as server:
             run = server.create(task)

@@ -16,7 +16,7 @@ FILES = 10_000
 def git(folder, *args, **more):
     env = {**os.environ, "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org", "GIT_COMMITTER_NAME": "t",
            "GIT_COMMITTER_EMAIL": "t@example.org", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
-    return subprocess.run(["git", "-C", str(folder), *args], check=True, env=env, capture_output=True, **more).stdout
+    return subprocess.run(["git", "-C", str(folder), "-c", "gc.auto=0", "-c", "maintenance.auto=false", *args], check=True, env=env, capture_output=True, **more).stdout
 
 
 def make_repository(folder):

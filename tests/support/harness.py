@@ -125,10 +125,18 @@ class Server:
 
     def __exit__(self, *exc):
         try:
+            if exc[0] and self.process.poll() is None:
+                self.abandon()
             self.stop()
         finally:
             if self.owns_data:
                 self.remove_data()
+
+    def abandon(self):
+        """Ends what a failed test left running."""
+        for run in self.call("GET", "/v1/runs?status=active&limit=100")["items"]:
+            self.call("POST", f"/v1/runs/{run['id']}/cancel")
+        wait_for(lambda: not any((self.data / "attempts").iterdir()), 30, "cancelled runs to be tidied")
 
     def remove_data(self):
         shutil.rmtree(self.data, ignore_errors=True)
