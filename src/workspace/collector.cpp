@@ -67,10 +67,10 @@ std::string index_entry(const Change& change) {
 // Reads a file piece by piece. Nothing is kept, so the size does not matter, only the time.
 class Pieces {
  public:
-  static std::optional<Pieces> open(const Folder& root, const std::string& path) {
+  static std::optional<Pieces> open(const Folder& root, const std::string& path, std::uint64_t expected) {
     auto file = root.open_file(path);
     if (!file) return std::nullopt;
-    return Pieces(std::move(*file));
+    return Pieces(std::move(*file), std::min<std::uint64_t>(expected + 1, max_piece));
   }
   // Empty at the end; nothing when it cannot be read.
   std::optional<std::string_view> next() {
@@ -86,7 +86,8 @@ class Pieces {
   }
 
  private:
-  explicit Pieces(base::Fd file) : file_(std::move(file)), buffer_(256 * 1024, '\0') {}
+  static constexpr std::uint64_t max_piece = 256 * 1024;
+  Pieces(base::Fd file, std::size_t piece) : file_(std::move(file)), buffer_(piece, '\0') {}
   base::Fd file_;
   std::string buffer_;
 };
@@ -125,8 +126,8 @@ class Collection {
 };
 
 bool Collection::has_same_bytes(const Change& change) const {
-  auto before = Pieces::open(lower_, change.path);
-  auto after = Pieces::open(upper_, change.path);
+  auto before = Pieces::open(lower_, change.path, change.before.size);
+  auto after = Pieces::open(upper_, change.path, change.after.size);
   if (!before || !after) return false;
   for (;;) {
     const auto a = before->next(), b = after->next();
@@ -147,7 +148,7 @@ bool Collection::is_same(const Change& change) const {
 
 std::optional<std::string> Collection::hash_large(const Folder& layer, const std::string& path,
                                                   std::uint64_t size) const {
-  auto pieces = size <= hashed_bytes ? Pieces::open(layer, path) : std::nullopt;
+  auto pieces = size <= hashed_bytes ? Pieces::open(layer, path, size) : std::nullopt;
   if (!pieces) return std::nullopt;
   BlobHash hash(size);
   std::uint64_t seen = 0;
