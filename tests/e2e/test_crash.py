@@ -51,6 +51,16 @@ def comparable(events):
     return own, sorted(requests)
 
 
+# Killed there, no keeper may have been started yet: the run then gets a second attempt, which is announced.
+EARLY = {"before the first event", "claimed, no journal yet", "journal ahead of the store, early"}
+
+
+def of_last_attempt(events):
+    """The claim and what the last attempt did, without the announcement of a new attempt."""
+    starts = [i for i, e in enumerate(events) if e["type"] == "run.attempt_started"]
+    return events[:1] + events[starts[-1] + 1:] if starts else events
+
+
 class View:
     """What the disk says about a run while the server stands still."""
 
@@ -162,7 +172,7 @@ class Crash(Case):
         events = server.events(run_id)
         self.assertEqual([e["sequence"] for e in events], list(range(1, len(events) + 1)), name)
         self.assertEqual(follower.events, events, f"{name}: the follower saw each event exactly once")
-        own, requests = comparable(events)
+        own, requests = comparable(of_last_attempt(events) if name in EARLY else events)
         self.assertEqual(own, self.expected[0], name)
         self.assertEqual(requests, self.expected[1], name)
         self.assertEqual(len(server.artifacts(run_id)), 6, name)

@@ -217,7 +217,11 @@ class Stream:
         self.socket, self.buffer, self.status = None, b"", None
 
     def __enter__(self):
-        self.connect()
+        try:
+            self.connect()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *exc):
