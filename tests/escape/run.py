@@ -1,0 +1,325 @@
+#!/usr/bin/env python3
+"""The escape suite: real runs of the real Codex try to get out, as root's server and as a plain user's, and are judged from outside.
+
+It needs root (or sudo without a password), since it lives in namespaces of its own: a network in which every attacked address is local
+and answers, so that no packet leaves the machine; a pid and a mount namespace, so that "nothing is left" can be counted exactly.
+"""
+import ctypes
+import os
+import pathlib
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "support")]
+
+import harness  # noqa: E402
+import outside  # noqa: E402
+from cases import BOMB, DAEMON, ENDLESS_BOMB, KILL_ALL, cases  # noqa: E402
+
+SKIPPED, USER = 77, 20001
+MOST_PROCESSES = 560  # the default limit of a sandbox is 512
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WEAK_BOX = pathlib.Path(os.environ.get("AGENTROUTER_WEAK_BOX", ROOT / "build/release/bin/weak_box"))
+
+
+def sim(command):
+    return "sim: sh " + command.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def task(*lines):
+    return "\n".join(["Try these.", *lines, "sim: reply Tried.", ""])
+
+
+class Table:
+    """Verdicts: case -> column -> (passed, word)."""
+
+    def __init__(self):
+        self.rows, self.titles = {}, {}
+
+    def set(self, case, title, column, passed, word):
+        self.titles.setdefault(case, title)
+        old = self.rows.setdefault(case, {}).get(column)
+        if not old or old[0]:
+            self.rows[case][column] = (passed, word)
+
+    def show(self):
+        print(f"\n{'case':6}{'attempt':38}{'root':26}{'user':26}control")
+        passed = failed = 0
+        for case, row in self.rows.items():
+            cells = [row.get(c, (True, "-")) for c in ("root", "user", "control")]
+            words = [word if fine else f"FAILED: {word}" for fine, word in cells]
+            print(f"{case:6}{self.titles[case]:38}{words[0]:26}{words[1]:26}{words[2]}")
+            passed += sum(1 for c in row.values() if c[0])
+            failed += sum(1 for c in row.values() if not c[0])
+        print(f"\n{passed} passed, {failed} failed")
+        return failed
+
+
+class Mode:
+    """One server, as `root` or as `user`, and all cases in runs of it."""
+
+    def __init__(self, name, table, listeners, canaries):
+        self.name, self.table, self.listeners, self.canaries = name, table, listeners, canaries
+        self.uid = 0 if name == "root" else USER
+        self.data = pathlib.Path(f"/tmp/{name}-data")
+        home = pathlib.Path(f"/tmp/{name}-home")
+        for folder in (self.data, home):
+            folder.mkdir(mode=0o700)
+            os.chown(folder, self.uid, self.uid)
+        self.server = harness.Server(data=self.data, user=None if name == "root" else USER, agents_dir="/tmp/agents",
+                                     env={"HOME": str(home), "SERVER_SECRET": "CANARY-SERVER-90cc", "OPENAI_API_KEY": "CANARY-KEY-1b2c"})
+        self.groups, self.uids, self.problems = set(), set(), []
+
+    def result(self, case, title, passed, word):
+        self.table.set(case, title, self.name, passed, word)
+
+    def all(self):
+        before = outside.counts()
+        self.server.start()
+        try:
+            self.fds = self._server_fds()
+            self.neighbour = self._start_neighbour()
+            self.list_of_cases()
+            self.fork_bomb()
+            self.bomb_is_killable()
+            self.daemon()
+            self.kill_all()
+            self._end_neighbour()
+            self._check(lambda: self._server_fds() == self.fds, "descriptors of the server")
+        finally:
+            self.server.stop()
+        self._check(lambda: outside.counts() == before, f"counts before and after: {before}")
+        self._check(lambda: not outside.groups_left(self.groups), f"cgroups left: {outside.groups_left(self.groups)}")
+        self.problems += self.canaries.complaints()
+        self.problems += [f"{case}: {what} was reached" for case, what in self.listeners.take()]
+        if self.name == "root" and 0 in self.uids:
+            self.problems.append("a process in a sandbox has the host's uid 0")
+        if self.name == "root" and not self.groups and any(pathlib.Path("/sys/fs/cgroup").iterdir()):
+            print("  note: no cgroup was seen around the sandboxes of root's server")
+        self.result("left", "nothing left, canaries untouched", not self.problems, "held" if not self.problems else "; ".join(self.problems))
+
+    def _check(self, condition, what, seconds=10):
+        try:
+            harness.wait_for(condition, seconds, what)
+        except AssertionError as error:
+            self.problems.append(str(error))
+
+    def _server_fds(self):
+        return len(os.listdir(f"/proc/{self.server.pid}/fd"))
+
+    def _look(self):
+        for pid in outside.boxed():
+            self.groups |= outside.groups_of(pid)
+            self.uids |= outside.uids_of(pid)
+
+    def _start_neighbour(self):
+        """Another run, which must not notice anything. Its workspace holds a secret."""
+        run = self.server.create(task("sim: write secret.txt CANARY-" + "OTHER-e2aa", "sim: sleep 600", "sim: sh true"))["id"]
+        self.server.wait_until(run, lambda e: e["type"] == "agent.tool_completed")
+        self.other_file = next(p for p in self.data.glob("attempts/*/**/secret.txt") if p.is_file())
+        self.other_text = self.other_file.read_text()
+        self._look()
+        return run
+
+    def _end_neighbour(self):
+        if self.server.run(self.neighbour)["status"] != "running" or self.other_file.read_text() != self.other_text:
+            self.problems.append("the run next door was disturbed")
+        self.server.call("POST", f"/v1/runs/{self.neighbour}/cancel", {})
+        run, _ = self.server.finish(self.neighbour)
+        if run["status"] != "cancelled":
+            self.problems.append(f"the run next door ended as {run['status']}")
+
+    def _run(self, *commands, on_output=None, seconds=180):
+        """Runs shell commands in one run; gives (run, events, outputs in order)."""
+        run = self.server.create(task(*map(sim, commands)))["id"]
+        outputs = []
+
+        def seen(event):
+            if event["type"] == "agent.tool_completed":
+                outputs.append(event["payload"].get("output", ""))
+                if on_output:
+                    on_output(len(outputs) - 1)
+            return event["type"] in harness.TERMINAL
+        events = self.server.wait_until(run, seen, seconds)
+        return run, events, outputs
+
+    def list_of_cases(self):
+        todo = cases(self.canaries.process.pid, self.other_file)
+        ids = [c.id for c in todo]
+        setuid = []
+
+        def look(index):
+            self._look()
+            if ids[index] == "F08":
+                setuid.extend(os.lstat(p) for p in self.data.glob("attempts/*/upper/s"))
+        run, events, outputs = self._run(*("exec 2>&1\n" + c.command for c in todo), on_output=look)
+        hits = self.listeners.take()
+        ended = events[-1]["type"]
+        for index, case in enumerate(todo):
+            output = outputs[index] if index < len(outputs) else f"(no output: the run ended with {ended})"
+            verdict = case.judge(output)
+            reached = [what for who, what in hits if who == case.id]
+            if verdict != "held" or reached:
+                print(f"  {self.name} {case.id} is {verdict}, reached {reached}, printed:\n{output}")
+            self.result(case.id, case.title, verdict == "held" and not reached, verdict if not reached else "canary reached")
+        patch = self.server.download(run, self.server.artifacts(run)["workspace_patch"]["id"])
+        index = patch.find(b" b/s\n")
+        exported = index >= 0 and b"new file mode 100755" in patch[index:index + 200]
+        owner = bool(setuid) and all(i.st_uid != 0 for i in setuid)
+        self.result("F08", "", exported and owner, f"exported without setuid: {exported}, not root's: {owner}" if not (exported and owner) else "held")
+
+    def fork_bomb(self):
+        peak = 0
+
+        def count(event):
+            return event["type"] in harness.TERMINAL
+        # Codex itself may fail while no process can be made, so the bomb also writes its output to the workspace.
+        run = self.server.create(task(sim("exec 2>&1\n" + BOMB.command + " | tee bomb.txt; sleep 3; cat bomb.txt >/dev/null")))["id"]
+        said = ""
+        with self.server.follow(run) as stream:
+            deadline = harness.Deadline(60)
+            while True:
+                deadline.left("the end of the fork bomb")
+                peak = max(peak, len(outside.boxed()))
+                for path in self.data.glob("attempts/*/upper/bomb.txt"):
+                    said = path.read_text() or said
+                if self.server.run(run)["status"] in ("completed", "failed"):
+                    break
+                select.select([], [], [], 0.02)
+            del stream, count
+        verdict = BOMB.judge(said)
+        limited = peak <= 2 * MOST_PROCESSES
+        means = "cgroup" if self.groups else "rlimit"
+        if verdict != "held" or not limited:
+            print(f"  {self.name} P07 is {verdict} with {peak} processes, printed:\n{said}")
+        self.result("P07", BOMB.title, verdict == "held" and limited, f"held by {means}, peak {peak}" if verdict == "held" else verdict)
+
+    def bomb_is_killable(self):
+        """The endless one is cut off by a cancel."""
+        run = self.server.create(task(sim(ENDLESS_BOMB)))["id"]
+        harness.wait_for(lambda: len(outside.boxed()) > 300, 60, "the endless fork bomb to grow")
+        box = set(outside.boxed())
+        began = time.monotonic()
+        self.server.call("POST", f"/v1/runs/{run}/cancel", {})
+        self.server.finish(run)
+        took = time.monotonic() - began
+        harness.wait_for(lambda: len(outside.boxed()) < 30, 20, "the bomb to be gone")
+        gone = time.monotonic() - began
+        del box
+        self.result("P07k", "fork bomb ends with its run", gone < 15, f"gone after {gone:.1f} s, run over after {took:.1f} s")
+
+    def daemon(self):
+        seconds = f"3600.{os.getpid()}{self.uid}"
+        alive = []
+        run, events, outputs = self._run(DAEMON.format(seconds=seconds), "sleep 0.3; true",
+                                         on_output=lambda index: alive.append(outside.named(seconds)))
+        seen = bool(alive and any(alive))
+        left = outside.named(seconds)
+        fine = seen and not left and outputs[:1] == ["main-exits\n"] and events[-1]["type"] == "run.completed"
+        self.result("P10", "daemon that outlives its run", fine, "held" if fine else f"seen {seen}, left {left}, {outputs}")
+
+    def kill_all(self):
+        run, events, outputs = self._run(KILL_ALL, "echo still-here")
+        self.server.call("GET", "/healthz")
+        ok = self.server.run(self.neighbour)["status"] == "running" and self.canaries.process.poll() is None
+        after, _ = self.server.finish(self.server.create(task(sim("echo works")))["id"])
+        fine = ok and events[-1]["type"] in harness.TERMINAL and after["status"] == "completed"
+        self.result("P01", "kill everything visible", fine, f"held, run {self.server.run(run)['status']}" if fine else f"{ok} {after['status']}")
+
+
+def controls(table, listeners, canaries):
+    """The same cases in a weakened sandbox: the judges must see each open door."""
+    attempts = pathlib.Path("/tmp/weak-attempts")
+    attempts.mkdir(mode=0o755)
+    before = outside.counts()
+    for case in [*cases(canaries.process.pid, "/tmp/none"), BOMB]:
+        if not case.weakened:
+            continue
+        ran = subprocess.run([str(WEAK_BOX), str(attempts), case.weakened, "exec 2>&1\n" + case.command], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, check=False)
+        output = ran.stdout.decode(errors="replace") + ran.stderr.decode(errors="replace")
+        verdict = case.judge(output)
+        hits = {who for who, _ in listeners.take()}
+        caught = verdict == "OPEN" and ran.returncode == 0 and (not case.weakened == "network" or case.id in hits)
+        if not caught:
+            print(f"  control of {case.id} is {verdict}, canaries {hits}, printed:\n{output}")
+        table.set(case.id, case.title, "control", caught, f"caught (no {case.weakened})" if caught else f"not caught: {verdict}")
+    problems = canaries.complaints()
+    try:
+        harness.wait_for(lambda: outside.counts() == before, 10, "the counts of before")
+    except AssertionError as error:
+        problems.append(str(error))
+    table.set("left", "", "control", not problems and not os.listdir(attempts), "; ".join(problems) or "held")
+
+
+def inside():
+    began = time.monotonic()
+    outside.bring_up_network()
+    table, listeners, canaries = Table(), outside.Listeners(), outside.Canaries()
+    try:
+        for name in ("root", "user"):
+            print(f"server as {name}", flush=True)
+            try:
+                Mode(name, table, listeners, canaries).all()
+            except (AssertionError, OSError, subprocess.SubprocessError) as error:
+                table.set("suite", "the suite itself", name, False, f"{type(error).__name__}: {error}")
+        print("weakened sandbox", flush=True)
+        controls(table, listeners, canaries)
+    finally:
+        canaries.close()
+        listeners.close()
+    failed = table.show()
+    print(f"{time.monotonic() - began:.0f} s")
+    return 1 if failed else 0
+
+
+def bind(source, target):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(str(source).encode(), str(target).encode(), None, 0x1000 | 0x4000, None) != 0:
+        raise OSError(ctypes.get_errno(), f"cannot mount {source} at {target}")
+
+
+def enter(folder):
+    """In the new namespaces: /tmp becomes a folder of the suite's own, with the agents, the program and the weakened sandbox in it."""
+    agents = os.environ.get("AGENTROUTER_AGENTS_DIR", "/opt/agentrouter/agents")
+    (folder / "agents").mkdir()
+    bind(agents, folder / "agents")
+    for program in (harness.PROGRAM, WEAK_BOX):
+        shutil.copy(program, folder / program.name)
+    bind(folder, "/tmp")
+    harness.PROGRAM = pathlib.Path("/tmp", harness.PROGRAM.name)
+    globals()["WEAK_BOX"] = pathlib.Path("/tmp", WEAK_BOX.name)
+    os.chdir("/tmp")
+    return inside()
+
+
+def main():
+    if sys.argv[1:2] == ["--inside"]:
+        return enter(pathlib.Path(sys.argv[2]))
+    if os.geteuid() != 0:
+        if subprocess.run(["sudo", "-n", "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            print("skipped: the escape suite needs root, or sudo without a password")
+            return SKIPPED
+        keep = [f"{n}={v}" for n, v in os.environ.items() if n.startswith(("AGENTROUTER_", "PYTHON")) or n == "PATH"]
+        return subprocess.run(["sudo", "-n", "env", *keep, sys.executable, *sys.argv], check=False).returncode
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="agentrouter-escape-"))
+    folder.chmod(0o1777)
+    try:
+        # The shell is pid 1 there: it reaps what is orphaned.
+        inner = ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, str(pathlib.Path(__file__).resolve()), "--inside", str(folder)]
+        code = subprocess.run(["unshare", "--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc", *inner],
+                              check=False).returncode
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        print(f"left behind: {folder}")
+        return 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
