@@ -78,7 +78,7 @@ std::optional<Step> approval_decided(const RunEvent& event) {
 
 std::optional<Step> policy_evaluated(const RunEvent& event) {
   const auto decision = field(event, "decision");
-  if (decision == "allowed") return std::nullopt;
+  if (decision == "forwarded") return std::nullopt;
   return Step{decision == "blocked" ? StepKind::bad : StepKind::note,
               "Policy: " + decision + because(field(event, "reason"))};
 }

@@ -40,7 +40,7 @@ TEST(Steps, SayWhatAPersonFollowsARunBy) {
       "action_1)");
   EXPECT_EQ(step("approval.decided", R"({"decision":"denied","reason":"no"})"), "Denied: no");
   EXPECT_EQ(step("egress.request", R"({"host":"evil","decision":"denied"})"), "Request to evil: denied");
-  EXPECT_EQ(step("egress.request", R"({"host":"x","decision":"allowed"})"), "(none)");
+  EXPECT_EQ(step("egress.request", R"({"host":"x","decision":"forwarded"})"), "(none)");
 }
 
 TEST(Steps, UnknownEventsAndPayloadsOfOtherShapesAreNoError) {
