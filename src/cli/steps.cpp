@@ -78,7 +78,7 @@ std::optional<Step> approval_decided(const RunEvent& event) {
 
 std::optional<Step> policy_evaluated(const RunEvent& event) {
   const auto decision = field(event, "decision");
-  if (decision == "forwarded") return std::nullopt;
+  if (decision == "allowed") return std::nullopt;
   return Step{decision == "blocked" ? StepKind::bad : StepKind::note,
               "Policy: " + decision + because(field(event, "reason"))};
 }
@@ -97,7 +97,7 @@ std::optional<Step> retry(const RunEvent& event) {
 
 std::optional<Step> egress_request(const RunEvent& event) {
   const auto decision = event.payload["decision"].as_string();
-  if (decision == "allowed" || decision.empty()) return std::nullopt;
+  if (decision == "forwarded" || decision == "answered" || decision.empty()) return std::nullopt;
   return Step{StepKind::warning, "Request to " + field(event, "host") + ": " + one_line(decision)};
 }
 
