@@ -8,7 +8,7 @@
 
 namespace agentrouter::api {
 
-// A path is a list of segments; "{run}" and "{item}" stand for any one segment.
+// A path is a list of segments; "{run}" and "{item}" stand for any one segment that is not empty.
 struct Api::RouteEntry {
   std::string_view method;
   std::vector<std::string_view> path;
@@ -39,8 +39,10 @@ constexpr std::size_t max_id_bytes = 256;
 bool path_matches(const std::vector<std::string_view>& pattern, const std::vector<std::string>& segments) {
   return pattern.size() == segments.size() &&
          std::equal(pattern.begin(), pattern.end(), segments.begin(),
-                    [](std::string_view wanted, const std::string& got) { return wanted.front() == '{' || wanted == got; });
+                    [](std::string_view wanted, const std::string& got) { return wanted.front() == '{' ? !got.empty() : wanted == got; });
 }
+
+bool is_health(std::string_view path) { return path == "/healthz" || path == "/readyz"; }
 
 bool is_plain_id(std::string_view id) {
   return id.size() <= max_id_bytes && base::is_utf8(id) && id.find('\0') == std::string_view::npos;
@@ -71,7 +73,7 @@ base::Task<void> Api::dispatch(net::Exchange& exchange) {
   Call call{exchange, "req_" + base::new_uuid(needs_.entropy), {}, {}};
   const auto& request = exchange.request();
   const std::string_view method = request.is_head() ? "GET" : std::string_view(request.method);
-  if (method == "GET" && (request.path == "/healthz" || request.path == "/readyz")) {
+  if (method == "GET" && is_health(request.path)) {
     co_await call.respond_json(200, "{\"ok\":true}");
     co_return;
   }
@@ -82,7 +84,7 @@ base::Task<void> Api::dispatch(net::Exchange& exchange) {
     co_return;
   }
   options_.on_request();
-  std::string allow;
+  std::string allow = is_health(request.path) ? "GET, HEAD" : "";
   for (const auto& entry : routes()) {
     if (!path_matches(entry.path, request.segments)) continue;
     if (entry.method == method) {
@@ -96,7 +98,8 @@ base::Task<void> Api::dispatch(net::Exchange& exchange) {
     allow += (allow.empty() ? "" : ", ") + std::string(entry.method) + (entry.method == "GET" ? ", HEAD" : "");
   }
   if (allow.empty()) {
-    co_await call.respond(problem({base::Code::not_found, "There is no route " + request.path, "not_found"}));
+    auto response = problem({base::Code::not_found, "There is no route " + request.path, "not_found"});
+    co_await call.respond(std::move(response));
     co_return;
   }
   auto response = problem({base::Code::invalid, request.method + " is not allowed here: use " + allow, "method_not_allowed"});

@@ -172,6 +172,8 @@ TEST_F(ApiTest, HealthNeedsNoKeyAndEverythingElseDoesBeforeAnythingIsJudged) {
 
 TEST_F(ApiTest, UnknownRouteIs404AndWrongMethodIs405WithAllow) {
   EXPECT_EQ(get("/v1/sessions").error_code(), "not_found");
+  EXPECT_EQ(get("/v1/runs/").error_code(), "not_found");
+  EXPECT_EQ(post("/healthz", "{}").error_code(), "method_not_allowed");
   EXPECT_EQ(get("/v1/runs/").status, 404);
   const auto reply = raw(request("DELETE", "/v1/runs", "", key()));
   EXPECT_EQ(reply.status, 405);
