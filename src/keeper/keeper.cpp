@@ -158,32 +158,37 @@ base::Result<Started> start_up() {
   return Started{std::move(box), std::move(lock), std::move(stream), std::move(received)};
 }
 
+std::unique_ptr<agents::Session> codex_session(const AttemptPlan& plan) {
+  return agents::make_codex_session({.runtime = plan.runtime,
+                                     .model = plan.model,
+                                     .prompt = plan.task,
+                                     .resume_thread = plan.resume_thread},
+                                    {.output_bytes = plan.limits.output_bytes});
+}
+
+// The launcher waits for this before it believes in the keeper.
+void say_ready(base::Fd& stream) {
+  (void)base::write_all(stream.get(), "ready\n");
+  stream.reset();
+}
+
 base::Task<base::Result<void>> keep_started(base::Executor executor, Started& started) {
   const auto sandbox = hold(started.box);
   std::optional<net::TlsContext> tls;
   if (started.received.plan.provider == Provider::upstream)
     tls.emplace(base::value_or_throw(net::TlsContext::create({})));
   base::Fd& stream = started.plan_stream;
-  co_return co_await keep({.executor = executor,
-                           .sandbox = *sandbox,
-                           .attempt_dir = started.box.attempt_dir(),
-                           .plan = started.received.plan,
-                           .key = started.received.key ? &*started.received.key : nullptr,
-                           .tls = tls ? &*tls : nullptr,
-                           .clock = base::system_clock(),
-                           .entropy = base::system_entropy(),
-                           .make_session =
-                               [](const AttemptPlan& plan) {
-                                 return agents::make_codex_session({.runtime = plan.runtime,
-                                                                    .model = plan.model,
-                                                                    .prompt = plan.task,
-                                                                    .resume_thread = plan.resume_thread});
-                               },
-                           .on_ready =
-                               [&stream] {
-                                 (void)base::write_all(stream.get(), "ready\n");
-                                 stream.reset();
-                               }});
+  KeeperNeeds needs{.executor = executor,
+                    .sandbox = *sandbox,
+                    .attempt_dir = started.box.attempt_dir(),
+                    .plan = started.received.plan,
+                    .key = started.received.key ? &*started.received.key : nullptr,
+                    .tls = tls ? &*tls : nullptr,
+                    .clock = base::system_clock(),
+                    .entropy = base::system_entropy(),
+                    .make_session = codex_session,
+                    .on_ready = [&stream] { say_ready(stream); }};
+  co_return co_await keep(std::move(needs));
 }
 
 }  // namespace

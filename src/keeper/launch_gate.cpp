@@ -49,8 +49,11 @@ base::Task<GateResult> LaunchGate::pass() {
                                  {"requestId", request_id},
                                  {"requestedEventId", requested}});
   while (!decision_ && !cancelled_) co_await wake_.wait();
-  if (cancelled_) co_return GateResult{.kind = GateResult::Kind::cancelled, .action = action_};
-  co_return ask_result(*decision_);
+  co_return cancelled_ ? stay_closed() : ask_result(*decision_);
+}
+
+GateResult LaunchGate::stay_closed() {
+  return {.kind = GateResult::Kind::cancelled, .action = action_};
 }
 
 GateResult LaunchGate::ask_result(const DecisionMessage& decision) {

@@ -30,6 +30,7 @@ class LaunchGate {
 
  private:
   std::string propose();
+  GateResult stay_closed();
   GateResult ask_result(const DecisionMessage& decision);
   GateResult release(std::string prior_event_id);
   GateResult refuse(std::string_view code, std::string_view reason);

@@ -165,8 +165,8 @@ class CrashTest : public ::testing::Test {
     auto blobs = base::value_or_throw(blobs::open_fs_blobs(place.folder / "blobs"));
     const auto run = alone(store->read([&](store::Reader& reader) { return *reader.run(place.run); }));
     EXPECT_EQ(run.status, model::RunStatus::completed) << run.to_wire();
-    const auto events = alone(
-        store->read([&](store::Reader& reader) { return reader.events(place.run, 0, 1000); }));
+    const auto events =
+        alone(store->read([&](store::Reader& reader) { return reader.events(place.run, 0, 1000); }));
     std::vector<std::string> types;
     for (std::size_t i = 0; i < events.size(); ++i) {
       EXPECT_EQ(events[i].sequence, static_cast<model::Seq>(i + 1));

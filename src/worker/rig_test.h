@@ -27,7 +27,9 @@
 
 namespace agentrouter::worker {
 
-inline base::Fd open_pidfd(pid_t pid) { return base::Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))); }
+inline base::Fd open_pidfd(pid_t pid) {
+  return base::Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+}
 
 // Where a test runs single tasks. It outlives every store, whose threads hold on to it for a moment longer.
 inline asio::io_context& desk() {

@@ -108,7 +108,9 @@ base::Task<RunDriver::Next> RunDriver::step() {
 
 base::Task<RunDriver::Next> RunDriver::step_unclosed() {
   if (broken_ || (fresh_ && cancel_due_)) {
-    co_await fail(broken_.value_or(model::RunFailure{"run_cancelled", "The run was cancelled", {}}));
+    const model::RunFailure cancelled{"run_cancelled", "The run was cancelled", {}};
+    model::RunFailure failure = broken_.value_or(cancelled);
+    co_await fail(std::move(failure));
     co_return Next::again;
   }
   if (fresh_) {

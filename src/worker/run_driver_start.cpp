@@ -26,6 +26,11 @@ sandbox::Plan sandbox_plan(const PreparedAgent& agent, const model::Runtime& run
   return plan;
 }
 
+// The reasons that the agents and the sandbox give are failure codes.
+model::RunFailure failure_of(const base::Error& error, std::string_view otherwise) {
+  return {error.reason.empty() ? std::string(otherwise) : error.reason, error.message, {}};
+}
+
 base::Result<base::FdPair> stream_pair() {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
@@ -63,17 +68,14 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
                                          context_.config.provider.kind == ProviderKind::sim);
   });
   if (!agent) {
-    const auto& error = agent.error();
-    co_return model::RunFailure{error.reason.empty() ? "agent_missing" : error.reason, error.message, {}};
+    co_return failure_of(agent.error(), "agent_missing");
   }
   base::value_or_throw(AttemptFolder::make(context_.attempts, claim_.attempt.id));
   auto stream = base::value_or_throw(stream_pair());
   auto launched = co_await launch(*agent, stream.second.get());
   stream.second.reset();
   if (!launched) {
-    const bool sandbox = launched.error().reason == "sandbox_unavailable";
-    co_return model::RunFailure{
-        sandbox ? "sandbox_unavailable" : "worker_failed", launched.error().message, {}};
+    co_return failure_of(launched.error(), "worker_failed");
   }
   const bool ready = co_await hand_over_plan(std::move(stream.first), *agent);
   // What follows from a keeper that did not come up is found out from its lock.
