@@ -1,5 +1,6 @@
 """The world around the sandbox, as the suite owns it: canaries that record every touch, and counts that must be the same afterwards."""
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -9,6 +10,8 @@ import socket
 import struct
 import subprocess
 import threading
+
+from harness import wait_for
 
 # Who must never be reached, and which case tries it.
 TCP = {("127.0.0.1", 18099): "N01", ("169.254.169.254", 80): "N02", ("10.0.0.1", 22): "N03", ("192.0.2.1", 80): "N03",
@@ -30,6 +33,17 @@ def bring_up_network():
             fcntl.ioctl(v6, 0x8916, socket.inet_pton(socket.AF_INET6, address) + struct.pack("Ii", 128, 1))
 
 
+def bound(one, place):
+    """False while the address is still new: IPv6 takes a moment."""
+    try:
+        one.bind(place)
+        return True
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise
+        return False
+
+
 class Listeners:
     """Accepts everywhere and writes down who came; a packet socket on lo also sees what no listener accepted."""
 
@@ -39,7 +53,7 @@ class Listeners:
             for (host, port), case in places.items():
                 one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                one.bind((host, port))
+                wait_for(lambda place=(host, port), one=one: bound(one, place), 10, f"{host} to be an address of lo")
                 self._keep(one, case, f"{host} {port}")
         hidden = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         hidden.bind(ABSTRACT)
@@ -184,6 +198,19 @@ def groups_of(pid):
     return set()
 
 
+def process_limits(name):
+    """What the kernel's process controller allows a group that lives now."""
+    found = []
+    for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/{name}/pids.max"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_text().strip())
+    return found
+
+
+def limited_by_groups(limits):
+    return bool(limits) and any(l.isdigit() for found in limits.values() for l in found)
+
+
 def groups_left(names):
     return sorted({str(p) for n in names if n for p in pathlib.Path("/sys/fs/cgroup").glob(f"**/{n}")}) if names else []
 
@@ -201,3 +228,9 @@ def counts():
     return {"processes": sorted(running), "netns": sorted({own_link("net", p) for p in running} - {None}),
             "mountns": sorted({own_link("mnt", p) for p in running} - {None}),
             "mounts": sorted(l.split(" ", 4)[4] for l in pathlib.Path("/proc/self/mountinfo").read_text().splitlines())}
+
+
+def difference(before):
+    now = counts()
+    return {k: {"new": [x for x in now[k] if x not in before[k]], "missing": [x for x in before[k] if x not in now[k]]}
+            for k in now if now[k] != before[k]}

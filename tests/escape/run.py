@@ -4,6 +4,8 @@
 It needs root (or sudo without a password), since it lives in namespaces of its own: a network in which every attacked address is local
 and answers, so that no packet leaves the machine; a pid and a mount namespace, so that "nothing is left" can be counted exactly.
 """
+import collections
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -21,7 +23,9 @@ import outside  # noqa: E402
 from cases import BOMB, DAEMON, ENDLESS_BOMB, KILL_ALL, cases  # noqa: E402
 
 SKIPPED, USER = 77, 20001
-MOST_PROCESSES = 560  # the default limit of a sandbox is 512
+MOST_PROCESSES = 560  # a sandbox may have 512, and there is a neighbour
+ENOUGH = 400          # of them: the bomb has grown
+GRACE = 2             # seconds that an agent has to obey an interrupt
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WEAK_BOX = pathlib.Path(os.environ.get("AGENTROUTER_WEAK_BOX", ROOT / "build/release/bin/weak_box"))
 
@@ -32,6 +36,14 @@ def sim(command):
 
 def task(*lines):
     return "\n".join(["Try these.", *lines, "sim: reply Tried.", ""])
+
+
+def same(condition):
+    """Whether it becomes true: what has been ended may take a moment to be gone."""
+    try:
+        return harness.wait_for(condition, 10)
+    except AssertionError:
+        return False
 
 
 class Table:
@@ -47,12 +59,12 @@ class Table:
             self.rows[case][column] = (passed, word)
 
     def show(self):
-        print(f"\n{'case':6}{'attempt':38}{'root':26}{'user':26}control")
+        print(f"\n{'case':6}{'attempt':38}{'root':32}{'user':32}control")
         passed = failed = 0
         for case, row in self.rows.items():
             cells = [row.get(c, (True, "-")) for c in ("root", "user", "control")]
             words = [word if fine else f"FAILED: {word}" for fine, word in cells]
-            print(f"{case:6}{self.titles[case]:38}{words[0]:26}{words[1]:26}{words[2]}")
+            print(f"{case:6}{self.titles[case]:38}{words[0]:32}{words[1]:32}{words[2]}")
             passed += sum(1 for c in row.values() if c[0])
             failed += sum(1 for c in row.values() if not c[0])
         print(f"\n{passed} passed, {failed} failed")
@@ -72,7 +84,7 @@ class Mode:
             os.chown(folder, self.uid, self.uid)
         self.server = harness.Server(data=self.data, user=None if name == "root" else USER, agents_dir="/tmp/agents",
                                      env={"HOME": str(home), "SERVER_SECRET": "CANARY-SERVER-90cc", "OPENAI_API_KEY": "CANARY-KEY-1b2c"})
-        self.groups, self.uids, self.problems = set(), set(), []
+        self.groups, self.seen_groups, self.uids, self.problems = set(), {}, set(), []
 
     def result(self, case, title, passed, word):
         self.table.set(case, title, self.name, passed, word)
@@ -81,19 +93,26 @@ class Mode:
         before = outside.counts()
         self.server.start()
         try:
-            self.fds = self._server_fds()
+            self._run("true")  # the first run opens what a server keeps
+            harness.wait_for(lambda: not any("attempt_" in name for name in self._server_fds()), 10, "the first run to be gone")
+            fds = self._server_fds()
             self.neighbour = self._start_neighbour()
-            self.list_of_cases()
-            self.fork_bomb()
-            self.bomb_is_killable()
-            self.daemon()
-            self.kill_all()
+            now = outside.counts()
+            if any(len(now[k]) <= len(before[k]) for k in ("processes", "netns", "mountns")):
+                self.problems.append(f"a sandbox is not seen from outside: {now}")
+            for step in (self.list_of_cases, self.fork_bomb, self.bomb_is_killable, self.daemon, self.kill_all):
+                began = time.monotonic()
+                step()
+                print(f"  {step.__name__}: {time.monotonic() - began:.1f} s", flush=True)
             self._end_neighbour()
-            self._check(lambda: self._server_fds() == self.fds, "descriptors of the server")
+            if not same(lambda: self._server_fds() <= fds):
+                self.problems.append(f"descriptors of the server: new {self._server_fds() - fds}")
         finally:
             self.server.stop()
-        self._check(lambda: outside.counts() == before, f"counts before and after: {before}")
-        self._check(lambda: not outside.groups_left(self.groups), f"cgroups left: {outside.groups_left(self.groups)}")
+        if not same(lambda: outside.counts() == before):
+            self.problems.append(f"left: {outside.difference(before)}")
+        if not same(lambda: not outside.groups_left(self.groups)):
+            self.problems.append(f"cgroups left: {outside.groups_left(self.groups)}")
         self.problems += self.canaries.complaints()
         self.problems += [f"{case}: {what} was reached" for case, what in self.listeners.take()]
         if self.name == "root" and 0 in self.uids:
@@ -102,18 +121,19 @@ class Mode:
             print("  note: no cgroup was seen around the sandboxes of root's server")
         self.result("left", "nothing left, canaries untouched", not self.problems, "held" if not self.problems else "; ".join(self.problems))
 
-    def _check(self, condition, what, seconds=10):
-        try:
-            harness.wait_for(condition, seconds, what)
-        except AssertionError as error:
-            self.problems.append(str(error))
-
     def _server_fds(self):
-        return len(os.listdir(f"/proc/{self.server.pid}/fd"))
+        """What the server holds open, by kind and number; its database's readers open their files when they are first needed."""
+        folder, found = pathlib.Path(f"/proc/{self.server.pid}/fd"), []
+        for fd in os.listdir(folder):
+            with contextlib.suppress(OSError):
+                found.append(os.readlink(folder / fd).split(":[")[0])
+        return collections.Counter(name for name in found if "/agentrouter.db" not in name)
 
     def _look(self):
         for pid in outside.boxed():
-            self.groups |= outside.groups_of(pid)
+            for name in outside.groups_of(pid) - self.groups:
+                self.groups.add(name)
+                self.seen_groups[name] = outside.process_limits(name)
             self.uids |= outside.uids_of(pid)
 
     def _start_neighbour(self):
@@ -173,51 +193,42 @@ class Mode:
         self.result("F08", "", exported and owner, f"exported without setuid: {exported}, not root's: {owner}" if not (exported and owner) else "held")
 
     def fork_bomb(self):
-        peak = 0
-
-        def count(event):
-            return event["type"] in harness.TERMINAL
-        # Codex itself may fail while no process can be made, so the bomb also writes its output to the workspace.
-        run = self.server.create(task(sim("exec 2>&1\n" + BOMB.command + " | tee bomb.txt; sleep 3; cat bomb.txt >/dev/null")))["id"]
-        said = ""
-        with self.server.follow(run) as stream:
-            deadline = harness.Deadline(60)
-            while True:
-                deadline.left("the end of the fork bomb")
-                peak = max(peak, len(outside.boxed()))
-                for path in self.data.glob("attempts/*/upper/bomb.txt"):
-                    said = path.read_text() or said
-                if self.server.run(run)["status"] in ("completed", "failed"):
-                    break
-                select.select([], [], [], 0.02)
-            del stream, count
+        # Codex itself may fail while no process can be made, so the output is read from the workspace.
+        run = self.server.create(task(sim(BOMB.command + " > bomb.txt 2>&1; sleep 1")))["id"]
+        said, peak, deadline = "", 0, harness.Deadline(60)
+        while self.server.run(run)["status"] not in ("completed", "failed"):
+            deadline.left("the end of the fork bomb")
+            peak = max(peak, len(outside.boxed()))
+            for path in self.data.glob("attempts/*/upper/bomb.txt"):
+                said = path.read_text() or said
+            select.select([], [], [], 0.05)
         verdict = BOMB.judge(said)
-        limited = peak <= 2 * MOST_PROCESSES
-        means = "cgroup" if self.groups else "rlimit"
-        if verdict != "held" or not limited:
+        fine = verdict == "held" and peak <= MOST_PROCESSES
+        means = "cgroup" if outside.limited_by_groups(self.seen_groups) else "rlimit"
+        if not fine:
             print(f"  {self.name} P07 is {verdict} with {peak} processes, printed:\n{said}")
-        self.result("P07", BOMB.title, verdict == "held" and limited, f"held by {means}, peak {peak}" if verdict == "held" else verdict)
+        self.result(BOMB.id, BOMB.title, fine, f"held by {means}, peak {peak}" if fine else f"{verdict}, peak {peak}")
 
     def bomb_is_killable(self):
-        """The endless one is cut off by a cancel."""
+        """The endless one is cut off by a cancel: Codex has its grace to obey, then everything goes at once."""
         run = self.server.create(task(sim(ENDLESS_BOMB)))["id"]
-        harness.wait_for(lambda: len(outside.boxed()) > 300, 60, "the endless fork bomb to grow")
-        box = set(outside.boxed())
+        harness.wait_for(lambda: len(outside.boxed()) > ENOUGH, 60, "the endless fork bomb to grow")
         began = time.monotonic()
         self.server.call("POST", f"/v1/runs/{run}/cancel", {})
-        self.server.finish(run)
-        took = time.monotonic() - began
+        harness.wait_for(lambda: len(outside.boxed()) < ENOUGH, 20, "the kill to begin")
+        killing = time.monotonic()
         harness.wait_for(lambda: len(outside.boxed()) < 30, 20, "the bomb to be gone")
-        gone = time.monotonic() - began
-        del box
-        self.result("P07k", "fork bomb ends with its run", gone < 15, f"gone after {gone:.1f} s, run over after {took:.1f} s")
+        gone = time.monotonic()
+        ended = self.server.finish(run)[0]["status"]
+        fine = gone - killing < 1 and gone - began < GRACE + 3 and ended == "cancelled"
+        self.result("P07k", "fork bomb ends with its run", fine, f"{gone - killing:.2f} s, asked {gone - began:.1f} s ago" + ("" if fine else f", {ended}"))
 
     def daemon(self):
         seconds = f"3600.{os.getpid()}{self.uid}"
         alive = []
-        run, events, outputs = self._run(DAEMON.format(seconds=seconds), "sleep 0.3; true",
-                                         on_output=lambda index: alive.append(outside.named(seconds)))
-        seen = bool(alive and any(alive))
+        run, events, outputs = self._run(DAEMON.format(seconds=seconds), "sleep 3",
+                                         on_output=lambda index: alive.append(same(lambda: index or outside.named(seconds))))
+        seen = bool(alive and alive[0])
         left = outside.named(seconds)
         fine = seen and not left and outputs[:1] == ["main-exits\n"] and events[-1]["type"] == "run.completed"
         self.result("P10", "daemon that outlives its run", fine, "held" if fine else f"seen {seen}, left {left}, {outputs}")
@@ -249,10 +260,8 @@ def controls(table, listeners, canaries):
             print(f"  control of {case.id} is {verdict}, canaries {hits}, printed:\n{output}")
         table.set(case.id, case.title, "control", caught, f"caught (no {case.weakened})" if caught else f"not caught: {verdict}")
     problems = canaries.complaints()
-    try:
-        harness.wait_for(lambda: outside.counts() == before, 10, "the counts of before")
-    except AssertionError as error:
-        problems.append(str(error))
+    if not same(lambda: outside.counts() == before):
+        problems.append(f"left: {outside.difference(before)}")
     table.set("left", "", "control", not problems and not os.listdir(attempts), "; ".join(problems) or "held")
 
 
