@@ -22,7 +22,6 @@ class Case:
     held: str
     opened: str
     weakened: str = ""
-    notes: list = dataclasses.field(default_factory=list)
 
     def judge(self, output):
         if re.search(self.opened, output):
@@ -71,7 +70,7 @@ def cases(host_pid, other_file):
              "except OSError as e: print(e.strerror)'", r"(.*No such process\n){3}", "FOUND"),
         Case("P03", "see host processes",
              "ls -d /proc/[0-9]* | wc -l; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -cE '[e]scape-host-canary|[a]gentrouter'",
-             r"\d\n0\n|1\d\n0\n", r"(?m)\A\d+\n[1-9]", "processes"),
+             r"\d\n0\n", r"(?m)\A\d+\n[1-9]", "processes"),
         Case("P16", "own capabilities", "grep -E '^Cap|NoNewPrivs|Seccomp:' /proc/self/status",
              r"(Cap(Inh|Prm|Eff|Bnd|Amb):\t0{16}\n){5}NoNewPrivs:\t1\nSeccomp:\t2\n",
              r"Cap(Prm|Eff):\t0*[1-9a-f]|Privs:\t0|Seccomp:\t0", "capabilities,seccomp"),

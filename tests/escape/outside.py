@@ -123,7 +123,7 @@ class Canaries:
             pathlib.Path(place).write_text(text)
         # Far from the small numbers that a sandbox gives its own processes.
         pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text("20000")
-        self.process = subprocess.Popen(["sleep", "86400"], executable="/bin/sleep")
+        self.process = subprocess.Popen(["escape-host-canary", "86400"], executable="/bin/sleep")
         self.before = self.state()
 
     @staticmethod
@@ -198,17 +198,15 @@ def groups_of(pid):
     return set()
 
 
-def process_limits(name):
-    """What the kernel's process controller allows a group that lives now."""
-    found = []
-    for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/{name}/pids.max"):
-        with contextlib.suppress(OSError):
-            found.append(path.read_text().strip())
-    return found
+def refusal_counters(name):
+    """Where the kernel's process controller counts what it refused to a group that lives now."""
+    return list(pathlib.Path("/sys/fs/cgroup").glob(f"**/{name}/pids.events"))
 
 
-def limited_by_groups(limits):
-    return bool(limits) and any(l.isdigit() for found in limits.values() for l in found)
+def refusals(counter):
+    with contextlib.suppress(OSError):
+        return int(dict(l.split() for l in counter.read_text().splitlines())["max"])
+    return 0
 
 
 def groups_left(names):

@@ -84,7 +84,7 @@ class Mode:
             os.chown(folder, self.uid, self.uid)
         self.server = harness.Server(data=self.data, user=None if name == "root" else USER, agents_dir="/tmp/agents",
                                      env={"HOME": str(home), "SERVER_SECRET": "CANARY-SERVER-90cc", "OPENAI_API_KEY": "CANARY-KEY-1b2c"})
-        self.groups, self.seen_groups, self.uids, self.problems = set(), {}, set(), []
+        self.groups, self.counters, self.uids, self.problems = set(), [], set(), []
 
     def result(self, case, title, passed, word):
         self.table.set(case, title, self.name, passed, word)
@@ -133,7 +133,7 @@ class Mode:
         for pid in outside.boxed():
             for name in outside.groups_of(pid) - self.groups:
                 self.groups.add(name)
-                self.seen_groups[name] = outside.process_limits(name)
+                self.counters += outside.refusal_counters(name)
             self.uids |= outside.uids_of(pid)
 
     def _start_neighbour(self):
@@ -195,16 +195,20 @@ class Mode:
     def fork_bomb(self):
         # Codex itself may fail while no process can be made, so the output is read from the workspace.
         run = self.server.create(task(sim(BOMB.command + " > bomb.txt 2>&1; sleep 1")))["id"]
-        said, peak, deadline = "", 0, harness.Deadline(60)
+        said, peak, refused, deadline = "", 0, 0, harness.Deadline(60)
         while self.server.run(run)["status"] not in ("completed", "failed"):
             deadline.left("the end of the fork bomb")
-            peak = max(peak, len(outside.boxed()))
+            now = len(outside.boxed())
+            peak = max(peak, now)
+            if now < 60:
+                self._look()
+            refused = max([refused, *map(outside.refusals, self.counters)])
             for path in self.data.glob("attempts/*/upper/bomb.txt"):
                 said = path.read_text() or said
             select.select([], [], [], 0.05)
         verdict = BOMB.judge(said)
         fine = verdict == "held" and peak <= MOST_PROCESSES
-        means = "cgroup" if outside.limited_by_groups(self.seen_groups) else "rlimit"
+        means = "cgroup" if refused else "rlimit"
         if not fine:
             print(f"  {self.name} P07 is {verdict} with {peak} processes, printed:\n{said}")
         self.result(BOMB.id, BOMB.title, fine, f"held by {means}, peak {peak}" if fine else f"{verdict}, peak {peak}")
