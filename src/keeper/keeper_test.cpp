@@ -190,6 +190,8 @@ TEST_F(KeeperTest, BlockedRunNeverStartsItsAgent) {
 // Waits for the question and answers it with `change` applied.
 base::Task<void> answer(LineSocket socket, const std::filesystem::path& folder, DecisionMessage decision) {
   (void)co_await socket.write(to_line(ServerMessage(LeaseMessage{1})));
+  const std::string other =
+      to_line(ServerMessage(DecisionMessage{"action_other", "x", DecisionKind::denied, ""}));
   bool answered = false;
   for (;;) {
     auto line = co_await socket.read_line();
@@ -202,8 +204,7 @@ base::Task<void> answer(LineSocket socket, const std::filesystem::path& folder, 
     if (decision.action_id.empty()) decision.action_id = base::get_string(last.data, "actionId").value_or("");
     if (decision.action_digest.empty())
       decision.action_digest = base::get_string(last.data, "actionDigest").value_or("");
-    (void)co_await socket.write(
-        to_line(ServerMessage(DecisionMessage{"action_other", "x", DecisionKind::denied, ""})));
+    (void)co_await socket.write(other);
     (void)co_await socket.write(to_line(ServerMessage(decision)));
     (void)co_await socket.write(to_line(ServerMessage(decision)));
   }
@@ -460,6 +461,33 @@ TEST_F(KeeperTest, LargeTextsAreCutBeforeTheyAreRecorded) {
   read_all();
   EXPECT_EQ(base::get_string(payload("agent.message"), "text")->size(), 4u << 20);
   EXPECT_EQ(base::get_bool(records_.at(0).data, "isTruncated"), true);
+}
+
+TEST_F(KeeperTest, FullDiskEndsTheRunStorageFullFromTheReserve) {
+  std::string says;
+  for (int i = 0; i < 200; ++i)
+    says += "event agent.progress {\"summary\":\"" + std::string(500, 'p') + "\"}\n";
+  agent({.says = says + "say ok\n"});
+  const JournalLimits limits{.bytes = 64u << 10, .ahead = 4u << 10, .reserve = 16u << 10};
+  Journal journal = base::value_or_throw(Journal::create(
+      open_journal_file(
+          base::Fd(::open((folder_ / "journal").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600))),
+      clock_, limits));
+  Recorder recorder(std::move(journal), clock_, entropy_, {});
+  Attempt attempt({.executor = io_.get_executor(),
+                   .sandbox = *sandbox_,
+                   .attempt_dir = dir_.get(),
+                   .plan = plan_,
+                   .recorder = recorder,
+                   .entropy = entropy_,
+                   .make_session = [](const AttemptPlan&) { return std::make_unique<ScriptedSession>(); }});
+  EXPECT_TRUE(testing::run_task(io_, attempt.run()));
+  testing::run_task(io_, sandbox_->stop());
+  read_all();
+  EXPECT_EQ(outcome(), "failed storage_full");
+  EXPECT_EQ(kinds().at(kinds().size() - 2), "execution.failed");
+  EXPECT_EQ(kinds().at(kinds().size() - 3), "agent.error");
+  EXPECT_TRUE(sandbox_->destroyed);
 }
 
 }  // namespace

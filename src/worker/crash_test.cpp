@@ -154,7 +154,9 @@ class CrashTest : public ::testing::Test {
         Nursery::start(nursery.socket(), place.folder.path().string() + " " + std::to_string(steps));
     const base::Fd process = open_pidfd(pid);
     pollfd ended{process.get(), POLLIN, 0};
-    if (process) EXPECT_EQ(::poll(&ended, 1, 60'000), 1) << "the server hangs after " << steps << " steps";
+    if (process) {
+      EXPECT_EQ(::poll(&ended, 1, 60'000), 1) << "the server hangs after " << steps << " steps";
+    }
     auto store = base::value_or_throw(store::open_sqlite_store(place.folder / "test.db"));
     const bool done = alone(store->read([](store::Reader& reader) { return is_all_done(reader); }));
     store->close();
