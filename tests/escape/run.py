@@ -22,7 +22,7 @@ import harness  # noqa: E402
 import outside  # noqa: E402
 from cases import BOMB, DAEMON, ENDLESS_BOMB, KILL_ALL, cases  # noqa: E402
 
-SKIPPED, USER = 77, 20001
+USER = 20001
 MOST_PROCESSES = 560  # a sandbox may have 512, and there is a neighbour
 ENOUGH = 400          # of them: the bomb has grown
 GRACE = 2             # seconds that an agent has to obey an interrupt
@@ -315,8 +315,8 @@ def main():
         return enter(pathlib.Path(sys.argv[2]))
     if os.geteuid() != 0:
         if subprocess.run(["sudo", "-n", "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
-            print("skipped: the escape suite needs root, or sudo without a password")
-            return SKIPPED
+            print("the escape suite needs root, or sudo without a password")
+            return 1
         keep = [f"{n}={v}" for n, v in os.environ.items() if n.startswith(("AGENTROUTER_", "PYTHON")) or n == "PATH"]
         return subprocess.run(["sudo", "-n", "env", *keep, sys.executable, *sys.argv], check=False).returncode
     folder = pathlib.Path(tempfile.mkdtemp(prefix="agentrouter-escape-"))
