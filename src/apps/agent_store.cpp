@@ -148,11 +148,13 @@ int agents_command(const std::vector<std::string>& arguments, const Environment&
   const auto flags = parse_flags(arguments, spec);
   const std::string verb = flags && !flags->rest.empty() ? flags->rest.front() : "";
   if (!flags || flags->has("help") || (verb != "install" && verb != "list")) {
-    std::cerr << (flags ? "" : flags.error().message + "\n")
+    const bool asked = flags && flags->has("help");
+    (asked ? std::cout : std::cerr)
+              << (flags ? "" : flags.error().message + "\n")
               << "Usage: agentrouter agents install [codex]...\n       agentrouter agents list [--json]\n\n"
                  "Installs the pinned agent CLIs with npm under AGENTROUTER_AGENTS_DIR, or lists them.\n\n"
                  "Example: agentrouter agents install codex\n";
-    return flags && flags->has("help") ? 0 : 2;
+    return asked ? 0 : 2;
   }
   const fs::path directory = default_paths(environment, ::geteuid() == 0).agents;
   if (verb == "list") return list(directory, flags->has("json"));
