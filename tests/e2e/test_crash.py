@@ -99,8 +99,8 @@ POINTS = {
     "archive written": lambda v: "events.jsonl" in v.blobs and v.status not in ("completed", "failed"),
     "run ended, attempt still open": lambda v: v.status == "completed",
 }
-ROUNDS = int(os.environ.get("AGENTROUTER_CRASH_ROUNDS", "4"))
-LEAST_KILLS = int(os.environ.get("AGENTROUTER_CRASH_KILLS", "60"))
+# One round is the bounded form for CI; four make 60 kills.
+ROUNDS = int(os.environ.get("AGENTROUTER_CRASH_ROUNDS", "1"))
 
 
 class Follower(threading.Thread):
@@ -198,7 +198,7 @@ class Crash(Case):
         missed = set(POINTS) - set(self.kills)
         self.assertFalse(missed, "points that were never hit")
         print(f"\n{len(self.kills)} kills at {len(set(self.kills))} distinct points", flush=True)
-        self.assertGreaterEqual(len(self.kills), LEAST_KILLS)
+        self.assertGreaterEqual(len(self.kills), ROUNDS * len(POINTS) * 9 // 10)
 
     def test_two_kills_in_one_run(self):
         with Server() as server:
