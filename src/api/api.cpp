@@ -37,12 +37,16 @@ namespace {
 constexpr std::size_t max_id_bytes = 256;
 
 bool path_matches(const std::vector<std::string_view>& pattern, const std::vector<std::string>& segments) {
-  return pattern.size() == segments.size() &&
-         std::equal(pattern.begin(), pattern.end(), segments.begin(),
-                    [](std::string_view wanted, const std::string& got) { return wanted.front() == '{' ? !got.empty() : wanted == got; });
+  return pattern.size() == segments.size() && std::equal(pattern.begin(), pattern.end(), segments.begin(),
+                                                         [](std::string_view wanted, const std::string& got) {
+                                                           return wanted.front() == '{' ? !got.empty()
+                                                                                        : wanted == got;
+                                                         });
 }
 
-bool is_health(std::string_view path) { return path == "/healthz" || path == "/readyz"; }
+bool is_health(std::string_view path) {
+  return path == "/healthz" || path == "/readyz";
+}
 
 bool is_plain_id(std::string_view id) {
   return id.size() <= max_id_bytes && base::is_utf8(id) && id.find('\0') == std::string_view::npos;
@@ -95,14 +99,16 @@ base::Task<void> Api::dispatch(net::Exchange& exchange) {
       co_await answer(call, entry.route);
       co_return;
     }
-    allow += (allow.empty() ? "" : ", ") + std::string(entry.method) + (entry.method == "GET" ? ", HEAD" : "");
+    allow +=
+        (allow.empty() ? "" : ", ") + std::string(entry.method) + (entry.method == "GET" ? ", HEAD" : "");
   }
   if (allow.empty()) {
     auto response = problem({base::Code::not_found, "There is no route " + request.path, "not_found"});
     co_await call.respond(std::move(response));
     co_return;
   }
-  auto response = problem({base::Code::invalid, request.method + " is not allowed here: use " + allow, "method_not_allowed"});
+  auto response = problem(
+      {base::Code::invalid, request.method + " is not allowed here: use " + allow, "method_not_allowed"});
   response.headers.add("Allow", allow);
   co_await call.respond(std::move(response));
 }
@@ -111,7 +117,8 @@ base::Task<void> Api::answer(Call& call, Route route) {
   std::optional<base::Error> error;
   if (!is_plain_id(call.run_id) || !is_plain_id(call.item_id)) {
     Issues issues;
-    issues.other({is_plain_id(call.run_id) ? "actionId" : "runId"}, "Invalid id: expected at most 256 bytes of text");
+    issues.other({is_plain_id(call.run_id) ? "actionId" : "runId"},
+                 "Invalid id: expected at most 256 bytes of text");
     error = issues.to_error();
   } else {
     try {

@@ -1,6 +1,6 @@
 #pragma once
-// The HTTP API of the contract: authenticates, validates, calls a use case, answers. It holds no state of runs
-// and decides nothing. Order of judgement: key, route, method, body, use case.
+// The HTTP API of the contract: authenticates, validates, calls a use case, answers. It holds no state of
+// runs and decides nothing. Order of judgement: key, route, method, body, use case.
 
 #include <functional>
 #include <string>

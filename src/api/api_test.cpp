@@ -35,7 +35,9 @@ struct Reply {
   std::string head;
   std::string body;
 
-  [[nodiscard]] json::object object() const { return base::value_or_throw(base::parse_json(body)).as_object(); }
+  [[nodiscard]] json::object object() const {
+    return base::value_or_throw(base::parse_json(body)).as_object();
+  }
   [[nodiscard]] std::string error_code() const {
     return std::string(base::get_string(*base::get_object(object(), "error"), "code").value_or(""));
   }
@@ -79,7 +81,9 @@ class ApiTest : public ::testing::Test {
     port_ = on_loop([this] { return base::value_or_throw(server_.listen("127.0.0.1", 0)); });
   }
   ~ApiTest() override {
-    on_task([this]() -> base::Task<void> { co_await server_.stop(std::chrono::steady_clock::now() + std::chrono::seconds(2)); });
+    on_task([this]() -> base::Task<void> {
+      co_await server_.stop(std::chrono::steady_clock::now() + std::chrono::seconds(2));
+    });
     work_.reset();
     thread_.join();
     store_->close();
@@ -95,11 +99,14 @@ class ApiTest : public ::testing::Test {
   template <class MakeTask>
   void on_task(MakeTask make) {
     std::promise<void> done;
-    asio::co_spawn(io_.get_executor(), make(), [&done](std::exception_ptr error) { error ? done.set_exception(error) : done.set_value(); });
+    asio::co_spawn(io_.get_executor(), make(), [&done](std::exception_ptr error) {
+      error ? done.set_exception(error) : done.set_value();
+    });
     done.get_future().get();
   }
 
-  std::string request(const std::string& method, const std::string& target, const std::string& body, const std::string& headers) {
+  std::string request(const std::string& method, const std::string& target, const std::string& body,
+                      const std::string& headers) {
     std::string text = method + " " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + headers;
     if (!body.empty()) text += "Content-Length: " + std::to_string(body.size()) + "\r\n";
     return text + "\r\n" + body;
@@ -109,7 +116,8 @@ class ApiTest : public ::testing::Test {
     wire.send(text);
     const auto& all = wire.read_to_end();
     const auto end = all.find("\r\n\r\n");
-    Reply reply{.status = std::stoi(all.substr(9, 3)), .head = all.substr(0, end), .body = all.substr(end + 4)};
+    Reply reply{
+        .status = std::stoi(all.substr(9, 3)), .head = all.substr(0, end), .body = all.substr(end + 4)};
     return reply;
   }
   static std::string key() { return "Authorization: Bearer test-key\r\n"; }
@@ -117,11 +125,14 @@ class ApiTest : public ::testing::Test {
   Reply post(const std::string& target, const std::string& body, const std::string& more = "") {
     return raw(request("POST", target, body, key() + "Content-Type: application/json\r\n" + more));
   }
-  std::string created() { return std::string(base::get_string(post("/v1/runs", R"({"task":"t"})").object(), "id").value()); }
+  std::string created() {
+    return std::string(base::get_string(post("/v1/runs", R"({"task":"t"})").object(), "id").value());
+  }
 
   void append(const std::string& run, const std::string& type, const std::string& payload = "{}") {
     on_task([&]() -> base::Task<void> {
-      co_await store_->write([&](store::Transaction& tx) { tx.append(model::RunId(run), testing::make_draft(type, payload)); });
+      co_await store_->write(
+          [&](store::Transaction& tx) { tx.append(model::RunId(run), testing::make_draft(type, payload)); });
     });
   }
   void end_run(const std::string& id) {
@@ -140,19 +151,22 @@ class ApiTest : public ::testing::Test {
   testing::FixedEntropy entropy_;
   asio::io_context io_{1};
   base::Pool pool_{1};
-  std::unique_ptr<store::Store> store_ = base::value_or_throw(store::open_sqlite_store(folder_.path() / "db"));
-  std::unique_ptr<blobs::BlobStore> blobs_ = base::value_or_throw(blobs::open_fs_blobs(folder_.path() / "blobs"));
+  std::unique_ptr<store::Store> store_ =
+      base::value_or_throw(store::open_sqlite_store(folder_.path() / "db"));
+  std::unique_ptr<blobs::BlobStore> blobs_ =
+      base::value_or_throw(blobs::open_fs_blobs(folder_.path() / "blobs"));
   stream::Hub hub_{io_.get_executor(), *store_};
   Api api_{{*store_, *blobs_, hub_, pool_, clock_, entropy_},
            Authenticator("test-key"),
-           {.admit_workspace =
-                [](std::string_view path) -> base::Result<std::string> {
-                  if (path == "/allowed") return std::string(path);
-                  return base::fail(base::Code::invalid, "not allowed", "workspace_forbidden");
-                },
+           {.admit_workspace = [](std::string_view path) -> base::Result<std::string> {
+              if (path == "/allowed") return std::string(path);
+              return base::fail(base::Code::invalid, "not allowed", "workspace_forbidden");
+            },
             .heartbeat = std::chrono::milliseconds(50)}};
   net::Server server_{io_.get_executor(), api_,
-                      [](int status, std::string_view code, std::string_view message) { return problem(status, code, message); }};
+                      [](int status, std::string_view code, std::string_view message) {
+                        return problem(status, code, message);
+                      }};
   std::optional<asio::executor_work_guard<base::Executor>> work_{io_.get_executor()};
   std::thread thread_{[this] { io_.run(); }};
   std::uint16_t port_ = 0;
@@ -160,7 +174,8 @@ class ApiTest : public ::testing::Test {
 
 TEST_F(ApiTest, HealthNeedsNoKeyAndEverythingElseDoesBeforeAnythingIsJudged) {
   EXPECT_EQ(raw(request("GET", "/healthz", "", "")).body, R"({"ok":true})");
-  for (const char* header : {"", "Authorization: Bearer wrong\r\n", "Authorization: bearer test-key\r\n", "Authorization: test-key\r\n"}) {
+  for (const char* header : {"", "Authorization: Bearer wrong\r\n", "Authorization: bearer test-key\r\n",
+                             "Authorization: test-key\r\n"}) {
     for (const char* target : {"/v1/runs", "/v1/none", "/"}) {
       const auto reply = raw(request("POST", target, "{broken", header));
       EXPECT_EQ(reply.status, 401) << header << target;
@@ -187,16 +202,19 @@ TEST_F(ApiTest, CreatedRunIsQueuedAndCanBeReadBack) {
   const auto run = reply.object();
   EXPECT_EQ(run.at("status").as_string(), "queued");
   EXPECT_EQ(run.at("task").as_string(), "hi");
-  EXPECT_EQ(base::to_text(run.at("input")), R"({"task":"hi","runtime":{"kind":"codex","mode":"default","model":"gpt-4o"}})");
+  EXPECT_EQ(base::to_text(run.at("input")),
+            R"({"task":"hi","runtime":{"kind":"codex","mode":"default","model":"gpt-4o"}})");
   EXPECT_EQ(run.at("sessionId"), json::value(nullptr));
   EXPECT_EQ(get("/v1/runs/" + std::string(run.at("id").as_string())).body, reply.body);
-  EXPECT_THAT(get("/v1/runs?status=active&limit=1").body, AllOf(StartsWith("{\"items\":[{"), HasSubstr(run.at("id").as_string().c_str())));
+  EXPECT_THAT(get("/v1/runs?status=active&limit=1").body,
+              AllOf(StartsWith("{\"items\":[{"), HasSubstr(run.at("id").as_string().c_str())));
 }
 
 TEST_F(ApiTest, SameKeyAndBodyGiveTheSameRunAndAnotherBodyConflicts) {
   const std::string header = "idempotency-key: k1\r\n";
   const auto first = post("/v1/runs", R"({"task":"t","approvalMode":"auto"})", header);
-  const auto second = post("/v1/runs", R"({"runtime":{"mode":"default","kind":"codex"},"task":" t "})", header);
+  const auto second =
+      post("/v1/runs", R"({"runtime":{"mode":"default","kind":"codex"},"task":" t "})", header);
   EXPECT_EQ(first.status, 201);
   EXPECT_EQ(second.status, 200);
   EXPECT_EQ(first.object().at("id"), second.object().at("id"));
@@ -239,7 +257,8 @@ TEST_F(ApiTest, BadBodiesAreNamedAndNothingIsStored) {
     EXPECT_EQ(reply.status, 400) << body;
     EXPECT_EQ(reply.error_code(), code) << body;
   }
-  EXPECT_EQ(post("/v1/runs", R"({"task":")" + std::string(120'001, 'x') + "\"}").error_code(), "validation_error");
+  EXPECT_EQ(post("/v1/runs", R"({"task":")" + std::string(120'001, 'x') + "\"}").error_code(),
+            "validation_error");
   EXPECT_EQ(get("/v1/runs").body, R"({"items":[]})");
   EXPECT_EQ(post("/v1/runs", R"({"task":"t","workspace":{"path":"/allowed"}})").status, 201);
 }
@@ -249,7 +268,8 @@ TEST_F(ApiTest, OversizeAndForeignMediaTypesKeepTheirStatus) {
   EXPECT_EQ(large.status, 413);
   EXPECT_EQ(large.error_code(), "bad_request");
   EXPECT_THAT(large.body, Not(HasSubstr("details")));
-  const auto form = raw(request("POST", "/v1/runs", "task=t", key() + "Content-Type: application/x-www-form-urlencoded\r\n"));
+  const auto form = raw(
+      request("POST", "/v1/runs", "task=t", key() + "Content-Type: application/x-www-form-urlencoded\r\n"));
   EXPECT_EQ(form.status, 415);
 }
 
@@ -257,10 +277,12 @@ TEST_F(ApiTest, QueryNumbersAreReadAsLaxlyAsThePublishedApiDoes) {
   const auto id = created();
   append(id, "run.claimed");
   const auto events = [&](const std::string& query) { return get("/v1/runs/" + id + "/events?" + query); };
-  for (const char* good : {"afterSeq=", "afterSeq=0x0", "afterSeq=-5", "limit=1e2", "limit=%20500%20", "limit=0x10", "unknown=1"}) {
+  for (const char* good : {"afterSeq=", "afterSeq=0x0", "afterSeq=-5", "limit=1e2", "limit=%20500%20",
+                           "limit=0x10", "unknown=1"}) {
     EXPECT_EQ(events(good).status, 200) << good;
   }
-  for (const char* bad : {"afterSeq=1.5", "afterSeq=abc", "limit=0", "limit=501", "limit=1.5", "limit=", "limit=abc", "limit=1&limit=2"}) {
+  for (const char* bad : {"afterSeq=1.5", "afterSeq=abc", "limit=0", "limit=501", "limit=1.5",
+                          "limit=", "limit=abc", "limit=1&limit=2"}) {
     EXPECT_EQ(events(bad).error_code(), "validation_error") << bad;
   }
   EXPECT_EQ(get("/v1/runs?status=none").error_code(), "validation_error");
@@ -305,10 +327,14 @@ TEST_F(ApiTest, ALiveStreamResumesBehindTheLargerCursorAndAnEndedRunAnswers204) 
   const auto id = created();
   for (int i = 0; i < 4; ++i) append(id, "agent.message");
   end_run(id);
-  const auto reply = raw(request("GET", "/v1/runs/" + id + "/stream?follow=true&afterSeq=2", "", key() + "Last-Event-ID: 3\r\n"));
+  const auto reply = raw(request("GET", "/v1/runs/" + id + "/stream?follow=true&afterSeq=2", "",
+                                 key() + "Last-Event-ID: 3\r\n"));
   EXPECT_THAT(reply.body, AllOf(Not(HasSubstr("id: 3\n")), HasSubstr("id: 4\n"), HasSubstr("id: 5\n")));
-  EXPECT_EQ(raw(request("GET", "/v1/runs/" + id + "/stream?follow=true", "", key() + "Last-Event-ID: 5\r\n")).status, 204);
-  const auto head = raw(request("HEAD", "/v1/runs/" + id + "/stream", "", key() + "Accept: text/event-stream\r\n"));
+  EXPECT_EQ(raw(request("GET", "/v1/runs/" + id + "/stream?follow=true", "", key() + "Last-Event-ID: 5\r\n"))
+                .status,
+            204);
+  const auto head =
+      raw(request("HEAD", "/v1/runs/" + id + "/stream", "", key() + "Accept: text/event-stream\r\n"));
   EXPECT_EQ(head.status, 200);
   EXPECT_THAT(head.head, HasSubstr("text/event-stream; charset=utf-8"));
   EXPECT_EQ(head.body, "");
@@ -328,9 +354,16 @@ TEST_F(ApiTest, CancellingAQueuedRunAnswersCancellingAndEndsIt) {
 
 TEST_F(ApiTest, DecidingWhatWasNotAskedIsAConflict) {
   const auto id = created();
-  EXPECT_EQ(post("/v1/runs/" + id + "/actions/action_x/approve", R"({"actionDigest":"sha256:abcd"})").error_code(), "approval_not_requested");
-  EXPECT_EQ(post("/v1/runs/" + id + "/actions/action_x/approve", R"({"actionDigest":"md5:abcdefgh"})").error_code(), "validation_error");
-  EXPECT_EQ(post("/v1/runs/" + id + "/actions/action_x/deny", R"({"actionDigest":"sha256:abcd","reason":" "})").error_code(), "validation_error");
+  EXPECT_EQ(
+      post("/v1/runs/" + id + "/actions/action_x/approve", R"({"actionDigest":"sha256:abcd"})").error_code(),
+      "approval_not_requested");
+  EXPECT_EQ(
+      post("/v1/runs/" + id + "/actions/action_x/approve", R"({"actionDigest":"md5:abcdefgh"})").error_code(),
+      "validation_error");
+  EXPECT_EQ(
+      post("/v1/runs/" + id + "/actions/action_x/deny", R"({"actionDigest":"sha256:abcd","reason":" "})")
+          .error_code(),
+      "validation_error");
 }
 
 TEST_F(ApiTest, AnArtifactIsDownloadedByteForByteAndOnlyFromItsOwnRun) {
@@ -347,15 +380,18 @@ TEST_F(ApiTest, AnArtifactIsDownloadedByteForByteAndOnlyFromItsOwnRun) {
   const auto path = "/v1/runs/" + id + "/artifacts/" + artifact.id.str() + "/download";
   const auto reply = get(path);
   EXPECT_EQ(reply.body, bytes);
-  EXPECT_THAT(reply.head, AllOf(HasSubstr("Content-Type: text/x-patch"), HasSubstr("Content-Length: 300000")));
-  EXPECT_EQ(get("/v1/runs/" + created() + "/artifacts/" + artifact.id.str() + "/download").error_code(), "artifact_not_found");
+  EXPECT_THAT(reply.head,
+              AllOf(HasSubstr("Content-Type: text/x-patch"), HasSubstr("Content-Length: 300000")));
+  EXPECT_EQ(get("/v1/runs/" + created() + "/artifacts/" + artifact.id.str() + "/download").error_code(),
+            "artifact_not_found");
   EXPECT_EQ(get("/v1/runs/run_none/artifacts").error_code(), "run_not_found");
   blobs_->remove(artifact.r2_key);
   EXPECT_EQ(get(path).error_code(), "artifact_not_found");
 }
 
 TEST_F(ApiTest, HostilePathsAre400Or404AndNever500) {
-  for (const char* target : {"/v1/runs/..%2f..%2fetc%2fpasswd", "/v1/runs/%00", "/v1/runs/%ff/events", "/v1/runs/a%2Fb"}) {
+  for (const char* target :
+       {"/v1/runs/..%2f..%2fetc%2fpasswd", "/v1/runs/%00", "/v1/runs/%ff/events", "/v1/runs/a%2Fb"}) {
     const auto reply = get(target);
     EXPECT_TRUE(reply.status == 400 || reply.status == 404) << target << reply.status;
   }

@@ -10,7 +10,8 @@ base::Result<void> Authenticator::check(std::string_view authorization) const {
     const auto key = base::trim_js(authorization.substr(scheme.size()));
     if (!key.empty() && base::equal_in_constant_time(base::Sha256::hex_of(key), digest_)) return {};
   }
-  return base::fail(base::Code::denied, "Missing or invalid API key: send \"Authorization: Bearer <AGENTROUTER_API_KEY>\"",
+  return base::fail(base::Code::denied,
+                    "Missing or invalid API key: send \"Authorization: Bearer <AGENTROUTER_API_KEY>\"",
                     "unauthorized", "{}");
 }
 

@@ -19,8 +19,8 @@ const Names claude_modes{"default", "acceptEdits", "plan", "auto", "dontAsk", "b
 const Names approval_modes{"auto", "manual", "block"};
 
 constexpr std::array<std::string_view, 3> workspace_keys{"source", "repoUrl", "checkout"};
-constexpr std::array<std::string_view, 8> tool_keys{"model",        "tools",     "mcpServers", "rawArgs", "cliArgs",
-                                                    "providerArgs", "codexArgs", "claudeArgs"};
+constexpr std::array<std::string_view, 8> tool_keys{"model",   "tools",        "mcpServers", "rawArgs",
+                                                    "cliArgs", "providerArgs", "codexArgs",  "claudeArgs"};
 
 template <class Keys>
 bool holds(const Keys& keys, std::string_view key) {
@@ -42,7 +42,8 @@ struct TextLimits {
 };
 
 // The trimmed text, or nothing with a finding.
-std::optional<std::string> text_of(Issues& issues, const Path& path, const json::value* value, TextLimits limits) {
+std::optional<std::string> text_of(Issues& issues, const Path& path, const json::value* value,
+                                   TextLimits limits) {
   const auto* text = value ? value->if_string() : nullptr;
   if (!text) {
     issues.wrong_type(path, "string", value);
@@ -64,7 +65,8 @@ std::string choice_of(Issues& issues, const Path& path, const json::value* value
                       std::string_view otherwise) {
   if (!value) return std::string(otherwise);
   const auto* text = value->if_string();
-  if (text && holds(values, std::string_view(text->data(), text->size()))) return std::string(text->data(), text->size());
+  if (text && holds(values, std::string_view(text->data(), text->size())))
+    return std::string(text->data(), text->size());
   issues.not_one_of(path, values);
   return std::string(otherwise);
 }
@@ -83,7 +85,8 @@ model::Runtime runtime_of(Issues& issues, const json::value* value) {
     issues.wrong_type({"runtime"}, "object", value);
     return runtime;
   }
-  const auto kind = choice_of(issues, {"runtime", "kind"}, object->if_contains("kind"), {"codex", "claude_code"}, "");
+  const auto kind =
+      choice_of(issues, {"runtime", "kind"}, object->if_contains("kind"), {"codex", "claude_code"}, "");
   if (!object->contains("kind")) issues.not_one_of({"runtime", "kind"}, {"codex", "claude_code"});
   if (kind.empty()) return runtime;
   const bool codex = kind == "codex";
@@ -116,7 +119,8 @@ std::string workspace_of(Issues& issues, const json::value* value) {
     return {};
   }
   std::string result(text->data(), text->size());
-  if (result.empty() || result.size() > 4096 || result.front() != '/' || result.find('\0') != std::string::npos) {
+  if (result.empty() || result.size() > 4096 || result.front() != '/' ||
+      result.find('\0') != std::string::npos) {
     issues.other({"workspace", "path"}, "Invalid path: expected an absolute path of at most 4096 bytes");
   }
   return result;
@@ -126,14 +130,17 @@ base::Result<void> refuse_foreign_keys(const json::object& object) {
   for (const auto& member : object) {
     const std::string_view key(member.key().data(), member.key().size());
     if (holds(workspace_keys, key)) {
-      return base::fail(base::Code::invalid,
-                        "\"" + std::string(key) + "\" is not supported: attach a workspace with \"workspace\"",
-                        "unsupported_workspace_attachment", "{}");
+      return base::fail(
+          base::Code::invalid,
+          "\"" + std::string(key) + "\" is not supported: attach a workspace with \"workspace\"",
+          "unsupported_workspace_attachment", "{}");
     }
     if (holds(tool_keys, key)) {
-      return base::fail(base::Code::invalid,
-                        "\"" + std::string(key) + "\" is not supported: tools and arguments of the agent are configured on the server",
-                        "unsupported_tool_configuration", "{}");
+      return base::fail(
+          base::Code::invalid,
+          "\"" + std::string(key) +
+              "\" is not supported: tools and arguments of the agent are configured on the server",
+          "unsupported_tool_configuration", "{}");
     }
   }
   return {};
@@ -165,9 +172,11 @@ base::Result<CreateBody> parse_create_body(const json::value& body) {
   if (auto foreign = refuse_foreign_keys(*object); !foreign) return tl::unexpected(foreign.error());
   CreateBody result;
   const auto limit = static_cast<std::int64_t>(model::defaults::task_chars);
-  if (auto task = text_of(issues, {"task"}, object->if_contains("task"), {1, limit})) result.task = std::move(*task);
+  if (auto task = text_of(issues, {"task"}, object->if_contains("task"), {1, limit}))
+    result.task = std::move(*task);
   result.runtime = runtime_of(issues, object->if_contains("runtime"));
-  const auto mode = choice_of(issues, {"approvalMode"}, object->if_contains("approvalMode"), approval_modes, "auto");
+  const auto mode =
+      choice_of(issues, {"approvalMode"}, object->if_contains("approvalMode"), approval_modes, "auto");
   result.approval_mode = model::parse_approval_mode(mode).value_or(model::ApprovalMode::block);
   if (const auto* metadata = object->if_contains("metadata"); metadata && !metadata->is_object()) {
     issues.wrong_type({"metadata"}, "record", metadata);

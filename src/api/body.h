@@ -21,8 +21,8 @@ struct CreateBody {
   std::string body_hash;  // sha256 hex of what idempotency compares
 };
 
-// Errors, all invalid: unsupported_workspace_attachment, unsupported_tool_configuration (the first such key in
-// body order, before anything else is looked at), validation_error.
+// Errors, all invalid: unsupported_workspace_attachment, unsupported_tool_configuration (the first such key
+// in body order, before anything else is looked at), validation_error.
 [[nodiscard]] base::Result<CreateBody> parse_create_body(const json::value& body);
 
 struct DecisionBody {

@@ -32,7 +32,8 @@ bool has_nul(const json::value& value) {
 
 Result<json::value> parse_body(std::string_view text) {
   if (base::trim_js(text).empty()) return json::value(json::object());
-  if (text.find('\0') != std::string_view::npos) return fail(Code::invalid, "The body holds a NUL byte", "bad_request");
+  if (text.find('\0') != std::string_view::npos)
+    return fail(Code::invalid, "The body holds a NUL byte", "bad_request");
   auto value = base::parse_json(text);
   Issues issues;
   if (!value && value.error().reason == "json_value") {
@@ -55,7 +56,9 @@ net::Response Api::Call::finish(net::Response response) const {
   return response;
 }
 
-base::Task<void> Api::Call::respond(net::Response response) { co_await exchange.respond(finish(std::move(response))); }
+base::Task<void> Api::Call::respond(net::Response response) {
+  co_await exchange.respond(finish(std::move(response)));
+}
 
 base::Task<void> Api::Call::respond_json(int status, std::string body) {
   co_await respond(json_response(status, std::move(body)));

@@ -22,7 +22,8 @@ constexpr std::chrono::milliseconds reconnect_delay{1000};
 // The number in Last-Event-ID when it is all digits.
 std::optional<std::int64_t> last_event_id(const net::Request& request) {
   const auto text = request.headers.get("Last-Event-ID");
-  if (text.empty() || text.find_first_not_of("0123456789") != std::string_view::npos || text.size() > 16) return std::nullopt;
+  if (text.empty() || text.find_first_not_of("0123456789") != std::string_view::npos || text.size() > 16)
+    return std::nullopt;
   return lax_integer(text);
 }
 
@@ -65,17 +66,19 @@ base::Task<void> Api::list_events(Call& call) {
   const int limit = static_cast<int>(query.number("limit", 100, 1, 500));
   if (!issues.empty()) throw base::Failure(issues.to_error());
   const auto id = call.run();
-  const auto page = co_await needs_.store.read([&id, after, limit](store::Reader& reader) {
-    return read_page(reader, id, after, limit);
-  });
+  const auto page = co_await needs_.store.read(
+      [&id, after, limit](store::Reader& reader) { return read_page(reader, id, after, limit); });
   if (!page) throw base::Failure(page.error());
   std::string body = "{\"items\":[";
-  for (const auto& event : page->events) body.append(event.sequence == page->events.front().sequence ? "" : ",").append(event.to_wire());
+  for (const auto& event : page->events)
+    body.append(event.sequence == page->events.front().sequence ? "" : ",").append(event.to_wire());
   const auto next = page->events.empty() ? after : page->events.back().sequence;
   co_await call.respond_json(200, body + "],\"nextAfterSeq\":" + std::to_string(next) + "}");
 }
 
-base::Task<void> Api::stream_events(Call& call) { return wants_live(call.request()) ? stream_live(call) : stream_batch(call); }
+base::Task<void> Api::stream_events(Call& call) {
+  return wants_live(call.request()) ? stream_live(call) : stream_batch(call);
+}
 
 // The published behaviour: at most 500 events, then the response ends; a heartbeat when there are none.
 base::Task<void> Api::stream_batch(Call& call) {
@@ -84,9 +87,8 @@ base::Task<void> Api::stream_batch(Call& call) {
   if (!call.request().query_value("afterSeq")) after = last_event_id(call.request()).value_or(0);
   if (!issues.empty()) throw base::Failure(issues.to_error());
   const auto id = call.run();
-  const auto page = co_await needs_.store.read([&id, after](store::Reader& reader) {
-    return read_page(reader, id, after, batch_events);
-  });
+  const auto page = co_await needs_.store.read(
+      [&id, after](store::Reader& reader) { return read_page(reader, id, after, batch_events); });
   if (!page) throw base::Failure(page.error());
   auto response = stream_head();
   for (const auto& event : page->events) response.body += stream::event_frame(event);
@@ -96,10 +98,12 @@ base::Task<void> Api::stream_batch(Call& call) {
 
 base::Task<void> Api::stream_live(Call& call) {
   Issues issues;
-  const auto after = std::max(after_sequence(call.request(), issues), last_event_id(call.request()).value_or(0));
+  const auto after =
+      std::max(after_sequence(call.request(), issues), last_event_id(call.request()).value_or(0));
   if (!issues.empty()) throw base::Failure(issues.to_error());
   const auto id = call.run();
-  const auto page = co_await needs_.store.read([&id](store::Reader& reader) { return read_page(reader, id, any_sequence, 1); });
+  const auto page = co_await needs_.store.read(
+      [&id](store::Reader& reader) { return read_page(reader, id, any_sequence, 1); });
   if (!page) throw base::Failure(page.error());
   if (model::is_terminal(page->run.status) && after >= page->run.last_event_seq) {
     net::Response ended;
@@ -116,8 +120,9 @@ base::Task<void> Api::stream_live(Call& call) {
   while (!writer->ended()) {
     stream::Batch batch;
     try {
-      batch = co_await asio::co_spawn(executor, subscription->next(std::chrono::steady_clock::now() + options_.heartbeat),
-                                      asio::bind_cancellation_slot(wake.slot(), base::use_task));
+      batch = co_await asio::co_spawn(
+          executor, subscription->next(std::chrono::steady_clock::now() + options_.heartbeat),
+          asio::bind_cancellation_slot(wake.slot(), base::use_task));
     } catch (const boost::system::system_error&) {
       break;  // the peer has gone or the server is stopping
     } catch (const base::Failure&) {

@@ -7,12 +7,18 @@ namespace {
 std::string_view type_name(const json::value* value) {
   if (!value) return "undefined";
   switch (value->kind()) {
-    case json::kind::null: return "null";
-    case json::kind::bool_: return "boolean";
-    case json::kind::string: return "string";
-    case json::kind::array: return "array";
-    case json::kind::object: return "object";
-    default: return "number";
+    case json::kind::null:
+      return "null";
+    case json::kind::bool_:
+      return "boolean";
+    case json::kind::string:
+      return "string";
+    case json::kind::array:
+      return "array";
+    case json::kind::object:
+      return "object";
+    default:
+      return "number";
   }
 }
 
@@ -64,7 +70,8 @@ void Issues::not_one_of(const Path& path, const std::vector<std::string_view>& v
     list.emplace_back(value);
     text += (text.empty() ? "\"" : "|\"") + std::string(value) + "\"";
   }
-  add({{"code", "invalid_value"}, {"values", std::move(list)}}, path, "Invalid option: expected one of " + text);
+  add({{"code", "invalid_value"}, {"values", std::move(list)}}, path,
+      "Invalid option: expected one of " + text);
 }
 
 void Issues::bad_format(const Path& path, std::string_view pattern) {

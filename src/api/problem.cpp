@@ -12,25 +12,30 @@ namespace {
 // Words with a status of their own. Everything else takes the status of its Code.
 int status_of(const base::Error& error) {
   static const std::map<std::string, int, std::less<>> words{
-      {"unauthorized", 401},
-      {"artifact_download_unconfigured", 501},
-      {"method_not_allowed", 405},
-      {"payload_too_large", 413},
-      {"unsupported_media_type", 415},
+      {"unauthorized", 401},      {"artifact_download_unconfigured", 501}, {"method_not_allowed", 405},
+      {"payload_too_large", 413}, {"unsupported_media_type", 415},
   };
   if (const auto found = words.find(error.reason); found != words.end()) return found->second;
   switch (error.code) {
-    case base::Code::invalid: return 400;
-    case base::Code::not_found: return 404;
-    case base::Code::conflict: return 409;
-    case base::Code::denied: return 403;
-    case base::Code::exhausted: return 429;
-    case base::Code::unsupported: return 501;
+    case base::Code::invalid:
+      return 400;
+    case base::Code::not_found:
+      return 404;
+    case base::Code::conflict:
+      return 409;
+    case base::Code::denied:
+      return 403;
+    case base::Code::exhausted:
+      return 429;
+    case base::Code::unsupported:
+      return 501;
     case base::Code::unavailable:
     case base::Code::timeout:
-    case base::Code::cancelled: return 503;
+    case base::Code::cancelled:
+      return 503;
     case base::Code::corrupt:
-    case base::Code::internal: return 500;
+    case base::Code::internal:
+      return 500;
   }
   return 500;
 }
@@ -43,7 +48,8 @@ std::string word_of(const base::Error& error, int status) {
   return status == 404 ? "not_found" : "bad_request";
 }
 
-net::Response envelope(int status, std::string_view code, std::string_view message, std::string_view details) {
+net::Response envelope(int status, std::string_view code, std::string_view message,
+                       std::string_view details) {
   std::string body = "{\"error\":{\"code\":" + base::to_text(json::value(code)) +
                      ",\"message\":" + base::to_text(json::value(base::to_utf8(message)));
   if (!details.empty()) body.append(",\"details\":").append(details);

@@ -8,8 +8,8 @@
 
 namespace agentrouter::api {
 
-// {"error":{"code","message","details"?}}. `details` is `{}` for typed errors that have nothing to say, and absent on
-// bad_request and internal_error, as the published API has it.
+// {"error":{"code","message","details"?}}. `details` is `{}` for typed errors that have nothing to say, and
+// absent on bad_request and internal_error, as the published API has it.
 [[nodiscard]] net::Response problem(const base::Error& error);
 
 // For what fails before a handler runs: `code` is bad_request, unavailable, internal_error...

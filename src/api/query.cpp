@@ -60,7 +60,8 @@ std::optional<std::string> Query::text(std::string_view key) {
   return found;
 }
 
-std::int64_t Query::number(std::string_view key, std::int64_t otherwise, std::int64_t least, std::int64_t most) {
+std::int64_t Query::number(std::string_view key, std::int64_t otherwise, std::int64_t least,
+                           std::int64_t most) {
   const auto value = text(key);
   if (!value) return otherwise;
   const auto number = lax_integer(*value);

@@ -20,7 +20,8 @@ class Query {
   [[nodiscard]] std::optional<std::string> text(std::string_view key);
   // A whole number within the bounds, or `otherwise` when the key is missing. What is no whole number or out
   // of bounds is a finding.
-  [[nodiscard]] std::int64_t number(std::string_view key, std::int64_t otherwise, std::int64_t least, std::int64_t most);
+  [[nodiscard]] std::int64_t number(std::string_view key, std::int64_t otherwise, std::int64_t least,
+                                    std::int64_t most);
 
  private:
   const net::Request& request_;

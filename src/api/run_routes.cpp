@@ -30,7 +30,8 @@ base::Task<void> Api::list_runs(Call& call) {
   store::RunQuery wanted;
   wanted.limit = static_cast<int>(query.number("limit", 50, 1, 100));
   wanted.status = query.text("status");
-  if (wanted.status && std::find(status_filters.begin(), status_filters.end(), *wanted.status) == status_filters.end()) {
+  if (wanted.status &&
+      std::find(status_filters.begin(), status_filters.end(), *wanted.status) == status_filters.end()) {
     issues.not_one_of({"status"}, status_filters);
   }
   if (!issues.empty()) throw base::Failure(issues.to_error());
@@ -57,8 +58,9 @@ base::Task<void> Api::create_run(Call& call) {
     auto admitted = co_await needs_.pool.run([&] { return options_.admit_workspace(body.workspace_path); });
     request.workspace_path = base::value_or_throw(std::move(admitted));
   }
-  auto created = co_await needs_.store.write(
-      [&request, context = context()](store::Transaction& tx) { return runs::create_run(tx, request, context); });
+  auto created = co_await needs_.store.write([&request, context = context()](store::Transaction& tx) {
+    return runs::create_run(tx, request, context);
+  });
   if (!created) throw base::Failure(created.error());
   auto response = json_response(created->replayed ? 200 : 201, created->run.to_wire());
   response.headers.add("Location", "/v1/runs/" + created->run.id.str());
@@ -67,14 +69,16 @@ base::Task<void> Api::create_run(Call& call) {
 
 base::Task<void> Api::get_run(Call& call) {
   const auto id = call.run();
-  const auto run = co_await needs_.store.read([&id](store::Reader& reader) { return runs::find_run(reader, id); });
+  const auto run =
+      co_await needs_.store.read([&id](store::Reader& reader) { return runs::find_run(reader, id); });
   if (!run) throw base::Failure(run.error());
   co_await call.respond_json(200, run->to_wire());
 }
 
 base::Task<void> Api::get_session(Call& call) {
   const auto id = call.run();
-  const auto session = co_await needs_.store.read([&id](store::Reader& reader) { return runs::run_session(reader, id); });
+  const auto session =
+      co_await needs_.store.read([&id](store::Reader& reader) { return runs::run_session(reader, id); });
   if (!session) throw base::Failure(session.error());
   co_await call.respond_json(200, session->to_wire());
 }
@@ -84,30 +88,34 @@ base::Task<void> Api::cancel_run(Call& call) {
   if (!body) throw base::Failure(body.error());
   base::value_or_throw(parse_empty_body(*body));
   const auto id = call.run();
-  const auto run = co_await needs_.store.write([&id, context = context()](store::Transaction& tx) {
-    return runs::cancel_run(tx, id, context);
-  });
+  const auto run = co_await needs_.store.write(
+      [&id, context = context()](store::Transaction& tx) { return runs::cancel_run(tx, id, context); });
   if (!run) throw base::Failure(run.error());
   co_await call.respond_json(200, run->to_wire());
   if (run->status != model::RunStatus::cancelling) co_return;
-  // A run that nobody has begun ends here, also where no worker runs. With an attempt open this changes nothing.
-  (void)co_await needs_.store.write([&id, context = context()](store::Transaction& tx) {
-    return runs::settle_cancelled(tx, id, context);
-  });
+  // A run that nobody has begun ends here, also where no worker runs. With an attempt open this changes
+  // nothing.
+  (void)co_await needs_.store.write(
+      [&id, context = context()](store::Transaction& tx) { return runs::settle_cancelled(tx, id, context); });
 }
 
-base::Task<void> Api::approve(Call& call) { return decide(call, true); }
-base::Task<void> Api::deny(Call& call) { return decide(call, false); }
+base::Task<void> Api::approve(Call& call) {
+  return decide(call, true);
+}
+base::Task<void> Api::deny(Call& call) {
+  return decide(call, false);
+}
 
 base::Task<void> Api::decide(Call& call, bool approved) {
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   auto body = base::value_or_throw(parse_decision_body(*json_body));
-  const runs::DecisionRequest request{.run = call.run(),
-                                      .action = model::ActionId(call.item_id),
-                                      .action_digest = std::move(body.action_digest),
-                                      .decision = approved ? runs::Decision::approved : runs::Decision::denied,
-                                      .reason = std::move(body.reason)};
+  const runs::DecisionRequest request{
+      .run = call.run(),
+      .action = model::ActionId(call.item_id),
+      .action_digest = std::move(body.action_digest),
+      .decision = approved ? runs::Decision::approved : runs::Decision::denied,
+      .reason = std::move(body.reason)};
   const auto event = co_await needs_.store.write([&request, context = context()](store::Transaction& tx) {
     return runs::decide_action(tx, request, context);
   });
@@ -117,12 +125,13 @@ base::Task<void> Api::decide(Call& call, bool approved) {
 
 base::Task<void> Api::list_artifacts(Call& call) {
   const auto id = call.run();
-  const auto texts = co_await needs_.store.read([&id](store::Reader& reader) -> base::Result<std::vector<std::string>> {
-    if (auto run = runs::find_run(reader, id); !run) return tl::unexpected(run.error());
-    std::vector<std::string> found;
-    for (const auto& artifact : reader.artifacts(id)) found.push_back(artifact.to_wire());
-    return found;
-  });
+  const auto texts =
+      co_await needs_.store.read([&id](store::Reader& reader) -> base::Result<std::vector<std::string>> {
+        if (auto run = runs::find_run(reader, id); !run) return tl::unexpected(run.error());
+        std::vector<std::string> found;
+        for (const auto& artifact : reader.artifacts(id)) found.push_back(artifact.to_wire());
+        return found;
+      });
   if (!texts) throw base::Failure(texts.error());
   co_await call.respond_json(200, items(*texts));
 }
@@ -135,14 +144,17 @@ base::Task<void> Api::download(Call& call) {
   if (!artifact) throw base::Failure(artifact.error());
   auto blob = co_await needs_.pool.run([&] { return needs_.blobs.open(artifact->r2_key); });
   if (!blob) {
-    base::throw_failure(base::Code::not_found, "The bytes of artifact " + artifact->id.str() + " are gone: " + blob.error().message,
+    base::throw_failure(base::Code::not_found,
+                        "The bytes of artifact " + artifact->id.str() + " are gone: " + blob.error().message,
                         "artifact_not_found");
   }
   net::Response head;
-  head.headers.add("Content-Type", artifact->content_type.empty() ? "application/octet-stream" : artifact->content_type);
+  head.headers.add("Content-Type",
+                   artifact->content_type.empty() ? "application/octet-stream" : artifact->content_type);
   head.headers.add("ETag", "\"" + artifact->sha256 + "\"");
   head.headers.add("Content-Security-Policy", "sandbox; default-src 'none'");
-  co_await call.exchange.send_file(call.finish(std::move(head)), blob->fd.get(), 0, static_cast<std::uint64_t>(blob->size));
+  co_await call.exchange.send_file(call.finish(std::move(head)), blob->fd.get(), 0,
+                                   static_cast<std::uint64_t>(blob->size));
 }
 
 }  // namespace agentrouter::api

@@ -24,7 +24,8 @@ using base::Code;
 using base::fail;
 using base::Result;
 
-constexpr std::string_view codex_binaries = "node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl";
+constexpr std::string_view codex_binaries =
+    "node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl";
 
 fs::path version_folder(const fs::path& directory, const PinnedAgent& agent) {
   return directory / agent.name / agent.version;
@@ -36,8 +37,11 @@ fs::path binaries(const fs::path& directory, const PinnedAgent& agent) {
 
 // "codex-cli 0.169.0" -> "0.169.0"
 Result<std::string> reported_version(const fs::path& program) {
-  AGENTROUTER_TRY(const auto finished, run_program({program.string(), "--version"}, {"PATH=/usr/bin:/bin", "HOME=/nonexistent"}));
-  if (finished.exit_code != 0) return fail(Code::unsupported, program.string() + " --version ended with " + std::to_string(finished.exit_code));
+  AGENTROUTER_TRY(const auto finished,
+                  run_program({program.string(), "--version"}, {"PATH=/usr/bin:/bin", "HOME=/nonexistent"}));
+  if (finished.exit_code != 0)
+    return fail(Code::unsupported,
+                program.string() + " --version ended with " + std::to_string(finished.exit_code));
   auto text = finished.output;
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text.substr(text.rfind(' ') + 1);
@@ -52,9 +56,11 @@ Result<const PinnedAgent*> named(const std::string& name) {
 
 std::vector<std::string> npm_environment(const Environment& environment) {
   std::vector<std::string> variables;
-  for (const char* name : {"PATH", "HOME", "USER", "LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
-                           "no_proxy", "NODE_EXTRA_CA_CERTS", "npm_config_registry", "NPM_CONFIG_REGISTRY", "NPM_CONFIG_USERCONFIG",
-                           "npm_config_userconfig", "npm_config_cafile", "NPM_CONFIG_CAFILE", "SSL_CERT_FILE"}) {
+  for (const char* name :
+       {"PATH", "HOME", "USER", "LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
+        "no_proxy", "NODE_EXTRA_CA_CERTS", "npm_config_registry", "NPM_CONFIG_REGISTRY",
+        "NPM_CONFIG_USERCONFIG", "npm_config_userconfig", "npm_config_cafile", "NPM_CONFIG_CAFILE",
+        "SSL_CERT_FILE"}) {
     if (const auto value = environment.get(name)) variables.push_back(std::string(name) + "=" + *value);
   }
   return variables;
@@ -65,24 +71,36 @@ Result<void> install(const fs::path& directory, const PinnedAgent& agent, const 
   const auto target = version_folder(directory, agent);
   if (auto made = base::make_directories(target.parent_path()); !made) return made;
   std::error_code ignored;
-  for (auto folder = target.parent_path(); folder != directory.parent_path() && !folder.empty(); folder = folder.parent_path()) {
-    fs::permissions(folder, fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec | fs::perms::others_read | fs::perms::others_exec, ignored);
+  for (auto folder = target.parent_path(); folder != directory.parent_path() && !folder.empty();
+       folder = folder.parent_path()) {
+    fs::permissions(folder,
+                    fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec |
+                        fs::perms::others_read | fs::perms::others_exec,
+                    ignored);
   }
   base::Fd lock(::open((target.parent_path() / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (!lock || ::flock(lock.get(), LOCK_EX) != 0) return base::fail_errno("cannot lock " + target.parent_path().string(), errno);
+  if (!lock || ::flock(lock.get(), LOCK_EX) != 0)
+    return base::fail_errno("cannot lock " + target.parent_path().string(), errno);
   if (fs::exists(binaries(directory, agent) / "bin" / agent.name)) return {};
   const auto temporary = target.parent_path() / (".installing-" + base::new_uuid(base::system_entropy()));
   if (auto made = base::make_directories(temporary); !made) return made;
-  fs::permissions(temporary, fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec | fs::perms::others_read | fs::perms::others_exec, ignored);
+  fs::permissions(temporary,
+                  fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec |
+                      fs::perms::others_read | fs::perms::others_exec,
+                  ignored);
   AGENTROUTER_TRY(const auto finished,
-                  run_program({"npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", temporary.string(),
-                               agent.package + "@" + agent.version},
+                  run_program({"npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix",
+                               temporary.string(), agent.package + "@" + agent.version},
                               npm_environment(environment)));
-  if (finished.exit_code != 0) return fail(Code::unavailable, "npm install ended with " + std::to_string(finished.exit_code));
+  if (finished.exit_code != 0)
+    return fail(Code::unavailable, "npm install ended with " + std::to_string(finished.exit_code));
   AGENTROUTER_TRY(const auto version, reported_version(temporary / codex_binaries / "bin" / agent.name));
-  if (version != agent.version) return fail(Code::unsupported, "the package holds version " + version + " instead of " + agent.version, "agent_version_mismatch");
+  if (version != agent.version)
+    return fail(Code::unsupported, "the package holds version " + version + " instead of " + agent.version,
+                "agent_version_mismatch");
   fs::rename(temporary, target, ignored);
-  if (ignored) return fail(Code::unavailable, "cannot rename " + temporary.string() + ": " + ignored.message());
+  if (ignored)
+    return fail(Code::unavailable, "cannot rename " + temporary.string() + ": " + ignored.message());
   return {};
 }
 
@@ -92,9 +110,13 @@ int list(const fs::path& directory, bool as_json) {
     const auto program = binaries(directory, agent) / "bin" / agent.name;
     const bool installed = fs::exists(program);
     if (as_json) {
-      items.push_back({{"name", agent.name}, {"version", agent.version}, {"installed", installed}, {"path", program.string()}});
+      items.push_back({{"name", agent.name},
+                       {"version", agent.version},
+                       {"installed", installed},
+                       {"path", program.string()}});
     } else {
-      std::cout << agent.name << " " << agent.version << (installed ? " installed " + program.string() : " not installed") << "\n";
+      std::cout << agent.name << " " << agent.version
+                << (installed ? " installed " + program.string() : " not installed") << "\n";
     }
   }
   if (as_json) std::cout << base::to_text(json::object{{"items", items}}) << "\n";
@@ -114,25 +136,30 @@ Result<fs::path> AgentStore::find(const PinnedAgent& agent) {
   struct stat info;
   if (::stat(program.c_str(), &info) != 0) {
     return fail(Code::not_found,
-                "Codex " + agent.version + " is not installed under " + directory_.string() + ": run `agentrouter agents install codex`",
+                "Codex " + agent.version + " is not installed under " + directory_.string() +
+                    ": run `agentrouter agents install codex`",
                 "agent_missing");
   }
-  const auto identity = program.string() + ":" + std::to_string(info.st_ino) + ":" + std::to_string(info.st_size) + ":" +
-                        std::to_string(info.st_mtim.tv_sec) + "." + std::to_string(info.st_mtim.tv_nsec);
+  const auto identity = program.string() + ":" + std::to_string(info.st_ino) + ":" +
+                        std::to_string(info.st_size) + ":" + std::to_string(info.st_mtim.tv_sec) + "." +
+                        std::to_string(info.st_mtim.tv_nsec);
   const std::lock_guard lock(mutex_);
   if (checked_ == identity) return folder;
   AGENTROUTER_TRY(const auto version, reported_version(program));
   if (version != agent.version) {
-    return fail(Code::unsupported, "the installed Codex is version " + version + ", this server drives " + agent.version,
+    return fail(Code::unsupported,
+                "the installed Codex is version " + version + ", this server drives " + agent.version,
                 "agent_version_mismatch");
   }
   checked_ = identity;
   return folder;
 }
 
-Result<worker::PreparedAgent> AgentStore::prepare(const model::Runtime& runtime, const std::string& model, bool simulated) {
+Result<worker::PreparedAgent> AgentStore::prepare(const model::Runtime& runtime, const std::string& model,
+                                                  bool simulated) {
   if (runtime.kind != model::RuntimeKind::codex) {
-    return fail(Code::unsupported, "this version does not drive Claude Code: use runtime codex", "session_runtime_unsupported");
+    return fail(Code::unsupported, "this version does not drive Claude Code: use runtime codex",
+                "session_runtime_unsupported");
   }
   AGENTROUTER_TRY(const auto folder, find(pinned_agents().front()));
   worker::PreparedAgent prepared;
@@ -150,10 +177,10 @@ int agents_command(const std::vector<std::string>& arguments, const Environment&
   if (!flags || flags->has("help") || (verb != "install" && verb != "list")) {
     const bool asked = flags && flags->has("help");
     (asked ? std::cout : std::cerr)
-              << (flags ? "" : flags.error().message + "\n")
-              << "Usage: agentrouter agents install [codex]...\n       agentrouter agents list [--json]\n\n"
-                 "Installs the pinned agent CLIs with npm under AGENTROUTER_AGENTS_DIR, or lists them.\n\n"
-                 "Example: agentrouter agents install codex\n";
+        << (flags ? "" : flags.error().message + "\n")
+        << "Usage: agentrouter agents install [codex]...\n       agentrouter agents list [--json]\n\n"
+           "Installs the pinned agent CLIs with npm under AGENTROUTER_AGENTS_DIR, or lists them.\n\n"
+           "Example: agentrouter agents install codex\n";
     return asked ? 0 : 2;
   }
   const fs::path directory = default_paths(environment, ::geteuid() == 0).agents;
@@ -171,7 +198,8 @@ int agents_command(const std::vector<std::string>& arguments, const Environment&
       std::cerr << "agentrouter: cannot install " << name << ": " << done.error().message << "\n";
       return 1;
     }
-    std::cout << name << " " << (*agent)->version << " is installed under " << version_folder(directory, **agent).string() << "\n";
+    std::cout << name << " " << (*agent)->version << " is installed under "
+              << version_folder(directory, **agent).string() << "\n";
   }
   return 0;
 }

@@ -12,7 +12,9 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-Flags flags(const std::vector<std::string>& words) { return base::value_or_throw(parse_flags(words, serve_flags())); }
+Flags flags(const std::vector<std::string>& words) {
+  return base::value_or_throw(parse_flags(words, serve_flags()));
+}
 
 std::string temporary_file(const std::string& text) {
   std::string path = testing::TempDir() + "config-XXXXXX";
@@ -23,13 +25,16 @@ std::string temporary_file(const std::string& text) {
 }
 
 TEST(Flags, UnknownFlagAndMissingValueAreUsageErrors) {
-  EXPECT_THAT(parse_flags({"--lisen", "x"}, serve_flags()).error().message, HasSubstr("unknown flag --lisen"));
+  EXPECT_THAT(parse_flags({"--lisen", "x"}, serve_flags()).error().message,
+              HasSubstr("unknown flag --lisen"));
   EXPECT_THAT(parse_flags({"--listen"}, serve_flags()).error().message, HasSubstr("needs a value"));
   EXPECT_EQ(flags({"--listen=127.0.0.1:0", "--sim"}).value("listen"), "127.0.0.1:0");
 }
 
 TEST(Config, FlagsWinOverEnvironmentWhichWinsOverTheFile) {
-  const auto file = temporary_file("listen = \"127.0.0.1:1\"\nconcurrency = 3\n[providers.openai]\nbase_url = \"http://127.0.0.1:9/v1/\"\n");
+  const auto file = temporary_file(
+      "listen = \"127.0.0.1:1\"\nconcurrency = 3\n[providers.openai]\nbase_url = "
+      "\"http://127.0.0.1:9/v1/\"\n");
   const auto base_flags = std::vector<std::string>{"--config", file, "--data", testing::TempDir()};
   const Environment environment({{"AGENTROUTER_PORT", "2"}, {"OPENAI_BASE_URL", "http://127.0.0.1:8/v1"}});
   auto config = base::value_or_throw(load_config(flags(base_flags), environment, false));
@@ -43,14 +48,16 @@ TEST(Config, FlagsWinOverEnvironmentWhichWinsOverTheFile) {
 
 TEST(Config, UnknownKeyNamesTheKeyAndTheLine) {
   const auto file = temporary_file("\nlisten_port = 1\n");
-  const auto error = load_config(flags({"--config", file, "--data", testing::TempDir()}), Environment({}), false).error();
+  const auto error =
+      load_config(flags({"--config", file, "--data", testing::TempDir()}), Environment({}), false).error();
   EXPECT_EQ(error.code, base::Code::invalid);
   EXPECT_THAT(error.message, HasSubstr(":2: unknown key \"listen_port\""));
 }
 
 TEST(Config, WrongTypesRangesAndBrokenTomlAreNamed) {
   const auto message = [](const std::string& text) {
-    return load_config(flags({"--config", temporary_file(text), "--data", testing::TempDir()}), Environment({}), false)
+    return load_config(flags({"--config", temporary_file(text), "--data", testing::TempDir()}),
+                       Environment({}), false)
         .error()
         .message;
   };
@@ -63,8 +70,10 @@ TEST(Config, WrongTypesRangesAndBrokenTomlAreNamed) {
 }
 
 TEST(Config, TheExampleKeyIsRefusedAndSecretsAreNeverPrinted) {
-  EXPECT_FALSE(load_config(flags({}), Environment({{"AGENTROUTER_API_KEY", "ar_dev_local_change_me"}}), false));
-  const Environment environment({{"AGENTROUTER_API_KEY", "secret-a"}, {"OPENAI_API_KEY", "secret-b"}, {"HOME", "/nowhere"}});
+  EXPECT_FALSE(
+      load_config(flags({}), Environment({{"AGENTROUTER_API_KEY", "ar_dev_local_change_me"}}), false));
+  const Environment environment(
+      {{"AGENTROUTER_API_KEY", "secret-a"}, {"OPENAI_API_KEY", "secret-b"}, {"HOME", "/nowhere"}});
   const auto config = base::value_or_throw(load_config(flags({}), environment, false));
   EXPECT_EQ(config.openai_key, "secret-b");
   EXPECT_THAT(print_config(config), Not(HasSubstr("secret-")));
@@ -72,7 +81,8 @@ TEST(Config, TheExampleKeyIsRefusedAndSecretsAreNeverPrinted) {
 
 TEST(Config, CodexKeyWinsOverTheOpenaiKeyAndAFileMayHoldIt) {
   const auto file = temporary_file("from-file\n");
-  const Environment environment({{"CODEX_API_KEY_FILE", file}, {"OPENAI_API_KEY", "other"}, {"HOME", "/nowhere"}});
+  const Environment environment(
+      {{"CODEX_API_KEY_FILE", file}, {"OPENAI_API_KEY", "other"}, {"HOME", "/nowhere"}});
   EXPECT_EQ(base::value_or_throw(load_config(flags({}), environment, false)).openai_key, "from-file");
 }
 

@@ -1,10 +1,11 @@
 #include "apps/config.h"
 
+#include <toml++/toml.h>
+#include <unistd.h>
+
 #include <functional>
 #include <map>
 #include <sstream>
-#include <toml++/toml.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/utf8.h"
@@ -24,7 +25,8 @@ struct Setting {
 
 Result<void> set_listen(Config& config, const std::string& text) {
   const auto colon = text.rfind(':');
-  if (colon == std::string::npos || colon == 0) return fail(Code::invalid, "listen is \"" + text + "\": want HOST:PORT", "usage");
+  if (colon == std::string::npos || colon == 0)
+    return fail(Code::invalid, "listen is \"" + text + "\": want HOST:PORT", "usage");
   AGENTROUTER_TRY(const auto port, parse_number(text.substr(colon + 1), "the port of listen", 0, 65535));
   config.listen_host = text.substr(0, colon);
   config.listen_port = static_cast<std::uint16_t>(port);
@@ -45,7 +47,8 @@ Result<void> set_role(Config& config, const std::string& text) {
 }
 
 Result<void> set_bool(bool& target, const std::string& name, const std::string& text) {
-  if (text != "true" && text != "false") return fail(Code::invalid, name + " is \"" + text + "\": want true or false", "usage");
+  if (text != "true" && text != "false")
+    return fail(Code::invalid, name + " is \"" + text + "\": want true or false", "usage");
   target = text == "true";
   return {};
 }
@@ -56,7 +59,7 @@ Result<void> set_int(int& target, const std::string& name, const std::string& te
   return {};
 }
 
-Setting text_setting(std::string Config::*member) {
+Setting text_setting(std::string Config::* member) {
   return {[member](Config& config, const std::string& text) -> Result<void> {
     config.*member = text;
     return {};
@@ -70,38 +73,41 @@ const std::map<std::string, Setting>& settings() {
       {"data", text_setting(&Config::data)},
       {"agents_dir", text_setting(&Config::agents_dir)},
       {"role", {set_role}},
-      {"provider",
-       {[](Config& config, const std::string& text) -> Result<void> {
-         if (text != "sim" && text != "upstream") return fail(Code::invalid, "provider is \"" + text + "\": want sim or upstream", "usage");
+      {"provider", {[](Config& config, const std::string& text) -> Result<void> {
+         if (text != "sim" && text != "upstream")
+           return fail(Code::invalid, "provider is \"" + text + "\": want sim or upstream", "usage");
          config.sim = text == "sim";
          return {};
        }}},
-      {"concurrency", {[](Config& c, const std::string& t) { return set_int(c.concurrency, "concurrency", t, 10'000); }}},
-      {"idle_exit_seconds",
-       {[](Config& c, const std::string& t) { return set_int(c.idle_exit_seconds, "idle_exit_seconds", t, 1'000'000); }}},
-      {"log_level",
-       {[](Config& config, const std::string& text) -> Result<void> {
+      {"concurrency",
+       {[](Config& c, const std::string& t) { return set_int(c.concurrency, "concurrency", t, 10'000); }}},
+      {"idle_exit_seconds", {[](Config& c, const std::string& t) {
+         return set_int(c.idle_exit_seconds, "idle_exit_seconds", t, 1'000'000);
+       }}},
+      {"log_level", {[](Config& config, const std::string& text) -> Result<void> {
          if (text != "debug" && text != "info" && text != "warn" && text != "error") {
-           return fail(Code::invalid, "log_level is \"" + text + "\": want debug, info, warn or error", "usage");
+           return fail(Code::invalid, "log_level is \"" + text + "\": want debug, info, warn or error",
+                       "usage");
          }
          config.log_level = text;
          return {};
        }}},
-      {"workspace_roots",
-       {[](Config& config, const std::string& text) -> Result<void> {
-         if (text.empty() || text.front() != '/') return fail(Code::invalid, "workspace_roots holds \"" + text + "\": want absolute paths", "usage");
+      {"workspace_roots", {[](Config& config, const std::string& text) -> Result<void> {
+         if (text.empty() || text.front() != '/')
+           return fail(Code::invalid, "workspace_roots holds \"" + text + "\": want absolute paths", "usage");
          config.workspace_roots.push_back(text);
          return {};
        }}},
       {"runtimes.codex.model", text_setting(&Config::codex_model)},
       {"providers.openai.base_url", text_setting(&Config::openai_base_url)},
-      {"providers.openai.api_key_file",
-       {[](Config& config, const std::string& path) -> Result<void> {
+      {"providers.openai.api_key_file", {[](Config& config, const std::string& path) -> Result<void> {
          AGENTROUTER_TRY(const auto text, base::read_file(path, 64 * 1024));
          config.openai_key = std::string(base::trim_js(text));
          return {};
        }}},
-      {"sandbox.require_limits", {[](Config& c, const std::string& t) { return set_bool(c.require_limits, "sandbox.require_limits", t); }}},
+      {"sandbox.require_limits", {[](Config& c, const std::string& t) {
+         return set_bool(c.require_limits, "sandbox.require_limits", t);
+       }}},
   };
   return all;
 }
@@ -117,10 +123,13 @@ std::string place(const std::string& file, const toml::node& node) {
   return file + ":" + std::to_string(node.source().begin.line);
 }
 
-Result<void> apply_value(Config& config, const std::string& file, const std::string& key, const toml::node& node) {
+Result<void> apply_value(Config& config, const std::string& file, const std::string& key,
+                         const toml::node& node) {
   const auto known = settings().find(key);
   if (known == settings().end()) {
-    return fail(Code::invalid, place(file, node) + ": unknown key \"" + key + "\": docs/operating.md lists all keys", "usage");
+    return fail(Code::invalid,
+                place(file, node) + ": unknown key \"" + key + "\": docs/operating.md lists all keys",
+                "usage");
   }
   std::vector<std::string> values;
   if (const auto* list = node.as_array(); list && key == "workspace_roots") {
@@ -138,10 +147,12 @@ Result<void> apply_value(Config& config, const std::string& file, const std::str
   return {};
 }
 
-Result<void> apply_table(Config& config, const std::string& file, const std::string& prefix, const toml::table& table) {
+Result<void> apply_table(Config& config, const std::string& file, const std::string& prefix,
+                         const toml::table& table) {
   for (const auto& [name, node] : table) {
     const std::string key = prefix + std::string(name.str());
-    auto done = node.is_table() ? apply_table(config, file, key + ".", *node.as_table()) : apply_value(config, file, key, node);
+    auto done = node.is_table() ? apply_table(config, file, key + ".", *node.as_table())
+                                : apply_value(config, file, key, node);
     if (!done) return done;
   }
   return {};
@@ -171,9 +182,12 @@ Result<void> apply_environment(Config& config, const Environment& environment) {
 }
 
 Result<void> apply_flags(Config& config, const Flags& flags) {
-  static const std::map<std::string, std::string> keys{{"listen", "listen"},           {"data", "data"},
-                                                       {"role", "role"},               {"concurrency", "concurrency"},
-                                                       {"log-level", "log_level"},     {"idle-exit", "idle_exit_seconds"},
+  static const std::map<std::string, std::string> keys{{"listen", "listen"},
+                                                       {"data", "data"},
+                                                       {"role", "role"},
+                                                       {"concurrency", "concurrency"},
+                                                       {"log-level", "log_level"},
+                                                       {"idle-exit", "idle_exit_seconds"},
                                                        {"workspace-root", "workspace_roots"}};
   for (const auto& [flag, key] : keys) {
     for (const auto& value : flags.all(flag)) {
@@ -193,9 +207,9 @@ std::string quoted(const std::string& text) {
 }  // namespace
 
 const FlagSpec& serve_flags() {
-  static const FlagSpec spec{
-      .values = {"listen", "data", "config", "role", "concurrency", "workspace-root", "idle-exit", "log-level"},
-      .switches = {"sim", "print-config", "help", "drain"}};
+  static const FlagSpec spec{.values = {"listen", "data", "config", "role", "concurrency", "workspace-root",
+                                        "idle-exit", "log-level"},
+                             .switches = {"sim", "print-config", "help", "drain"}};
   return spec;
 }
 
@@ -213,7 +227,8 @@ std::string_view serve_help() {
          "  --workspace-root DIR   a folder under which workspaces may lie; may be repeated\n"
          "  --idle-exit SECONDS    end after so many seconds without a request or a run\n"
          "  --log-level LEVEL      debug, info, warn or error\n"
-         "  --drain                on SIGTERM wait for running agents instead of leaving them to the next server\n"
+         "  --drain                on SIGTERM wait for running agents instead of leaving them to the next "
+         "server\n"
          "  --print-config         show the resulting configuration, secrets redacted, and end\n"
          "\n"
          "Example: OPENAI_API_KEY=... agentrouter serve --workspace-root /srv/repositories\n";
@@ -228,13 +243,15 @@ Result<Config> load_config(const Flags& flags, const Environment& environment, b
   if (file) {
     if (auto done = apply_file(config, *file); !done) return tl::unexpected(done.error());
   } else if (::access((config.data + "/agentrouter.toml").c_str(), F_OK) == 0) {
-    if (auto done = apply_file(config, config.data + "/agentrouter.toml"); !done) return tl::unexpected(done.error());
+    if (auto done = apply_file(config, config.data + "/agentrouter.toml"); !done)
+      return tl::unexpected(done.error());
   }
   if (auto done = apply_environment(config, environment); !done) return tl::unexpected(done.error());
   if (auto done = apply_flags(config, flags); !done) return tl::unexpected(done.error());
   if (const auto agents = environment.get("AGENTROUTER_AGENTS_DIR")) config.agents_dir = *agents;
   if (config.api_key == "ar_dev_local_change_me") {
-    return fail(Code::invalid, "AGENTROUTER_API_KEY is the published example key: choose one of your own", "usage");
+    return fail(Code::invalid, "AGENTROUTER_API_KEY is the published example key: choose one of your own",
+                "usage");
   }
   while (config.openai_base_url.ends_with('/')) config.openai_base_url.pop_back();
   return config;
@@ -252,7 +269,8 @@ std::string print_config(const Config& config) {
       << "idle_exit_seconds = " << config.idle_exit_seconds << "\n"
       << "log_level = " << quoted(config.log_level) << "\n"
       << "workspace_roots = [";
-  for (std::size_t i = 0; i < config.workspace_roots.size(); ++i) out << (i ? ", " : "") << quoted(config.workspace_roots[i]);
+  for (std::size_t i = 0; i < config.workspace_roots.size(); ++i)
+    out << (i ? ", " : "") << quoted(config.workspace_roots[i]);
   out << "]\n\n[runtimes.codex]\nmodel = " << quoted(config.codex_model) << "\n"
       << "\n[providers.openai]\nbase_url = " << quoted(config.openai_base_url) << "\n"
       << "# api_key: " << (config.openai_key ? "[REDACTED]" : "not set") << "\n"

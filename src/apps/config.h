@@ -1,6 +1,6 @@
 #pragma once
-// What `agentrouter serve` runs with: flags over environment over agentrouter.toml over defaults. Unknown keys
-// are an error; secrets are never printed.
+// What `agentrouter serve` runs with: flags over environment over agentrouter.toml over defaults. Unknown
+// keys are an error; secrets are never printed.
 
 #include <cstdint>
 #include <optional>

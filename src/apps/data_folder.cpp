@@ -15,7 +15,8 @@ base::Result<DataFolder> DataFolder::open(const std::filesystem::path& path) {
   std::error_code error;
   const auto absolute = std::filesystem::absolute(path, error);
   if (auto made = base::make_directories(absolute); !made) return tl::unexpected(made.error());
-  if (::access(absolute.c_str(), R_OK | W_OK | X_OK) != 0) return base::fail_errno("cannot use the data folder " + absolute.string(), errno);
+  if (::access(absolute.c_str(), R_OK | W_OK | X_OK) != 0)
+    return base::fail_errno("cannot use the data folder " + absolute.string(), errno);
   for (const char* name : {"blobs", "attempts"}) {
     if (auto made = base::make_directories(absolute / name); !made) return tl::unexpected(made.error());
   }
@@ -29,7 +30,8 @@ base::Result<std::string> DataFolder::api_key() const {
   std::array<std::uint8_t, 32> bytes{};
   base::system_entropy().fill(bytes);
   std::array<char, 64> text{};
-  sodium_bin2base64(text.data(), text.size(), bytes.data(), bytes.size(), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+  sodium_bin2base64(text.data(), text.size(), bytes.data(), bytes.size(),
+                    sodium_base64_VARIANT_URLSAFE_NO_PADDING);
   const std::string key = "ar_" + std::string(text.data());
   if (auto saved = save_api_key(key); !saved) return tl::unexpected(saved.error());
   return key;
@@ -48,6 +50,8 @@ base::Result<void> DataFolder::announce(const std::string& url, base::Time start
   return base::write_file_durably(path_ / "server.json", base::to_text(document) + "\n", 0600);
 }
 
-void DataFolder::withdraw() const { ::unlink((path_ / "server.json").c_str()); }
+void DataFolder::withdraw() const {
+  ::unlink((path_ / "server.json").c_str());
+}
 
 }  // namespace agentrouter::apps

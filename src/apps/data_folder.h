@@ -25,8 +25,8 @@ class DataFolder {
   [[nodiscard]] base::Result<std::string> api_key() const;
   // The configured key where the client commands of this machine find it.
   [[nodiscard]] base::Result<void> save_api_key(const std::string& key) const;
-  // {"url","pid","startTime","sim"} in server.json (0600). `sim` keeps a client that expects a real model from
-  // using a simulated one, and the other way round.
+  // {"url","pid","startTime","sim"} in server.json (0600). `sim` keeps a client that expects a real model
+  // from using a simulated one, and the other way round.
   enum class Models { real, simulated };
   [[nodiscard]] base::Result<void> announce(const std::string& url, base::Time start, Models models) const;
   void withdraw() const;

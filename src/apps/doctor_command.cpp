@@ -16,7 +16,9 @@ namespace {
 // The nearest folder that exists: where the data folder is or will be made.
 std::string existing_parent(std::filesystem::path path) {
   std::error_code ignored;
-  while (!std::filesystem::is_directory(path, ignored) && path.has_parent_path() && path != path.parent_path()) path = path.parent_path();
+  while (!std::filesystem::is_directory(path, ignored) && path.has_parent_path() &&
+         path != path.parent_path())
+    path = path.parent_path();
   return path.string();
 }
 
@@ -32,7 +34,9 @@ sandbox::Probe agent_probe(const Environment& environment, bool root) {
 }
 
 void print(const sandbox::Probe& probe) {
-  std::cout << (probe.found == sandbox::Found::ok ? "  ok        " : probe.found == sandbox::Found::degraded ? "  degraded  " : "  MISSING   ")
+  std::cout << (probe.found == sandbox::Found::ok         ? "  ok        "
+                : probe.found == sandbox::Found::degraded ? "  degraded  "
+                                                          : "  MISSING   ")
             << probe.name << ": " << probe.detail << "\n";
   if (!probe.remedy.empty()) std::cout << "            -> " << probe.remedy << "\n";
 }
@@ -43,25 +47,32 @@ int doctor_command(const std::vector<std::string>& arguments, const Environment&
   const auto flags = parse_flags(arguments, {.values = {"data"}, .switches = {"json", "help"}});
   if (!flags || flags->has("help")) {
     (flags ? std::cout : std::cerr) << "Usage: agentrouter doctor [--data DIR] [--json]\n\n"
-                                       "Says what this machine can and cannot do, and how to fix it. Exit code 1: agents cannot be confined here.\n\n"
+                                       "Says what this machine can and cannot do, and how to fix it. Exit "
+                                       "code 1: agents cannot be confined here.\n\n"
                                        "Example: agentrouter doctor\n";
     return flags ? 0 : 2;
   }
   const bool root = ::geteuid() == 0;
-  auto probes = sandbox::probe_machine(existing_parent(flags->value("data").value_or(default_paths(environment, root).data)));
+  auto probes = sandbox::probe_machine(
+      existing_parent(flags->value("data").value_or(default_paths(environment, root).data)));
   probes.push_back(agent_probe(environment, root));
   const auto required = sandbox::require(probes);
   if (flags->has("json")) {
     json::array items;
     for (const auto& probe : probes) {
-      items.push_back({{"name", probe.name}, {"found", to_string(probe.found)}, {"required", probe.required}, {"detail", probe.detail}, {"remedy", probe.remedy}});
+      items.push_back({{"name", probe.name},
+                       {"found", to_string(probe.found)},
+                       {"required", probe.required},
+                       {"detail", probe.detail},
+                       {"remedy", probe.remedy}});
     }
     std::cout << base::to_text(json::object{{"ok", required.has_value()}, {"items", items}}) << "\n";
     return required ? 0 : 1;
   }
   std::cout << "AgentRouter on this machine, as " << (root ? "root" : "a plain user") << ":\n";
   for (const auto& probe : probes) print(probe);
-  std::cout << (required ? "Agents can be confined here.\n" : "Agents cannot be confined here: " + required.error().message + "\n");
+  std::cout << (required ? "Agents can be confined here.\n"
+                         : "Agents cannot be confined here: " + required.error().message + "\n");
   return required ? 0 : 1;
 }
 

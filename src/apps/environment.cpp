@@ -32,11 +32,14 @@ std::optional<std::string> Environment::secret(const std::string& name) const {
 }
 
 DefaultPaths default_paths(const Environment& environment, bool root) {
-  if (root) return {"/var/lib/agentrouter", environment.get("AGENTROUTER_AGENTS_DIR").value_or("/opt/agentrouter/agents")};
+  if (root)
+    return {"/var/lib/agentrouter",
+            environment.get("AGENTROUTER_AGENTS_DIR").value_or("/opt/agentrouter/agents")};
   const auto home = environment.get("HOME").value_or("/");
   const auto state = environment.get("XDG_STATE_HOME").value_or(home + "/.local/state");
   const auto share = environment.get("XDG_DATA_HOME").value_or(home + "/.local/share");
-  return {state + "/agentrouter", environment.get("AGENTROUTER_AGENTS_DIR").value_or(share + "/agentrouter/agents")};
+  return {state + "/agentrouter",
+          environment.get("AGENTROUTER_AGENTS_DIR").value_or(share + "/agentrouter/agents")};
 }
 
 }  // namespace agentrouter::apps

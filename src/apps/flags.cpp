@@ -40,13 +40,14 @@ base::Result<Flags> parse_flags(const std::vector<std::string>& arguments, const
   return flags;
 }
 
-base::Result<long long> parse_number(const std::string& text, const std::string& what, long long least, long long most) {
+base::Result<long long> parse_number(const std::string& text, const std::string& what, long long least,
+                                     long long most) {
   long long number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size() || number < least || number > most) {
     return base::fail(base::Code::invalid,
-                      what + " is \"" + text + "\": want a whole number from " + std::to_string(least) + " to " +
-                          std::to_string(most),
+                      what + " is \"" + text + "\": want a whole number from " + std::to_string(least) +
+                          " to " + std::to_string(most),
                       "usage");
   }
   return number;

@@ -28,10 +28,11 @@ struct Flags {
 };
 
 // Errors: invalid (unknown flag, missing value).
-[[nodiscard]] base::Result<Flags> parse_flags(const std::vector<std::string>& arguments, const FlagSpec& spec);
+[[nodiscard]] base::Result<Flags> parse_flags(const std::vector<std::string>& arguments,
+                                              const FlagSpec& spec);
 
 // A whole decimal number within the bounds. Errors: invalid, naming `what`.
-[[nodiscard]] base::Result<long long> parse_number(const std::string& text, const std::string& what, long long least,
-                                                   long long most);
+[[nodiscard]] base::Result<long long> parse_number(const std::string& text, const std::string& what,
+                                                   long long least, long long most);
 
 }  // namespace agentrouter::apps

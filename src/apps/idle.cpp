@@ -12,7 +12,9 @@ Activity::~Activity() {
   *alive_ = false;
 }
 
-void Activity::touch() { last_ = std::chrono::steady_clock::now(); }
+void Activity::touch() {
+  last_ = std::chrono::steady_clock::now();
+}
 
 void Activity::committed(std::shared_ptr<const std::vector<model::Event>>) {}
 
@@ -25,12 +27,12 @@ void Activity::run_changed(const model::RunId&, model::RunStatus) {
 }
 
 base::Task<bool> Activity::runs_are_active() {
-  co_return co_await store_.read([](store::Reader& reader) {
-    return !reader.runs({.status = "active", .limit = 1}).empty();
-  });
+  co_return co_await store_.read(
+      [](store::Reader& reader) { return !reader.runs({.status = "active", .limit = 1}).empty(); });
 }
 
-base::Task<void> Activity::wait_for_quiet(std::chrono::seconds quiet, std::function<std::size_t()> in_flight) {
+base::Task<void> Activity::wait_for_quiet(std::chrono::seconds quiet,
+                                          std::function<std::size_t()> in_flight) {
   for (;;) {
     const auto now = std::chrono::steady_clock::now();
     if (now >= last_ + quiet) {

@@ -11,7 +11,8 @@ namespace agentrouter::apps {
 int serve_command(const std::vector<std::string>& arguments, const Environment& environment) {
   const auto flags = parse_flags(arguments, serve_flags());
   if (!flags || !flags->rest.empty()) {
-    std::cerr << "agentrouter: " << (flags ? "unexpected argument " + flags->rest.front() : flags.error().message) << "\n";
+    std::cerr << "agentrouter: "
+              << (flags ? "unexpected argument " + flags->rest.front() : flags.error().message) << "\n";
     return 2;
   }
   if (flags->has("help")) {

@@ -45,7 +45,9 @@ void raise_open_files() {
 worker::ProviderConfig provider_of(const Config& config) {
   if (config.sim) return {.kind = worker::ProviderKind::sim};
   if (!config.openai_key) return {};
-  return {.kind = worker::ProviderKind::upstream, .base_url = config.openai_base_url, .api_key = *config.openai_key};
+  return {.kind = worker::ProviderKind::upstream,
+          .base_url = config.openai_base_url,
+          .api_key = *config.openai_key};
 }
 
 LogLevel log_level(const std::string& name) {
@@ -66,8 +68,9 @@ class HealthOnly final : public net::Handler {
   base::Task<void> handle(net::Exchange& exchange) override {
     const auto& path = exchange.request().path;
     const bool health = path == "/healthz" || path == "/readyz";
-    co_await exchange.respond(health ? api::json_response(200, "{\"ok\":true}")
-                                     : api::problem(404, "not_found", "This server is a worker: it has no API"));
+    co_await exchange.respond(health
+                                  ? api::json_response(200, "{\"ok\":true}")
+                                  : api::problem(404, "not_found", "This server is a worker: it has no API"));
   }
 };
 
@@ -137,7 +140,9 @@ Program::Program(const Config& config, bool drain)
       api_({*store_, *blobs_, hub_, pool_, base::system_clock(), base::system_entropy()},
            api::Authenticator(api_key_ = key_of(config, data_)), api_options()),
       server_(io_.get_executor(), handler_of(config_, api_, health_),
-              [](int status, std::string_view code, std::string_view message) { return api::problem(status, code, message); }),
+              [](int status, std::string_view code, std::string_view message) {
+                return api::problem(status, code, message);
+              }),
       signals_(io_.get_executor()),
       ended_(io_.get_executor()),
       tasks_(io_.get_executor()) {
@@ -150,7 +155,8 @@ Program::Program(const Config& config, bool drain)
   options.provider = provider_of(config_);
   options.require_limits = config_.require_limits;
   worker_ = std::make_unique<worker::Worker>(
-      worker::Worker::Needs{io_.get_executor(), *store_, *blobs_, *launcher_, agents_, base::system_clock(), base::system_entropy()},
+      worker::Worker::Needs{io_.get_executor(), *store_, *blobs_, *launcher_, agents_, base::system_clock(),
+                            base::system_entropy()},
       options);
 }
 
@@ -188,7 +194,8 @@ base::Task<void> Program::main() {
   signals_.add(SIGTERM);
   signals_.add(SIGINT);
   const auto port = value_or_throw(server_.listen(config_.listen_host, config_.listen_port));
-  const auto host = config_.listen_host.find(':') == std::string::npos ? config_.listen_host : "[" + config_.listen_host + "]";
+  const auto host = config_.listen_host.find(':') == std::string::npos ? config_.listen_host
+                                                                       : "[" + config_.listen_host + "]";
   const auto url = "http://" + host + ":" + std::to_string(port);
   value_or_throw(data_.announce(url, base::system_clock().now(),
                                 config_.sim ? DataFolder::Models::simulated : DataFolder::Models::real));
@@ -198,7 +205,8 @@ base::Task<void> Program::main() {
   }
   if (config_.idle_exit_seconds > 0) tasks_.spawn(wait_for_end());
   std::cout << "agentrouter: listening on " << url << std::endl;
-  base::log(LogLevel::info, "listening", {{"url", url}, {"data", data_.path().string()}, {"sim", config_.sim}});
+  base::log(LogLevel::info, "listening",
+            {{"url", url}, {"data", data_.path().string()}, {"sim", config_.sim}});
   signals_.async_wait([this](boost::system::error_code error, int signal) {
     if (error) return;
     base::log(LogLevel::info, "stopping", {{"signal", signal}});
@@ -229,13 +237,18 @@ base::Task<void> Program::report_machine() {
   const auto probes = co_await pool_.run([&path] { return sandbox::probe_machine(path); });
   for (const auto& probe : probes) {
     if (probe.found == sandbox::Found::ok) continue;
-    base::log(probe.required && probe.found == sandbox::Found::missing ? LogLevel::error : LogLevel::warn, "sandbox",
-              {{"control", probe.name}, {"found", to_string(probe.found)}, {"detail", probe.detail}, {"remedy", probe.remedy}});
+    base::log(probe.required && probe.found == sandbox::Found::missing ? LogLevel::error : LogLevel::warn,
+              "sandbox",
+              {{"control", probe.name},
+               {"found", to_string(probe.found)},
+               {"detail", probe.detail},
+               {"remedy", probe.remedy}});
   }
 }
 
 base::Task<void> Program::wait_for_end() {
-  co_await activity_.wait_for_quiet(std::chrono::seconds(config_.idle_exit_seconds), [this] { return api_.in_flight(); });
+  co_await activity_.wait_for_quiet(std::chrono::seconds(config_.idle_exit_seconds),
+                                    [this] { return api_.in_flight(); });
   base::log(LogLevel::info, "stopping: idle");
   ending_ = true;
   ended_.notify();
@@ -245,8 +258,8 @@ base::Task<void> Program::stop() {
   data_.withdraw();
   signals_.cancel();
   if (drain_) co_await activity_.wait_for_runs();
-  co_await server_.stop(std::chrono::steady_clock::now() + stop_grace);
   if (worker_) worker_->stop();
+  co_await server_.stop(std::chrono::steady_clock::now() + stop_grace);
   co_await tasks_.cancel_and_join();
 }
 

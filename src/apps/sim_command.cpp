@@ -14,7 +14,8 @@ namespace agentrouter::apps {
 
 namespace {
 
-// The simulated provider over HTTP: what `egress` does in-process under --sim, for tests of the upstream path.
+// The simulated provider over HTTP: what `egress` does in-process under --sim, for tests of the upstream
+// path.
 class SimHandler final : public net::Handler {
  public:
   explicit SimHandler(const std::string& key) : simulator_(key) {}
@@ -23,13 +24,15 @@ class SimHandler final : public net::Handler {
     exchange.limit_body(64u << 20);
     const auto body = co_await exchange.read_body();
     if (!body) {
-      co_await exchange.respond(api::problem(net::status_of_body_error(body.error()), "bad_request", body.error().message));
+      co_await exchange.respond(
+          api::problem(net::status_of_body_error(body.error()), "bad_request", body.error().message));
       co_return;
     }
     const auto& request = exchange.request();
     std::vector<sim::Header> headers;
     for (const auto& header : request.headers) headers.push_back({header.name, header.value});
-    const auto reply = simulator_.handle({.method = request.method, .target = request.target, .headers = headers, .body = *body});
+    const auto reply = simulator_.handle(
+        {.method = request.method, .target = request.target, .headers = headers, .body = *body});
     net::Response head;
     head.status = reply.status;
     for (const auto& header : reply.headers) head.headers.add(header.name, header.value);
@@ -63,14 +66,16 @@ base::Task<void> serve_until_signal(net::Server& server, std::string host, std::
 int sim_command(const std::vector<std::string>& arguments) {
   const auto flags = parse_flags(arguments, {.values = {"listen", "require-key"}, .switches = {"help"}});
   if (!flags || flags->has("help")) {
-    (flags ? std::cout : std::cerr) << "Usage: agentrouter sim [--listen HOST:PORT] [--require-key KEY]\n\n"
-                                       "Serves the simulated model provider (OpenAI Responses) for tests and CI.\n\n"
-                                       "Example: agentrouter sim --listen 127.0.0.1:0 --require-key test\n";
+    (flags ? std::cout : std::cerr)
+        << "Usage: agentrouter sim [--listen HOST:PORT] [--require-key KEY]\n\n"
+           "Serves the simulated model provider (OpenAI Responses) for tests and CI.\n\n"
+           "Example: agentrouter sim --listen 127.0.0.1:0 --require-key test\n";
     return flags ? 0 : 2;
   }
   const auto listen = flags->value("listen").value_or("127.0.0.1:0");
   const auto colon = listen.rfind(':');
-  const auto port = parse_number(colon == std::string::npos ? listen : listen.substr(colon + 1), "the port of --listen", 0, 65535);
+  const auto port = parse_number(colon == std::string::npos ? listen : listen.substr(colon + 1),
+                                 "the port of --listen", 0, 65535);
   if (!port) {
     std::cerr << "agentrouter: " << port.error().message << "\n";
     return 2;
@@ -78,9 +83,12 @@ int sim_command(const std::vector<std::string>& arguments) {
   asio::io_context io{1};
   SimHandler handler(flags->value("require-key").value_or(""));
   net::Server server(io.get_executor(), handler,
-                     [](int status, std::string_view code, std::string_view message) { return api::problem(status, code, message); });
+                     [](int status, std::string_view code, std::string_view message) {
+                       return api::problem(status, code, message);
+                     });
   int exit_code = 0;
-  asio::co_spawn(io.get_executor(), serve_until_signal(server, listen.substr(0, colon), static_cast<std::uint16_t>(*port)),
+  asio::co_spawn(io.get_executor(),
+                 serve_until_signal(server, listen.substr(0, colon), static_cast<std::uint16_t>(*port)),
                  [&exit_code](std::exception_ptr error) {
                    if (!error) return;
                    try {

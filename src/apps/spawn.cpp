@@ -37,14 +37,16 @@ base::Result<int> start(const std::string& program, const std::vector<std::strin
   const auto arguments = pointers(argv);
   const auto variables = pointers(environment);
   pid_t pid = -1;
-  const int error = ::posix_spawnp(&pid, program.c_str(), actions.get(), nullptr, arguments.data(), variables.data());
+  const int error =
+      ::posix_spawnp(&pid, program.c_str(), actions.get(), nullptr, arguments.data(), variables.data());
   if (error != 0) return base::fail_errno("cannot start " + program, error);
   return pid;
 }
 
 }  // namespace
 
-base::Result<Finished> run_program(const std::vector<std::string>& argv, const std::vector<std::string>& environment) {
+base::Result<Finished> run_program(const std::vector<std::string>& argv,
+                                   const std::vector<std::string>& environment) {
   AGENTROUTER_TRY(auto pipe, base::make_pipe());
   FileActions actions;
   actions.open_null(0);

@@ -19,8 +19,8 @@ struct Finished {
 [[nodiscard]] base::Result<Finished> run_program(const std::vector<std::string>& argv,
                                                  const std::vector<std::string>& environment);
 
-// Starts this very program again as `agentrouter <command>` with `channel` as descriptor 3, and nothing of the
-// environment. It ends when the other end of `channel` is closed. Returns its pid.
+// Starts this very program again as `agentrouter <command>` with `channel` as descriptor 3, and nothing of
+// the environment. It ends when the other end of `channel` is closed. Returns its pid.
 [[nodiscard]] base::Result<int> start_self(const std::string& command, const base::Fd& channel);
 
 // Reaps a child. Blocks until it has ended.

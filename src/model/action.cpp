@@ -4,8 +4,12 @@
 
 namespace agentrouter::model {
 
-std::string Action::name() const { return std::string(base::get_string(body, "name").value_or("")); }
-std::string Action::target() const { return std::string(base::get_string(body, "target").value_or("")); }
+std::string Action::name() const {
+  return std::string(base::get_string(body, "name").value_or(""));
+}
+std::string Action::target() const {
+  return std::string(base::get_string(body, "target").value_or(""));
+}
 std::string Action::schema_version() const {
   return std::string(base::get_string(body, "schemaVersion").value_or(""));
 }
@@ -41,7 +45,9 @@ json::object launch_action(const LaunchFacts& facts) {
   return body;
 }
 
-std::string new_event_id(base::Entropy& entropy) { return "evt_" + base::new_uuid(entropy); }
+std::string new_event_id(base::Entropy& entropy) {
+  return "evt_" + base::new_uuid(entropy);
+}
 
 json::object control_payload(const Action& action, const ControlFields& fields) {
   json::object payload;

@@ -42,7 +42,8 @@ Artifact named_artifact(const RunId& run, std::string_view kind, std::string_vie
   for (const auto& known : kinds) {
     if (known.name != kind) continue;
     Artifact artifact;
-    artifact.id = ArtifactId("artifact_" + base::uuid_from_text(run.str() + "/" + std::string(kind) + "/" + std::string(suffix)));
+    artifact.id = ArtifactId(
+        "artifact_" + base::uuid_from_text(run.str() + "/" + std::string(kind) + "/" + std::string(suffix)));
     artifact.run_id = run;
     artifact.kind = std::string(kind);
     artifact.r2_key = "runs/" + run.str() + "/" + std::string(known.key) + std::string(suffix);

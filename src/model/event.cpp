@@ -4,10 +4,14 @@ namespace agentrouter::model {
 
 std::string_view to_string(EventSource source) {
   switch (source) {
-    case EventSource::worker: return "worker";
-    case EventSource::api: return "api";
-    case EventSource::codex: return "codex";
-    case EventSource::claude_code: return "claude_code";
+    case EventSource::worker:
+      return "worker";
+    case EventSource::api:
+      return "api";
+    case EventSource::codex:
+      return "codex";
+    case EventSource::claude_code:
+      return "claude_code";
   }
   return "worker";
 }
@@ -21,9 +25,12 @@ EventSource parse_event_source(std::string_view text) {
 
 std::string_view to_string(Visibility visibility) {
   switch (visibility) {
-    case Visibility::open: return "public";
-    case Visibility::internal: return "internal";
-    case Visibility::redacted: return "redacted";
+    case Visibility::open:
+      return "public";
+    case Visibility::internal:
+      return "internal";
+    case Visibility::redacted:
+      return "redacted";
   }
   return "internal";
 }
@@ -40,7 +47,9 @@ void member(std::string& out, std::string_view key, std::string_view json_text) 
   out.append("\"").append(key).append("\":").append(json_text);
 }
 
-std::string quoted(std::string_view text) { return base::to_text(json::value(text)); }
+std::string quoted(std::string_view text) {
+  return base::to_text(json::value(text));
+}
 
 void append_common(std::string& out, const EventDraft& draft) {
   member(out, "type", quoted(draft.type));
@@ -72,7 +81,8 @@ base::Result<EventDraft> EventDraft::from_json_text(std::string_view text) {
   const auto* payload = object ? base::get_object(*object, "payload") : nullptr;
   const auto type = object ? base::get_string(*object, "type") : std::nullopt;
   const auto created = object ? base::get_string(*object, "createdAt") : std::nullopt;
-  if (!payload || !type || !created) return base::fail(base::Code::corrupt, "an event lacks type, payload or createdAt");
+  if (!payload || !type || !created)
+    return base::fail(base::Code::corrupt, "an event lacks type, payload or createdAt");
   EventDraft draft;
   draft.type = std::string(*type);
   draft.source = parse_event_source(base::get_string(*object, "source").value_or("worker"));
@@ -81,8 +91,9 @@ base::Result<EventDraft> EventDraft::from_json_text(std::string_view text) {
   draft.payload = base::to_text(*payload);
   draft.truncated = base::get_bool(*object, "isTruncated").value_or(false);
   if (const auto* ref = base::get_object(*object, "artifactRef")) {
-    draft.artifact_ref = ArtifactRef{ArtifactId(std::string(base::get_string(*ref, "artifactId").value_or(""))),
-                                     std::string(base::get_string(*ref, "r2Key").value_or(""))};
+    draft.artifact_ref =
+        ArtifactRef{ArtifactId(std::string(base::get_string(*ref, "artifactId").value_or(""))),
+                    std::string(base::get_string(*ref, "r2Key").value_or(""))};
   }
   AGENTROUTER_TRY(draft.created_at, base::parse_iso(*created));
   return draft;

@@ -58,13 +58,15 @@ TEST(EventDraft, SurvivesTheJournalUnchanged) {
 }
 
 TEST(Action, DigestCoversEveryArgumentAndIgnoresKeyOrder) {
-  LaunchFacts facts{.runtime = {}, .task = "t", .command = "codex", .argv = {"app-server"}, .cwd = "/workspace"};
+  LaunchFacts facts{
+      .runtime = {}, .task = "t", .command = "codex", .argv = {"app-server"}, .cwd = "/workspace"};
   const auto action = make_action(ActionId("action_1"), launch_action(facts));
   facts.task = "u";
   EXPECT_NE(make_action(ActionId("action_1"), launch_action(facts)).digest, action.digest);
   const auto reordered = base::value_or_throw(base::parse_json(
       R"({"args":{"cwd":"/workspace","argvWithoutPrompt":["app-server"],"command":"codex","runtimeMode":"default",)"
-      R"("runtimeKind":"codex","provider":"codex","promptSha256":"sha256:)" + base::Sha256::hex_of("t") +
+      R"("runtimeKind":"codex","provider":"codex","promptSha256":"sha256:)" +
+      base::Sha256::hex_of("t") +
       R"("},"schemaVersion":"agentrouter.runtime_command.v1","target":"/workspace","name":"codex.launch","type":"runtime_command"})"));
   EXPECT_EQ(base::json_digest(reordered), action.digest);
 }

@@ -53,12 +53,16 @@ bool can_move(RunStatus from, RunStatus to) {
       return to == RunStatus::running || to == RunStatus::cancelling || to == RunStatus::failed;
     case RunStatus::running:
       return to == RunStatus::completed || to == RunStatus::cancelling || to == RunStatus::failed;
-    case RunStatus::cancelling: return to == RunStatus::cancelled || to == RunStatus::failed;
-    default: return false;
+    case RunStatus::cancelling:
+      return to == RunStatus::cancelled || to == RunStatus::failed;
+    default:
+      return false;
   }
 }
 
-std::string_view to_string(RuntimeKind kind) { return kind == RuntimeKind::codex ? "codex" : "claude_code"; }
+std::string_view to_string(RuntimeKind kind) {
+  return kind == RuntimeKind::codex ? "codex" : "claude_code";
+}
 
 json::object Runtime::to_json() const {
   json::object object;
@@ -70,7 +74,8 @@ json::object Runtime::to_json() const {
 
 Runtime Runtime::from_json(const json::object& object) {
   Runtime runtime;
-  runtime.kind = base::get_string(object, "kind") == "claude_code" ? RuntimeKind::claude_code : RuntimeKind::codex;
+  runtime.kind =
+      base::get_string(object, "kind") == "claude_code" ? RuntimeKind::claude_code : RuntimeKind::codex;
   const auto mode = base::get_string(object, runtime.kind == RuntimeKind::codex ? "mode" : "permissionMode");
   runtime.mode = std::string(mode.value_or("default"));
   if (const auto model = base::get_string(object, "model")) runtime.model = std::string(*model);

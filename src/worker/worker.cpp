@@ -18,7 +18,7 @@ namespace agentrouter::worker {
 namespace {
 
 constexpr std::size_t pool_threads = 4;
-constexpr std::chrono::seconds finish_grace{2};
+constexpr std::chrono::milliseconds finish_grace{3500};
 
 }  // namespace
 
