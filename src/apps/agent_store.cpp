@@ -35,10 +35,11 @@ fs::path binaries(const fs::path& directory, const PinnedAgent& agent) {
   return version_folder(directory, agent) / codex_binaries;
 }
 
-// "codex-cli 0.169.0" -> "0.169.0"
+// "codex-cli 0.169.0" -> "0.169.0". HOME is no folder: Codex makes the one that HOME names, even for this.
 Result<std::string> reported_version(const fs::path& program) {
   AGENTROUTER_TRY(const auto finished,
-                  run_program({program.string(), "--version"}, {"PATH=/usr/bin:/bin", "HOME=/nonexistent"}));
+                  run_program({program.string(), "--version"}, {"PATH=/usr/bin:/bin", "HOME=/dev/null"},
+                              Stderr::discard));
   if (finished.exit_code != 0)
     return fail(Code::unsupported,
                 program.string() + " --version ended with " + std::to_string(finished.exit_code));

@@ -46,11 +46,12 @@ base::Result<int> start(const std::string& program, const std::vector<std::strin
 }  // namespace
 
 base::Result<Finished> run_program(const std::vector<std::string>& argv,
-                                   const std::vector<std::string>& environment) {
+                                   const std::vector<std::string>& environment, Stderr errors) {
   AGENTROUTER_TRY(auto pipe, base::make_pipe());
   FileActions actions;
   actions.open_null(0);
   actions.copy(pipe.second.get(), 1);
+  if (errors == Stderr::discard) actions.open_null(2);
   AGENTROUTER_TRY(const auto pid, start(argv.at(0), argv, environment, actions));
   pipe.second.reset();
   Finished finished;

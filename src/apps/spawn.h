@@ -14,10 +14,13 @@ struct Finished {
   std::string output;  // stdout, at most 64 KiB
 };
 
-// Runs `argv` to its end with the given environment, stdin from /dev/null, stderr passed through.
+enum class Stderr { pass_on, discard };
+
+// Runs `argv` to its end with the given environment, stdin from /dev/null.
 // Errors: not_found (no such program), unavailable.
 [[nodiscard]] base::Result<Finished> run_program(const std::vector<std::string>& argv,
-                                                 const std::vector<std::string>& environment);
+                                                 const std::vector<std::string>& environment,
+                                                 Stderr errors = Stderr::pass_on);
 
 // Starts this very program again as `agentrouter <command>` with `channel` as descriptor 3, and nothing of
 // the environment. It ends when the other end of `channel` is closed. Returns its pid.
