@@ -59,7 +59,7 @@ function(agentrouter_module name)
     endforeach()
     add_library(${target}_alone OBJECT EXCLUDE_FROM_ALL ${alone})
     target_link_libraries(${target}_alone PRIVATE ${target})
-    target_compile_options(${target}_alone PRIVATE -g0 -O0)
+    target_compile_options(${target}_alone PRIVATE -g0 -O0 -fno-sanitize=all)
     set_property(GLOBAL APPEND PROPERTY AGENTROUTER_ALONE ${target}_alone)
   endif()
 
