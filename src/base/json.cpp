@@ -28,7 +28,7 @@ bool strings_are_utf8(const json::value& value) {
   }
 }
 
-// The value of the escape "\\uXXXX" at `position`, if there is one.
+// The value of the escape "\uXXXX" at `position`, if there is one.
 std::optional<unsigned> unit_at(std::string_view text, std::size_t position) {
   if (position + 6 > text.size() || text[position] != '\\' || text[position + 1] != 'u') return std::nullopt;
   unsigned unit = 0;

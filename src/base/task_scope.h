@@ -12,8 +12,8 @@ namespace agentrouter::base {
 // Owns coroutines. Children run on the scope's executor, and none outlives the scope.
 //
 // Declare it last in the owning class: children may use every member above it. Whoever owns the scope must
-// co_await join() or cancel_and_join() before destroying it, or the io_context must have been destroyed
-// first; the destructor ends the process otherwise, because a child would hold dangling references.
+// co_await join() or cancel_and_join() before destroying it; the destructor ends the process otherwise,
+// because a child would hold dangling references.
 class TaskScope {
  public:
   explicit TaskScope(Executor executor);
