@@ -14,9 +14,7 @@ BANS = {
     "system_clock::now": (r"system_clock::now", {"src/base/clock.cpp": "the one place that reads the clock"}),
     "asio::detached": (r"\bdetached\b", {}),
     "std::thread": (r"std::j?thread\b", {
-        "src/store/sqlite/": "the writer, checkpoint and reader threads of the database",
-        "src/cli/interrupt": "waits for signals while the client waits for the server",
-        "src/apps/": "start-up of the threads of the program"}),
+        "src/cli/interrupt": "waits for signals while the client waits for the server"}),
     "sleep": (r"\b(usleep|nanosleep|sleep|sleep_until)\s*\(|this_thread::sleep", {"src/sandbox/init/": "no event loop there"}),
     "getenv": (r"\bgetenv\b|\benviron\b", {
         "src/apps/environment.cpp": "the server's environment", "src/cli/environment.cpp": "the client's environment"}),
