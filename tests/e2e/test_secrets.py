@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import subprocess
+import tempfile
 
 from harness import KEY, PROGRAM, Case, Server, main, wait_for
 
@@ -158,6 +159,17 @@ class Secrets(Case):
             found = places_with(marker, server, run["id"], [])
             self.assertLessEqual({"data blobs", "events"}, found)
             self.assertTrue({p for p in found if p.startswith("data agentrouter.db")}, found)
+
+    def test_the_search_finds_a_key_that_the_server_itself_would_leak(self):
+        # The same control for what only the server can get wrong: its log, its command line, a file of its own.
+        marker = "sk-leaked-91b4e2aa"
+        talkative = ("sh", "-c", 'echo "{\\"level\\":\\"info\\",\\"key\\":\\"$0\\"}" >&2; exec "$@"', marker)
+        with tempfile.TemporaryDirectory(suffix=marker) as root, \
+                Server(prefix=talkative, args=("--sim", "--workspace-root", root)) as server:
+            (server.data / "plan.tmp").write_bytes(gzip.compress(marker.encode()))
+            run, _ = server.finish(server.create("Reply exactly HELLO")["id"])
+            self.assertEqual(places_with(marker, server, run["id"], []),
+                             {"server log", "command line of ours", "data plan.tmp"})
 
 
 if __name__ == "__main__":
