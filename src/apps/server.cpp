@@ -67,10 +67,9 @@ class HealthOnly final : public net::Handler {
  public:
   base::Task<void> handle(net::Exchange& exchange) override {
     const auto& path = exchange.request().path;
-    const bool health = path == "/healthz" || path == "/readyz";
-    co_await exchange.respond(health
-                                  ? api::json_response(200, "{\"ok\":true}")
-                                  : api::problem(404, "not_found", "This server is a worker: it has no API"));
+    auto answer = api::problem(404, "not_found", "This server is a worker: it has no API");
+    if (path == "/healthz" || path == "/readyz") answer = api::json_response(200, "{\"ok\":true}");
+    co_await exchange.respond(std::move(answer));
   }
 };
 
