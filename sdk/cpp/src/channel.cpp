@@ -123,7 +123,15 @@ Channel::Channel(const ClientOptions& options) : state_(std::make_unique<State>(
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_body<State>);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, state_.get());
   curl_easy_setopt(easy, CURLOPT_PRIVATE, state_.get());
-  if (is_loopback(options.base_url)) curl_easy_setopt(easy, CURLOPT_PROXY, "");
+  if (!options.ca_file.empty()) {
+    curl_easy_setopt(easy, CURLOPT_CAINFO, options.ca_file.c_str());
+    curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
+  }
+  if (!options.proxy.empty()) {
+    curl_easy_setopt(easy, CURLOPT_PROXY, options.proxy.c_str());
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+  } else if (is_loopback(options.base_url))
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
 }
 
 Channel::~Channel() {

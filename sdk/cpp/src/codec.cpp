@@ -65,6 +65,9 @@ Run decode_run(const Json& json) {
                  .mode = text(runtime, "mode"),
                  .permission_mode = text(runtime, "permissionMode"),
                  .model = text(runtime, "model")};
+  for (const auto& [name, value] : json["tags"].as_object()) {
+    run.tags.emplace(name, std::string(value.as_string()));
+  }
   if (const auto& failure = json["failure"]; failure.is_object()) {
     run.failure = Failure{
         .code = text(failure, "code"), .reason = text(failure, "reason"), .cause = text(failure, "cause")};
@@ -133,6 +136,37 @@ ArtifactPage decode_artifacts(const Json& json) {
   return page;
 }
 
+RunTurns decode_turns(const Json& json) {
+  RunTurns turns{.conversation_id = text(json, "conversationId"), .raw = json};
+  for (const auto& item : required_items(json, "turns")) {
+    turns.items.push_back({.id = text(item, "id"),
+                           .run_id = required(item, "runId", "turn"),
+                           .turn_number = static_cast<int>(item["turnNumber"].as_int()),
+                           .prompt = text(item, "prompt"),
+                           .created_at = text(item, "createdAt"),
+                           .raw = item});
+  }
+  return turns;
+}
+
+RunRecord decode_record(const Json& json) {
+  return {.run = decode_run(json["run"]), .raw = json};
+}
+
+ContinueRunResult decode_continue(const Json& json) {
+  return {.run_id = required(json, "runId", "reply"),
+          .turn_number = static_cast<int>(json["turnNumber"].as_int()),
+          .conversation_id = text(json, "conversationId"),
+          .raw = json};
+}
+
+CloseRunResult decode_close(const Json& json) {
+  return {.closed = json["closed"].as_bool(),
+          .conversation_id = text(json, "conversationId"),
+          .reclaimed = json["reclaimed"].as_bool(),
+          .raw = json};
+}
+
 Json encode_create(const CreateRunRequest& request) {
   Json::Object object{{"task", request.task}};
   if (request.runtime) object.emplace_back("runtime", encode_runtime(*request.runtime));
@@ -141,6 +175,19 @@ Json encode_create(const CreateRunRequest& request) {
   if (request.workspace) {
     object.emplace_back("workspace", Json::object({{"path", request.workspace->path}}));
   }
+  if (!request.tags.empty()) {
+    object.emplace_back("tags", Json::object({request.tags.begin(), request.tags.end()}));
+  }
+  if (request.approval_timeout) {
+    object.emplace_back("approvalTimeoutSeconds", request.approval_timeout->count());
+  }
+  for (const auto& member : request.extra.as_object()) object.push_back(member);
+  return Json::object(std::move(object));
+}
+
+Json encode_message(const ContinueRunRequest& request) {
+  Json::Object object{{"message", request.message}};
+  add(object, "approvalMode", request.approval_mode);
   return Json::object(std::move(object));
 }
 

@@ -16,8 +16,14 @@ namespace agentrouter::detail {
 [[nodiscard]] RunPage decode_runs(const Json& json);
 [[nodiscard]] EventPage decode_events(const Json& json);
 [[nodiscard]] ArtifactPage decode_artifacts(const Json& json);
+[[nodiscard]] RunTurns decode_turns(const Json& json);
+[[nodiscard]] RunRecord decode_record(const Json& json);
+// Also when it does not name the new run.
+[[nodiscard]] ContinueRunResult decode_continue(const Json& json);
+[[nodiscard]] CloseRunResult decode_close(const Json& json);
 
 [[nodiscard]] Json encode_create(const CreateRunRequest& request);
+[[nodiscard]] Json encode_message(const ContinueRunRequest& request);
 [[nodiscard]] Json encode_decision(const ActionDecisionRequest& request);
 
 }  // namespace agentrouter::detail

@@ -28,18 +28,20 @@ bool may_pass(int status) {
 
 }  // namespace
 
-EventStream::State::State(std::shared_ptr<detail::Transport> transport, std::string target,
+EventStream::State::State(std::shared_ptr<detail::Transport> transport, std::string run_path,
                           StreamOptions opts)
     : options(std::move(opts)),
       handed_out(options.after_seq),
       received(options.after_seq),
       transport_(std::move(transport)),
-      target_(std::move(target)),
+      run_path_(std::move(run_path)),
       channel_(transport_->take_channel()),
       backoff_(options.min_delay, options.max_delay),
       heard_at_(now()),
       activity_at_(heard_at_),
-      resume_at_(heard_at_) {}
+      resume_at_(heard_at_) {
+  if (options.max_wait) overdue_at_ = heard_at_ + *options.max_wait;
+}
 
 EventStream::State::~State() {
   transport_->give_back(std::move(channel_));
@@ -53,6 +55,10 @@ void EventStream::State::end() {
 }
 
 void EventStream::State::step(SteadyTime deadline) {
+  if (overdue_at_) {
+    if (now() >= *overdue_at_) return judge_overdue();
+    deadline = std::min(deadline, *overdue_at_);
+  }
   if (connected_) return drive(deadline);
   if (now() < resume_at_) return channel_->pause(until(std::min(resume_at_, deadline)));
   connect();
@@ -61,7 +67,8 @@ void EventStream::State::step(SteadyTime deadline) {
 void EventStream::State::connect() {
   parser_.reset();
   refusal_.clear();
-  detail::HttpRequest request{.target = target_,
+  begun_at_ = received;
+  detail::HttpRequest request{.target = run_path_ + "/stream",
                               .headers = {"accept: text/event-stream", "cache-control: no-store"}};
   if (received > 0) {
     // A live server takes the larger one; servers that know only one of the two get it as well.
@@ -82,8 +89,10 @@ void EventStream::State::drive(SteadyTime deadline) {
     open = true;
     take_body();
     if (!connected_ || ended) return;
-    if (!running)
-      lost(channel_->failure().value_or(Error("network_error", "the server ended the event stream")));
+    if (!running) {
+      if (const auto failure = channel_->failure()) return lost(*failure);
+      return batch_ended();
+    }
   } else if (status != 0) {
     if (refusal_.size() < max_refusal) refusal_ += channel_->take_body();
     if (!running) return judge_refusal();
@@ -129,6 +138,54 @@ void EventStream::State::take_frame(const detail::SseFrame& frame) {
   const bool last = is_terminal_event(event.type);
   ready.push_back(std::move(event));
   if (last) end();
+}
+
+Run EventStream::State::get_run() const {
+  const auto body = transport_->call({.target = run_path_}, {.stop = options.stop}, detail::Repeat::never);
+  return detail::decode_run(Json::parse(body));
+}
+
+void EventStream::State::batch_ended() {
+  heard_at_ = now();
+  channel_->abandon();
+  connected_ = false;
+  open = false;
+  backoff_.reset();
+  resume_at_ = now();
+  if (received > begun_at_) return;
+  const auto all = finished();
+  if (!all) return;
+  if (*all) return end();
+  resume_at_ = now() + options.poll_interval;
+}
+
+std::optional<bool> EventStream::State::finished() {
+  try {
+    const auto run = get_run();
+    return is_terminal(run.status) && run.last_event_seq <= received;
+  } catch (const Error& error) {
+    const int status = error.status();
+    if (error.code() == "cancelled" || (status >= 400 && !may_pass(status))) {
+      end();
+      throw;
+    }
+    lost(error);
+    return std::nullopt;
+  }
+}
+
+// Who waits for an ended run gets the rest of it, however late.
+void EventStream::State::judge_overdue() {
+  try {
+    const auto run = get_run();
+    overdue_at_.reset();
+    if (is_terminal(run.status)) return;
+    end();
+    throw detail::wait_timeout(run);
+  } catch (const Error&) {
+    end();
+    throw;
+  }
 }
 
 void EventStream::State::judge_refusal() {

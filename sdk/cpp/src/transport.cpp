@@ -64,6 +64,12 @@ Error reply_error(int status, std::string_view body) {
   return Error(std::move(code), std::move(message), details.is_object() ? details : Json(), status);
 }
 
+Error wait_timeout(const Run& run) {
+  const std::string status(to_string(run.status));
+  return Error("wait_timeout", "the run " + run.id + " is still " + status + " after the time that was given",
+               Json::object({{"runId", run.id}, {"status", status}}));
+}
+
 Backoff::Backoff(milliseconds first, milliseconds most) : first_(first), most_(most) {}
 
 milliseconds Backoff::next(milliseconds at_least) {
@@ -88,7 +94,7 @@ Transport::Transport(ClientOptions options) : options_(std::move(options)) {
   if (!options_.base_url.starts_with("http://") && !options_.base_url.starts_with("https://")) {
     throw Error("invalid_argument", "the base URL must begin with http:// or https://");
   }
-  bool lines = is_line(options_.base_url) && is_line(options_.api_key);
+  bool lines = is_line(options_.base_url) && is_line(options_.api_key) && is_line(options_.proxy);
   for (const auto& [name, value] : options_.headers) lines = lines && is_line(name) && is_line(value);
   if (!lines) throw Error("invalid_argument", "the API key, URL or a header has a line break or NUL in it");
 }

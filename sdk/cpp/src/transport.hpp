@@ -19,6 +19,8 @@ namespace agentrouter::detail {
 // The server's refusal as it is thrown: its own code and message, or "api_error".
 [[nodiscard]] Error reply_error(int status, std::string_view body);
 
+[[nodiscard]] Error wait_timeout(const Run& run);
+
 // Doubling pauses from `first` up to `most`, each cut at random by up to half so that clients that lost the
 // same server do not return together.
 class Backoff {

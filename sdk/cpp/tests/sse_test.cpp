@@ -3,9 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <agentrouter/error.hpp>
+#include <random>
+#include <vector>
 
 namespace agentrouter::detail {
 namespace {
+
+using namespace std::string_literals;
 
 std::string all_frames(SseParser& parser) {
   std::string text;
@@ -35,6 +39,34 @@ TEST(Sse, PiecesMayEndAnywhere) {
   SseParser parser;
   for (const char c : document) parser.feed({&c, 1});
   EXPECT_EQ(all_frames(parser), expected);
+}
+
+// Random documents, cut at random places, against the plain reading of the same lines.
+TEST(Sse, AnyDocumentInAnyPiecesReadsAsItDoesWhole) {
+  std::mt19937 random(20261124);
+  const auto below = [&](std::size_t n) {
+    return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
+  };
+  const std::vector<std::string> atoms = {"data", "id",  "event",        "retry", ":",         ": ",
+                                          " ",    "1",   "x{}\"",        "\n",    "\r",        "\r\n",
+                                          "\n\n", "\0"s, "\xef\xbb\xbf", "\xff",  "data: y\n", "heartbeat"};
+  for (int round = 0; round < 3'000; ++round) {
+    std::string text;
+    for (auto n = below(40); n > 0; --n) text += atoms[below(atoms.size())];
+    SseParser whole;
+    whole.feed(text);
+    const auto frames = all_frames(whole);
+    SseParser pieces;
+    std::string seen;
+    for (std::size_t at = 0; at < text.size();) {
+      const auto size = 1 + below(5);
+      pieces.feed(std::string_view(text).substr(at, size));
+      if (below(2) == 0) seen += all_frames(pieces);
+      at += size;
+    }
+    ASSERT_EQ(seen + all_frames(pieces), frames) << testing::PrintToString(text);
+    ASSERT_EQ(pieces.retry(), whole.retry());
+  }
 }
 
 TEST(Sse, AFrameThatTheEndCutIsForgottenAtTheNextConnection) {

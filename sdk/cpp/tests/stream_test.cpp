@@ -18,6 +18,13 @@ using scripted::reply;
 using testing::ElementsAre;
 
 const std::string route = "GET /v1/runs/run_1/stream";
+const std::string run_route = "GET /v1/runs/run_1";
+const std::string heartbeat = "event: heartbeat\ndata: {}\n\n";
+
+std::string run_json(const std::string& status, int last_event_seq) {
+  return R"({"id":"run_1","status":")" + status + R"(","lastEventSeq":)" + std::to_string(last_event_seq) +
+         "}";
+}
 
 struct EventStreamTest : testing::Test {
   scripted::ScriptedServer server;
@@ -25,6 +32,7 @@ struct EventStreamTest : testing::Test {
   [[nodiscard]] EventStream open(StreamOptions options = {}) const {
     options.min_delay = 1ms;
     options.max_delay = 4ms;
+    options.poll_interval = 1ms;
     return Client({.api_key = "key-1", .base_url = server.url()}).stream_run("run_1", std::move(options));
   }
   // "sequence type" of each event, then how it ended.
@@ -144,10 +152,57 @@ TEST_F(EventStreamTest, NoContentMeansThatTheRunHasEnded) {
 }
 
 TEST_F(EventStreamTest, AServerOfOneBatchPerRequestIsReadToTheEnd) {
-  server.on(route, event_stream({"event: heartbeat\ndata: {}\n\n"}));
+  server.on(route, event_stream({heartbeat}));
   server.on(route, event_stream({frame(1, "a")}));
   server.on(route, event_stream({frame(2, "run.completed"), frame(3, "sandbox.parked")}));
+  server.on(run_route, reply(200, run_json("queued", 0)));
   EXPECT_THAT(read(open()), ElementsAre("1 a", "2 run.completed", "end"));
+  EXPECT_EQ(server.requests(run_route).size(), 1u) << "the run is looked at only after an empty batch";
+}
+
+TEST_F(EventStreamTest, ARunThatEndedWithoutALastEventIsSeenFromTheRunItself) {
+  server.on(route, event_stream({frame(1, "a")}));
+  server.on(route, event_stream({heartbeat}));
+  server.on(run_route, reply(200, run_json("cancelled", 2)));  // one event is still to come
+  server.on(route, event_stream({frame(2, "b")}));
+  server.on(route, event_stream({heartbeat}));
+  server.on(run_route, reply(200, run_json("cancelled", 2)));
+  EXPECT_THAT(read(open()), ElementsAre("1 a", "2 b", "end"));
+}
+
+TEST_F(EventStreamTest, AnUnknownRunBehindAnEmptyBatchIsARefusal) {
+  server.on(route, event_stream({heartbeat}));
+  server.on(run_route, reply(404, error_json("run_not_found", "x")));
+  EXPECT_THAT(read(open()), ElementsAre("run_not_found/404"));
+}
+
+TEST_F(EventStreamTest, TroubleWhileLookingAtTheRunOnlyDelaysTheNextBatch) {
+  server.on(route, event_stream({heartbeat}));
+  server.on(run_route, reply(503, error_json("unavailable", "x")));
+  server.on(route, event_stream({frame(1, "run.completed")}));
+  EXPECT_THAT(read(open()), ElementsAre("1 run.completed", "end"));
+}
+
+TEST_F(EventStreamTest, ARunThatOutlastsItsTimeIsAWaitTimeout) {
+  server.on(route, open_stream({frame(1, "a")}));
+  server.on(run_route, reply(200, run_json("running", 1)));
+  auto stream = open({.max_wait = 50ms});
+  EXPECT_EQ(stream.next()->sequence, 1);
+  try {
+    static_cast<void>(stream.next());
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), "wait_timeout");
+    EXPECT_EQ(error.details().dump(), R"({"runId":"run_1","status":"running"})");
+    EXPECT_EQ(error.status(), 0);
+  }
+  EXPECT_TRUE(stream.done());
+}
+
+TEST_F(EventStreamTest, AnEndedRunIsReadToItsEndWhateverTheTime) {
+  server.on(route, open_stream({frame(1, "a"), frame(2, "run.completed")}));
+  server.on(run_route, reply(200, run_json("completed", 2)));
+  EXPECT_THAT(read(open({.max_wait = 0ms})), ElementsAre("1 a", "2 run.completed", "end"));
 }
 
 TEST_F(EventStreamTest, ASilentConnectionIsReplaced) {

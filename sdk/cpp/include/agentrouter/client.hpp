@@ -2,6 +2,9 @@
 // The door to one AgentRouter server.
 
 #include <agentrouter/error.hpp>
+#include <agentrouter/export.hpp>
+#include <agentrouter/iterator.hpp>
+#include <agentrouter/parts.hpp>
 #include <agentrouter/stream.hpp>
 #include <agentrouter/types.hpp>
 #include <chrono>
@@ -21,13 +24,20 @@ struct ClientOptions {
   std::string api_key;
   std::string base_url = "http://127.0.0.1:8787";
   std::vector<std::pair<std::string, std::string>> headers =
-      {};  // sent with every request; may override ours
+      {};                    // sent with every request; may override ours
+  std::string proxy = {};    // http://host:port; empty: as the environment says
+  std::string ca_file = {};  // certificates (PEM) to trust instead of the system's
   std::chrono::milliseconds connect_timeout{10'000};
   // Of a whole call; of a download or a stream's opening: the longest silence.
   std::chrono::milliseconds timeout{30'000};
-  // Further attempts of calls that are safe to repeat (all but create_run without an idempotency key) after a
-  // broken connection, 429, 502, 503 or 504, with growing pauses or after the server's Retry-After.
+  // Further attempts of calls that are safe to repeat (all but create_run and continue_run without an
+  // idempotency key) after a broken connection, 429, 502, 503 or 504, with growing pauses, each cut at
+  // random, or after the server's Retry-After of up to 30 s.
   int max_retries = 2;
+  // Some servers make a completed run continuable only a little after they report it so. How long
+  // continue_run and close_run go on asking then; no other case waits.
+  std::chrono::milliseconds continue_patience{8'000};
+  std::chrono::milliseconds close_patience{30'000};
 };
 
 struct CallOptions {
@@ -38,15 +48,51 @@ struct CallOptions {
 // Takes bytes in order, at the pace of the reader. What it throws ends the download and reaches the caller.
 using Sink = std::function<void(std::string_view bytes)>;
 
+// Of a wait for the end of a run. The callbacks are called on the caller's thread, in the order of the
+// events; what they throw ends the wait and reaches the caller.
+struct WaitOptions {
+  std::int64_t after_seq = 0;  // the callbacks do not want events up to this one
+  // A run that has not ended by then is a wait_timeout.
+  std::chrono::milliseconds max_wait{600'000};
+  std::chrono::milliseconds poll_interval{1'000};  // only with a server that does not push
+  std::stop_token stop = {};
+  std::function<void(const RunEvent&)> on_event = {};
+  std::function<void(const AgentStreamPart&)> on_part = {};
+  std::function<void(std::string_view)> on_text = {};  // the final answer
+};
+
+// Runs from a list that may have many pages: for (const auto& run : client.list_all_runs()). The next page is
+// fetched when it is needed. One thread at a time. It may outlive its Client.
+class AGENTROUTER_API RunList {
+ public:
+  RunList(RunList&&) noexcept;
+  RunList& operator=(RunList&&) noexcept;
+  ~RunList();
+
+  // Nothing at the end. Throws as Client::list_runs; protocol_error when a page leads to itself.
+  [[nodiscard]] std::optional<Run> next();
+  using Iterator = InputIterator<RunList, Run>;
+  [[nodiscard]] Iterator begin() { return Iterator(this); }
+  [[nodiscard]] std::default_sentinel_t end() { return {}; }
+
+ private:
+  friend class Client;
+  struct State;
+  explicit RunList(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
 // Any number of threads may use one Client at once; calls of different threads do not wait for each other,
-// and connections are kept for the next call. System certificates and the usual proxy variables apply, except
-// that a server on this machine is always reached directly.
+// and connections are kept for the next call. Copies share both. System certificates and the usual proxy
+// variables apply, except that a server on this machine is always reached directly.
 //
 // Every call throws Error; `cancelled` after `stop` leaves open what the server did with a request under way.
-class Client {
+class AGENTROUTER_API Client {
  public:
   // Throws Error invalid_argument: a base URL that is not http(s), a header with a line break.
   explicit Client(ClientOptions options);
+  Client(const Client&);
+  Client& operator=(const Client&);
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;
   ~Client();
@@ -56,9 +102,17 @@ class Client {
   [[nodiscard]] bool healthy(const CallOptions& call = {}) const;
 
   Run create_run(const CreateRunRequest& request, const CallOptions& call = {}) const;
+  // Waits for the end of a run and returns what there is then. After `cancelled` and wait_timeout, whose
+  // details are {runId, status}, the run goes on.
+  RunSession wait_for_run(std::string_view run_id, const WaitOptions& wait = {}) const;
+  RunSession create_run_and_wait(const CreateRunRequest& request, const WaitOptions& wait = {}) const;
   [[nodiscard]] RunPage list_runs(const ListRunsRequest& request = {}, const CallOptions& call = {}) const;
+  // Every run of the list, page by page from request.cursor on.
+  [[nodiscard]] RunList list_all_runs(const ListRunsRequest& request = {},
+                                      const CallOptions& call = {}) const;
   [[nodiscard]] Run get_run(std::string_view run_id, const CallOptions& call = {}) const;
   [[nodiscard]] RunSession get_run_session(std::string_view run_id, const CallOptions& call = {}) const;
+  [[nodiscard]] RunRecord get_run_record(std::string_view run_id, const CallOptions& call = {}) const;
   [[nodiscard]] EventPage list_run_events(std::string_view run_id, const ListEventsRequest& request = {},
                                           const CallOptions& call = {}) const;
   // Opens nothing yet: the first next() does.
@@ -69,6 +123,15 @@ class Client {
   // Decide a pending action. Repeating a decision gives its first event again.
   RunEvent approve_run_action(const ActionDecisionRequest& request, const CallOptions& call = {}) const;
   RunEvent deny_run_action(const ActionDecisionRequest& request, const CallOptions& call = {}) const;
+
+  // Starts the next turn of a conversation. Refusals that a caller should expect: run_busy (a turn is under
+  // way), session_closed, run_not_continuable.
+  ContinueRunResult continue_run(const ContinueRunRequest& request, const CallOptions& call = {}) const;
+  ContinueRunResult continue_run(std::string_view run_id, std::string_view message,
+                                 const CallOptions& call = {}) const;
+  [[nodiscard]] RunTurns get_run_turns(std::string_view run_id, const CallOptions& call = {}) const;
+  // Ends a conversation: no further turn is taken. One under way goes on. Repeating it changes nothing.
+  CloseRunResult close_run(std::string_view run_id, const CallOptions& call = {}) const;
 
   [[nodiscard]] ArtifactPage list_run_artifacts(std::string_view run_id, const CallOptions& call = {}) const;
   // The stored bytes: whole in memory (at most 1 GiB), piece by piece, or as a file, which appears under its

@@ -4,6 +4,8 @@
 // Codes of the server are passed on as they are ("run_not_found", "idempotency_conflict", ...), with the HTTP
 // status. A reply without the server's error envelope has the code "api_error". Codes made here have status
 // 0:
+//   wait_timeout       the run did not end in the time that the caller gave it; details {runId, status}
+//   invalid_run_agent_request, invalid_stream_agent_request   neither a task nor a message to send
 //   network_error      no connection, or it broke (after the retries that were safe)
 //   timeout            the call took longer than it may; what it did on the server is unknown
 //   cancelled          the caller's stop token was triggered
@@ -13,6 +15,7 @@
 //   invalid_json       Json::parse was given something else
 //   write_failed       a download could not be stored
 
+#include <agentrouter/export.hpp>
 #include <agentrouter/json.hpp>
 #include <exception>
 #include <memory>
@@ -21,7 +24,7 @@
 namespace agentrouter {
 
 // Copying does not throw. Any thread may read it.
-class Error : public std::exception {
+class AGENTROUTER_API Error : public std::exception {
  public:
   Error(std::string code, std::string message, Json details = {}, int status = 0);
 

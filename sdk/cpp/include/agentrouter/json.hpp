@@ -3,6 +3,7 @@
 // the protocol (an event's payload, a run's metadata), where reading should be forgiving: a missing key and
 // a value of another type read as null or as the fallback that the caller names, never as an exception.
 
+#include <agentrouter/export.hpp>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -14,7 +15,7 @@
 
 namespace agentrouter {
 
-class Json {
+class AGENTROUTER_API Json {
  public:
   enum class Kind { null, boolean, integer, number, string, array, object };
   using Array = std::vector<Json>;

@@ -1,10 +1,14 @@
 #pragma once
-// What the protocol talks about. Replies keep the whole JSON that they came from in `raw`, so that fields
-// which this version does not name are not lost. Times are ISO 8601 text in UTC with milliseconds, as the
-// server wrote them; text that is optional on the wire is empty when it was left out.
+// What the protocol talks about: plain values, for any thread like other values. Replies keep the whole JSON
+// that they came from in `raw`, so that fields which this version does not name are not lost. Times are ISO
+// 8601 text in UTC with milliseconds, as the server wrote them; text that is optional on the wire is empty
+// when it was left out.
 
+#include <agentrouter/export.hpp>
 #include <agentrouter/json.hpp>
+#include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,9 +20,11 @@ namespace agentrouter {
 // `unknown` is a state that a newer server has and this SDK does not; it does not count as ended.
 enum class RunStatus { queued, starting, running, cancelling, completed, failed, cancelled, unknown };
 
-[[nodiscard]] std::string_view to_string(RunStatus status);
-[[nodiscard]] RunStatus run_status_from(std::string_view text);
-[[nodiscard]] bool is_terminal(RunStatus status);
+[[nodiscard]] AGENTROUTER_API std::string_view to_string(RunStatus status);
+[[nodiscard]] AGENTROUTER_API RunStatus run_status_from(std::string_view text);
+[[nodiscard]] AGENTROUTER_API bool is_terminal(RunStatus status);
+
+using Tags = std::map<std::string, std::string>;
 
 // Which agent runs, and how much it may do by itself. Make one with codex() or claude_code().
 struct RuntimeSelection {
@@ -32,13 +38,13 @@ struct CodexOptions {
   std::string mode;
   std::string model;
 };
-[[nodiscard]] RuntimeSelection codex(CodexOptions options = {});
+[[nodiscard]] AGENTROUTER_API RuntimeSelection codex(CodexOptions options = {});
 
 struct ClaudeCodeOptions {
   std::string permission_mode;
   std::string model;
 };
-[[nodiscard]] RuntimeSelection claude_code(ClaudeCodeOptions options = {});
+[[nodiscard]] AGENTROUTER_API RuntimeSelection claude_code(ClaudeCodeOptions options = {});
 
 // What the agent works on. Without one it starts in an empty folder.
 struct Workspace {
@@ -53,8 +59,51 @@ struct CreateRunRequest {
   std::string approval_mode = {};  // auto, manual, block; empty: auto
   std::optional<Workspace> workspace = {};
   Json metadata = {};  // an object, or null for none
+  Tags tags = {};      // what runs can be listed by
+  // How long an action may wait for a decision; after that nothing executes and the run fails with
+  // approval_expired. Without it an approval waits for ever.
+  std::optional<std::chrono::seconds> approval_timeout = {};
   // Makes creating safe to repeat for 24 hours: the same key and request give the same run.
   std::string idempotency_key = {};
+  // Further members of the request, for what a newer server takes: an object, or null for none.
+  Json extra = {};
+};
+
+// The next turn of a conversation.
+struct ContinueRunRequest {
+  std::string continue_run;  // any run of the conversation; its first run's id names the conversation
+  std::string message;
+  std::string approval_mode = {};    // may only tighten what the conversation has: auto, manual, block
+  std::string idempotency_key = {};  // as of CreateRunRequest
+};
+
+struct ContinueRunResult {
+  std::string run_id;  // the new run, which is this turn
+  int turn_number = 0;
+  std::string conversation_id;
+  Json raw;
+};
+
+struct RunTurn {
+  std::string id;
+  std::string run_id;
+  int turn_number = 0;
+  std::string prompt;
+  std::string created_at;
+  Json raw;
+};
+
+struct RunTurns {
+  std::string conversation_id;
+  std::vector<RunTurn> items;  // first turn first
+  Json raw;
+};
+
+struct CloseRunResult {
+  bool closed = false;
+  std::string conversation_id;
+  bool reclaimed = false;  // what was kept for further turns is gone, or will be soon
+  Json raw;
 };
 
 struct Failure {
@@ -76,6 +125,7 @@ struct Run {
   std::string started_at;
   std::string completed_at;
   std::string cancel_requested_at;
+  Tags tags;
   std::optional<Failure> failure;
   Json raw;
 };
@@ -101,7 +151,7 @@ struct RunEvent {
 };
 
 // Whether `type` is the last event of a run: run.completed, run.failed, run.cancelled.
-[[nodiscard]] bool is_terminal_event(std::string_view type);
+[[nodiscard]] AGENTROUTER_API bool is_terminal_event(std::string_view type);
 
 struct Artifact {
   std::string id;
@@ -149,10 +199,17 @@ struct ArtifactPage {
   Json raw;
 };
 
+// All that are given must hold.
 struct ListRunsRequest {
-  std::string status = {};  // a status, or "active"
-  int limit = 0;            // 1..100; 0: the server's default
-  std::string cursor = {};  // RunPage::next_cursor of the page before
+  std::string status = {};   // a status, or "active"
+  std::string runtime = {};  // codex, claude_code
+  Tags tags = {};
+  std::string conversation_id = {};
+  std::string created_after = {};   // ISO 8601; the bound itself is left out
+  std::string created_before = {};  // the same
+  std::string query = {};           // words of the task or the final answer
+  int limit = 0;                    // of a page: 1..100; 0: the server's default
+  std::string cursor = {};          // RunPage::next_cursor of the page before
 };
 
 struct ListEventsRequest {
@@ -165,6 +222,13 @@ struct ActionDecisionRequest {
   std::string action_id;
   std::string action_digest;  // as the approval.requested event has it: decides exactly what was shown
   std::string reason = {};
+  std::string idempotency_key = {};  // not needed: repeating a decision gives its first event again
+};
+
+// One structured record of a run: where it stands, what it has done and cost, and what can be done with it.
+struct RunRecord {
+  Run run;
+  Json raw;  // every member, by its name on the wire
 };
 
 }  // namespace agentrouter
