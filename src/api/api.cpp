@@ -3,20 +3,25 @@
 #include <algorithm>
 
 #include "api/call.h"
-#include "api/problem.h"
 #include "base/utf8.h"
 
 namespace agentrouter::api {
+
+enum class Access { open, keyed };
 
 // A path is a list of segments; "{run}" and "{item}" stand for any one segment that is not empty.
 struct Api::RouteEntry {
   std::string_view method;
   std::vector<std::string_view> path;
   Route route;
+  Access access = Access::keyed;
 };
 
 const std::vector<Api::RouteEntry>& Api::routes() {
   static const std::vector<RouteEntry> table{
+      {"GET", {"healthz"}, &Api::health, Access::open},
+      {"GET", {"readyz"}, &Api::ready, Access::open},
+      {"GET", {"openapi.json"}, &Api::openapi, Access::open},
       {"GET", {"v1", "runs"}, &Api::list_runs},
       {"POST", {"v1", "runs"}, &Api::create_run},
       {"GET", {"v1", "runs", "{run}"}, &Api::get_run},
@@ -44,10 +49,6 @@ bool path_matches(const std::vector<std::string_view>& pattern, const std::vecto
                                                          });
 }
 
-bool is_health(std::string_view path) {
-  return path == "/healthz" || path == "/readyz";
-}
-
 bool is_plain_id(std::string_view id) {
   return id.size() <= max_id_bytes && base::is_utf8(id) && id.find('\0') == std::string_view::npos;
 }
@@ -68,66 +69,70 @@ class Counted {
 Api::Api(ApiNeeds needs, Authenticator authenticator, ApiOptions options)
     : needs_(needs), authenticator_(std::move(authenticator)), options_(std::move(options)) {}
 
+net::Response Api::error_reply(const net::ServerError& error) {
+  return problem(error, needs_.entropy);
+}
+
 base::Task<void> Api::handle(net::Exchange& exchange) {
   const Counted counted(in_flight_);
-  co_await dispatch(exchange);
+  Call call{exchange, occasion_of(&exchange.request(), needs_.entropy), {}, {}};
+  co_await dispatch(call);
 }
 
-base::Task<void> Api::dispatch(net::Exchange& exchange) {
-  Call call{exchange, "req_" + base::new_uuid(needs_.entropy), {}, {}};
-  const auto& request = exchange.request();
+base::Task<void> Api::dispatch(Call& call) {
+  const auto& request = call.request();
   const std::string_view method = request.is_head() ? "GET" : std::string_view(request.method);
-  if (method == "GET" && is_health(request.path)) {
-    co_await call.respond_json(200, "{\"ok\":true}");
-    co_return;
-  }
-  if (const auto allowed = authenticator_.check(request.headers.get("Authorization")); !allowed) {
-    auto response = problem(allowed.error());
-    response.headers.add("WWW-Authenticate", "Bearer");
-    co_await call.respond(std::move(response));
-    co_return;
-  }
-  options_.on_request();
-  std::string allow = is_health(request.path) ? "GET, HEAD" : "";
+  const RouteEntry* chosen = nullptr;
+  std::string allow;
   for (const auto& entry : routes()) {
     if (!path_matches(entry.path, request.segments)) continue;
-    if (entry.method == method) {
-      for (std::size_t i = 0; i < entry.path.size(); ++i) {
-        if (entry.path[i] == "{run}") call.run_id = request.segments[i];
-        if (entry.path[i] == "{item}") call.item_id = request.segments[i];
-      }
-      co_await answer(call, entry.route);
+    if (entry.method == method) chosen = &entry;
+    allow += (allow.empty() ? "" : ", ") + std::string(entry.method);
+    if (entry.method == "GET") allow += ", HEAD";
+  }
+  if (!chosen || chosen->access == Access::keyed) {
+    if (const auto allowed = authenticator_.check(request.headers); !allowed) {
+      auto response = problem(allowed.error(), call.occasion);
+      response.headers.add("WWW-Authenticate", "Bearer");
+      co_await call.respond(std::move(response));
       co_return;
     }
-    allow +=
-        (allow.empty() ? "" : ", ") + std::string(entry.method) + (entry.method == "GET" ? ", HEAD" : "");
+    options_.on_request();
   }
-  if (allow.empty()) {
-    auto response = problem({base::Code::not_found, "There is no route " + request.path, "not_found"});
+  if (chosen) {
+    co_await answer(call, *chosen);
+  } else if (allow.empty()) {
+    const base::Error error{base::Code::not_found, "There is no route " + request.target, "not_found"};
+    co_await call.refuse(error);
+  } else {
+    const base::Error error{base::Code::invalid, request.method + " is not allowed here: use " + allow,
+                            "method_not_allowed"};
+    auto response = problem(error, call.occasion);
+    response.headers.add("Allow", allow);
     co_await call.respond(std::move(response));
-    co_return;
   }
-  auto response = problem(
-      {base::Code::invalid, request.method + " is not allowed here: use " + allow, "method_not_allowed"});
-  response.headers.add("Allow", allow);
-  co_await call.respond(std::move(response));
 }
 
-base::Task<void> Api::answer(Call& call, Route route) {
+base::Task<void> Api::answer(Call& call, const RouteEntry& entry) {
+  for (std::size_t i = 0; i < entry.path.size(); ++i) {
+    if (entry.path[i] == "{run}") call.run_id = call.request().segments[i];
+    if (entry.path[i] == "{item}") call.item_id = call.request().segments[i];
+  }
   std::optional<base::Error> error;
   if (!is_plain_id(call.run_id) || !is_plain_id(call.item_id)) {
     Issues issues;
-    issues.other({is_plain_id(call.run_id) ? "actionId" : "runId"},
-                 "Invalid id: expected at most 256 bytes of text");
+    issues.other(
+        {is_plain_id(call.run_id) ? entry.path[3] == "actions" ? "actionId" : "artifactId" : "runId"},
+        "Invalid id: expected at most 256 bytes of text");
     error = issues.to_error();
   } else {
     try {
-      co_await (this->*route)(call);
+      co_await (this->*entry.route)(call);
     } catch (const base::Failure& failure) {
       error = failure.error();
     }
   }
-  if (error && !call.exchange.answered()) co_await call.respond(problem(*error));
+  if (error && !call.exchange.answered()) co_await call.refuse(*error);
 }
 
 }  // namespace agentrouter::api

@@ -1,6 +1,7 @@
 #pragma once
 // The HTTP API of the contract: authenticates, validates, calls a use case, answers. It holds no state of
-// runs and decides nothing. Order of judgement: key, route, method, body, use case.
+// runs and decides nothing. Order of judgement: key (except where none is needed), route, method, path, query
+// and headers, body, use case.
 
 #include <functional>
 #include <string>
@@ -9,6 +10,7 @@
 #include "base/pool.h"
 #include "blobs/blob_store.h"
 #include "net/exchange.h"
+#include "net/server.h"
 #include "runs/context.h"
 #include "store/store.h"
 #include "stream/hub.h"
@@ -38,6 +40,9 @@ class Api final : public net::Handler {
 
   base::Task<void> handle(net::Exchange& exchange) override;
 
+  // How this API tells what fails outside of its handlers: for net::Server.
+  [[nodiscard]] net::Response error_reply(const net::ServerError& error);
+
   // Requests being answered right now, live streams included.
   [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
 
@@ -47,9 +52,12 @@ class Api final : public net::Handler {
   struct RouteEntry;
 
   static const std::vector<RouteEntry>& routes();
-  base::Task<void> dispatch(net::Exchange& exchange);
-  base::Task<void> answer(Call& call, Route route);
+  base::Task<void> dispatch(Call& call);
+  base::Task<void> answer(Call& call, const RouteEntry& entry);
 
+  base::Task<void> health(Call& call);
+  base::Task<void> ready(Call& call);
+  base::Task<void> openapi(Call& call);
   base::Task<void> list_runs(Call& call);
   base::Task<void> create_run(Call& call);
   base::Task<void> get_run(Call& call);

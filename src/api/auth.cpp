@@ -4,9 +4,10 @@
 
 namespace agentrouter::api {
 
-base::Result<void> Authenticator::check(std::string_view authorization) const {
+base::Result<void> Authenticator::check(const net::Headers& headers) const {
   static constexpr std::string_view scheme = "Bearer ";
-  if (authorization.starts_with(scheme)) {
+  const auto authorization = headers.get("Authorization");
+  if (headers.count("Authorization") == 1 && authorization.starts_with(scheme)) {
     const auto key = base::trim_js(authorization.substr(scheme.size()));
     if (!key.empty() && base::equal_in_constant_time(base::Sha256::hex_of(key), digest_)) return {};
   }

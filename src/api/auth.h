@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "net/http.h"
 
 namespace agentrouter::api {
 
@@ -13,9 +14,9 @@ class Authenticator {
  public:
   explicit Authenticator(std::string_view key) : digest_(base::Sha256::hex_of(key)) {}
 
-  // `authorization`: the header's value; the scheme is spelled exactly "Bearer ", the key is trimmed.
+  // Exactly one Authorization field; the scheme is spelled exactly "Bearer ", the key is trimmed.
   // Errors: denied with reason unauthorized.
-  [[nodiscard]] base::Result<void> check(std::string_view authorization) const;
+  [[nodiscard]] base::Result<void> check(const net::Headers& headers) const;
 
  private:
   std::string digest_;

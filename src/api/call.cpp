@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "api/problem.h"
 #include "base/utf8.h"
 
 namespace agentrouter::api {
@@ -12,6 +11,14 @@ namespace {
 using base::Code;
 using base::fail;
 using base::Result;
+
+constexpr std::int64_t max_key_chars = 256;
+
+base::Error reading_fault(const base::Error& error) {
+  if (error.code == Code::exhausted) return {Code::invalid, error.message, "payload_too_large"};
+  if (error.code == Code::timeout) return {Code::timeout, error.message, "body_timeout"};
+  return {Code::invalid, error.message, "bad_request"};
+}
 
 bool is_json_type(std::string_view content_type) {
   const auto type = base::trim_js(content_type.substr(0, content_type.find(';')));
@@ -49,28 +56,43 @@ Result<json::value> parse_body(std::string_view text) {
 
 }  // namespace
 
-net::Response Api::Call::finish(net::Response response) const {
-  response.headers.set("X-Request-Id", request_id);
-  response.headers.set("X-Content-Type-Options", "nosniff");
-  if (!response.headers.find("Cache-Control")) response.headers.set("Cache-Control", "no-store");
+net::Response Api::Call::finished(net::Response response) const {
+  finish(response, occasion);
   return response;
 }
 
 base::Task<void> Api::Call::respond(net::Response response) {
-  co_await exchange.respond(finish(std::move(response)));
+  co_await exchange.respond(finished(std::move(response)));
 }
 
 base::Task<void> Api::Call::respond_json(int status, std::string body) {
   co_await respond(json_response(status, std::move(body)));
 }
 
+base::Task<void> Api::Call::refuse(const base::Error& error) {
+  co_await respond(problem(error, occasion));
+}
+
+Result<std::string> Api::Call::idempotency_key() const {
+  static constexpr std::string_view header = "Idempotency-Key";
+  const Path path{std::string(header)};
+  const auto key = request().headers.get(header);
+  Issues issues;
+  if (request().headers.count(header) > 1) {
+    const json::value several = json::array();
+    issues.wrong_type(path, "string", &several);
+  } else if (static_cast<std::int64_t>(key.size()) > max_key_chars) {
+    issues.too_long(path, max_key_chars);
+  } else if (!std::all_of(key.begin(), key.end(), [](char c) { return c >= 0x20 && c < 0x7f; })) {
+    issues.bad_format(path, "/^[\\x20-\\x7e]*$/");
+  }
+  if (!issues.empty()) return tl::unexpected(issues.to_error());
+  return std::string(key);
+}
+
 base::Task<Result<json::value>> Api::Call::read_json() {
   const auto body = co_await exchange.read_body();
-  if (!body) {
-    const bool too_large = body.error().code == Code::exhausted;
-    const auto code = body.error().code == Code::timeout ? Code::timeout : Code::invalid;
-    co_return fail(code, body.error().message, too_large ? "payload_too_large" : "bad_request");
-  }
+  if (!body) co_return tl::unexpected(reading_fault(body.error()));
   const auto type = request().headers.find("Content-Type");
   if (!body->empty() && !(type && is_json_type(*type))) {
     co_return fail(Code::invalid, "Unsupported media type: send application/json", "unsupported_media_type");

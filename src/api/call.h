@@ -5,13 +5,14 @@
 
 #include "api/api.h"
 #include "api/issues.h"
+#include "api/problem.h"
 #include "base/json.h"
 
 namespace agentrouter::api {
 
 struct Api::Call {
   net::Exchange& exchange;
-  std::string request_id;
+  Occasion occasion;
   std::string run_id;   // of the path, if it has one
   std::string item_id;  // action or artifact of the path, if it has one
 
@@ -19,13 +20,18 @@ struct Api::Call {
   [[nodiscard]] model::RunId run() const { return model::RunId(run_id); }
 
   // Adds what every answer has.
-  [[nodiscard]] net::Response finish(net::Response response) const;
+  [[nodiscard]] net::Response finished(net::Response response) const;
   base::Task<void> respond(net::Response response);
   base::Task<void> respond_json(int status, std::string body);
+  base::Task<void> refuse(const base::Error& error);
+
+  // The Idempotency-Key, empty for none.
+  // Errors: invalid with reason validation_error: over 256 characters, not printable ASCII, or more than one.
+  [[nodiscard]] base::Result<std::string> idempotency_key() const;
 
   // The body as JSON; an empty one counts as `{}`.
-  // Errors: invalid and exhausted with reason bad_request, payload_too_large, unsupported_media_type, or
-  // validation_error for text that is no Unicode and numbers beyond double.
+  // Errors: invalid and timeout with reason bad_request, payload_too_large, unsupported_media_type,
+  // body_timeout, or validation_error for text that is no Unicode and numbers beyond double.
   base::Task<base::Result<json::value>> read_json();
 };
 

@@ -6,7 +6,6 @@
 #include <boost/system/system_error.hpp>
 
 #include "api/call.h"
-#include "api/problem.h"
 #include "api/query.h"
 #include "runs/queries.h"
 #include "stream/sse.h"
@@ -19,18 +18,18 @@ constexpr std::int64_t any_sequence = 9007199254740991;
 constexpr int batch_events = 500;
 constexpr std::chrono::milliseconds reconnect_delay{1000};
 
-// The number in Last-Event-ID when it is all digits.
+// The number in Last-Event-ID when it is all digits, however many.
 std::optional<std::int64_t> last_event_id(const net::Request& request) {
   const auto text = request.headers.get("Last-Event-ID");
-  if (text.empty() || text.find_first_not_of("0123456789") != std::string_view::npos || text.size() > 16)
-    return std::nullopt;
-  return lax_integer(text);
+  if (text.empty() || text.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
+  return lax_integer(text).value_or(any_sequence);
 }
 
-bool wants_live(const net::Request& request) {
-  if (request.headers.has_token("Accept", "text/event-stream")) return true;
-  const auto follow = request.query_value("follow");
-  return follow && (*follow == "true" || *follow == "1");
+bool wants_live(const net::Request& request, Issues& issues) {
+  Query query(request, issues);
+  const auto follow = query.text("follow");
+  return (follow && (*follow == "true" || *follow == "1")) ||
+         Accept(request.headers).names("text/event-stream");
 }
 
 net::Response stream_head() {
@@ -77,7 +76,10 @@ base::Task<void> Api::list_events(Call& call) {
 }
 
 base::Task<void> Api::stream_events(Call& call) {
-  return wants_live(call.request()) ? stream_live(call) : stream_batch(call);
+  Issues issues;
+  const bool live = wants_live(call.request(), issues);
+  if (!issues.empty()) throw base::Failure(issues.to_error());
+  return live ? stream_live(call) : stream_batch(call);
 }
 
 // The published behaviour: at most 500 events, then the response ends; a heartbeat when there are none.
@@ -111,7 +113,7 @@ base::Task<void> Api::stream_live(Call& call) {
     co_await call.respond(std::move(ended));
     co_return;
   }
-  auto* writer = co_await call.exchange.start_stream(call.finish(stream_head()));
+  auto* writer = co_await call.exchange.start_stream(call.finished(stream_head()));
   if (!co_await writer->write(stream::retry_frame(reconnect_delay))) co_return;
   const auto subscription = needs_.hub.subscribe(call.run(), after);
   asio::cancellation_signal wake;

@@ -2,7 +2,6 @@
 
 #include "api/body.h"
 #include "api/call.h"
-#include "api/problem.h"
 #include "api/query.h"
 #include "runs/cancel.h"
 #include "runs/create.h"
@@ -153,7 +152,7 @@ base::Task<void> Api::download(Call& call) {
                    artifact->content_type.empty() ? "application/octet-stream" : artifact->content_type);
   head.headers.add("ETag", "\"" + artifact->sha256 + "\"");
   head.headers.add("Content-Security-Policy", "sandbox; default-src 'none'");
-  co_await call.exchange.send_file(call.finish(std::move(head)), blob->fd.get(), 0,
+  co_await call.exchange.send_file(call.finished(std::move(head)), blob->fd.get(), 0,
                                    static_cast<std::uint64_t>(blob->size));
 }
 

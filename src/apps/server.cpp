@@ -10,7 +10,7 @@
 #include <iostream>
 
 #include "api/api.h"
-#include "api/problem.h"
+#include "api/health.h"
 #include "apps/agent_store.h"
 #include "apps/data_folder.h"
 #include "apps/idle.h"
@@ -63,16 +63,6 @@ std::unique_ptr<sandbox::Launcher> make_launcher() {
   return std::make_unique<sandbox::WardenLauncher>(std::move(warden.socket));
 }
 
-class HealthOnly final : public net::Handler {
- public:
-  base::Task<void> handle(net::Exchange& exchange) override {
-    const auto& path = exchange.request().path;
-    auto answer = api::problem(404, "not_found", "This server is a worker: it has no API");
-    if (path == "/healthz" || path == "/readyz") answer = api::json_response(200, "{\"ok\":true}");
-    co_await exchange.respond(std::move(answer));
-  }
-};
-
 }  // namespace
 
 class Program {
@@ -102,7 +92,7 @@ class Program {
   Activity activity_;
   AgentStore agents_;
   api::Api api_;
-  HealthOnly health_;
+  api::Health health_;
   net::Server server_;
   std::unique_ptr<worker::Worker> worker_;
   asio::basic_signal_set<base::Executor> signals_;
@@ -138,10 +128,9 @@ Program::Program(const Config& config, bool drain)
       agents_(config.agents_dir),
       api_({*store_, *blobs_, hub_, pool_, base::system_clock(), base::system_entropy()},
            api::Authenticator(api_key_ = key_of(config, data_)), api_options()),
+      health_(base::system_entropy()),
       server_(io_.get_executor(), handler_of(config_, api_, health_),
-              [](int status, std::string_view code, std::string_view message) {
-                return api::problem(status, code, message);
-              }),
+              [this](const net::ServerError& error) { return api_.error_reply(error); }),
       signals_(io_.get_executor()),
       ended_(io_.get_executor()),
       tasks_(io_.get_executor()) {

@@ -24,8 +24,9 @@ class SimHandler final : public net::Handler {
     exchange.limit_body(64u << 20);
     const auto body = co_await exchange.read_body();
     if (!body) {
-      co_await exchange.respond(
-          api::problem(net::status_of_body_error(body.error()), "bad_request", body.error().message));
+      const net::ServerError error{net::status_of_body_error(body.error()), "bad_request",
+                                   body.error().message, &exchange.request()};
+      co_await exchange.respond(api::problem(error, base::system_entropy()));
       co_return;
     }
     const auto& request = exchange.request();
@@ -82,10 +83,9 @@ int sim_command(const std::vector<std::string>& arguments) {
   }
   asio::io_context io{1};
   SimHandler handler(flags->value("require-key").value_or(""));
-  net::Server server(io.get_executor(), handler,
-                     [](int status, std::string_view code, std::string_view message) {
-                       return api::problem(status, code, message);
-                     });
+  net::Server server(io.get_executor(), handler, [](const net::ServerError& error) {
+    return api::problem(error, base::system_entropy());
+  });
   int exit_code = 0;
   asio::co_spawn(io.get_executor(),
                  serve_until_signal(server, listen.substr(0, colon), static_cast<std::uint16_t>(*port)),

@@ -47,7 +47,8 @@ Task<void> Connection::run() {
 
 Task<void> Connection::refuse() {
   keep_alive_ = false;
-  Response response = server_.error_reply(503, "unavailable", "too many connections");
+  const ServerError error{503, "unavailable", "too many connections", nullptr};
+  Response response = server_.error_reply_(error);
   response.headers.set("Retry-After", "1");
   head_into(response, response.body.size());
   out_ += response.body;

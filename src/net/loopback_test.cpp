@@ -10,8 +10,10 @@ Response plain(int status, std::string body) {
   return {.status = status, .headers = {{"Content-Type", "text/plain"}}, .body = std::move(body)};
 }
 
-Response render(int status, std::string_view code, std::string_view message) {
-  return plain(status, std::string(code) + ": " + std::string(message));
+Response render(const ServerError& error) {
+  auto response = plain(error.status, std::string(error.code) + ": " + std::string(error.message));
+  response.headers.add("X-Asked", error.request ? error.request->path : "nothing");
+  return response;
 }
 
 }  // namespace

@@ -188,10 +188,6 @@ Task<void> Server::stop(base::Deadline deadline) {
   co_await serving_.cancel_and_join();
 }
 
-Response Server::error_reply(int status, std::string_view code, std::string_view message) const {
-  return error_reply_(status, code, message);
-}
-
 const std::string& Server::date() {
   const auto now = std::chrono::floor<std::chrono::seconds>(options_.clock->now()).time_since_epoch().count();
   if (date_.empty() || now != date_second_) {

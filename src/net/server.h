@@ -35,9 +35,15 @@ struct ServerOptions {
   const base::Clock* clock = &base::system_clock();  // for the Date field
 };
 
-// Renders an answer that no handler gives: a request that cannot be parsed, a full server, a defect.
-// `code` is a stable word: bad_request, unavailable, internal_error.
-using ErrorReply = std::function<Response(int status, std::string_view code, std::string_view message)>;
+// An answer that no handler gives: a request that cannot be parsed, a full server, a defect.
+struct ServerError {
+  int status = 500;
+  std::string_view code;  // a stable word: bad_request, unavailable, internal_error
+  std::string_view message;
+  const Request* request = nullptr;  // null when there is none that can be trusted
+};
+// Renders it. What it is given dies with the call.
+using ErrorReply = std::function<Response(const ServerError& error)>;
 
 class Connection;
 
@@ -71,7 +77,6 @@ class Server {
   enum class Admission { welcome, refused };
   Task<void> serve(std::unique_ptr<Connection> connection, Admission admission);
   void start(base::Fd fd, int family, std::string remote);
-  Response error_reply(int status, std::string_view code, std::string_view message) const;
   const std::string& date();
 
   base::Executor executor_;

@@ -1,0 +1,49 @@
+#include "api/codes.h"
+
+#include <algorithm>
+
+namespace agentrouter::api {
+
+const std::vector<CodeFacts>& all_codes() {
+  static const std::vector<CodeFacts> table{
+      {"bad_request", {400, 408, 413, 415, 417, 431, 501, 505}, "The request cannot be read"},
+      {"validation_error", {400}, "The request does not fit its schema"},
+      {"unsupported_workspace_attachment", {400}, "A workspace is not attached this way"},
+      {"unsupported_tool_configuration", {400}, "Tools are configured on the server"},
+      {"unsupported_option", {400}, "This version does not have this option"},
+      {"workspace_forbidden", {400}, "The folder is outside the allowed roots"},
+      {"workspace_not_found", {400}, "There is no such folder"},
+      {"unauthorized", {401}, "No valid API key"},
+      {"not_found", {404}, "There is no such route"},
+      {"run_not_found", {404}, "There is no such run"},
+      {"artifact_not_found", {404}, "There is no such artifact"},
+      {"method_not_allowed", {405}, "The route has other methods"},
+      {"conflict", {409}, "The state does not allow it"},
+      {"idempotency_conflict", {409}, "The key was used for another request"},
+      {"idempotency_in_progress", {409}, "The first request with this key is not done", 1},
+      {"run_not_continuable", {409}, "This run cannot be continued"},
+      {"session_closed", {409}, "The conversation is closed"},
+      {"run_busy", {409}, "A turn of the conversation is active", 1},
+      {"run_not_active", {409}, "The run has ended or is ending"},
+      {"approval_not_requested", {409}, "Nobody asked about this action"},
+      {"action_digest_mismatch", {409}, "The action is another one"},
+      {"approval_already_decided", {409}, "The opposite decision stands"},
+      {"approval_not_pending", {409}, "The approval expired or was withdrawn"},
+      {"invalid_action_event", {409}, "The stored question is incomplete"},
+      {"internal_error", {500}, "A defect of the server"},
+      {"artifact_download_unconfigured", {501}, "The server has no byte store"},
+      {"unavailable", {503}, "The server cannot answer now", 1},
+      {"storage_full", {503}, "The server's disk is full", 10},
+      {"storage_failed", {503}, "The server's disk refuses", 10},
+  };
+  return table;
+}
+
+const CodeFacts* find_code(std::string_view code) {
+  const auto& table = all_codes();
+  const auto found =
+      std::find_if(table.begin(), table.end(), [code](const CodeFacts& facts) { return facts.code == code; });
+  return found == table.end() ? nullptr : &*found;
+}
+
+}  // namespace agentrouter::api

@@ -1,0 +1,110 @@
+#include "api/rig_test.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace agentrouter::api {
+
+json::object Reply::object() const {
+  return base::value_or_throw(base::parse_json(body)).as_object();
+}
+
+std::string Reply::error_code() const {
+  return std::string(base::get_string(*base::get_object(object(), "error"), "code").value_or(""));
+}
+
+std::string Reply::header(const std::string& name) const {
+  const auto at = head.find("\r\n" + name + ": ");
+  if (at == std::string::npos) return "";
+  const auto begin = at + name.size() + 4;
+  return head.substr(begin, head.find("\r\n", begin) - begin);
+}
+
+Wire::Wire(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  base::value_or_throw(::connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0
+                           ? base::Result<void>{}
+                           : base::fail_errno("connect", errno));
+  const timeval patience{20, 0};
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+}
+
+const std::string& Wire::read_until(const std::string& mark) {
+  char buffer[4096];
+  while (text_.find(mark) == std::string::npos) {
+    const auto got = ::read(socket_.get(), buffer, sizeof buffer);
+    if (got <= 0) break;
+    text_.append(buffer, static_cast<std::size_t>(got));
+  }
+  return text_;
+}
+
+ApiRig::ApiRig()
+    : api_({*store_, *blobs_, hub_, pool_, clock_, entropy_}, Authenticator("test-key"),
+           {.admit_workspace = [](std::string_view path) -> base::Result<std::string> {
+              if (path == "/allowed") return std::string(path);
+              return base::fail(base::Code::invalid, "not allowed", "workspace_forbidden");
+            },
+            .heartbeat = std::chrono::milliseconds(50)}),
+      server_(io_.get_executor(), api_,
+              [this](const net::ServerError& error) { return api_.error_reply(error); }) {
+  std::promise<std::uint16_t> port;
+  asio::post(io_, [&] { port.set_value(base::value_or_throw(server_.listen("127.0.0.1", 0))); });
+  port_ = port.get_future().get();
+}
+
+ApiRig::~ApiRig() {
+  on_task([this]() -> base::Task<void> {
+    co_await server_.stop(std::chrono::steady_clock::now() + std::chrono::seconds(2));
+  });
+  work_.reset();
+  thread_.join();
+  store_->close();
+}
+
+std::string ApiRig::request(const std::string& method, const std::string& target, const std::string& body,
+                            const std::string& headers) {
+  std::string text = method + " " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + headers;
+  if (!body.empty()) text += "Content-Length: " + std::to_string(body.size()) + "\r\n";
+  return text + "\r\n" + body;
+}
+
+Reply ApiRig::raw(const std::string& text) {
+  Wire wire(port_);
+  wire.send(text);
+  const auto& all = wire.read_to_end();
+  const auto end = all.find("\r\n\r\n");
+  return {.status = std::stoi(all.substr(9, 3)), .head = all.substr(0, end), .body = all.substr(end + 4)};
+}
+
+Reply ApiRig::get(const std::string& target, const std::string& more) {
+  return raw(request("GET", target, "", key() + more));
+}
+
+Reply ApiRig::post(const std::string& target, const std::string& body, const std::string& more) {
+  return raw(request("POST", target, body, key() + "Content-Type: application/json\r\n" + more));
+}
+
+std::string ApiRig::created(const std::string& body) {
+  return std::string(base::get_string(post("/v1/runs", body).object(), "id").value());
+}
+
+void ApiRig::append(const std::string& run, const std::string& type, const std::string& payload) {
+  write([&](store::Transaction& tx) { tx.append(model::RunId(run), testing::make_draft(type, payload)); });
+}
+
+void ApiRig::end_run(const std::string& id, model::RunStatus status) {
+  write([&](store::Transaction& tx) {
+    tx.append(model::RunId(id),
+              testing::make_draft("run." + std::string(to_string(status)), R"({"message":"completed"})"));
+    auto run = *tx.run(model::RunId(id));
+    run.status = status;
+    tx.update_run(run);
+  });
+}
+
+}  // namespace agentrouter::api

@@ -1,0 +1,97 @@
+#pragma once
+// For tests: the API on a real server, store and folder, and a client that sends what it is told to.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <future>
+#include <thread>
+
+#include "api/api.h"
+#include "base/json.h"
+#include "blobs/fs/fs_blobs.h"
+#include "net/server.h"
+#include "store/sqlite/sqlite_store.h"
+#include "testing/builders.h"
+#include "testing/fixed_entropy.h"
+#include "testing/manual_clock.h"
+#include "testing/temp_dir.h"
+
+namespace agentrouter::api {
+
+struct Reply {
+  int status = 0;
+  std::string head;
+  std::string body;
+
+  [[nodiscard]] json::object object() const;
+  [[nodiscard]] std::string error_code() const;
+  // The value of a header field, "" when there is none. Names as the server writes them.
+  [[nodiscard]] std::string header(const std::string& name) const;
+};
+
+// A connection that sends what it is told to, byte for byte.
+class Wire {
+ public:
+  explicit Wire(std::uint16_t port);
+  void send(const std::string& bytes) { base::value_or_throw(base::write_all(socket_.get(), bytes)); }
+  // Reads until `mark` has come or the peer closes; gives everything so far.
+  const std::string& read_until(const std::string& mark);
+  const std::string& read_to_end() { return read_until(std::string("\0never", 6)); }
+
+ private:
+  base::Fd socket_;
+  std::string text_;
+};
+
+class ApiRig : public ::testing::Test {
+ protected:
+  ApiRig();
+  ~ApiRig() override;
+
+  template <class MakeTask>
+  void on_task(MakeTask make) {
+    std::promise<void> done;
+    asio::co_spawn(io_.get_executor(), make(), [&done](std::exception_ptr error) {
+      error ? done.set_exception(error) : done.set_value();
+    });
+    done.get_future().get();
+  }
+  template <class Work>
+  void write(Work work) {
+    on_task(
+        [&]() -> base::Task<void> { co_await store_->write([&work](store::Transaction& tx) { work(tx); }); });
+  }
+
+  static std::string key() { return "Authorization: Bearer test-key\r\n"; }
+  static std::string request(const std::string& method, const std::string& target, const std::string& body,
+                             const std::string& headers);
+  Reply raw(const std::string& text);
+  Reply get(const std::string& target, const std::string& more = "");
+  Reply post(const std::string& target, const std::string& body, const std::string& more = "");
+
+  // The id of a new run.
+  std::string created(const std::string& body = R"({"task":"t"})");
+  void append(const std::string& run, const std::string& type, const std::string& payload = "{}");
+  void end_run(const std::string& id, model::RunStatus status = model::RunStatus::completed);
+
+  testing::TempDir folder_;
+  testing::ManualClock clock_;
+  testing::FixedEntropy entropy_;
+  asio::io_context io_{1};
+  base::Pool pool_{1};
+  std::unique_ptr<store::Store> store_ =
+      base::value_or_throw(store::open_sqlite_store(folder_.path() / "db"));
+  std::unique_ptr<blobs::BlobStore> blobs_ =
+      base::value_or_throw(blobs::open_fs_blobs(folder_.path() / "blobs"));
+  stream::Hub hub_{io_.get_executor(), *store_};
+  Api api_;
+  net::Server server_;
+  std::optional<asio::executor_work_guard<base::Executor>> work_{io_.get_executor()};
+  std::thread thread_{[this] { io_.run(); }};
+  std::uint16_t port_ = 0;
+};
+
+}  // namespace agentrouter::api

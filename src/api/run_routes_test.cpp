@@ -1,0 +1,130 @@
+#include "api/rig_test.h"
+
+namespace agentrouter::api {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+class RunRoutes : public ApiRig {};
+
+TEST_F(RunRoutes, CreatedRunIsQueuedAndCanBeReadBack) {
+  const auto reply = post("/v1/runs", R"({"task":"  hi  ","runtime":{"kind":"codex","model":"gpt-4o"}})");
+  EXPECT_EQ(reply.status, 201);
+  const auto run = reply.object();
+  EXPECT_EQ(run.at("status").as_string(), "queued");
+  EXPECT_EQ(run.at("task").as_string(), "hi");
+  EXPECT_EQ(base::to_text(run.at("input")),
+            R"({"task":"hi","runtime":{"kind":"codex","mode":"default","model":"gpt-4o"}})");
+  EXPECT_EQ(run.at("sessionId"), json::value(nullptr));
+  EXPECT_EQ(get("/v1/runs/" + std::string(run.at("id").as_string())).body, reply.body);
+  EXPECT_THAT(get("/v1/runs?status=active&limit=1").body,
+              AllOf(StartsWith("{\"items\":[{"), HasSubstr(run.at("id").as_string().c_str())));
+}
+
+TEST_F(RunRoutes, SameKeyAndBodyGiveTheSameRunAndAnotherBodyConflicts) {
+  const std::string header = "idempotency-key: k1\r\n";
+  const auto first = post("/v1/runs", R"({"task":"t","approvalMode":"auto"})", header);
+  const auto second =
+      post("/v1/runs", R"({"runtime":{"mode":"default","kind":"codex"},"task":" t "})", header);
+  EXPECT_EQ(first.status, 201);
+  EXPECT_EQ(second.status, 200);
+  EXPECT_EQ(first.object().at("id"), second.object().at("id"));
+  const auto third = post("/v1/runs", R"({"task":"other"})", header);
+  EXPECT_EQ(third.status, 409);
+  EXPECT_EQ(third.error_code(), "idempotency_conflict");
+}
+
+TEST_F(RunRoutes, BadBodiesAreNamedAndNothingIsStored) {
+  struct Case {
+    const char* body;
+    const char* code;
+  };
+  for (const auto& [body, code] : std::vector<Case>{
+           {"{broken", "bad_request"},
+           {"[]", "validation_error"},
+           {"{}", "validation_error"},
+           {R"({"task":"  "})", "validation_error"},
+           {R"({"task":1})", "validation_error"},
+           {R"({"task":"t","extra":1})", "validation_error"},
+           {R"({"task":"t","runtime":null})", "validation_error"},
+           {R"({"task":"t","runtime":{}})", "validation_error"},
+           {R"({"task":"t","runtime":{"kind":"codex","permissionMode":"plan"}})", "validation_error"},
+           {R"({"task":"t","runtime":{"kind":"claude_code","mode":"default"}})", "validation_error"},
+           {R"({"task":"t","runtime":{"kind":"codex","model":"a b"}})", "validation_error"},
+           {R"({"task":"t","approvalMode":"maybe"})", "validation_error"},
+           {R"({"task":"t","metadata":[]})", "validation_error"},
+           {R"({"task":"t","metadata":null})", "validation_error"},
+           {R"({"task":"\ud800"})", "validation_error"},
+           {R"({"task":"a\u0000b"})", "validation_error"},
+           {R"({"task":"t","metadata":{"n":1e999}})", "validation_error"},
+           {"{\"task\":\"\xff\"}", "validation_error"},
+           {R"({"tools":[],"repoUrl":"x"})", "unsupported_tool_configuration"},
+           {R"({"repoUrl":"x","tools":[]})", "unsupported_workspace_attachment"},
+           {R"({"task":"t","workspace":{"git":{}}})", "validation_error"},
+           {R"({"task":"t","workspace":{"path":"relative"}})", "validation_error"},
+           {R"({"task":"t","workspace":{"path":"/etc"}})", "workspace_forbidden"},
+       }) {
+    const auto reply = post("/v1/runs", body);
+    EXPECT_EQ(reply.status, 400) << body;
+    EXPECT_EQ(reply.error_code(), code) << body;
+  }
+  EXPECT_EQ(post("/v1/runs", R"({"task":")" + std::string(120'001, 'x') + "\"}").error_code(),
+            "validation_error");
+  EXPECT_EQ(get("/v1/runs").body, R"({"items":[]})");
+  EXPECT_EQ(post("/v1/runs", R"({"task":"t","workspace":{"path":"/allowed"}})").status, 201);
+}
+
+TEST_F(RunRoutes, CancellingAQueuedRunAnswersCancellingAndEndsIt) {
+  const auto id = created();
+  const auto reply = post("/v1/runs/" + id + "/cancel", "");
+  EXPECT_EQ(reply.object().at("status").as_string(), "cancelling");
+  EXPECT_TRUE(reply.object().contains("cancelRequestedAt"));
+  Wire wire(port_);
+  wire.send(request("GET", "/v1/runs/" + id + "/stream?follow=true", "", key()));
+  EXPECT_THAT(wire.read_to_end(), HasSubstr("event: run.cancelled"));
+  EXPECT_EQ(post("/v1/runs/" + id + "/cancel", "{}").object().at("status").as_string(), "cancelled");
+  EXPECT_EQ(post("/v1/runs/" + id + "/cancel", R"({"x":1})").error_code(), "validation_error");
+}
+
+TEST_F(RunRoutes, DecidingWhatWasNotAskedIsAConflict) {
+  const auto id = created();
+  EXPECT_EQ(
+      post("/v1/runs/" + id + "/actions/action_x/approve", R"({"actionDigest":"sha256:abcd"})").error_code(),
+      "approval_not_requested");
+  EXPECT_EQ(
+      post("/v1/runs/" + id + "/actions/action_x/approve", R"({"actionDigest":"md5:abcdefgh"})").error_code(),
+      "validation_error");
+  EXPECT_EQ(
+      post("/v1/runs/" + id + "/actions/action_x/deny", R"({"actionDigest":"sha256:abcd","reason":" "})")
+          .error_code(),
+      "validation_error");
+}
+
+TEST_F(RunRoutes, AnArtifactIsDownloadedByteForByteAndOnlyFromItsOwnRun) {
+  const auto id = created();
+  auto artifact = model::named_artifact(model::RunId(id), "workspace_patch");
+  const std::string bytes(300'000, 'p');
+  const auto info = blobs_->put(artifact.r2_key, bytes);
+  artifact.size_bytes = info.size;
+  artifact.sha256 = info.sha256;
+  artifact.created_at = clock_.now();
+  on_task([&]() -> base::Task<void> {
+    co_await store_->write([&](store::Transaction& tx) { tx.put_artifact(artifact); });
+  });
+  const auto path = "/v1/runs/" + id + "/artifacts/" + artifact.id.str() + "/download";
+  const auto reply = get(path);
+  EXPECT_EQ(reply.body, bytes);
+  EXPECT_THAT(reply.head,
+              AllOf(HasSubstr("Content-Type: text/x-patch"), HasSubstr("Content-Length: 300000")));
+  EXPECT_EQ(get("/v1/runs/" + created() + "/artifacts/" + artifact.id.str() + "/download").error_code(),
+            "artifact_not_found");
+  EXPECT_EQ(get("/v1/runs/run_none/artifacts").error_code(), "run_not_found");
+  blobs_->remove(artifact.r2_key);
+  EXPECT_EQ(get(path).error_code(), "artifact_not_found");
+}
+
+}  // namespace
+}  // namespace agentrouter::api
