@@ -55,7 +55,7 @@ def check(path, known):
         first = target.split("/")[0]
         if room in known and match[1] == '"' and first in known and first != room:
             deps, test_deps = known[room]
-            is_test = path.name.endswith(("_test.cpp", "_conformance.h"))
+            is_test = path.name.endswith(("_test.cpp", "_test.h", "_conformance.h"))
             if first not in deps and not (is_test and first in test_deps):
                 yield f"{relative}:{number}: room '{room}' includes '{first}', which is not in its DEPS"
         if relative.startswith("sdk/") and first in known:
