@@ -331,14 +331,15 @@ TEST_F(KeeperTest, FloodIsCutAtTheOutputLimit) {
   EXPECT_LE(sandbox_->flooded, 2u << 20);
 }
 
-TEST_F(KeeperTest, SameCommandWithTheSameResultThreeTimesIsASignal) {
+TEST_F(KeeperTest, ASignalOfTheAdapterIsRecordedOnce) {
   const std::string call =
       "event agent.tool_started {\"callId\":\"1\",\"tool\":\"shell\",\"args\":{\"command\":\"false\"}}\n"
       "event agent.tool_completed {\"callId\":\"1\",\"status\":\"failed\",\"exitCode\":1,\"output\":\"\"}\n";
-  agent({.says = call + call + call + call + "say ok\n"});
+  agent({.says = call + call + call +
+                 "event agent.no_progress {\"provider\":\"codex\",\"signal\":\"repeated_command\"}\n" +
+                 "say ok\n"});
   keep();
   EXPECT_EQ(base::get_string(payload("agent.no_progress"), "signal"), "repeated_command");
-  EXPECT_EQ(base::get_string(payload("agent.no_progress"), "provider"), "codex");
   const auto all = kinds();
   EXPECT_EQ(std::count(all.begin(), all.end(), "agent.no_progress"), 1);
 }

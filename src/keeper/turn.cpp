@@ -133,7 +133,7 @@ bool Turn::check_limits() {
     return false;
   }
   if (now() < quiet_since_ + needs_.plan.limits.quiet) return true;
-  if (signals_.open_calls() != 0 || needs_.open_forwards() != 0) {
+  if (calls_.count() != 0 || needs_.open_forwards() != 0) {
     quiet_since_ = now();
     return true;
   }
@@ -264,12 +264,8 @@ void Turn::emit(agents::EmitEvent event) {
     end_.closing_event = std::move(event);
     return;
   }
-  auto signals = signals_.see(event);
+  calls_.see(event);
   needs_.recorder.agent_event(event.type, event.provider_event_type, std::move(event.payload));
-  for (auto& signal : signals) {
-    signal["provider"] = model::to_string(needs_.plan.runtime.kind);
-    needs_.recorder.agent_event("agent.no_progress", event.provider_event_type, std::move(signal));
-  }
 }
 
 bool Turn::was_out_of_memory(const sandbox::Exited& exited) const {

@@ -9,9 +9,9 @@
 #include "base/task_scope.h"
 #include "keeper/agent_log.h"
 #include "keeper/notices.h"
+#include "keeper/open_calls.h"
 #include "keeper/plan.h"
 #include "keeper/recorder.h"
-#include "keeper/signals.h"
 
 namespace agentrouter::keeper {
 
@@ -75,7 +75,7 @@ class Turn {
 
   Needs needs_;
   TurnEnd end_;
-  ToolSignals signals_;
+  OpenCalls calls_;
   TextLines stderr_lines_;
   pid_t pid_ = -1;
   std::uint64_t kills_before_ = 0;
