@@ -36,7 +36,7 @@ base::Task<void> Api::list_runs(Call& call) {
   if (!issues.empty()) throw base::Failure(issues.to_error());
   const auto texts = co_await needs_.store.read([&wanted](store::Reader& reader) {
     std::vector<std::string> found;
-    for (const auto& run : reader.runs(wanted)) found.push_back(run.to_wire());
+    for (const auto& run : reader.runs(wanted).items) found.push_back(run.to_wire());
     return found;
   });
   co_await call.respond_json(200, items(texts));

@@ -28,7 +28,7 @@ void Activity::run_changed(const model::RunId&, model::RunStatus) {
 
 base::Task<bool> Activity::runs_are_active() {
   co_return co_await store_.read(
-      [](store::Reader& reader) { return !reader.runs({.status = "active", .limit = 1}).empty(); });
+      [](store::Reader& reader) { return !reader.runs({.status = "active", .limit = 1}).items.empty(); });
 }
 
 base::Task<void> Activity::wait_for_quiet(std::chrono::seconds quiet,

@@ -96,6 +96,10 @@ std::optional<ApprovalMode> parse_approval_mode(std::string_view text) {
   return std::nullopt;
 }
 
+bool is_tighter(ApprovalMode mode, ApprovalMode than) {
+  return static_cast<int>(mode) > static_cast<int>(than);
+}
+
 json::object RunFailure::to_json() const {
   json::object object;
   if (!code.empty()) object["code"] = code;
@@ -123,6 +127,11 @@ std::string Run::to_wire() const {
   if (completed_at) object["completedAt"] = base::to_iso(*completed_at);
   if (cancel_requested_at) object["cancelRequestedAt"] = base::to_iso(*cancel_requested_at);
   if (failure) object["failure"] = failure->to_json();
+  if (!tags.empty()) {
+    json::object named;
+    for (const auto& [name, value] : tags) named[name] = value;
+    object["tags"] = std::move(named);
+  }
   // The stored request is valid JSON text: it is spliced in, not parsed again.
   std::string text = base::to_text(object);
   static constexpr std::string_view hole = "\"input\":null";

@@ -2,8 +2,11 @@
 // A run: one turn of one agent on one workspace, from its request to its terminal state. The enumerators are
 // the wire texts of the published protocol.
 
+#include <chrono>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -39,6 +42,11 @@ struct Runtime {
 enum class ApprovalMode { automatic, manual, block };  // wire: auto, manual, block
 [[nodiscard]] std::string_view to_string(ApprovalMode mode);
 [[nodiscard]] std::optional<ApprovalMode> parse_approval_mode(std::string_view text);
+// auto < manual < block: the second asks or forbids more than the first.
+[[nodiscard]] bool is_tighter(ApprovalMode mode, ApprovalMode than);
+
+// What a client calls its runs by: names and values, sorted by name, each name once.
+using Tags = std::vector<std::pair<std::string, std::string>>;
 
 struct RunFailure {
   std::string code;    // docs/errors.md, "Failure codes"
@@ -55,8 +63,10 @@ struct Run {
   std::string input;  // the parsed request body with its defaults, as JSON text
   ApprovalMode approval_mode = ApprovalMode::automatic;
   Seq last_event_seq = 0;
-  std::optional<SessionId> session_id;
-  RunId conversation_id;  // the first run's id
+  std::optional<SessionId> session_id;  // null until the first run of the conversation has ended
+  RunId conversation_id;                // the first run's id
+  int turn_number = 1;                  // within the conversation, without gaps
+  std::string turn_id;                  // turn_<uuid>
   base::Time queued_at;
   std::optional<base::Time> started_at;
   std::optional<base::Time> completed_at;
@@ -66,8 +76,10 @@ struct Run {
   std::string workspace_path;
   int priority = 0;
   int attempts = 0;  // started so far
+  Tags tags;
+  std::optional<std::chrono::seconds> approval_timeout;  // how long a question waits; none: for ever
 
-  // The Run of the wire: exactly its fields, `task` cut to 500 UTF-16 units, unset fields left out.
+  // The Run of the wire: its fields, `task` cut to 500 UTF-16 units, unset fields and empty tags left out.
   [[nodiscard]] std::string to_wire() const;
 };
 

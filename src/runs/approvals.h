@@ -13,6 +13,14 @@ namespace agentrouter::runs {
 bool settle_approval(store::Transaction& tx, const model::RunId& run, const model::ActionId& action,
                      store::ApprovalState state, std::string_view reason, Context context);
 
+// The deadline of a pending approval has passed: it is expired, by settle_approval. Nothing of the action
+// will be executed, and the keeper ends the run with approval_expired. Reader::due_approvals says which are
+// due.
+//
+// Errors: conflict (approval_not_pending, approval_not_due).
+[[nodiscard]] base::Result<void> expire_approval(store::Transaction& tx, const model::RunId& run,
+                                                 const model::ActionId& action, Context context);
+
 // All pending approvals of the run become void.
 void void_approvals(store::Transaction& tx, const model::RunId& run, std::string_view reason,
                     Context context);

@@ -15,7 +15,8 @@ base::Result<model::Run> cancel_run(store::Transaction& tx, const model::RunId& 
   return *run;
 }
 
-base::Result<model::Run> settle_cancelled(store::Transaction& tx, const model::RunId& id, Context context) {
+base::Result<model::Run> settle_cancelled(store::Transaction& tx, const model::RunId& id, Context context,
+                                          const ConversationRules& rules) {
   auto run = tx.run(id);
   if (!run) return tl::unexpected(run_not_found(id));
   if (model::is_terminal(run->status)) return *run;
@@ -29,6 +30,7 @@ base::Result<model::Run> settle_cancelled(store::Transaction& tx, const model::R
       tx.append(id, terminal_event(model::RunStatus::cancelled, std::nullopt, std::nullopt, now));
   apply_end(*run, model::RunStatus::cancelled, std::nullopt, now);
   tx.update_run(*run);
+  end_turn(tx, *run, rules, now);
   run->last_event_seq = last.sequence;
   return *run;
 }

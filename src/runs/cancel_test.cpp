@@ -70,13 +70,13 @@ TEST_F(CancelRun, ARunThatAnAttemptHoldsIsNotSettledByTheStore) {
 }
 
 TEST_F(CancelRun, AnUnknownRunIsNotFound) {
-  const auto unknown = [&](auto use) {
-    return db_.write([&](store::Transaction& tx) { return use(tx, model::RunId("run_x"), context()); })
-        .error()
-        .reason;
-  };
-  EXPECT_EQ(unknown(cancel_run), "run_not_found");
-  EXPECT_EQ(unknown(settle_cancelled), "run_not_found");
+  const model::RunId unknown("run_x");
+  const auto cancelled =
+      db_.write([&](store::Transaction& tx) { return cancel_run(tx, unknown, context()); });
+  EXPECT_EQ(cancelled.error().reason, "run_not_found");
+  const auto settled =
+      db_.write([&](store::Transaction& tx) { return settle_cancelled(tx, unknown, context()); });
+  EXPECT_EQ(settled.error().reason, "run_not_found");
 }
 
 TEST_F(CancelRun, AQueuedRunCanBeFailedOnce) {

@@ -1,5 +1,6 @@
 #include "runs/claim.h"
 
+#include "runs/actions.h"
 #include "runs/approvals.h"
 #include "runs/payloads.h"
 

@@ -1,5 +1,6 @@
 #include "runs/close.h"
 
+#include "runs/actions.h"
 #include "runs/approvals.h"
 #include "runs/archive.h"
 #include "runs/payloads.h"
@@ -25,6 +26,36 @@ Closing decide_end(const model::Run& run, const Ending& ending) {
     closing.failure = ending.failure.value_or(model::RunFailure{"worker_failed", "the run failed", ""});
   }
   return closing;
+}
+
+void keep_checkpoint(store::Transaction& tx, const model::Run& run, store::Checkpoint checkpoint,
+                     base::Time now) {
+  checkpoint.run_id = run.id;
+  checkpoint.conversation_id = run.conversation_id;
+  checkpoint.turn_number = run.turn_number;
+  checkpoint.created_at = now;
+  tx.put_checkpoint(checkpoint);
+  json::object payload;
+  payload["checkpointId"] = "checkpoint_" + base::uuid_from_text(run.id.str() + "/checkpoint");
+  payload["bytes"] = checkpoint.size_bytes;
+  payload["sha256"] = checkpoint.sha256;
+  payload["turnNumber"] = checkpoint.turn_number;
+  append_event(tx, run.id,
+               make_event("checkpoint.created", model::EventSource::worker, model::Visibility::internal,
+                          payload, now));
+}
+
+// The tail, with the checkpoint before the sandbox's end.
+void append_tail(store::Transaction& tx, const model::Run& run, const Ending& ending, base::Time now) {
+  bool kept = !ending.checkpoint;
+  for (const auto& event : ending.tail) {
+    if (!kept && event.type == "sandbox.destroyed") {
+      keep_checkpoint(tx, run, *ending.checkpoint, now);
+      kept = true;
+    }
+    append_event(tx, run.id, event);
+  }
+  if (!kept) keep_checkpoint(tx, run, *ending.checkpoint, now);
 }
 
 }  // namespace
@@ -65,7 +96,7 @@ base::Result<Closing> begin_close(store::Transaction& tx, const Fence& fence, co
   if (model::is_terminal(run->status)) return tl::unexpected(run_not_active(run->id));
   void_approvals(tx, run->id, "run_ended", context);
   for (const auto& artifact : ending.artifacts) tx.put_artifact(artifact);
-  for (const auto& event : ending.tail) tx.append(run->id, event);
+  append_tail(tx, *run, ending, context.clock.now());
   auto closing = decide_end(*run, ending);
   closing.terminal = terminal_event(closing.status, closing.failure, ending.exit_code, context.clock.now());
   closing.terminal_seq = tx.run(run->id)->last_event_seq + 1;
@@ -81,7 +112,8 @@ base::Result<Closing> fail_run(store::Transaction& tx, const Fence& fence, model
   return begin_close(tx, fence, ending, context);
 }
 
-base::Result<model::Run> finish_close(store::Transaction& tx, const Fence& fence, const Archived& archived) {
+base::Result<model::Run> finish_close(store::Transaction& tx, const Fence& fence, const Archived& archived,
+                                      Context context, const ConversationRules& rules) {
   AGENTROUTER_TRY(const auto attempt, check_fence(tx, fence));
   auto run = tx.run(attempt.run_id);
   AGENTROUTER_CHECK(run.has_value());
@@ -98,12 +130,14 @@ base::Result<model::Run> finish_close(store::Transaction& tx, const Fence& fence
   tx.put_artifact(archive_artifact(run->id, "session_manifest", closing, archived.manifest));
   apply_end(*run, closing.status, closing.failure, closing.terminal.created_at);
   tx.update_run(*run);
+  end_turn(tx, *run, rules, context.clock.now());
   run->last_event_seq = event.sequence;
   return std::move(*run);
 }
 
 base::Result<model::Run> fail_queued_run(store::Transaction& tx, const model::RunId& id,
-                                         model::RunFailure failure, Context context) {
+                                         model::RunFailure failure, Context context,
+                                         const ConversationRules& rules) {
   auto run = tx.run(id);
   if (!run) return tl::unexpected(run_not_found(id));
   if (run->status != model::RunStatus::queued) {
@@ -113,6 +147,7 @@ base::Result<model::Run> fail_queued_run(store::Transaction& tx, const model::Ru
   const auto event = tx.append(id, terminal_event(model::RunStatus::failed, failure, std::nullopt, now));
   apply_end(*run, model::RunStatus::failed, failure, now);
   tx.update_run(*run);
+  end_turn(tx, *run, rules, now);
   run->last_event_seq = event.sequence;
   return std::move(*run);
 }

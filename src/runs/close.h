@@ -12,6 +12,7 @@
 // equal bytes, finish_close of an ended run changes nothing.
 
 #include "runs/claim.h"
+#include "runs/conversations.h"
 
 namespace agentrouter::runs {
 
@@ -21,6 +22,9 @@ struct Ending {
   std::optional<int> exit_code;                        // of the agent, for run.failed
   std::vector<model::EventDraft> tail;                 // provider.stdout ... sandbox.destroyed, in order
   std::vector<model::Artifact> artifacts;              // logs, index, patch
+  // What the next turn goes on from: key, size, sha256 and thread; whose it is comes from the run. Its event
+  // checkpoint.created is put before sandbox.destroyed.
+  std::optional<store::Checkpoint> checkpoint = {};
 };
 
 // What begin_close fixed.
@@ -56,16 +60,19 @@ struct Archived {
   ArchivedBlob manifest;
 };
 
-// The ended run. The attempt stays open until retire_attempt().
+// The ended run; its conversation can be continued from now on. The attempt stays open until
+// retire_attempt().
 //
 // Errors: those of check_fence; conflict (close_not_begun).
 [[nodiscard]] base::Result<model::Run> finish_close(store::Transaction& tx, const Fence& fence,
-                                                    const Archived& archived);
+                                                    const Archived& archived, Context context,
+                                                    const ConversationRules& rules = {});
 
 // Fails a queued run that no worker will ever take, in one transaction and without artifacts.
 //
 // Errors: not_found (run_not_found), conflict (run_not_queued).
 [[nodiscard]] base::Result<model::Run> fail_queued_run(store::Transaction& tx, const model::RunId& id,
-                                                       model::RunFailure failure, Context context);
+                                                       model::RunFailure failure, Context context,
+                                                       const ConversationRules& rules = {});
 
 }  // namespace agentrouter::runs

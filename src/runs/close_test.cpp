@@ -72,7 +72,7 @@ class CloseRun : public ::testing::Test {
     return {static_cast<std::int64_t>(bytes.size()), base::Sha256::hex_of(bytes)};
   }
   base::Result<model::Run> finish(const Archived& archived) {
-    return db_.write([&](store::Transaction& tx) { return finish_close(tx, fence_, archived); });
+    return db_.write([&](store::Transaction& tx) { return finish_close(tx, fence_, archived, context()); });
   }
   // All of it, as the worker does.
   model::Run close(const Ending& ending) {

@@ -1,9 +1,8 @@
 #pragma once
-// A run is asked for. With an idempotency key the same request gives the same run, however often and however
-// concurrently it comes, for 24 hours.
+// A run is asked for, and with it its conversation. With an idempotency key the same request gives the same
+// run (idempotency.h).
 
-#include "runs/context.h"
-#include "store/store.h"
+#include "runs/idempotency.h"
 
 namespace agentrouter::runs {
 
@@ -15,6 +14,8 @@ struct NewRun {
   std::string workspace_path;  // checked and real; empty for a scratch tree
   int priority = 0;
   std::string idempotency_key;  // as the client sent it; empty for none. Stored only as its SHA-256
+  model::Tags tags = {};        // sorted by name, each name once
+  std::optional<std::chrono::seconds> approval_timeout = {};
 };
 
 struct Created {
@@ -22,16 +23,10 @@ struct Created {
   bool replayed = false;  // an earlier request with this key made it; `run` is its present state
 };
 
-inline constexpr std::chrono::hours idempotency_lifetime{24};
-
 // The new run is queued and has no event yet.
 //
 // Errors: conflict with reason idempotency_conflict (the key was used with another body).
 [[nodiscard]] base::Result<Created> create_run(store::Transaction& tx, const NewRun& request,
                                                Context context);
-
-// What two bodies must share to count as the same request: sha256 hex over the canonical JSON of `body`,
-// in which approvalMode "auto" equals leaving it out.
-[[nodiscard]] std::string body_hash(const json::object& body);
 
 }  // namespace agentrouter::runs

@@ -72,7 +72,7 @@ TEST_F(CreateRun, SameKeyWithAnotherBodyIsRefusedAndCreatesNothing) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, base::Code::conflict);
   EXPECT_EQ(refused.error().reason, "idempotency_conflict");
-  EXPECT_EQ(db_.read([](store::Reader& reader) { return reader.runs({}); }).size(), 1u);
+  EXPECT_EQ(db_.read([](store::Reader& reader) { return reader.runs({}); }).items.size(), 1u);
 }
 
 TEST_F(CreateRun, AKeyIsForgottenAfterADay) {

@@ -1,5 +1,7 @@
 #include "runs/decide.h"
 
+#include "base/hash.h"
+#include "runs/actions.h"
 #include "runs/payloads.h"
 
 namespace agentrouter::runs {
@@ -46,21 +48,13 @@ model::Event append_decision(store::Transaction& tx, const store::Approval& appr
   payload["decision"] = to_string(request.decision);
   if (!request.reason.empty()) payload["reason"] = request.reason;
   if (request.decision == Decision::denied) payload["terminalState"] = "denied";
-  return tx.append(request.run, make_event("approval.decided", model::EventSource::api,
-                                           model::Visibility::open, payload, context.clock.now()));
+  return append_event(tx, request.run,
+                      make_event("approval.decided", model::EventSource::api, model::Visibility::open,
+                                 payload, context.clock.now()));
 }
 
-}  // namespace
-
-std::string_view to_string(Decision decision) {
-  return decision == Decision::approved ? "approved" : "denied";
-}
-
-base::Result<model::Event> decide_action(store::Transaction& tx, const DecisionRequest& request,
-                                         Context context) {
-  const auto run = tx.run(request.run);
-  if (!run) return tl::unexpected(run_not_found(request.run));
-  auto approval = tx.approval(request.run, request.action);
+base::Result<store::Approval> requested(store::Reader& reader, const DecisionRequest& request) {
+  auto approval = reader.approval(request.run, request.action);
   if (!approval) {
     return tl::unexpected(conflict("no approval was requested for this action", "approval_not_requested"));
   }
@@ -70,21 +64,59 @@ base::Result<model::Event> decide_action(store::Transaction& tx, const DecisionR
   }
   if (approval->action_digest != request.action_digest)
     return tl::unexpected(digest_mismatch(*approval, request));
-  if (approval->state == ApprovalState::approved || approval->state == ApprovalState::denied) {
-    return repeated(tx, *approval, request);
+  return std::move(*approval);
+}
+
+base::Error not_pending(const store::Approval& approval) {
+  return conflict("the approval is " + std::string(to_string(approval.state)), "approval_not_pending");
+}
+
+base::Result<model::Event> decide(store::Transaction& tx, const model::Run& run,
+                                  const DecisionRequest& request, Context context) {
+  AGENTROUTER_TRY(auto approval, requested(tx, request));
+  if (approval.state == ApprovalState::approved || approval.state == ApprovalState::denied) {
+    return repeated(tx, approval, request);
   }
-  if (!takes_decisions(tx, *run)) return tl::unexpected(run_not_active(request.run));
-  if (approval->state != ApprovalState::pending) {
-    return tl::unexpected(
-        conflict("the approval is " + std::string(to_string(approval->state)), "approval_not_pending"));
-  }
-  auto event = append_decision(tx, *approval, request, context);
+  if (approval.state == ApprovalState::expired || approval.state == ApprovalState::withdrawn)
+    return tl::unexpected(not_pending(approval));
+  if (!takes_decisions(tx, run)) return tl::unexpected(run_not_active(run.id));
+  if (approval.state != ApprovalState::pending) return tl::unexpected(not_pending(approval));
+  auto event = append_decision(tx, approval, request, context);
   const bool approved = request.decision == Decision::approved;
-  approval->state = approved ? ApprovalState::approved : ApprovalState::denied;
-  approval->reason = request.reason;
-  approval->decided_seq = event.sequence;
-  tx.put_approval(*approval);
+  approval.state = approved ? ApprovalState::approved : ApprovalState::denied;
+  approval.reason = request.reason;
+  approval.decided_seq = event.sequence;
+  tx.put_approval(approval);
   return event;
+}
+
+KeyedUse keyed_use(const DecisionRequest& request) {
+  if (request.idempotency_key.empty()) return {};
+  json::object body;
+  body["actionDigest"] = request.action_digest;
+  if (!request.reason.empty()) body["reason"] = request.reason;
+  return {"POST /v1/runs/" + request.run.str() + "/actions/" + request.action.str() +
+              (request.decision == Decision::approved ? "/approve" : "/deny"),
+          request.idempotency_key, base::Sha256::hex_of(base::to_canonical(body))};
+}
+
+}  // namespace
+
+std::string_view to_string(Decision decision) {
+  return decision == Decision::approved ? "approved" : "denied";
+}
+
+base::Result<Decided> decide_action(store::Transaction& tx, const DecisionRequest& request, Context context) {
+  const auto use = keyed_use(request);
+  AGENTROUTER_TRY(const auto earlier, earlier_use(tx, use, context));
+  if (earlier) {
+    if (auto event = tx.event(earlier->run_id, earlier->event_seq)) return Decided{std::move(*event), true};
+  }
+  const auto run = tx.run(request.run);
+  if (!run) return tl::unexpected(run_not_found(request.run));
+  AGENTROUTER_TRY(auto event, decide(tx, *run, request, context));
+  remember_use(tx, use, run->id, event.sequence, context);
+  return Decided{std::move(event), false};
 }
 
 }  // namespace agentrouter::runs

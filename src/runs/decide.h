@@ -2,8 +2,7 @@
 // A person approves or denies a pending action. One row judges, once; its event and its state change in one
 // transaction. Delivering the decision to the keeper is the worker's work (Reader::undelivered_approvals).
 
-#include "runs/context.h"
-#include "store/store.h"
+#include "runs/idempotency.h"
 
 namespace agentrouter::runs {
 
@@ -15,17 +14,24 @@ struct DecisionRequest {
   model::ActionId action;
   std::string action_digest;  // what the person saw
   Decision decision = Decision::denied;
-  std::string reason;  // trimmed; empty for none
+  std::string reason;                // trimmed; empty for none
+  std::string idempotency_key = {};  // as the client sent it; empty for none
 };
 
-// The approval.decided event. A repeat of the same decision returns the first one's event, with the first
-// reason, also after the run has ended.
+// The approval.decided event.
+struct Decided : model::Event {
+  bool replayed = false;  // an earlier request with this key made it
+};
+
+// A repeat of the same decision returns the first one's event, with the first reason, also after the run has
+// ended, with and without a key.
 //
-// Errors: not_found (run_not_found); conflict with reason approval_not_requested, action_digest_mismatch
-// (details {expected, received}), approval_already_decided (the opposite decision), run_not_active (the run
-// has ended, is being closed or cancelled), approval_not_pending (expired or withdrawn),
-// invalid_action_event (the stored question lacks a field).
-[[nodiscard]] base::Result<model::Event> decide_action(store::Transaction& tx, const DecisionRequest& request,
-                                                       Context context);
+// Errors: not_found (run_not_found); conflict with reason idempotency_conflict, approval_not_requested,
+// invalid_action_event (the stored question lacks a field), action_digest_mismatch (details {expected,
+// received}), approval_already_decided (the opposite decision), approval_not_pending (it expired or was
+// withdrawn, also when the run has ended since, or is void because its keeper was lost), run_not_active (the
+// run has ended, is being closed or cancelled).
+[[nodiscard]] base::Result<Decided> decide_action(store::Transaction& tx, const DecisionRequest& request,
+                                                  Context context);
 
 }  // namespace agentrouter::runs

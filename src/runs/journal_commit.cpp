@@ -1,5 +1,6 @@
 #include "runs/journal_commit.h"
 
+#include "runs/actions.h"
 #include "runs/approvals.h"
 #include "runs/payloads.h"
 
@@ -20,20 +21,21 @@ bool is_decided(const store::Approval& approval) {
   return approval.state == store::ApprovalState::approved || approval.state == store::ApprovalState::denied;
 }
 
-void ask(store::Transaction& tx, const model::RunId& run, const Question& question) {
-  if (auto known = tx.approval(run, question.action_id);
+void ask(store::Transaction& tx, const model::Run& run, const Question& question, base::Time now) {
+  if (auto known = tx.approval(run.id, question.action_id);
       known && known->action_digest == question.action_digest && is_decided(*known)) {
     known->delivered = false;
     tx.put_approval(*known);
     return;
   }
   store::Approval approval;
-  approval.run_id = run;
+  approval.run_id = run.id;
   approval.action_id = question.action_id;
   approval.action_digest = question.action_digest;
   approval.args_digest = question.args_digest;
   approval.request_id = question.request_id;
   approval.requested_event_id = question.requested_event_id;
+  if (run.approval_timeout) approval.expires_at = now + *run.approval_timeout;
   tx.put_approval(approval);
 }
 
@@ -69,8 +71,8 @@ base::Result<std::int64_t> commit_journal(store::Transaction& tx, const Fence& f
   if (model::is_terminal(run->status) || !attempt.closing.empty())
     return tl::unexpected(run_not_active(run->id));
   for (const auto& artifact : batch.artifacts) tx.put_artifact(artifact);
-  for (const auto& event : batch.events) tx.append(run->id, event);
-  for (const auto& question : batch.questions) ask(tx, run->id, question);
+  for (const auto& event : batch.events) append_event(tx, run->id, event);
+  for (const auto& question : batch.questions) ask(tx, *run, question, context.clock.now());
   for (const auto& given : batch.answers) answer(tx, run->id, given, context);
   note_running(tx, *run, batch);
   attempt.journal_offset = batch.to_offset;

@@ -34,7 +34,8 @@ struct JournalBatch {
 
 // The offset in the store afterwards. A batch that the store already has changes nothing.
 //
-// execution.started makes a starting run running. A question becomes a pending approval; when exactly this
+// execution.started makes a starting run running. A question becomes a pending approval, with
+// a deadline when the run has an approval timeout; when exactly this
 // action was decided before its keeper was lost, that decision is delivered again. An answer marks its
 // approval as delivered; a refusal of one that is still pending withdraws it (approval.withdrawn).
 //

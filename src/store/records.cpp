@@ -17,6 +17,10 @@ constexpr std::array<std::pair<ApprovalState, std::string_view>, 6> state_names{
 
 }  // namespace
 
+std::string_view to_string(ConversationState state) {
+  return state == ConversationState::open ? "open" : "closed";
+}
+
 std::string_view to_string(ApprovalState state) {
   for (const auto& [value, name] : state_names) {
     if (value == state) return name;

@@ -1,16 +1,45 @@
 #pragma once
-// What the store keeps besides the nouns of `model`: attempts with their leases, pending approvals,
-// idempotency keys.
+// What the store keeps besides the nouns of `model`: conversations with their checkpoints, attempts with
+// their leases, actions, approvals, idempotency keys; and what lists of runs are asked and answered with.
 
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/artifact.h"
 #include "model/event.h"
 #include "model/run.h"
 
 namespace agentrouter::store {
+
+enum class ConversationState { open, closed };
+[[nodiscard]] std::string_view to_string(ConversationState state);
+
+inline constexpr base::Time never = base::Time::max();
+
+// The runs that continue each other. Its row is made together with its first run.
+struct Conversation {
+  model::RunId id;                             // the first run's
+  std::optional<model::SessionId> session_id;  // none until the first run has ended
+  ConversationState state = ConversationState::open;
+  base::Time created_at;
+  std::optional<base::Time> closed_at;
+  base::Time expires_at = never;  // from then on it is not continued; never while a turn is active
+  bool reclaimed = false;         // its checkpoints are gone
+};
+
+// The workspace and the agent's home as a turn left them. The bytes are in `blobs` under the key.
+struct Checkpoint {
+  model::RunId run_id;
+  model::RunId conversation_id;
+  int turn_number = 1;
+  std::string key;
+  std::int64_t size_bytes = 0;  // of the stored bytes
+  std::string sha256;           // of the stored bytes, 64 lower-case hex digits
+  std::string thread_id;        // the agent's own name of the conversation; empty when it never said one
+  base::Time created_at;
+};
 
 // One try at a run. `token` grows with every lease of the run: a worker that holds an older one may not
 // write.
@@ -44,20 +73,69 @@ struct Approval {
   std::string requested_event_id;  // the cause of the decision's event
   ApprovalState state = ApprovalState::pending;
   std::string reason;
-  model::Seq decided_seq = 0;  // sequence of the event that decided; 0 while pending
-  bool delivered = false;      // the keeper's journal has answered
+  model::Seq decided_seq = 0;                 // sequence of the event that decided; 0 while pending
+  bool delivered = false;                     // the keeper's journal has answered
+  std::optional<base::Time> expires_at = {};  // a deadline that holds while it is pending
 };
 
-struct IdempotencyKey {
-  std::string key_hash;   // sha256 hex of the key
-  std::string body_hash;  // sha256 hex of the parsed body
+// What happened to an action so far, folded from its events by `runs`. A sequence is 0, and a text empty,
+// as long as there is no such event.
+struct ActionRecord {
   model::RunId run_id;
-  base::Time expires_at;
+  model::ActionId action_id;
+  std::string action_digest;
+  std::string args_digest;
+  std::string name;
+  std::string target;
+  model::Seq proposed_seq = 0;
+  model::Seq policy_seq = 0;
+  std::string policy_decision;  // allowed, requires_approval, blocked
+  std::string policy_reason;
+  model::Seq requested_seq = 0;
+  model::Seq settled_seq = 0;
+  std::string approval;  // pending, approved, denied, expired, withdrawn
+  std::string approval_reason;
+  model::Seq started_seq = 0;
+  model::Seq ended_seq = 0;
+  std::string execution;  // started, completed, failed
+  std::string execution_reason;
+  std::optional<std::int64_t> exit_code;
 };
 
+// What the first use of a key did: enough to answer a later one.
+struct IdempotencyKey {
+  std::string key_hash;   // sha256 hex of the key within its scope
+  std::string body_hash;  // sha256 hex of the parsed body
+  model::RunId run_id;    // that was made, or that the event belongs to
+  base::Time expires_at;
+  model::Seq event_seq = 0;  // of a decision
+};
+
+// A place in a list: behind the run that was queued then and has this number.
+struct RunCursor {
+  std::int64_t queued_at = 0;  // milliseconds since the epoch
+  std::int64_t number = 0;
+  auto operator<=>(const RunCursor&) const = default;
+};
+
+// All that is given must hold.
 struct RunQuery {
-  std::optional<std::string> status;  // "active" or a status
+  std::optional<std::string> status = {};  // "active" or a status
   int limit = 50;
+  std::optional<RunCursor> after = {};
+  std::optional<model::RuntimeKind> runtime = {};
+  model::Tags tags = {};
+  std::optional<model::RunId> conversation = {};
+  std::optional<base::Time> created_after = {};   // queued later than this
+  std::optional<base::Time> created_before = {};  // queued earlier than this
+  // Words that task and answer have between them, in any order, whatever their case and accents. Any text
+  // may be asked for; one without a word finds nothing.
+  std::string text = {};
+};
+
+struct RunPage {
+  std::vector<model::Run> items;
+  std::optional<RunCursor> next = {};  // there may be more behind it; none: this is the end
 };
 
 }  // namespace agentrouter::store

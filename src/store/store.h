@@ -21,8 +21,23 @@ class Reader {
   virtual ~Reader() = default;
 
   [[nodiscard]] virtual std::optional<model::Run> run(const model::RunId& id) = 0;
-  // Newest queuedAt first (ties: newest inserted first).
-  [[nodiscard]] virtual std::vector<model::Run> runs(const RunQuery& query) = 0;
+  // Newest queuedAt first (ties: newest inserted first); with a text, newest inserted first. A call looks at
+  // a bounded number of runs: where few of many match, a page may hold fewer than `limit` and still have a
+  // `next`.
+  [[nodiscard]] virtual RunPage runs(const RunQuery& query) = 0;
+  [[nodiscard]] virtual std::optional<Conversation> conversation(const model::RunId& id) = 0;
+  // The runs of a conversation by their turn numbers.
+  [[nodiscard]] virtual std::vector<model::Run> turns(const model::RunId& conversation) = 0;
+  [[nodiscard]] virtual std::optional<model::Run> latest_turn(const model::RunId& conversation) = 0;
+  // Of the highest turn below `before_turn` that has one.
+  [[nodiscard]] virtual std::optional<Checkpoint> latest_checkpoint(const model::RunId& conversation,
+                                                                    int before_turn) = 0;
+  // By their turn numbers.
+  [[nodiscard]] virtual std::vector<Checkpoint> checkpoints(const model::RunId& conversation) = 0;
+  // Not yet reclaimed and expired at `now`, longest expired first. Closed ones expire when they are closed.
+  [[nodiscard]] virtual std::vector<Conversation> conversations_to_reclaim(base::Time now, int limit) = 0;
+  // When the next one will be; none when no conversation waits for it.
+  [[nodiscard]] virtual std::optional<base::Time> next_conversation_expiry() = 0;
   // Ascending, sequence > after, at most `limit`.
   [[nodiscard]] virtual std::vector<model::Event> events(const model::RunId& id, model::Seq after,
                                                          int limit) = 0;
@@ -39,6 +54,14 @@ class Reader {
   [[nodiscard]] virtual std::vector<Approval> undelivered_approvals(const model::RunId& run) = 0;
   // Oldest first.
   [[nodiscard]] virtual std::vector<Approval> pending_approvals(const model::RunId& run) = 0;
+  // Pending with a deadline that is not after `now`, longest overdue first.
+  [[nodiscard]] virtual std::vector<Approval> due_approvals(base::Time now, int limit) = 0;
+  // The next deadline of a pending approval.
+  [[nodiscard]] virtual std::optional<base::Time> next_approval_expiry() = 0;
+  [[nodiscard]] virtual std::optional<ActionRecord> action(const model::RunId& run,
+                                                           const model::ActionId& action) = 0;
+  // The newest `limit`, oldest of them first.
+  [[nodiscard]] virtual std::vector<ActionRecord> actions(const model::RunId& run, int limit) = 0;
   [[nodiscard]] virtual std::optional<Attempt> attempt(const model::AttemptId& id) = 0;
   // The newest attempt of the run.
   [[nodiscard]] virtual std::optional<Attempt> latest_attempt(const model::RunId& run) = 0;
@@ -53,18 +76,24 @@ class Reader {
 
 class Transaction : public Reader {
  public:
-  // Inserts. The id must be new.
+  // Inserts. The id must be new. The first run of a conversation opens it: its row is there from now on.
+  // Throws Failure(conflict, turn_taken) when the conversation has a run with this turn number.
   virtual void insert_run(const model::Run& run) = 0;
-  // Writes every field but `task` and `input`, which never change, and the events' counter, which only
-  // append() moves.
+  // Writes every field but `task`, `input` and `tags`, which never change, and the events' counter, which
+  // only append() moves.
   virtual void update_run(const model::Run& run) = 0;
   // Gives the event the run's next number and moves lastEventSeq to it. Throws Failure(conflict,
   // run_not_active) when the run is terminal: nothing follows the terminal event. The terminal event itself
-  // is appended before update_run() makes the status terminal.
+  // is appended before update_run() makes the status terminal. The text of an agent.response is found by
+  // RunQuery::text from then on, instead of an earlier one's.
   virtual model::Event append(const model::RunId& run, const model::EventDraft& draft) = 0;
   // Inserts, or replaces the record of the same id.
   virtual void put_artifact(const model::Artifact& artifact) = 0;
+  virtual void put_conversation(const Conversation& conversation) = 0;
+  virtual void put_checkpoint(const Checkpoint& checkpoint) = 0;
+  virtual void delete_checkpoint(const model::RunId& run) = 0;
   virtual void put_approval(const Approval& approval) = 0;
+  virtual void put_action(const ActionRecord& action) = 0;
   virtual void insert_attempt(const Attempt& attempt) = 0;
   virtual void update_attempt(const Attempt& attempt) = 0;
   virtual void put_idempotency_key(const IdempotencyKey& key) = 0;

@@ -94,7 +94,7 @@ class StoreConformance : public ::testing::TestWithParam<BackendFactory> {
   }
   std::vector<std::string> listed(RunQuery query) {
     std::vector<std::string> tasks;
-    for (const auto& run : read([&](Reader& reader) { return reader.runs(query); }))
+    for (const auto& run : read([&](Reader& reader) { return reader.runs(query); }).items)
       tasks.push_back(run.task);
     return tasks;
   }

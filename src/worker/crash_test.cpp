@@ -88,7 +88,7 @@ class SteppingLauncher final : public sandbox::Launcher {
 
 bool is_all_done(store::Reader& reader) {
   if (!reader.open_attempts().empty()) return false;
-  for (const auto& run : reader.runs({})) {
+  for (const auto& run : reader.runs({}).items) {
     if (!model::is_terminal(run.status)) return false;
   }
   return true;

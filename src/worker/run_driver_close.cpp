@@ -78,8 +78,9 @@ base::Task<void> RunDriver::archive() {
   const auto archived = co_await context_.needs.store.read(
       [&](store::Reader& reader) { return write_archive(reader, context_.needs.blobs, run, closing); });
   check_time();
-  auto finished = co_await context_.needs.store.write(
-      [this, &archived](store::Transaction& tx) { return runs::finish_close(tx, claim_.fence(), archived); });
+  auto finished = co_await context_.needs.store.write([this, &archived](store::Transaction& tx) {
+    return runs::finish_close(tx, claim_.fence(), archived, context_.now());
+  });
   base::value_or_throw(std::move(finished));
 }
 

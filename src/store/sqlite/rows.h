@@ -12,7 +12,15 @@ class Rows {
   explicit Rows(Connection& connection) : connection_(connection) {}
 
   [[nodiscard]] std::optional<model::Run> run(const model::RunId& id);
-  [[nodiscard]] std::vector<model::Run> runs(const RunQuery& query);
+  [[nodiscard]] RunPage runs(const RunQuery& query);
+  [[nodiscard]] std::optional<Conversation> conversation(const model::RunId& id);
+  [[nodiscard]] std::vector<model::Run> turns(const model::RunId& conversation);
+  [[nodiscard]] std::optional<model::Run> latest_turn(const model::RunId& conversation);
+  [[nodiscard]] std::optional<Checkpoint> latest_checkpoint(const model::RunId& conversation,
+                                                            int before_turn);
+  [[nodiscard]] std::vector<Checkpoint> checkpoints(const model::RunId& conversation);
+  [[nodiscard]] std::vector<Conversation> conversations_to_reclaim(base::Time now, int limit);
+  [[nodiscard]] std::optional<base::Time> next_conversation_expiry();
   [[nodiscard]] std::vector<model::Event> events(const model::RunId& id, model::Seq after, int limit);
   [[nodiscard]] std::optional<model::Event> event(const model::RunId& id, model::Seq sequence);
   [[nodiscard]] std::optional<model::Event> last_event_of_type(const model::RunId& id, std::string_view type);
@@ -21,6 +29,10 @@ class Rows {
   [[nodiscard]] std::optional<Approval> approval(const model::RunId& run, const model::ActionId& action);
   [[nodiscard]] std::vector<Approval> undelivered_approvals(const model::RunId& run);
   [[nodiscard]] std::vector<Approval> pending_approvals(const model::RunId& run);
+  [[nodiscard]] std::vector<Approval> due_approvals(base::Time now, int limit);
+  [[nodiscard]] std::optional<base::Time> next_approval_expiry();
+  [[nodiscard]] std::optional<ActionRecord> action(const model::RunId& run, const model::ActionId& action);
+  [[nodiscard]] std::vector<ActionRecord> actions(const model::RunId& run, int limit);
   [[nodiscard]] std::optional<Attempt> attempt(const model::AttemptId& id);
   [[nodiscard]] std::optional<Attempt> latest_attempt(const model::RunId& run);
   [[nodiscard]] std::vector<Attempt> open_attempts();
@@ -32,6 +44,10 @@ class Rows {
   [[nodiscard]] std::int64_t number_of(const model::RunId& id);
 
  private:
+  [[nodiscard]] Statement candidates(const RunQuery& query, const std::string& match);
+  [[nodiscard]] bool has_tag(const RunCursor& run, const std::string& name, const std::string& value);
+  [[nodiscard]] model::Run run_at(std::int64_t number);
+
   Connection& connection_;
 };
 
@@ -50,7 +66,24 @@ class SqliteReading : public Port {
   explicit SqliteReading(Connection& connection) : connection_(connection), rows_(connection) {}
 
   std::optional<model::Run> run(const model::RunId& id) override { return rows_.run(id); }
-  std::vector<model::Run> runs(const RunQuery& query) override { return rows_.runs(query); }
+  RunPage runs(const RunQuery& query) override { return rows_.runs(query); }
+  std::optional<Conversation> conversation(const model::RunId& id) override { return rows_.conversation(id); }
+  std::vector<model::Run> turns(const model::RunId& conversation) override {
+    return rows_.turns(conversation);
+  }
+  std::optional<model::Run> latest_turn(const model::RunId& conversation) override {
+    return rows_.latest_turn(conversation);
+  }
+  std::optional<Checkpoint> latest_checkpoint(const model::RunId& conversation, int before_turn) override {
+    return rows_.latest_checkpoint(conversation, before_turn);
+  }
+  std::vector<Checkpoint> checkpoints(const model::RunId& conversation) override {
+    return rows_.checkpoints(conversation);
+  }
+  std::vector<Conversation> conversations_to_reclaim(base::Time now, int limit) override {
+    return rows_.conversations_to_reclaim(now, limit);
+  }
+  std::optional<base::Time> next_conversation_expiry() override { return rows_.next_conversation_expiry(); }
   std::vector<model::Event> events(const model::RunId& id, model::Seq after, int limit) override {
     return rows_.events(id, after, limit);
   }
@@ -70,6 +103,16 @@ class SqliteReading : public Port {
   }
   std::vector<Approval> pending_approvals(const model::RunId& run) override {
     return rows_.pending_approvals(run);
+  }
+  std::vector<Approval> due_approvals(base::Time now, int limit) override {
+    return rows_.due_approvals(now, limit);
+  }
+  std::optional<base::Time> next_approval_expiry() override { return rows_.next_approval_expiry(); }
+  std::optional<ActionRecord> action(const model::RunId& run, const model::ActionId& action) override {
+    return rows_.action(run, action);
+  }
+  std::vector<ActionRecord> actions(const model::RunId& run, int limit) override {
+    return rows_.actions(run, limit);
   }
   std::optional<Attempt> attempt(const model::AttemptId& id) override { return rows_.attempt(id); }
   std::optional<Attempt> latest_attempt(const model::RunId& run) override {

@@ -115,7 +115,115 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_expiry ON idempotency_keys (expires_at);
 )sql";
 
-constexpr std::array<const char*, 1> steps{first};
+// Conversations, tags, full text, actions, deadlines. What older runs are continued or found by is made from
+// what is there.
+constexpr const char* second = R"sql(
+ALTER TABLE runs ADD COLUMN turn_number INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE runs ADD COLUMN turn_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN approval_timeout INTEGER;
+UPDATE runs SET turn_id = 'turn_' || lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' ||
+  substr(hex(randomblob(2)), 2) || '-a' || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)));
+CREATE UNIQUE INDEX runs_turns ON runs (conversation_id, turn_number);
+CREATE INDEX runs_by_runtime ON runs (runtime_kind, queued_at);
+CREATE TABLE conversations (
+  id TEXT PRIMARY KEY,
+  session_id TEXT,
+  state TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  closed_at INTEGER,
+  expires_at INTEGER NOT NULL,
+  reclaimed INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX conversations_due ON conversations (expires_at) WHERE reclaimed = 0;
+INSERT INTO conversations SELECT id, session_id, 'open', queued_at, NULL,
+  CASE WHEN completed_at IS NULL THEN 9223372036854775807 ELSE completed_at + 600000 END, 0 FROM runs;
+CREATE TABLE checkpoints (
+  run_id TEXT PRIMARY KEY,
+  conversation_id TEXT NOT NULL,
+  turn_number INTEGER NOT NULL,
+  key TEXT NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  sha256 TEXT NOT NULL,
+  thread_id TEXT NOT NULL,
+  created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX checkpoints_of_conversation ON checkpoints (conversation_id, turn_number);
+CREATE TABLE run_tags (
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  queued_at INTEGER NOT NULL,
+  run INTEGER NOT NULL,
+  PRIMARY KEY (name, value, queued_at, run)
+) STRICT, WITHOUT ROWID;
+CREATE VIRTUAL TABLE run_search USING fts5(task, answer, content='',
+  tokenize='unicode61 remove_diacritics 2');
+INSERT INTO run_search (rowid, task, answer) SELECT t.run, t.task, coalesce((
+  SELECT json_extract(e.payload, '$.text') FROM newest_events w JOIN events e ON e.key = (t.run << 32) | w.sequence
+  WHERE w.run = t.run AND w.type = 'agent.response' AND json_valid(e.payload)), '') FROM run_texts t;
+ALTER TABLE approvals ADD COLUMN expires_at INTEGER;
+CREATE INDEX approvals_due ON approvals (expires_at) WHERE state = 'pending' AND expires_at IS NOT NULL;
+ALTER TABLE idempotency_keys ADD COLUMN event_seq INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE actions (
+  n INTEGER PRIMARY KEY,
+  run_id TEXT NOT NULL,
+  action_id TEXT NOT NULL,
+  action_digest TEXT NOT NULL,
+  args_digest TEXT NOT NULL,
+  name TEXT NOT NULL,
+  target TEXT NOT NULL,
+  proposed_seq INTEGER NOT NULL,
+  policy_seq INTEGER NOT NULL,
+  policy_decision TEXT NOT NULL,
+  policy_reason TEXT NOT NULL,
+  requested_seq INTEGER NOT NULL,
+  settled_seq INTEGER NOT NULL,
+  approval TEXT NOT NULL,
+  approval_reason TEXT NOT NULL,
+  started_seq INTEGER NOT NULL,
+  ended_seq INTEGER NOT NULL,
+  execution TEXT NOT NULL,
+  execution_reason TEXT NOT NULL,
+  exit_code INTEGER,
+  UNIQUE (run_id, action_id)
+) STRICT;
+CREATE INDEX actions_of_run ON actions (run_id);
+WITH control AS (
+  SELECT key, key >> 32 AS run, key & 4294967295 AS seq, type, payload AS p,
+    json_extract(payload, '$.actionId') AS action FROM events
+  WHERE type IN ('action.proposed', 'policy.evaluated', 'approval.requested', 'approval.decided',
+    'approval.expired', 'approval.withdrawn', 'execution.started', 'execution.completed', 'execution.failed')
+    AND json_valid(payload))
+INSERT INTO actions (run_id, action_id, action_digest, args_digest, name, target, proposed_seq, policy_seq,
+  policy_decision, policy_reason, requested_seq, settled_seq, approval, approval_reason, started_seq, ended_seq,
+  execution, execution_reason, exit_code)
+SELECT r.id, c.action,
+  coalesce(max(json_extract(p, '$.actionDigest')), ''),
+  coalesce(max(json_extract(p, '$.argsDigest')), ''),
+  coalesce(max(json_extract(p, '$.actionName')), ''),
+  coalesce(max(json_extract(p, '$.targetResource')), ''),
+  coalesce(max(CASE WHEN type = 'action.proposed' THEN seq END), 0),
+  coalesce(max(CASE WHEN type = 'policy.evaluated' THEN seq END), 0),
+  coalesce(max(CASE WHEN type = 'policy.evaluated' THEN json_extract(p, '$.decision') END), ''),
+  coalesce(max(CASE WHEN type = 'policy.evaluated' THEN json_extract(p, '$.reason') END), ''),
+  coalesce(max(CASE WHEN type = 'approval.requested' THEN seq END), 0),
+  coalesce(max(CASE WHEN type IN ('approval.decided', 'approval.expired', 'approval.withdrawn') THEN seq END), 0),
+  coalesce(max(CASE type WHEN 'approval.decided' THEN json_extract(p, '$.decision')
+    WHEN 'approval.expired' THEN 'expired' WHEN 'approval.withdrawn' THEN 'withdrawn' END),
+    max(CASE WHEN type = 'approval.requested' THEN 'pending' END), ''),
+  coalesce(max(CASE WHEN type IN ('approval.decided', 'approval.expired', 'approval.withdrawn')
+    THEN json_extract(p, '$.reason') END), ''),
+  coalesce(max(CASE WHEN type = 'execution.started' THEN seq END), 0),
+  coalesce(max(CASE WHEN type IN ('execution.completed', 'execution.failed') THEN seq END), 0),
+  coalesce(max(CASE type WHEN 'execution.completed' THEN 'completed' WHEN 'execution.failed' THEN 'failed' END),
+    max(CASE WHEN type = 'execution.started' THEN 'started' END), ''),
+  coalesce(max(CASE WHEN type = 'execution.failed' THEN json_extract(p, '$.reason') END), ''),
+  max(CASE WHEN type IN ('execution.completed', 'execution.failed') THEN json_extract(p, '$.exitCode') END)
+FROM control c JOIN runs r ON r.n = c.run WHERE c.action IS NOT NULL
+GROUP BY r.id, c.action ORDER BY min(c.key);
+)sql";
+
+constexpr std::array<const char*, 2> steps{first, second};
 
 std::int64_t pragma(Connection& connection, std::string_view sql) {
   auto statement = connection.statement(sql);
@@ -154,9 +262,10 @@ base::Result<void> check_schema(Connection& connection) {
   return {};
 }
 
-void migrate(Connection& connection) {
-  const auto version = pragma(connection, "PRAGMA user_version");
-  for (auto step = static_cast<std::size_t>(version); step < steps.size(); ++step) take(connection, step);
+void migrate(Connection& connection, int version) {
+  const auto last = static_cast<std::size_t>(version);
+  auto step = static_cast<std::size_t>(pragma(connection, "PRAGMA user_version"));
+  for (; step < last; ++step) take(connection, step);
 }
 
 }  // namespace agentrouter::store

@@ -13,7 +13,8 @@ namespace agentrouter::store {
 // Throws Failure when the database cannot be read.
 [[nodiscard]] base::Result<void> check_schema(Connection& connection);
 
-// Takes the missing steps of a database that was checked, each in its own transaction. Throws Failure.
-void migrate(Connection& connection);
+// Takes the missing steps up to `version` of a database that was checked, each in its own transaction. Throws
+// Failure.
+void migrate(Connection& connection, int version = schema_version());
 
 }  // namespace agentrouter::store

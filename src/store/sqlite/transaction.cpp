@@ -1,5 +1,8 @@
 #include "store/sqlite/transaction.h"
 
+#include "store/sqlite/columns.h"
+#include "store/sqlite/search_text.h"
+
 namespace agentrouter::store {
 
 namespace {
@@ -32,6 +35,12 @@ void bind_run(Statement& statement, const model::Run& run) {
     statement.bind_null().bind_null().bind_null();
   }
   statement.bind(run.workspace_path).bind(std::int64_t{run.priority}).bind(std::int64_t{run.attempts});
+  statement.bind(std::int64_t{run.turn_number}).bind(run.turn_id);
+  if (run.approval_timeout) {
+    statement.bind(std::int64_t{run.approval_timeout->count()});
+  } else {
+    statement.bind_null();
+  }
 }
 
 }  // namespace
@@ -41,22 +50,53 @@ void SqliteTransaction::forget_after(Mark mark) {
   changes_.erase(changes_.begin() + static_cast<std::ptrdiff_t>(mark.changes), changes_.end());
 }
 
+void SqliteTransaction::check_turn(const model::Run& run) {
+  auto statement = connection_.statement("SELECT 1 FROM runs WHERE conversation_id = ? AND turn_number = ?");
+  statement.bind(run.conversation_id.str()).bind(std::int64_t{run.turn_number});
+  if (!statement.step()) return;
+  base::throw_failure(
+      base::Code::conflict,
+      "conversation " + run.conversation_id.str() + " has a turn " + std::to_string(run.turn_number),
+      "turn_taken");
+}
+
+std::int64_t SqliteTransaction::insert_run_row(const model::Run& run) {
+  const auto tags = tags_text(run.tags);
+  auto statement = connection_.statement(
+      "INSERT INTO runs (status, runtime_kind, runtime_mode, runtime_model, approval_mode, session_id, "
+      "conversation_id, queued_at, started_at, completed_at, cancel_requested_at, failure_code, "
+      "failure_reason, failure_cause, workspace_path, priority, attempts, turn_number, turn_id, "
+      "approval_timeout, tags, id) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  bind_run(statement, run);
+  statement.bind(tags).bind(run.id.str()).run();
+  return sqlite3_last_insert_rowid(connection_.handle());
+}
+
 void SqliteTransaction::insert_run(const model::Run& run) {
-  {
-    auto statement = connection_.statement(
-        "INSERT INTO runs (status, runtime_kind, runtime_mode, runtime_model, approval_mode, session_id, "
-        "conversation_id, queued_at, started_at, completed_at, cancel_requested_at, failure_code, "
-        "failure_reason, failure_cause, workspace_path, priority, attempts, id) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    bind_run(statement, run);
-    statement.bind(run.id.str()).run();
-  }
-  const auto number = sqlite3_last_insert_rowid(connection_.handle());
+  check_turn(run);
+  const auto number = insert_run_row(run);
   connection_.statement("INSERT INTO run_texts (run, task, input) VALUES (?, ?, ?)")
-      .bind(std::int64_t{number})
+      .bind(number)
       .bind(run.task)
       .bind(run.input)
       .run();
+  for (const auto& [name, value] : run.tags) {
+    connection_.statement("INSERT INTO run_tags (name, value, queued_at, run) VALUES (?, ?, ?, ?)")
+        .bind(name)
+        .bind(value)
+        .bind(to_column(run.queued_at))
+        .bind(number)
+        .run();
+  }
+  index_task(connection_, number, run.task);
+  if (run.turn_number == 1) {
+    Conversation conversation;
+    conversation.id = run.conversation_id;
+    conversation.session_id = run.session_id;
+    conversation.created_at = run.queued_at;
+    put_conversation(conversation);
+  }
   changes_.push_back({run.id, run.status});
 }
 
@@ -73,7 +113,7 @@ void SqliteTransaction::update_run(const model::Run& run) {
       "UPDATE runs SET status = ?, runtime_kind = ?, runtime_mode = ?, runtime_model = ?, approval_mode = ?, "
       "session_id = ?, conversation_id = ?, queued_at = ?, started_at = ?, completed_at = ?, "
       "cancel_requested_at = ?, failure_code = ?, failure_reason = ?, failure_cause = ?, workspace_path = ?, "
-      "priority = ?, attempts = ? WHERE id = ?");
+      "priority = ?, attempts = ?, turn_number = ?, turn_id = ?, approval_timeout = ? WHERE id = ?");
   bind_run(statement, run);
   statement.bind(run.id.str()).run();
   if (before != to_string(run.status)) changes_.push_back({run.id, run.status});
@@ -110,6 +150,11 @@ model::Event SqliteTransaction::append(const model::RunId& run, const model::Eve
     statement.bind_null().bind_null();
   }
   statement.bind(std::int64_t{event.truncated}).bind(to_column(event.created_at)).run();
+  if (event.type == "agent.response") {
+    const auto earlier = rows_.last_event_of_type(run, event.type);
+    index_answer(connection_, number, earlier ? answer_text(earlier->payload) : "",
+                 answer_text(event.payload));
+  }
   connection_
       .statement(
           "INSERT INTO newest_events VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sequence = excluded.sequence")
@@ -137,18 +182,73 @@ void SqliteTransaction::put_artifact(const model::Artifact& artifact) {
   statement.bind(to_column(artifact.created_at)).run();
 }
 
+void SqliteTransaction::put_conversation(const Conversation& conversation) {
+  auto statement = connection_.statement(
+      "INSERT INTO conversations (id, session_id, state, created_at, closed_at, expires_at, reclaimed) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET session_id = excluded.session_id, "
+      "state = excluded.state, created_at = excluded.created_at, closed_at = excluded.closed_at, "
+      "expires_at = excluded.expires_at, reclaimed = excluded.reclaimed");
+  statement.bind(conversation.id.str());
+  if (conversation.session_id) {
+    statement.bind(conversation.session_id->str());
+  } else {
+    statement.bind_null();
+  }
+  statement.bind(to_string(conversation.state)).bind(to_column(conversation.created_at));
+  statement.bind(column(conversation.closed_at)).bind(to_column(conversation.expires_at));
+  statement.bind(std::int64_t{conversation.reclaimed}).run();
+}
+
+void SqliteTransaction::put_checkpoint(const Checkpoint& checkpoint) {
+  auto statement = connection_.statement(
+      "INSERT INTO checkpoints (run_id, conversation_id, turn_number, key, size_bytes, sha256, thread_id, "
+      "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id) DO UPDATE SET "
+      "conversation_id = excluded.conversation_id, turn_number = excluded.turn_number, key = excluded.key, "
+      "size_bytes = excluded.size_bytes, sha256 = excluded.sha256, thread_id = excluded.thread_id, "
+      "created_at = excluded.created_at");
+  statement.bind(checkpoint.run_id.str()).bind(checkpoint.conversation_id.str());
+  statement.bind(std::int64_t{checkpoint.turn_number}).bind(checkpoint.key).bind(checkpoint.size_bytes);
+  statement.bind(checkpoint.sha256).bind(checkpoint.thread_id).bind(to_column(checkpoint.created_at)).run();
+}
+
+void SqliteTransaction::delete_checkpoint(const model::RunId& run) {
+  connection_.statement("DELETE FROM checkpoints WHERE run_id = ?").bind(run.str()).run();
+}
+
+void SqliteTransaction::put_action(const ActionRecord& action) {
+  auto statement = connection_.statement(
+      "INSERT INTO actions (run_id, action_id, action_digest, args_digest, name, target, proposed_seq, "
+      "policy_seq, policy_decision, policy_reason, requested_seq, settled_seq, approval, approval_reason, "
+      "started_seq, ended_seq, execution, execution_reason, exit_code) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+      "ON CONFLICT (run_id, action_id) DO UPDATE SET action_digest = excluded.action_digest, "
+      "args_digest = excluded.args_digest, name = excluded.name, target = excluded.target, "
+      "proposed_seq = excluded.proposed_seq, policy_seq = excluded.policy_seq, "
+      "policy_decision = excluded.policy_decision, policy_reason = excluded.policy_reason, "
+      "requested_seq = excluded.requested_seq, settled_seq = excluded.settled_seq, "
+      "approval = excluded.approval, approval_reason = excluded.approval_reason, "
+      "started_seq = excluded.started_seq, ended_seq = excluded.ended_seq, execution = excluded.execution, "
+      "execution_reason = excluded.execution_reason, exit_code = excluded.exit_code");
+  statement.bind(action.run_id.str()).bind(action.action_id.str()).bind(action.action_digest);
+  statement.bind(action.args_digest).bind(action.name).bind(action.target).bind(action.proposed_seq);
+  statement.bind(action.policy_seq).bind(action.policy_decision).bind(action.policy_reason);
+  statement.bind(action.requested_seq).bind(action.settled_seq).bind(action.approval);
+  statement.bind(action.approval_reason).bind(action.started_seq).bind(action.ended_seq);
+  statement.bind(action.execution).bind(action.execution_reason).bind(action.exit_code).run();
+}
+
 void SqliteTransaction::put_approval(const Approval& approval) {
   auto statement = connection_.statement(
       "INSERT INTO approvals (run_id, action_id, action_digest, args_digest, request_id, requested_event_id, "
-      "state, reason, decided_seq, delivered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+      "state, reason, decided_seq, delivered, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
       "ON CONFLICT (run_id, action_id) DO UPDATE SET action_digest = excluded.action_digest, "
       "args_digest = excluded.args_digest, request_id = excluded.request_id, "
       "requested_event_id = excluded.requested_event_id, state = excluded.state, reason = excluded.reason, "
-      "decided_seq = excluded.decided_seq, delivered = excluded.delivered");
+      "decided_seq = excluded.decided_seq, delivered = excluded.delivered, expires_at = excluded.expires_at");
   statement.bind(approval.run_id.str()).bind(approval.action_id.str()).bind(approval.action_digest);
   statement.bind(approval.args_digest).bind(approval.request_id).bind(approval.requested_event_id);
   statement.bind(to_string(approval.state)).bind(approval.reason).bind(approval.decided_seq);
-  statement.bind(std::int64_t{approval.delivered}).run();
+  statement.bind(std::int64_t{approval.delivered}).bind(column(approval.expires_at)).run();
 }
 
 void SqliteTransaction::insert_attempt(const Attempt& attempt) {
@@ -176,13 +276,14 @@ void SqliteTransaction::update_attempt(const Attempt& attempt) {
 
 void SqliteTransaction::put_idempotency_key(const IdempotencyKey& key) {
   auto statement = connection_.statement(
-      "INSERT INTO idempotency_keys VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET body_hash = "
-      "excluded.body_hash, "
-      "run_id = excluded.run_id, expires_at = excluded.expires_at");
+      "INSERT INTO idempotency_keys (key_hash, body_hash, run_id, expires_at, event_seq) "
+      "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET body_hash = excluded.body_hash, "
+      "run_id = excluded.run_id, expires_at = excluded.expires_at, event_seq = excluded.event_seq");
   statement.bind(key.key_hash)
       .bind(key.body_hash)
       .bind(key.run_id.str())
       .bind(to_column(key.expires_at))
+      .bind(key.event_seq)
       .run();
 }
 

@@ -18,7 +18,11 @@ class SqliteTransaction final : public SqliteReading<Transaction> {
   void update_run(const model::Run& run) override;
   model::Event append(const model::RunId& run, const model::EventDraft& draft) override;
   void put_artifact(const model::Artifact& artifact) override;
+  void put_conversation(const Conversation& conversation) override;
+  void put_checkpoint(const Checkpoint& checkpoint) override;
+  void delete_checkpoint(const model::RunId& run) override;
   void put_approval(const Approval& approval) override;
+  void put_action(const ActionRecord& action) override;
   void insert_attempt(const Attempt& attempt) override;
   void update_attempt(const Attempt& attempt) override;
   void put_idempotency_key(const IdempotencyKey& key) override;
@@ -36,6 +40,9 @@ class SqliteTransaction final : public SqliteReading<Transaction> {
   [[nodiscard]] std::vector<RunChange> take_changes() { return std::exchange(changes_, {}); }
 
  private:
+  void check_turn(const model::Run& run);
+  std::int64_t insert_run_row(const model::Run& run);
+
   std::vector<model::Event> events_;
   std::vector<RunChange> changes_;
 };

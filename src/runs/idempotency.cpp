@@ -1,0 +1,38 @@
+#include "runs/idempotency.h"
+
+#include "base/hash.h"
+
+namespace agentrouter::runs {
+
+std::string body_hash(const json::object& body) {
+  json::object same = body;
+  if (base::get_string(same, "approvalMode") == "auto") same.erase("approvalMode");
+  return base::Sha256::hex_of(base::to_canonical(same));
+}
+
+std::string key_hash(const KeyedUse& use) {
+  // Keys of the first version had one target and no scope. No key has a line end.
+  if (use.target == "POST /v1/runs") return base::Sha256::hex_of(use.key);
+  return base::Sha256::hex_of(use.target + "\n" + use.key);
+}
+
+base::Result<std::optional<store::IdempotencyKey>> earlier_use(store::Transaction& tx, const KeyedUse& use,
+                                                               Context context) {
+  if (use.key.empty()) return std::nullopt;
+  const auto now = context.clock.now();
+  tx.purge_idempotency_keys(now);
+  auto used = tx.idempotency_key(key_hash(use));
+  if (!used || used->expires_at <= now) return std::nullopt;
+  if (used->body_hash == use.body_hash) return used;
+  return base::fail(base::Code::conflict, "this Idempotency-Key was used with a different request",
+                    "idempotency_conflict");
+}
+
+void remember_use(store::Transaction& tx, const KeyedUse& use, const model::RunId& run, model::Seq event_seq,
+                  Context context) {
+  if (use.key.empty()) return;
+  tx.put_idempotency_key(
+      {key_hash(use), use.body_hash, run, context.clock.now() + idempotency_lifetime, event_seq});
+}
+
+}  // namespace agentrouter::runs

@@ -1,0 +1,89 @@
+// The queries of Rows about conversations, deadlines and actions.
+
+#include "store/sqlite/columns.h"
+#include "store/sqlite/rows.h"
+
+namespace agentrouter::store {
+
+namespace {
+
+std::optional<base::Time> earliest(Statement statement) {
+  if (!statement.step() || statement.is_null(0)) return std::nullopt;
+  return time_at(statement, 0);
+}
+
+}  // namespace
+
+std::optional<Conversation> Rows::conversation(const model::RunId& id) {
+  auto statement = connection_.statement(CONVERSATION_COLUMNS "WHERE id = ?");
+  statement.bind(id.str());
+  return one(std::move(statement), read_conversation);
+}
+
+std::vector<model::Run> Rows::turns(const model::RunId& conversation) {
+  auto statement = connection_.statement(RUN_COLUMNS "WHERE conversation_id = ? ORDER BY turn_number");
+  statement.bind(conversation.str());
+  return all(std::move(statement), read_run);
+}
+
+std::optional<model::Run> Rows::latest_turn(const model::RunId& conversation) {
+  auto statement =
+      connection_.statement(RUN_COLUMNS "WHERE conversation_id = ? ORDER BY turn_number DESC LIMIT 1");
+  statement.bind(conversation.str());
+  return one(std::move(statement), read_run);
+}
+
+std::optional<Checkpoint> Rows::latest_checkpoint(const model::RunId& conversation, int before_turn) {
+  auto statement = connection_.statement(
+      CHECKPOINT_COLUMNS "WHERE conversation_id = ? AND turn_number < ? ORDER BY turn_number DESC LIMIT 1");
+  statement.bind(conversation.str()).bind(std::int64_t{before_turn});
+  return one(std::move(statement), read_checkpoint);
+}
+
+std::vector<Checkpoint> Rows::checkpoints(const model::RunId& conversation) {
+  auto statement = connection_.statement(CHECKPOINT_COLUMNS "WHERE conversation_id = ? ORDER BY turn_number");
+  statement.bind(conversation.str());
+  return all(std::move(statement), read_checkpoint);
+}
+
+std::vector<Conversation> Rows::conversations_to_reclaim(base::Time now, int limit) {
+  auto statement = connection_.statement(
+      CONVERSATION_COLUMNS "WHERE reclaimed = 0 AND expires_at <= ? ORDER BY expires_at, id LIMIT ?");
+  statement.bind(to_column(now)).bind(std::int64_t{limit});
+  return all(std::move(statement), read_conversation);
+}
+
+std::optional<base::Time> Rows::next_conversation_expiry() {
+  auto statement = connection_.statement(
+      "SELECT min(expires_at) FROM conversations WHERE reclaimed = 0 AND expires_at < ?");
+  statement.bind(to_column(never));
+  return earliest(std::move(statement));
+}
+
+std::vector<Approval> Rows::due_approvals(base::Time now, int limit) {
+  auto statement = connection_.statement(
+      APPROVAL_COLUMNS "WHERE state = 'pending' AND expires_at <= ? ORDER BY expires_at, n LIMIT ?");
+  statement.bind(to_column(now)).bind(std::int64_t{limit});
+  return all(std::move(statement), read_approval);
+}
+
+std::optional<base::Time> Rows::next_approval_expiry() {
+  return earliest(connection_.statement(
+      "SELECT min(expires_at) FROM approvals WHERE state = 'pending' AND expires_at IS NOT NULL"));
+}
+
+std::optional<ActionRecord> Rows::action(const model::RunId& run, const model::ActionId& action) {
+  auto statement = connection_.statement(ACTION_COLUMNS "WHERE run_id = ? AND action_id = ?");
+  statement.bind(run.str()).bind(action.str());
+  return one(std::move(statement), read_action);
+}
+
+std::vector<ActionRecord> Rows::actions(const model::RunId& run, int limit) {
+  auto statement = connection_.statement(ACTION_COLUMNS "WHERE run_id = ? ORDER BY n DESC LIMIT ?");
+  statement.bind(run.str()).bind(std::int64_t{limit});
+  auto newest = all(std::move(statement), read_action);
+  std::reverse(newest.begin(), newest.end());
+  return newest;
+}
+
+}  // namespace agentrouter::store

@@ -1,0 +1,20 @@
+#pragma once
+// The full text of runs: task and last answer, in the contentless FTS5 table run_search.
+
+#include "store/sqlite/statement.h"
+
+namespace agentrouter::store {
+
+// An FTS5 expression that any text can become: each of its words as a quoted string, all of them required.
+// Empty when there is no word.
+[[nodiscard]] std::string search_expression(std::string_view text);
+
+// The text of an agent.response payload; empty when there is none.
+[[nodiscard]] std::string answer_text(std::string_view payload);
+
+void index_task(Connection& connection, std::int64_t run, std::string_view task);
+// `before` must be what was indexed as the answer until now: an index without content forgets only what it is
+// told again.
+void index_answer(Connection& connection, std::int64_t run, std::string_view before, std::string_view answer);
+
+}  // namespace agentrouter::store
