@@ -1,0 +1,34 @@
+"""The TypeScript SDK against the real server on the simulated provider: samples and examples with the real Codex, the rest
+with the scripted agent."""
+import os
+import pathlib
+import subprocess
+import unittest
+
+from agents import AgentsDir
+from harness import KEY, Case, Server, main
+
+HERE = pathlib.Path(__file__).parent
+NODE = os.environ.get("AGENTROUTER_NODE", "node")
+
+
+class TypeScript(Case):
+    def node_test(self, name, server):
+        done = subprocess.run([NODE, "--test", str(HERE / f"{name}.test.mjs")], capture_output=True, text=True, timeout=600,
+                              env={**os.environ, "AGENTROUTER_API_BASE_URL": server.url, "AGENTROUTER_API_KEY": KEY})
+        if done.returncode != 0:
+            self.fail(done.stdout[-60000:] + done.stderr[-4000:] + server.log_text()[-2000:])
+
+    def test_samples_and_examples(self):
+        with Server() as server:
+            self.node_test("programs", server)
+
+    def test_the_sdk_and_a_client_like_the_published_one(self):
+        agents = AgentsDir()
+        self.addCleanup(agents.remove)
+        with Server(agents_dir=agents.path) as server:
+            self.node_test("server", server)
+
+
+if __name__ == "__main__":
+    main()
