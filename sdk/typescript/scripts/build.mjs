@@ -1,4 +1,4 @@
-// Builds dist/. Installs the compiler first when it is missing or another version than package-lock.json says.
+// Builds dist/, saying nothing on stdout (`npm pack --json` does). Installs the compiler first when it is missing or another version than package-lock.json says.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -8,12 +8,12 @@ const at = (name) => `${root}/${name}`;
 const installed = at("node_modules/.package-lock.json");
 
 if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(at("package-lock.json")).mtimeMs) {
-  execFileSync("npm", ["ci", "--no-audit", "--no-fund", "--ignore-scripts"], { cwd: root, stdio: "inherit" });
+  execFileSync("npm", ["ci", "--no-audit", "--no-fund", "--ignore-scripts"], { cwd: root, stdio: ["ignore", 2, 2] });
 }
 rmSync(at("dist"), { recursive: true, force: true });
 // The declarations keep the comments, the code does not need them.
 for (const options of [["--removeComments", "--declaration", "false", "--declarationMap", "false"], ["--emitDeclarationOnly"]]) {
-  execFileSync(process.execPath, [at("node_modules/typescript/bin/tsc"), "-p", root, ...options], { cwd: root, stdio: "inherit" });
+  execFileSync(process.execPath, [at("node_modules/typescript/bin/tsc"), "-p", root, ...options], { cwd: root, stdio: ["ignore", 2, 2] });
 }
 
 // The compiler indents by four blanks, which is a seventh of the code: tabs, and the source maps with them.

@@ -29,6 +29,25 @@ class TypeScript(Case):
         with Server(agents_dir=agents.path) as server:
             self.node_test("server", server)
 
+    def test_a_stream_outlives_the_server(self):
+        """kill -9 in the middle of a run: the reader is not told, and has every event once when the next server has gone on."""
+        agents = AgentsDir()
+        self.addCleanup(agents.remove)
+        with Server(agents_dir=agents.path) as server:
+            reader = subprocess.Popen([NODE, str(HERE / "follow.mjs")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                      env={**os.environ, "AGENTROUTER_API_BASE_URL": server.url, "AGENTROUTER_API_KEY": KEY})
+            self.addCleanup(reader.stdout.close)
+            self.addCleanup(reader.stderr.close)
+            self.addCleanup(reader.kill)
+            while not (line := reader.stdout.readline()).endswith("agent.started\n"):
+                self.assertTrue(line, "the reader ended early")
+            server.kill()
+            server.listen = f"{server.host}:{server.port}"
+            server.start()
+            rest, errors = reader.communicate(timeout=60)
+            self.assertEqual((reader.returncode, errors), (0, ""))
+            self.assertEqual(rest.splitlines()[-2:], ["run.completed", "completed: Survived. in order: true, polled: false"])
+
 
 if __name__ == "__main__":
     main()
