@@ -106,8 +106,8 @@ Egress::Front::Front(base::Executor executor, Config config, Observer& observer)
       answered_(executor),
       server_(
           executor, *this,
-          [this](int status, std::string_view code, std::string_view message) {
-            return refuse_broken(status, code, message);
+          [this](const net::ServerError& error) {
+            return refuse_broken(error.status, error.code, error.message);
           },
           options_of(config_)) {
   if (config_.openai) openai_.emplace(Credential::Scheme::bearer, *config_.openai->key);
