@@ -3,7 +3,7 @@
 //
 //   INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformance, ::testing::Values(factory));
 //
-// Include it in one test file of a binary.
+// Include it, with list_conformance.h and conversation_conformance.h, in one test file of a binary.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -3,6 +3,8 @@
 #pragma GCC diagnostic ignored "-Wsubobject-linkage"
 #endif
 
+#include "store/conversation_conformance.h"
+#include "store/list_conformance.h"
 #include "store/sqlite/sqlite_store.h"
 #include "store/store_conformance.h"
 #include "testing/temp_dir.h"
@@ -19,9 +21,11 @@ class SqliteBackend final : public StoreBackend {
   testing::TempDir folder_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformance, ::testing::Values(BackendFactory([] {
-                           return std::unique_ptr<StoreBackend>(std::make_unique<SqliteBackend>());
-                         })));
+const auto sqlite = ::testing::Values(
+    BackendFactory([] { return std::unique_ptr<StoreBackend>(std::make_unique<SqliteBackend>()); }));
+INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformance, sqlite);
+INSTANTIATE_TEST_SUITE_P(Sqlite, ListConformance, sqlite);
+INSTANTIATE_TEST_SUITE_P(Sqlite, ConversationConformance, sqlite);
 
 }  // namespace
 

@@ -1,0 +1,87 @@
+#include "runs/record.h"
+
+#include "runs/payloads.h"
+
+namespace agentrouter::runs {
+
+namespace {
+
+RunPhase phase_of(const model::Run& run, const std::optional<store::Attempt>& attempt, bool is_asking) {
+  if (model::is_terminal(run.status)) return {"ended", false};
+  const bool closing = attempt && !attempt->closing.empty();
+  if (closing || run.status == model::RunStatus::cancelling) return {"closing", false};
+  if (run.status == model::RunStatus::queued) return {"queued", true};
+  if (is_asking) return {"waiting_for_approval", true};
+  return {run.status == model::RunStatus::starting ? "preparing" : "running", true};
+}
+
+json::object payload_of(const std::optional<model::Event>& event) {
+  if (!event) return {};
+  const auto payload = base::parse_json(event->payload, {.max_depth = 128});
+  const auto* object = payload ? payload->if_object() : nullptr;
+  return object == nullptr ? json::object{} : *object;
+}
+
+std::optional<PatchSummary> patch_of(store::Reader& reader, const model::RunId& id) {
+  const auto patch = reader.last_event_of_type(id, "workspace.patch_collected");
+  if (!patch || !patch->artifact_ref) return std::nullopt;
+  const auto index = payload_of(reader.last_event_of_type(id, "workspace.file_index_collected"));
+  return PatchSummary{*patch->artifact_ref, base::get_int(payload_of(patch), "bytes").value_or(0),
+                      base::get_int(index, "fileCount").value_or(0)};
+}
+
+std::string state_of(const store::Conversation& conversation, base::Time now) {
+  if (conversation.state == store::ConversationState::closed) return "closed";
+  return conversation.expires_at <= now ? "expired" : "open";
+}
+
+std::vector<std::string> operations_of(const RunRecord& record, const model::Run& latest) {
+  std::vector<std::string> operations;
+  if (record.phase.takes_wishes) operations.emplace_back("cancel");
+  if (record.phase.takes_wishes && !record.pending.empty()) {
+    operations.emplace_back("approve");
+    operations.emplace_back("deny");
+  }
+  if (record.conversation_state != "open") return operations;
+  if (model::is_terminal(latest.status) && record.run.runtime.mode != "auto_review")
+    operations.emplace_back("continue");
+  operations.emplace_back("close");
+  return operations;
+}
+
+void read_actions(store::Reader& reader, RunRecord& record) {
+  record.actions = reader.actions(record.run.id, record_actions + 1);
+  record.has_older_actions = record.actions.size() > record_actions;
+  if (record.has_older_actions) record.actions.erase(record.actions.begin());
+}
+
+}  // namespace
+
+base::Result<RunRecord> run_record(store::Reader& reader, const model::RunId& id, base::Time now,
+                                   const ConversationRules& rules) {
+  auto run = reader.run(id);
+  if (!run) return tl::unexpected(run_not_found(id));
+  auto conversation = reader.conversation(run->conversation_id);
+  const auto latest = reader.latest_turn(run->conversation_id);
+  if (!conversation || !latest) {
+    base::throw_failure(base::Code::corrupt, "the conversation of run " + id.str() + " is missing",
+                        "store_corrupt");
+  }
+  RunRecord record;
+  record.run = std::move(*run);
+  record.attempt = reader.latest_attempt(id);
+  record.pending = reader.pending_approvals(id);
+  record.phase = phase_of(record.run, record.attempt, !record.pending.empty());
+  if (const auto usage = reader.last_event_of_type(id, "usage.recorded")) record.usage = usage->payload;
+  read_actions(reader, record);
+  record.patch = patch_of(reader, id);
+  record.artifacts = reader.artifacts(id);
+  record.conversation = std::move(*conversation);
+  record.conversation_state = state_of(record.conversation, now);
+  record.turns = latest->turn_number;
+  record.published_turn2 = rules.published_turn2;
+  record.operations = operations_of(record, *latest);
+  return record;
+}
+
+}  // namespace agentrouter::runs

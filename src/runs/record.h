@@ -1,0 +1,48 @@
+#pragma once
+// The record of a run: all that is known about where it stands, in one consistent read. Its cost does not
+// grow with the run's events: what it shows is kept in rows of its own or found by an event's type.
+
+#include "runs/conversations.h"
+
+namespace agentrouter::runs {
+
+inline constexpr int record_actions = 100;  // the newest; more are in the events
+
+// queued, preparing, running, waiting_for_approval, closing, ended.
+struct RunPhase {
+  std::string name;
+  bool takes_wishes = false;  // it may still be cancelled, and its questions decided
+};
+
+struct PatchSummary {
+  model::ArtifactRef artifact;
+  std::int64_t bytes = 0;
+  std::int64_t files = 0;
+};
+
+struct RunRecord {
+  model::Run run;
+  RunPhase phase;
+  std::optional<store::Attempt> attempt;  // the newest
+  std::string usage = "null";             // the payload of the last usage.recorded
+  std::vector<store::ActionRecord> actions;
+  bool has_older_actions = false;
+  std::vector<store::Approval> pending;
+  std::optional<PatchSummary> patch;
+  std::vector<model::Artifact> artifacts;
+  store::Conversation conversation;
+  std::string conversation_state;  // open, closed, expired
+  int turns = 1;
+  bool published_turn2 = false;  // the rule under which later turns are made
+  // What may be asked for now: cancel, approve, deny, continue, close.
+  std::vector<std::string> operations;
+
+  // The body of GET /v1/runs/{runId}/record.
+  [[nodiscard]] std::string to_wire() const;
+};
+
+// Errors: not_found (run_not_found).
+[[nodiscard]] base::Result<RunRecord> run_record(store::Reader& reader, const model::RunId& id,
+                                                 base::Time now, const ConversationRules& rules = {});
+
+}  // namespace agentrouter::runs

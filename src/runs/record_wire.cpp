@@ -1,0 +1,126 @@
+// RunRecord as clients see it.
+
+#include "runs/record.h"
+
+namespace agentrouter::runs {
+
+namespace {
+
+json::value attempt_json(const std::optional<store::Attempt>& attempt) {
+  if (!attempt) return nullptr;
+  return json::object{{"id", attempt->id.str()},
+                      {"number", attempt->number},
+                      {"workerId", attempt->worker_id},
+                      {"startedAt", base::to_iso(attempt->created_at)}};
+}
+
+json::value policy_json(const store::ActionRecord& action) {
+  if (action.policy_seq == 0) return nullptr;
+  return json::object{{"decision", action.policy_decision},
+                      {"reason", action.policy_reason},
+                      {"sequence", action.policy_seq}};
+}
+
+json::value approval_json(const store::ActionRecord& action) {
+  if (action.requested_seq == 0) return nullptr;
+  json::object approval{{"state", action.approval}, {"requestedSequence", action.requested_seq}};
+  if (action.settled_seq != 0) approval["settledSequence"] = action.settled_seq;
+  if (!action.approval_reason.empty()) approval["reason"] = action.approval_reason;
+  return approval;
+}
+
+json::value execution_json(const store::ActionRecord& action) {
+  if (action.started_seq == 0 && action.ended_seq == 0) return nullptr;
+  json::object execution{{"status", action.execution}, {"startedSequence", action.started_seq}};
+  if (action.ended_seq != 0) execution["endedSequence"] = action.ended_seq;
+  if (action.exit_code) execution["exitCode"] = *action.exit_code;
+  if (!action.execution_reason.empty()) execution["reason"] = action.execution_reason;
+  return execution;
+}
+
+json::object action_json(const store::ActionRecord& action) {
+  return {{"actionId", action.action_id.str()},
+          {"actionDigest", action.action_digest},
+          {"argsDigest", action.args_digest},
+          {"name", action.name},
+          {"target", action.target},
+          {"proposedSequence", action.proposed_seq},
+          {"policy", policy_json(action)},
+          {"approval", approval_json(action)},
+          {"execution", execution_json(action)}};
+}
+
+json::object pending_json(const store::Approval& approval) {
+  json::object pending{{"actionId", approval.action_id.str()},
+                       {"actionDigest", approval.action_digest},
+                       {"requestId", approval.request_id}};
+  if (approval.expires_at) pending["expiresAt"] = base::to_iso(*approval.expires_at);
+  return pending;
+}
+
+json::value patch_json(const std::optional<PatchSummary>& patch) {
+  if (!patch) return nullptr;
+  return json::object{{"artifactId", patch->artifact.artifact_id.str()},
+                      {"r2Key", patch->artifact.r2_key},
+                      {"bytes", patch->bytes},
+                      {"files", patch->files}};
+}
+
+json::object conversation_json(const RunRecord& record) {
+  const auto& row = record.conversation;
+  json::object conversation{{"id", row.id.str()},
+                            {"sessionId", nullptr},
+                            {"state", record.conversation_state},
+                            {"turnNumber", record.run.turn_number},
+                            {"turns", record.turns},
+                            {"reclaimed", row.reclaimed}};
+  if (row.session_id) conversation["sessionId"] = row.session_id->str();
+  if (row.expires_at != store::never) conversation["expiresAt"] = base::to_iso(row.expires_at);
+  if (row.closed_at) conversation["closedAt"] = base::to_iso(*row.closed_at);
+  return conversation;
+}
+
+template <class Items, class ToJson>
+std::string list(const Items& items, ToJson to_json) {
+  json::array all;
+  for (const auto& item : items) all.push_back(to_json(item));
+  return base::to_text(all);
+}
+
+json::object limits_json(const model::Run& run) {
+  json::object limits;
+  if (run.approval_timeout) limits["approvalTimeoutSeconds"] = run.approval_timeout->count();
+  return limits;
+}
+
+}  // namespace
+
+std::string RunRecord::to_wire() const {
+  std::string out = "{\"run\":" + run.to_wire();
+  const auto add = [&](std::string_view name, const std::string& text) {
+    out.append(",\"").append(name).append("\":").append(text);
+  };
+  add("state", base::to_text(json::value(to_string(run.status))));
+  add("phase", base::to_text(json::value(phase.name)));
+  add("approvalMode", base::to_text(json::value(to_string(run.approval_mode))));
+  add("attempt", base::to_text(attempt_json(attempt)));
+  add("usage", usage);
+  add("limits", base::to_text(limits_json(run)));
+  add("actions", list(actions, action_json));
+  add("hasOlderActions", has_older_actions ? "true" : "false");
+  add("pendingApprovals", list(pending, pending_json));
+  add("patch", base::to_text(patch_json(patch)));
+  std::string items;
+  for (const auto& artifact : artifacts) {
+    if (!items.empty()) items += ",";
+    items += artifact.to_wire();
+  }
+  add("artifacts", "{\"items\":[" + items + "]}");
+  add("eventCursor", base::to_text(json::object{{"lastEventSeq", run.last_event_seq}}));
+  add("conversation", base::to_text(conversation_json(*this)));
+  add("compat", base::to_text(json::object{{"publishedTurn2", published_turn2}}));
+  add("operations", list(operations, [](const std::string& name) { return json::value(name); }));
+  return out + "}";
+}
+
+}  // namespace agentrouter::runs

@@ -1,0 +1,246 @@
+#pragma once
+// What every backend must do about conversations, checkpoints, deadlines and actions. Included beside
+// store_conformance.h, whose fixture it uses.
+
+#include "store/store_conformance.h"
+
+namespace agentrouter::store {
+
+class ConversationConformance : public StoreConformance {
+ protected:
+  void insert_turn(std::string_view name, std::string_view first, int number) {
+    auto run = testing::make_run(name, number);
+    run.conversation_id = testing::run_id(first);
+    run.turn_number = number;
+    run.turn_id = "turn_" + std::to_string(number);
+    write([&](Transaction& tx) { tx.insert_run(run); });
+  }
+  void expire(std::string_view name, std::int64_t at, bool reclaimed = false) {
+    write([&](Transaction& tx) {
+      auto conversation = tx.conversation(testing::run_id(name));
+      conversation->expires_at = testing::test_time(at);
+      conversation->reclaimed = reclaimed;
+      tx.put_conversation(*conversation);
+    });
+  }
+  std::vector<model::RunId> to_reclaim(std::int64_t now, int limit = 10) {
+    std::vector<model::RunId> ids;
+    for (const auto& conversation : read(
+             [&](Reader& reader) { return reader.conversations_to_reclaim(testing::test_time(now), limit); }))
+      ids.push_back(conversation.id);
+    return ids;
+  }
+  std::optional<base::Time> next_expiry() {
+    return read([](Reader& reader) { return reader.next_conversation_expiry(); });
+  }
+  void put_question(const char* action, std::optional<std::int64_t> expires,
+                    ApprovalState state = ApprovalState::pending) {
+    Approval approval;
+    approval.run_id = testing::run_id("r");
+    approval.action_id = model::ActionId(action);
+    approval.state = state;
+    if (expires) approval.expires_at = testing::test_time(*expires);
+    write([&](Transaction& tx) { tx.put_approval(approval); });
+  }
+  std::vector<std::string> due(std::int64_t now, int limit = 10) {
+    std::vector<std::string> actions;
+    for (const auto& approval :
+         read([&](Reader& reader) { return reader.due_approvals(testing::test_time(now), limit); }))
+      actions.push_back(approval.action_id.str());
+    return actions;
+  }
+};
+
+TEST_P(ConversationConformance, TheFirstRunOpensItsConversation) {
+  insert("r", 7);
+  const auto opened = read([](Reader& reader) { return reader.conversation(testing::run_id("r")); });
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(opened->id, testing::run_id("r"));
+  EXPECT_FALSE(opened->session_id);
+  EXPECT_EQ(opened->state, ConversationState::open);
+  EXPECT_EQ(opened->created_at, testing::test_time(7));
+  EXPECT_FALSE(opened->closed_at);
+  EXPECT_EQ(opened->expires_at, never);
+  EXPECT_FALSE(opened->reclaimed);
+  EXPECT_FALSE(read([](Reader& reader) { return reader.conversation(testing::run_id("x")); }));
+}
+
+TEST_P(ConversationConformance, AConversationKeepsEveryField) {
+  insert("r");
+  Conversation changed;
+  changed.id = testing::run_id("r");
+  changed.session_id = model::SessionId("sess_9");
+  changed.state = ConversationState::closed;
+  changed.created_at = testing::test_time(1);
+  changed.closed_at = testing::test_time(2);
+  changed.expires_at = testing::test_time(3);
+  changed.reclaimed = true;
+  write([&](Transaction& tx) { tx.put_conversation(changed); });
+  reopen();
+  const auto kept = read([](Reader& reader) { return reader.conversation(testing::run_id("r")); });
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(kept->session_id, changed.session_id);
+  EXPECT_EQ(kept->state, changed.state);
+  EXPECT_EQ(kept->created_at, changed.created_at);
+  EXPECT_EQ(kept->closed_at, changed.closed_at);
+  EXPECT_EQ(kept->expires_at, changed.expires_at);
+  EXPECT_TRUE(kept->reclaimed);
+}
+
+TEST_P(ConversationConformance, TurnsAreInOrderAndEachNumberIsTakenOnce) {
+  insert("one");
+  insert_turn("two", "one", 2);
+  insert_turn("three", "one", 3);
+  insert("other");
+  const auto turns = read([](Reader& reader) { return reader.turns(testing::run_id("one")); });
+  ASSERT_EQ(turns.size(), 3u);
+  EXPECT_EQ(turns[0].id, testing::run_id("one"));
+  EXPECT_EQ(turns[1].turn_id, "turn_2");
+  EXPECT_EQ(turns[2].turn_number, 3);
+  const auto latest = read([](Reader& reader) { return reader.latest_turn(testing::run_id("one")); });
+  EXPECT_EQ(latest->id, testing::run_id("three"));
+  EXPECT_EQ(reason_of([&] { insert_turn("also three", "one", 3); }), "turn_taken");
+  EXPECT_FALSE(read([](Reader& reader) { return reader.run(testing::run_id("also three")); }));
+  EXPECT_FALSE(read([](Reader& reader) { return reader.latest_turn(testing::run_id("x")); }));
+}
+
+TEST_P(ConversationConformance, ATurnKeepsItsTimeoutAndIds) {
+  auto run = testing::make_run("r");
+  run.turn_id = "turn_x";
+  run.approval_timeout = std::chrono::seconds(45);
+  write([&](Transaction& tx) { tx.insert_run(run); });
+  reopen();
+  const auto kept = read([&](Reader& reader) { return reader.run(run.id); });
+  EXPECT_EQ(kept->turn_id, "turn_x");
+  EXPECT_EQ(kept->approval_timeout, run.approval_timeout);
+}
+
+TEST_P(ConversationConformance, CheckpointsAreFoundByTheTurnBefore) {
+  const auto put = [&](const char* run, int turn) {
+    Checkpoint checkpoint{
+        testing::run_id(run),    testing::run_id("one"), turn, "key", 5'000'000'000, "sum", "thread",
+        testing::test_time(turn)};
+    write([&](Transaction& tx) { tx.put_checkpoint(checkpoint); });
+  };
+  const auto before = [&](int turn) {
+    const auto found =
+        read([&](Reader& reader) { return reader.latest_checkpoint(testing::run_id("one"), turn); });
+    return found ? found->turn_number : 0;
+  };
+  put("one", 1);
+  put("three", 3);
+  put("three", 3);
+  EXPECT_EQ(before(1), 0);
+  EXPECT_EQ(before(3), 1);
+  EXPECT_EQ(before(4), 3);
+  reopen();
+  const auto all = read([](Reader& reader) { return reader.checkpoints(testing::run_id("one")); });
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[1].run_id, testing::run_id("three"));
+  EXPECT_EQ(all[1].conversation_id, testing::run_id("one"));
+  EXPECT_EQ(all[1].key, "key");
+  EXPECT_EQ(all[1].size_bytes, 5'000'000'000);
+  EXPECT_EQ(all[1].sha256, "sum");
+  EXPECT_EQ(all[1].thread_id, "thread");
+  EXPECT_EQ(all[1].created_at, testing::test_time(3));
+  write([](Transaction& tx) { tx.delete_checkpoint(testing::run_id("three")); });
+  EXPECT_EQ(before(4), 1);
+}
+
+TEST_P(ConversationConformance, WhatHasExpiredIsToBeReclaimedLongestExpiredFirst) {
+  for (const auto* name : {"active", "late", "early", "gone"}) insert(name);
+  EXPECT_FALSE(next_expiry());
+  expire("late", 20);
+  expire("early", 10);
+  expire("gone", 5, true);
+  EXPECT_TRUE(to_reclaim(9).empty());
+  EXPECT_THAT(to_reclaim(10), ElementsAre(testing::run_id("early")));
+  EXPECT_THAT(to_reclaim(99), ElementsAre(testing::run_id("early"), testing::run_id("late")));
+  EXPECT_THAT(to_reclaim(99, 1), ElementsAre(testing::run_id("early")));
+  EXPECT_EQ(next_expiry(), testing::test_time(10));
+  expire("early", 10, true);
+  EXPECT_EQ(next_expiry(), testing::test_time(20));
+}
+
+TEST_P(ConversationConformance, PendingQuestionsAreDueAtTheirDeadline) {
+  put_question("never", std::nullopt);
+  put_question("late", 20);
+  put_question("early", 10);
+  put_question("decided", 5, ApprovalState::approved);
+  EXPECT_TRUE(due(9).empty());
+  EXPECT_THAT(due(10), ElementsAre("early"));
+  EXPECT_THAT(due(99), ElementsAre("early", "late"));
+  EXPECT_THAT(due(99, 1), ElementsAre("early"));
+  EXPECT_EQ(read([](Reader& reader) { return reader.next_approval_expiry(); }), testing::test_time(10));
+  put_question("early", 10, ApprovalState::expired);
+  put_question("late", std::nullopt);
+  EXPECT_FALSE(read([](Reader& reader) { return reader.next_approval_expiry(); }));
+}
+
+TEST_P(ConversationConformance, ActionsKeepEveryFieldAndTheirOrder) {
+  ActionRecord action{testing::run_id("r"),
+                      model::ActionId("a"),
+                      "sha256:d",
+                      "sha256:g",
+                      "codex.launch",
+                      "workspace",
+                      1,
+                      2,
+                      "allowed",
+                      "rule",
+                      3,
+                      4,
+                      "approved",
+                      "fine",
+                      5,
+                      6,
+                      "failed",
+                      "broke",
+                      7};
+  write([&](Transaction& tx) {
+    tx.put_action(action);
+    for (const auto* id : {"b", "c"}) {
+      ActionRecord other;
+      other.run_id = testing::run_id("r");
+      other.action_id = model::ActionId(id);
+      tx.put_action(other);
+    }
+    action.exit_code = 8;
+    tx.put_action(action);
+  });
+  reopen();
+  const auto kept =
+      read([](Reader& reader) { return reader.action(testing::run_id("r"), model::ActionId("a")); });
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(kept->action_digest, "sha256:d");
+  EXPECT_EQ(kept->args_digest, "sha256:g");
+  EXPECT_EQ(kept->name, "codex.launch");
+  EXPECT_EQ(kept->target, "workspace");
+  EXPECT_EQ(kept->policy_decision, "allowed");
+  EXPECT_EQ(kept->policy_reason, "rule");
+  EXPECT_EQ(kept->approval, "approved");
+  EXPECT_EQ(kept->approval_reason, "fine");
+  EXPECT_EQ(kept->execution, "failed");
+  EXPECT_EQ(kept->execution_reason, "broke");
+  EXPECT_EQ(kept->exit_code, 8);
+  EXPECT_THAT((std::vector{kept->proposed_seq, kept->policy_seq, kept->requested_seq, kept->settled_seq,
+                           kept->started_seq, kept->ended_seq}),
+              ElementsAre(1, 2, 3, 4, 5, 6));
+  const auto newest = [&](int limit) {
+    std::vector<std::string> ids;
+    for (const auto& row : read([&](Reader& reader) { return reader.actions(testing::run_id("r"), limit); }))
+      ids.push_back(row.action_id.str());
+    return ids;
+  };
+  EXPECT_THAT(newest(10), ElementsAre("a", "b", "c"));
+  EXPECT_THAT(newest(2), ElementsAre("b", "c"));
+}
+
+TEST_P(ConversationConformance, AKeyRemembersADecisionsEvent) {
+  write([](Transaction& tx) {
+    tx.put_idempotency_key({"k", "body", testing::run_id("r"), testing::test_time(10), 4'000'000'000});
+  });
+  EXPECT_EQ(read([](Reader& reader) { return reader.idempotency_key("k"); })->event_seq, 4'000'000'000);
+}
+
+}  // namespace agentrouter::store
