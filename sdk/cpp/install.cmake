@@ -12,7 +12,7 @@ target_link_libraries(agentrouter_shared
   PRIVATE $<BUILD_INTERFACE:agentrouter_sanitizers> CURL::libcurl Boost::json Threads::Threads)
 # The project's own link options make executables (-pie).
 set_target_properties(agentrouter_shared PROPERTIES
-  OUTPUT_NAME agentrouter EXPORT_NAME agentrouter VERSION ${PROJECT_VERSION} SOVERSION 0
+  OUTPUT_NAME agentrouter EXPORT_NAME agentrouter VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
   LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib
   LINK_OPTIONS "LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/src/exports.map"
   LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/exports.map)

@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -31,15 +32,18 @@ constexpr std::array<ServerCommand, 4> served = {{
 using Action = int (*)(const Command&, Context&);
 
 Action action_of(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, Action>, 9> actions = {{{"run", run_task},
-                                                                           {"runs", list_runs},
-                                                                           {"show", show_run},
-                                                                           {"events", print_events},
-                                                                           {"approve", decide_action},
-                                                                           {"deny", decide_action},
-                                                                           {"cancel", cancel_run},
-                                                                           {"artifacts", list_artifacts},
-                                                                           {"download", download_artifacts}}};
+  constexpr std::array<std::pair<std::string_view, Action>, 11> actions = {
+      {{"run", run_task},
+       {"runs", list_runs},
+       {"show", show_run},
+       {"events", print_events},
+       {"approve", decide_action},
+       {"deny", decide_action},
+       {"cancel", cancel_run},
+       {"turns", list_turns},
+       {"close", close_run},
+       {"artifacts", list_artifacts},
+       {"download", download_artifacts}}};
   return std::ranges::find(actions, name, &std::pair<std::string_view, Action>::first)->second;
 }
 
@@ -52,6 +56,12 @@ Output standard_output(const Environment& environment) {
   winsize size{};
   if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) output.columns = size.ws_col;
   return output;
+}
+
+// A terminal is readable once a whole line, or its end, is there.
+bool line_on_standard_input() {
+  pollfd terminal{STDIN_FILENO, POLLIN, 0};
+  return ::poll(&terminal, 1, 0) > 0;
 }
 
 int report(std::ostream& err, std::string_view message, int code) {
@@ -92,6 +102,7 @@ int run_connected(const Command& command, const Environment& environment, Output
   if (interrupts.first().stop_requested()) return report(output.err, "interrupted", exit_code::cancelled);
   const Client client({.api_key = server->api_key, .base_url = server->url});
   Context context{client, output, std::cin, interrupts.first(), interrupts.second()};
+  if (output.err_terminal && ::isatty(STDIN_FILENO) == 1) context.line_typed = line_on_standard_input;
   return action_of(command.name)(command, context);
 }
 

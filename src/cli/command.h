@@ -13,20 +13,25 @@ struct Command {
   std::string data;  // --data; empty: the default
 
   // run
-  std::string task;  // "-": from standard input
-  std::string runtime = "codex";
+  std::string task;     // "-": from standard input
+  std::string runtime;  // of run and runs; empty: codex, any
   std::string mode;
   std::string model;
   std::string approve;
   std::string workspace;
+  std::string continue_run;       // a run of the conversation to continue
+  std::vector<std::string> tags;  // of run and runs: "key=value"
   bool sim = false;
 
-  // show, events, approve, deny, cancel, artifacts, download
+  // show, events, approve, deny, cancel, turns, close, artifacts, download
   std::string run_id;
 
   // runs
   std::string status;
+  std::string query;
   int limit = 0;
+  std::string cursor;
+  bool all = false;
 
   // events
   bool follow = false;

@@ -3,6 +3,7 @@
 // agentrouter::Error.
 
 #include <agentrouter/client.hpp>
+#include <functional>
 #include <istream>
 #include <stop_token>
 
@@ -17,6 +18,8 @@ struct Context {
   std::istream& in;
   std::stop_token interrupt;  // a person wants it to end
   std::stop_token leave;      // and now at once
+  // Whether a person at a terminal has typed a line; none when nobody is there to be asked.
+  std::function<bool()> line_typed = {};
 };
 
 // Something the person has to correct before anything is sent. Caught in run_client_command.
@@ -24,20 +27,27 @@ struct UsageError {
   std::string message;
 };
 
-// Creates the run, follows it and tells what came of it. An interrupt cancels the run and goes on following;
+// Creates the run, or the next turn of a conversation, follows it and tells what came of it. What waits for a
+// decision is asked of the person at the terminal. An interrupt cancels the run and goes on following;
 // `leave` ends the following and leaves the run to the server.
 [[nodiscard]] int run_task(const Command& command, Context& context);
 
 [[nodiscard]] int list_runs(const Command& command, Context& context);
 [[nodiscard]] int show_run(const Command& command, Context& context);
 [[nodiscard]] int print_events(const Command& command, Context& context);
+[[nodiscard]] int list_turns(const Command& command, Context& context);
 [[nodiscard]] int list_artifacts(const Command& command, Context& context);
 
 // `approve` and `deny`: the action that is named, or the only one that waits.
 [[nodiscard]] int decide_action(const Command& command, Context& context);
+// Ends a conversation.
+[[nodiscard]] int close_run(const Command& command, Context& context);
 [[nodiscard]] int cancel_run(const Command& command, Context& context);
 
 [[nodiscard]] int download_artifacts(const Command& command, Context& context);
+
+// Of --tag KEY=VALUE.
+[[nodiscard]] Tags tags_of(const Command& command);
 
 // 0, 1, 3 or 4 for a run that has ended.
 [[nodiscard]] int exit_code_of(const Run& run);

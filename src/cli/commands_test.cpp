@@ -57,6 +57,9 @@ struct CommandsTest : testing::Test {
   std::ostringstream out;
   std::ostringstream err;
   std::istringstream in;
+  std::function<bool()> line_typed;
+  std::mutex typing;
+  std::deque<std::string> typed;
   Output output{.out = out, .err = err};
   std::stop_source interrupt;
   std::stop_source leave;
@@ -68,8 +71,13 @@ struct CommandsTest : testing::Test {
 
   int run(int (*action)(const Command&, Context&), Command command) {
     if (command.run_id.empty()) command.run_id = "run_1";
-    Context context{client, output, in, interrupt.get_token(), leave.get_token()};
+    Context context{client, output, in, interrupt.get_token(), leave.get_token(), line_typed};
     return action(command, context);
+  }
+  // What a person types next.
+  void type(const std::string& line) {
+    const std::lock_guard lock(typing);
+    typed.push_back(line);
   }
   void artifacts() {
     server.on("GET /v1/runs/run_1/artifacts", reply(200, artifacts_json()));
@@ -92,6 +100,38 @@ struct CommandsTest : testing::Test {
                        R"("artifactManifest":{"status":"missing"},"artifacts":)" + artifacts_json() + "}"));
     artifacts();
   }
+  // Somebody sits at the terminal: lines of type() appear one by one.
+  void person() {
+    line_typed = [this] {
+      const std::lock_guard lock(typing);
+      if (typed.empty()) return false;
+      in.clear();
+      in.str(typed.front() + "\n");
+      typed.pop_front();
+      return true;
+    };
+  }
+  // A run that asks for an approval and goes on once it has one.
+  void run_that_asks(const std::string& verb, const std::string& last) {
+    const auto action = std::string("/v1/runs/run_1/actions/action_1/") + verb;
+    server.on("POST /v1/runs", reply(201, run_json("queued")));
+    server.on(
+        "GET /v1/runs/run_1/stream", [this, action, last](scripted::Connection& connection, const auto&) {
+          connection.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n");
+          connection.send(frame(1, "approval.requested", asked));
+          server.wait_for("POST " + action, 1);
+          connection.send(frame(2, "approval.decided", R"({"actionId":"action_1","decision":"approved"})"));
+          connection.send(frame(3, last));
+          connection.close();
+        });
+    server.on("POST " + action, reply(200, event_json(2, "approval.decided")));
+    server.on("GET /v1/runs/run_1/session",
+              reply(200, R"({"run":)" + run_json(last == "run.completed" ? "completed" : "failed") +
+                             R"(,"response":null,"artifacts":{"items":[]}})"));
+  }
+  static constexpr const char* asked =
+      R"({"actionId":"action_1","actionDigest":"sha256:aa","action":{"name":"codex.launch","args":)"
+      R"({"cwd":"/w\u001b[2J","argvWithoutPrompt":["exec"]}}})";
   std::string message_of(const std::function<void()>& action) {
     try {
       action();
@@ -210,6 +250,116 @@ TEST_F(CommandsTest, ASecondInterruptLeavesTheRunToTheServer) {
   EXPECT_THAT(err.str(), HasSubstr("Left run_1 to the server: agentrouter events -f run_1"));
 }
 
+TEST_F(CommandsTest, APersonAtTheTerminalIsAskedAndCanLookFirst) {
+  person();
+  type("");
+  type("what?");
+  type("d");
+  type("y looks good");
+  run_that_asks("approve", "run.completed");
+  EXPECT_EQ(run(run_task, {.task = "t", .approve = "manual"}), exit_code::completed);
+  EXPECT_EQ(server.requests("POST /v1/runs/run_1/actions/action_1/approve").at(0).body,
+            R"({"actionDigest":"sha256:aa","reason":"looks good"})");
+  EXPECT_THAT(err.str(), HasSubstr("Allow codex.launch? [y]es, [n]o, [d]etails: "));
+  EXPECT_THAT(err.str(), HasSubstr("  argvWithoutPrompt  [\"exec\"]\n"));
+  EXPECT_THAT(err.str(), HasSubstr("  digest             sha256:aa\n"));
+  EXPECT_THAT(err.str(), Not(HasSubstr("\x1b")));
+  EXPECT_THAT(err.str(), Not(HasSubstr("agentrouter approve")));
+}
+
+TEST_F(CommandsTest, APersonCanSayNo) {
+  person();
+  type("no not today");
+  run_that_asks("deny", "run.failed");
+  EXPECT_EQ(run(run_task, {.task = "t", .approve = "manual"}), exit_code::failed);
+  EXPECT_EQ(server.requests("POST /v1/runs/run_1/actions/action_1/deny").at(0).body,
+            R"({"actionDigest":"sha256:aa","reason":"not today"})");
+}
+
+TEST_F(CommandsTest, AQuestionThatWasSettledElsewhereIsNoFailure) {
+  person();
+  type("y");
+  run_that_asks("approve", "run.completed");
+  server.on("POST /v1/runs/run_1/actions/action_1/approve",
+            reply(409, error_json("approval_already_decided", "it has been denied")));
+  server.on("POST /v1/runs/run_1/actions/action_1/approve",
+            reply(409, error_json("approval_already_decided", "it has been denied")));
+  static_cast<void>(client.healthy());
+  EXPECT_EQ(run(run_task, {.task = "t", .approve = "manual"}), exit_code::completed);
+}
+
+TEST_F(CommandsTest, ADecisionMadeElsewhereTakesTheQuestionBack) {
+  person();
+  server.on("POST /v1/runs", reply(201, run_json("queued")));
+  server.on("GET /v1/runs/run_1/stream",
+            open_stream({frame(1, "approval.requested", asked),
+                         frame(2, "approval.decided", R"({"actionId":"action_1","decision":"approved"})"),
+                         frame(3, "agent.started"), frame(4, "run.completed")}));
+  server.on("GET /v1/runs/run_1/session", reply(200, R"({"run":)" + run_json("completed") +
+                                                         R"(,"response":null,"artifacts":{"items":[]}})"));
+  type("y");
+  EXPECT_EQ(run(run_task, {.task = "t", .approve = "manual"}), exit_code::completed);
+  EXPECT_TRUE(server.requests("POST /v1/runs/run_1/actions/action_1/approve").empty());
+}
+
+TEST_F(CommandsTest, AtTheEndOfInputTheDecisionIsLeftToOthers) {
+  line_typed = [] { return true; };
+  run_that_asks("approve", "run.completed");
+  std::thread other([&] {
+    server.wait_for("GET /v1/runs/run_1/stream", 1);
+    client.approve_run_action({.run_id = "run_1", .action_id = "action_1", .action_digest = "sha256:aa"});
+  });
+  EXPECT_EQ(run(run_task, {.task = "t", .approve = "manual"}), exit_code::completed);
+  other.join();
+}
+
+TEST_F(CommandsTest, WithoutATerminalTheCommandsToDecideAreTold) {
+  run_that_asks("approve", "run.completed");
+  std::thread other([&] {
+    server.wait_for("GET /v1/runs/run_1/stream", 1);
+    client.approve_run_action({.run_id = "run_1", .action_id = "action_1", .action_digest = "sha256:aa"});
+  });
+  EXPECT_EQ(run(run_task, {.task = "t", .approve = "manual"}), exit_code::completed);
+  other.join();
+  EXPECT_THAT(err.str(), HasSubstr("agentrouter approve run_1 action_1"));
+  EXPECT_THAT(err.str(), Not(HasSubstr("[y]es")));
+}
+
+TEST_F(CommandsTest, ContinueSendsTheMessageAndFollowsTheNewRun) {
+  run_that_ends("completed");
+  server.on("POST /v1/runs/run_0/messages",
+            reply(202, R"({"runId":"run_1","turnNumber":2,"conversationId":"run_0"})"));
+  EXPECT_EQ(run(run_task, {.task = "go on", .approve = "manual", .continue_run = "run_0"}),
+            exit_code::completed);
+  EXPECT_THAT(out.str(), HasSubstr("All done."));
+  const auto request = server.requests("POST /v1/runs/run_0/messages").at(0);
+  EXPECT_EQ(request.body, R"({"message":"go on","approvalMode":"manual"})");
+  EXPECT_EQ(request.header("idempotency-key").size(), 36u);
+  EXPECT_TRUE(server.requests("POST /v1/runs").empty());
+}
+
+TEST_F(CommandsTest, WhatAConversationHasCannotBeGivenAgain) {
+  const std::vector<Command> commands = {{.task = "t", .runtime = "codex", .continue_run = "run_0"},
+                                         {.task = "t", .mode = "default", .continue_run = "run_0"},
+                                         {.task = "t", .model = "m", .continue_run = "run_0"},
+                                         {.task = "t", .workspace = "/", .continue_run = "run_0"},
+                                         {.task = "t", .continue_run = "run_0", .tags = {"a=b"}}};
+  for (const auto& command : commands) {
+    EXPECT_THAT(message_of([&] { static_cast<void>(run(run_task, command)); }),
+                HasSubstr("cannot be changed in a conversation"));
+  }
+  EXPECT_TRUE(server.requests().empty());
+}
+
+TEST_F(CommandsTest, TagsGoWithTheRunAndMayHoldAnything) {
+  run_that_ends("completed");
+  static_cast<void>(run(run_task, {.task = "t", .tags = {"team=a=b", "empty="}}));
+  EXPECT_EQ(server.requests("POST /v1/runs").at(0).body,
+            R"({"task":"t","runtime":{"kind":"codex"},"tags":{"empty":"","team":"a=b"}})");
+  EXPECT_THAT(message_of([&] { static_cast<void>(run(run_task, {.task = "t", .tags = {"a=1", "a=2"}})); }),
+              HasSubstr("the tag a is given twice"));
+}
+
 TEST_F(CommandsTest, AMissingFileIndexDoesNotSpoilTheOutcome) {
   run_that_ends("completed");
   server.on("GET /v1/runs/run_1/artifacts/artifact_1/download",
@@ -230,6 +380,77 @@ TEST_F(CommandsTest, RunsAreATableOrTheListAsItCame) {
   out.str("");
   EXPECT_EQ(run(list_runs, {.json = true}), 0);
   EXPECT_EQ(out.str(), list + "\n");
+}
+
+TEST_F(CommandsTest, RunsTakeFiltersAndSayHowToGoOn) {
+  server.on("GET /v1/runs", reply(200, R"({"items":[)" + run_json("failed") + R"(],"nextCursor":"c2"})"));
+  EXPECT_EQ(run(list_runs, {.runtime = "codex",
+                            .tags = {"team=a b"},
+                            .status = "failed",
+                            .query = "slow tests",
+                            .limit = 1,
+                            .cursor = "c1"}),
+            0);
+  EXPECT_EQ(server.requests().at(0).target,
+            "/v1/runs?status=failed&runtime=codex&tag.team=a%20b&q=slow%20tests&limit=1&cursor=c1");
+  EXPECT_THAT(err.str(), HasSubstr("add --cursor c2, or --all"));
+}
+
+TEST_F(CommandsTest, AllRunsAreOneListHoweverManyPages) {
+  const auto pages = [&] {
+    server.on("GET /v1/runs", reply(200, R"({"items":[{"id":"run_1","n":1}],"nextCursor":"c2"})"));
+    server.on("GET /v1/runs", reply(200, R"({"items":[{"id":"run_2"}]})"));
+  };
+  pages();
+  EXPECT_EQ(run(list_runs, {.json = true, .all = true}), 0);
+  EXPECT_EQ(out.str(), "{\"items\":[{\"id\":\"run_1\",\"n\":1},{\"id\":\"run_2\"}]}\n");
+  EXPECT_EQ(server.requests().at(1).target, "/v1/runs?limit=100&cursor=c2");
+  pages();
+  out.str("");
+  EXPECT_EQ(run(list_runs, {.all = true}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("run_2"));
+}
+
+TEST_F(CommandsTest, TurnsAreATableOrTheListAsItCame) {
+  const std::string list =
+      R"({"conversationId":"run_1","items":[{"id":"turn_1","runId":"run_1","turnNumber":1,"prompt":"a\nb",)"
+      R"("createdAt":"2026-11-24T13:38:23.007Z"}]})";
+  server.on("GET /v1/runs/run_1/turns", reply(200, list));
+  EXPECT_EQ(run(list_turns, {}), 0);
+  EXPECT_EQ(out.str(), "1  run_1  2026-11-24 13:38:23  a b\n");
+  out.str("");
+  EXPECT_EQ(run(list_turns, {.json = true}), 0);
+  EXPECT_EQ(out.str(), list + "\n");
+}
+
+TEST_F(CommandsTest, CloseTellsTheConversation) {
+  const std::string answer = R"({"closed":true,"conversationId":"run_0","reclaimed":true})";
+  server.on("POST /v1/runs/run_1/close", reply(200, answer));
+  EXPECT_EQ(run(close_run, {}), 0);
+  EXPECT_EQ(out.str(), "Closed the conversation run_0\n");
+  out.str("");
+  EXPECT_EQ(run(close_run, {.json = true}), 0);
+  EXPECT_EQ(out.str(), answer + "\n");
+}
+
+TEST_F(CommandsTest, ShowTellsWhatTheRecordKnows) {
+  run_that_ends("completed");
+  server.on(
+      "GET /v1/runs/run_1/record",
+      reply(200,
+            R"({"run":)" + run_json("running") +
+                R"(,"phase":"waiting","attempt":2,"usage":{"inputTokens":7,"outputTokens":3,"costUsd":0.5},)"
+                R"("pendingApprovals":[{"actionId":"action_1","actionName":"codex.launch"}],)"
+                R"("operations":["cancel","approve"]})"));
+  EXPECT_EQ(run(show_run, {}), 0);
+  for (const auto* row :
+       {"Phase      waiting\n", "Attempt    2\n", "Usage      7 tokens in, 3 out, 0.5 USD\n",
+        "Waits for  codex.launch action_1\n", "Possible   cancel, approve\n"}) {
+    EXPECT_THAT(out.str(), HasSubstr(row));
+  }
+  out.str("");
+  EXPECT_EQ(run(show_run, {.json = true}), 0);
+  EXPECT_EQ(Json::parse(out.str())["record"]["phase"].as_string(), "waiting");
 }
 
 TEST_F(CommandsTest, ShowPrintsStateAnswerAndArtifacts) {

@@ -75,6 +75,16 @@ int decide_action(const Command& command, Context& context) {
   return exit_code::completed;
 }
 
+int close_run(const Command& command, Context& context) {
+  const auto result = context.client.close_run(command.run_id, {.stop = context.interrupt});
+  if (command.json) {
+    context.output.out << result.raw.dump() << '\n';
+  } else {
+    context.output.out << "Closed the conversation " << one_line(result.conversation_id) << '\n';
+  }
+  return exit_code::completed;
+}
+
 int cancel_run(const Command& command, Context& context) {
   const auto run = context.client.cancel_run(command.run_id, {.stop = context.interrupt});
   if (command.json) {

@@ -31,6 +31,17 @@ struct Definition {
   }
 };
 
+void define_tags(Definition& d, const std::string& summary) {
+  d.app.add_option("--tag", d.command.tags, summary)
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->check([](const std::string& tag) {
+        const auto equals = tag.find('=');
+        return equals == 0 || equals == tag.npos ? "a tag is KEY=VALUE, not " + tag : std::string();
+      });
+}
+
 void define_run(Definition& d) {
   auto& c = d.command;
   d.app.add_option("TASK", d.task, "What the agent shall do; - reads it from standard input")->required();
@@ -40,11 +51,17 @@ void define_run(Definition& d) {
                   "How much the agent may do by itself (codex: default, read_only, full_access)")
       ->type_name("MODE");
   d.app.add_option("--model", c.model, "The model; the server's default when left out")->type_name("MODEL");
-  d.choice("--approve", c.approve, {"auto", "manual", "block"}, "Who allows the run to start");
+  d.choice("--approve", c.approve, {"auto", "manual", "block"},
+           "Who allows the run to start; manual asks you at the terminal, or waits for approve and deny");
   d.app
       .add_option("--workspace", c.workspace,
                   "The folder to work on; it is never changed itself (copy-on-write)")
       ->type_name("DIR");
+  d.app
+      .add_option("--continue", c.continue_run,
+                  "Go on with the conversation of this run: its files, its thread, its agent")
+      ->type_name("RUN");
+  define_tags(d, "Kept with the run, which can be listed by it; may be repeated");
   d.app.add_flag("--sim", c.sim, "Simulated provider, if a server has to be started: no key, no cost");
   d.common("Print every event as one line of JSON, then the session");
 }
@@ -53,14 +70,21 @@ void define_runs(Definition& d) {
   d.choice("--status", d.command.status,
            {"active", "queued", "starting", "running", "cancelling", "completed", "failed", "cancelled"},
            "Only runs in this state");
-  d.app.add_option("--limit", d.command.limit, "How many, newest first (default 50)")
-      ->check(CLI::Range(1, 100));
+  d.choice("--runtime", d.command.runtime, {"codex", "claude_code"}, "Only runs of this agent");
+  define_tags(d, "Only runs with this tag; may be repeated");
+  d.app.add_option("--query", d.command.query, "Only runs with these words in their task or answer")
+      ->type_name("TEXT");
+  auto* limit = d.app.add_option("--limit", d.command.limit, "How many, newest first (default 50)")
+                    ->check(CLI::Range(1, 100));
+  auto* cursor = d.app.add_option("--cursor", d.command.cursor, "Go on where the list before ended")
+                     ->type_name("CURSOR");
+  d.app.add_flag("--all", d.command.all, "Every run, however many")->excludes(limit)->excludes(cursor);
   d.common("Print the list as JSON");
 }
 
 void define_show(Definition& d) {
   d.run_id();
-  d.common("Print the run's session as JSON");
+  d.common("Print the run's session and record as JSON");
 }
 
 void define_events(Definition& d) {
@@ -81,6 +105,16 @@ void define_decision(Definition& d) {
 void define_cancel(Definition& d) {
   d.run_id();
   d.common("Print the run as JSON");
+}
+
+void define_turns(Definition& d) {
+  d.run_id();
+  d.common("Print the list as JSON");
+}
+
+void define_close(Definition& d) {
+  d.run_id();
+  d.common("Print the server's reply as JSON");
 }
 
 void define_artifacts(Definition& d) {
@@ -111,10 +145,10 @@ struct Entry {
   void (*define)(Definition&);
 };
 
-constexpr std::array<Entry, 10> entries = {{
+constexpr std::array<Entry, 12> entries = {{
     {"run", "Run an agent on a task and follow it to its end",
      "agentrouter run --workspace . \"Find out why the tests are slow\"", define_run},
-    {"runs", "List runs, newest first", "agentrouter runs --status active", define_runs},
+    {"runs", "List runs, newest first", "agentrouter runs --status failed --tag branch=main", define_runs},
     {"show", "Show a run: state, answer, artifacts", "agentrouter show run_1f0c...", define_show},
     {"events", "Print the events of a run", "agentrouter events -f run_1f0c...", define_events},
     {"approve", "Approve an action that waits for you",
@@ -122,6 +156,8 @@ constexpr std::array<Entry, 10> entries = {{
     {"deny", "Deny an action that waits for you",
      "agentrouter deny run_1f0c... --reason \"not on this branch\"", define_decision},
     {"cancel", "Cancel a run", "agentrouter cancel run_1f0c...", define_cancel},
+    {"turns", "List the turns of a conversation", "agentrouter turns run_1f0c...", define_turns},
+    {"close", "End a conversation: no further turn is taken", "agentrouter close run_1f0c...", define_close},
     {"artifacts", "List what a run left behind", "agentrouter artifacts run_1f0c...", define_artifacts},
     {"download", "Fetch artifacts of a run",
      "agentrouter download run_1f0c... workspace_patch -o - | git apply", define_download},
@@ -132,7 +168,7 @@ constexpr std::array<Entry, 10> entries = {{
 constexpr std::string_view exit_codes =
     "Exit codes: 0 completed, 1 failed, 2 usage, 3 cancelled, 4 denied. Ctrl-C cancels the run; a second one "
     "leaves\n"
-    "it to the server.\n";
+    "it to the server. Continue: agentrouter run --continue run_1f0c... \"Now add tests\"\n";
 
 std::unique_ptr<Definition> defined(const Entry& entry, Command& command) {
   auto d = std::make_unique<Definition>(command);

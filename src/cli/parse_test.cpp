@@ -36,6 +36,24 @@ TEST(Parse, ATaskMayBeginWithADashBehindTwoDashes) {
   EXPECT_EQ(parsed({"run", "-"}).command.task, "-");
 }
 
+TEST(Parse, ATagIsOneWordAndMayBeRepeated) {
+  const auto result = parsed({"run", "--tag", "a=1", "--tag=b=x=y", "--continue", "run_1", "go", "on"});
+  ASSERT_FALSE(result.stop) << result.text;
+  EXPECT_EQ(result.command.tags, (std::vector<std::string>{"a=1", "b=x=y"}));
+  EXPECT_EQ(result.command.continue_run, "run_1");
+  EXPECT_EQ(result.command.task, "go on");
+}
+
+TEST(Parse, RunsTakeTheirFilters) {
+  const auto result =
+      parsed({"runs", "--runtime", "codex", "--tag", "a=1", "--query", "two words", "--cursor", "c"});
+  ASSERT_FALSE(result.stop) << result.text;
+  EXPECT_EQ(result.command.runtime, "codex");
+  EXPECT_EQ(result.command.query, "two words");
+  EXPECT_EQ(result.command.cursor, "c");
+  EXPECT_TRUE(parsed({"runs", "--all"}).command.all);
+}
+
 TEST(Parse, EventsTakeFollowAndAfter) {
   const auto result = parsed({"events", "-f", "--after", "7", "run_1"});
   EXPECT_TRUE(result.command.follow);
@@ -49,6 +67,12 @@ TEST(Parse, WrongLinesAreUsageAndNameTheHelp) {
                                                        {"run", "--approve", "maybe", "t"},
                                                        {"run", "--nonsense", "t"},
                                                        {"run", "--model"},
+                                                       {"run", "--tag", "novalue", "t"},
+                                                       {"run", "--tag", "=v", "t"},
+                                                       {"runs", "--all", "--limit", "5"},
+                                                       {"runs", "--all", "--cursor", "c"},
+                                                       {"turns"},
+                                                       {"close", "a", "b"},
                                                        {"show"},
                                                        {"show", "a", "b"},
                                                        {"runs", "--limit", "0"},

@@ -35,21 +35,109 @@ void print_event(const RunEvent& event, const Command& command, Output& output) 
   output.out << fit(line, output.out_terminal ? output.columns : 400) << std::endl;
 }
 
-}  // namespace
+using Rows = std::vector<std::vector<std::string>>;
 
-int list_runs(const Command& command, Context& context) {
-  const auto page = context.client.list_runs({.status = command.status, .limit = command.limit},
-                                             {.stop = context.interrupt});
-  auto& output = context.output;
+// Null from a server that keeps no records.
+Json record_of(const std::string& run_id, Context& context) {
+  try {
+    return context.client.get_run_record(run_id, {.stop = context.interrupt}).raw;
+  } catch (const Error& error) {
+    if (error.status() == 404 || error.status() == 405) return {};
+    throw;
+  }
+}
+
+std::string list_of(const Json& words) {
+  std::string text;
+  for (const auto& word : words.as_array()) text += (text.empty() ? "" : ", ") + one_line(word.as_string());
+  return text;
+}
+
+std::string usage_of(const Json& usage) {
+  if (!usage.is_object()) return {};
+  const auto count = [&](std::string_view key) { return std::to_string(usage[key].as_int()); };
+  auto text = count("inputTokens") + " tokens in, " + count("outputTokens") + " out";
+  if (!usage["costUsd"].is_null()) text += ", " + usage["costUsd"].dump() + " USD";
+  return text;
+}
+
+// What the session does not tell.
+void add_record_rows(Rows& rows, const Json& record) {
+  const auto add = [&](const char* name, std::string text) {
+    if (!text.empty()) rows.push_back({name, std::move(text)});
+  };
+  add("Phase", one_line(record["phase"].as_string()));
+  if (record["attempt"].as_int() > 1) add("Attempt", std::to_string(record["attempt"].as_int()));
+  add("Usage", usage_of(record["usage"]));
+  for (const auto& action : record["pendingApprovals"].as_array()) {
+    add("Waits for",
+        one_line(action["actionName"].as_string()) + " " + one_line(action["actionId"].as_string()));
+  }
+  add("Possible", list_of(record["operations"]));
+}
+
+void print_runs(const RunPage& page, const Command& command, Output& output) {
   if (command.json) {
     output.out << page.raw.dump() << '\n';
-    return exit_code::completed;
+    return;
   }
   if (page.items.empty()) output.err << "No runs.\n";
-  std::vector<std::vector<std::string>> rows;
+  Rows rows;
   for (const auto& run : page.items) {
     rows.push_back({one_line(run.id), one_line(to_string(run.status)), short_time(run.queued_at),
                     fit(one_line(run.task), 60)});
+  }
+  output.out << table(rows) << std::flush;
+  if (!page.next_cursor.empty()) {
+    output.err << "There are more: add --cursor " << one_line(page.next_cursor) << ", or --all\n";
+  }
+}
+
+}  // namespace
+
+Tags tags_of(const Command& command) {
+  Tags tags;
+  for (const auto& tag : command.tags) {
+    const auto equals = tag.find('=');
+    if (!tags.emplace(tag.substr(0, equals), tag.substr(equals + 1)).second) {
+      throw UsageError{"the tag " + one_line(tag.substr(0, equals)) + " is given twice"};
+    }
+  }
+  return tags;
+}
+
+int list_runs(const Command& command, Context& context) {
+  const ListRunsRequest request{.status = command.status,
+                                .runtime = command.runtime,
+                                .tags = tags_of(command),
+                                .query = command.query,
+                                .limit = command.all ? 100 : command.limit,
+                                .cursor = command.cursor};
+  const CallOptions call{.stop = context.interrupt};
+  if (command.all) {
+    RunPage all;
+    for (auto& run : context.client.list_all_runs(request, call)) all.items.push_back(run);
+    Json::Array items;
+    for (const auto& run : all.items) items.push_back(run.raw);
+    all.raw = Json::object({{"items", Json::array(std::move(items))}});
+    print_runs(all, command, context.output);
+  } else {
+    print_runs(context.client.list_runs(request, call), command, context.output);
+  }
+  return exit_code::completed;
+}
+
+int list_turns(const Command& command, Context& context) {
+  const auto turns = context.client.get_run_turns(command.run_id, {.stop = context.interrupt});
+  auto& output = context.output;
+  if (command.json) {
+    output.out << turns.raw.dump() << '\n';
+    return exit_code::completed;
+  }
+  Rows rows;
+  for (const auto& turn : turns.items) {
+    rows.push_back({std::to_string(turn.turn_number), one_line(turn.run_id), short_time(turn.created_at),
+                    fit(one_line(turn.prompt), 60)});
   }
   output.out << table(rows);
   return exit_code::completed;
@@ -57,20 +145,24 @@ int list_runs(const Command& command, Context& context) {
 
 int show_run(const Command& command, Context& context) {
   const auto session = context.client.get_run_session(command.run_id, {.stop = context.interrupt});
+  const auto record = record_of(command.run_id, context);
   auto& output = context.output;
   if (command.json) {
-    output.out << session.raw.dump() << '\n';
+    auto members = session.raw.as_object();
+    members.emplace_back("record", record);
+    output.out << Json::object(std::move(members)).dump() << '\n';
     return exit_code::completed;
   }
   const auto& run = session.run;
-  std::vector<std::vector<std::string>> rows = {{"Run", one_line(run.id)},
-                                                {"State", state_line(run)},
-                                                {"Agent", runtime_of(run)},
-                                                {"Task", one_line(run.task)},
-                                                {"Queued", short_time(run.queued_at)}};
+  Rows rows = {{"Run", one_line(run.id)},
+               {"State", state_line(run)},
+               {"Agent", runtime_of(run)},
+               {"Task", one_line(run.task)},
+               {"Queued", short_time(run.queued_at)}};
   if (!run.started_at.empty()) rows.push_back({"Started", short_time(run.started_at)});
   if (!run.completed_at.empty()) rows.push_back({"Ended", short_time(run.completed_at)});
   rows.push_back({"Events", std::to_string(session.last_event_seq)});
+  add_record_rows(rows, record);
   output.out << table(rows) << '\n';
   print_outcome(context.client, session, output);
   return exit_code::completed;

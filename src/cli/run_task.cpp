@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/prompt.h"
 #include "cli/session_view.h"
 #include "cli/text.h"
 
@@ -43,13 +44,38 @@ std::optional<Workspace> workspace_of(const std::string& folder) {
 }
 
 CreateRunRequest request_of(const Command& command, Context& context) {
-  const bool is_codex = command.runtime == "codex";
+  const bool is_codex = command.runtime != "claude_code";
   return {.task = task_of(command, context),
           .runtime = is_codex ? codex({.mode = command.mode, .model = command.model})
                               : claude_code({.permission_mode = command.mode, .model = command.model}),
           .approval_mode = command.approve,
           .workspace = workspace_of(command.workspace),
+          .tags = tags_of(command),
           .idempotency_key = base::new_uuid(base::system_entropy())};
+}
+
+ContinueRunRequest turn_of(const Command& command, Context& context) {
+  const std::pair<const char*, bool> fixed[] = {{"--runtime", !command.runtime.empty()},
+                                                {"--mode", !command.mode.empty()},
+                                                {"--model", !command.model.empty()},
+                                                {"--workspace", !command.workspace.empty()},
+                                                {"--tag", !command.tags.empty()}};
+  for (const auto& [flag, given] : fixed) {
+    if (given) throw UsageError{std::string(flag) + " cannot be changed in a conversation: leave it out"};
+  }
+  return {.continue_run = command.continue_run,
+          .message = task_of(command, context),
+          .approval_mode = command.approve,
+          .idempotency_key = base::new_uuid(base::system_entropy())};
+}
+
+// The id of the run that now works on the command's task.
+std::string start_run(const Command& command, Context& context) {
+  const CallOptions call{.stop = context.leave};
+  if (!command.continue_run.empty()) {
+    return context.client.continue_run(turn_of(command, context), call).run_id;
+  }
+  return context.client.create_run(request_of(command, context), call).id;
 }
 
 // One run, followed to its end.
@@ -61,9 +87,12 @@ class Following {
         output_(context.output),
         run_id_(std::move(run_id)),
         begun_(std::chrono::steady_clock::now()),
-        progress_(context.output, [this] {
-          return std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begun_);
-        }) {}
+        progress_(
+            context.output,
+            [this] {
+              return std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begun_);
+            }),
+        prompt_(context) {}
 
   // False when the person has left before the end.
   bool follow() {
@@ -90,10 +119,13 @@ class Following {
   }
 
   void read(EventStream& stream) {
-    const auto tick = progress_.tick_interval();
+    const auto idle = progress_.tick_interval();
     while (!stream.done()) {
+      const auto tick = prompt_.waiting() ? std::min(idle, milliseconds(100)) : idle;
       if (const auto event = stream.next_for(tick)) {
         show(*event);
+      } else if (prompt_.waiting()) {
+        prompt_.poll();
       } else if (!json_ && !stream.done()) {
         progress_.tick();
       }
@@ -103,9 +135,15 @@ class Following {
   void show(const RunEvent& event) {
     if (json_) {
       output_.out << event.raw.dump() << std::endl;
-    } else if (const auto step = step_of(event)) {
-      progress_.show(*step);
+      return;
     }
+    const auto step = prompt_.asks(event) ? std::nullopt : step_of(event);
+    if (step && prompt_.waiting()) output_.err << '\n';
+    if (step) progress_.show(*step);
+    prompt_.take(event);
+    if (!prompt_.waiting()) return;
+    progress_.clear();
+    if (step || prompt_.asks(event)) prompt_.ask();
   }
 
   // False when the person cannot even wait for the reply.
@@ -126,6 +164,7 @@ class Following {
   std::string run_id_;
   std::chrono::steady_clock::time_point begun_;
   Progress progress_;
+  Prompt prompt_;
 };
 
 void print_end(const RunSession& session, const Command& command, Context& context) {
@@ -161,15 +200,15 @@ int exit_code_of(const Run& run) {
 }
 
 int run_task(const Command& command, Context& context) {
-  const auto run = context.client.create_run(request_of(command, context), {.stop = context.leave});
+  const auto run_id = start_run(command, context);
   auto& output = context.output;
-  const auto id = one_line(run.id);
+  const auto id = one_line(run_id);
   if (!command.json) output.err << toned(output.colour, Tone::bold, "Run " + id) << std::endl;
-  if (!Following(command, context, run.id).follow()) {
+  if (!Following(command, context, run_id).follow()) {
     output.err << "Left " << id << " to the server: agentrouter events -f " << id << std::endl;
     return exit_code::cancelled;
   }
-  const auto session = context.client.get_run_session(run.id, {.stop = context.leave});
+  const auto session = context.client.get_run_session(run_id, {.stop = context.leave});
   print_end(session, command, context);
   return exit_code_of(session.run);
 }

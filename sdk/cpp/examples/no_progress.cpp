@@ -1,4 +1,4 @@
-// An agent that goes in circles is told to a person, and cancelled when it is told again.
+// An agent that goes in circles is told to a person, and cancelled.
 #include "settings.hpp"
 
 int main(int argc, char** argv) {
@@ -6,12 +6,11 @@ int main(int argc, char** argv) {
     const agentrouter::Client client(example::server());
     const auto stream =
         agentrouter::stream_agent(client, {.task = example::task(argc, argv, "Make the flaky test pass.")});
-    int warnings = 0;
     for (const auto& part : stream.full_stream()) {
       const auto* warning = std::get_if<agentrouter::NoProgressPart>(&part);
       if (!warning) continue;
       std::cerr << "the agent may be stuck: " << warning->signal << " - " << warning->text << '\n';
-      if (++warnings > 1) client.cancel_run(stream.run().id);
+      client.cancel_run(stream.run().id);
     }
     std::cout << agentrouter::to_string(stream.final_result().status) << '\n';
   });

@@ -18,6 +18,13 @@ using scripted::open_stream;
 using scripted::reply;
 using testing::ElementsAre;
 
+// One pointer each: what is behind it may change without a new build of its users.
+static_assert(sizeof(EventStream) == sizeof(void*) && sizeof(PartStream) == sizeof(void*));
+static_assert(sizeof(TextStream) == sizeof(void*) && sizeof(RunList) == sizeof(void*));
+static_assert(sizeof(Client) == sizeof(std::shared_ptr<void>) && sizeof(AgentRunStream) == sizeof(Client));
+static_assert(sizeof(Json) == sizeof(std::shared_ptr<void>));
+static_assert(sizeof(Error) == sizeof(std::exception) + sizeof(std::shared_ptr<void>));
+
 std::string run_json(const std::string& status, const std::string& id = "run_1",
                      const std::string& mode = "default") {
   return R"({"id":")" + id + R"(","status":")" + status + R"(","runtime":{"kind":"codex","mode":")" + mode +

@@ -120,7 +120,7 @@ class AGENTROUTER_API AgentRunStream {
                                                      const StreamAgentOptions& options);
   friend AGENTROUTER_API AgentRunStream stream_agent(const Client& client, const ContinueRunRequest& request,
                                                      const StreamAgentOptions& options);
-  struct State;
+  struct AGENTROUTER_LOCAL State;
   explicit AgentRunStream(std::shared_ptr<const State> state);
   std::shared_ptr<const State> state_;
 };

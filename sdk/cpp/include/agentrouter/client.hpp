@@ -77,7 +77,7 @@ class AGENTROUTER_API RunList {
 
  private:
   friend class Client;
-  struct State;
+  struct AGENTROUTER_LOCAL State;
   explicit RunList(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
@@ -144,7 +144,7 @@ class AGENTROUTER_API Client {
                          const std::filesystem::path& file, const CallOptions& call = {}) const;
 
  private:
-  struct State;
+  struct AGENTROUTER_LOCAL State;
   std::shared_ptr<State> state_;
 };
 

@@ -35,7 +35,7 @@ class AGENTROUTER_API Error : public std::exception {
   [[nodiscard]] const char* what() const noexcept override;
 
  private:
-  struct Fields;
+  struct AGENTROUTER_LOCAL Fields;
   std::shared_ptr<const Fields> fields_;
 };
 

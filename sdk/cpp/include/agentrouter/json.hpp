@@ -61,7 +61,7 @@ class AGENTROUTER_API Json {
   [[nodiscard]] bool has(std::string_view key) const;
 
  private:
-  struct Node;
+  struct AGENTROUTER_LOCAL Node;
   struct Flag {
     bool value;
   };

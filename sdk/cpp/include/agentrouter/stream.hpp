@@ -61,7 +61,7 @@ class AGENTROUTER_API EventStream {
 
  private:
   friend class Client;
-  struct State;
+  struct AGENTROUTER_LOCAL State;
   explicit EventStream(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
