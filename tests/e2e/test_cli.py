@@ -1,8 +1,10 @@
 """The commands as a person types them: a server that starts by itself, exit codes, --json, Ctrl-C. Scripted agent, simulated provider."""
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
+import pty
 import re
 import select
 import shutil
@@ -110,7 +112,9 @@ class Cli(Case):
         self.assertEqual(events[-1]["type"], "run.completed")
         self.assertEqual(session["response"]["text"], "As JSON.")
         run = session["run"]["id"]
-        self.assertEqual(json.loads(self.call("show", "--json", run).stdout), session)
+        shown = json.loads(self.call("show", "--json", run).stdout)
+        shown.pop("record")
+        self.assertEqual(shown, session)
         self.assertIn(run, [r["id"] for r in json.loads(self.call("runs", "--json").stdout)["items"]])
         self.assertEqual([json.loads(line) for line in self.call("events", "--json", run).stdout.splitlines()], events)
         self.assertEqual(json.loads(self.call("artifacts", "--json", run).stdout)["items"], session["artifacts"]["items"])
@@ -160,6 +164,38 @@ class Cli(Case):
                 self.assertEqual(process.wait(30), code)
                 self.assertEqual(json.loads(self.call("show", "--json", run).stdout)["run"]["status"], status)
 
+    def test_a_person_at_the_terminal_is_asked(self):
+        for answer, code in (("d\ny fine\n", 0), ("n not now\n", 4)):
+            with self.subTest(answer=answer):
+                ours, theirs = pty.openpty()
+                self.addCleanup(os.close, ours)
+                process = subprocess.Popen(self.command("run", "--sim", "--approve", "manual", "sim: reply Allowed."), stdin=theirs,
+                                           stdout=theirs, stderr=theirs, env={**self.environment, "TERM": "xterm"})
+                os.close(theirs)
+                self.addCleanup(process.kill)
+                seen = self.read_until(ours, b"[d]etails: ")
+                for line in answer.splitlines(keepends=True):
+                    os.write(ours, line.encode())
+                    seen = self.read_until(ours, b"[d]etails: " if line.startswith("d") else b"Run run_")
+                    if line.startswith("d"):
+                        self.assertIn(b"sha256:", seen)
+                        self.assertIn(b"cwd", seen)
+                self.read_to_end(ours)
+                self.assertEqual(process.wait(30), code)
+
+    def read_until(self, terminal, text):
+        deadline, seen = Deadline(30), b""
+        while text not in seen:
+            self.assertTrue(select.select([terminal], [], [], deadline.left(text.decode()))[0])
+            seen += os.read(terminal, 65536)
+        return seen
+
+    def read_to_end(self, terminal):
+        deadline = Deadline(30)
+        with contextlib.suppress(OSError):  # the last writer has closed it
+            while select.select([terminal], [], [], deadline.left("the end of the output"))[0] and os.read(terminal, 65536):
+                pass
+
     def test_artifacts_and_download(self):
         _, session = self.json_run("sim: write a.txt text\\n\nsim: reply Written.")
         run = session["run"]["id"]
@@ -202,7 +238,7 @@ class Cli(Case):
     def test_help_and_completion(self):
         def plain(*args):
             return subprocess.run([str(PROGRAM), *args], capture_output=True, text=True, timeout=20, env=self.environment, check=True).stdout
-        commands = ("run", "runs", "show", "events", "approve", "deny", "cancel", "artifacts", "download", "completion", "serve", "agents", "doctor", "sim")
+        commands = ("run", "runs", "show", "events", "approve", "deny", "cancel", "turns", "close", "artifacts", "download", "completion", "serve", "agents", "doctor", "sim")
         overview = plain("--help")
         for command in commands:
             self.assertRegex(overview, rf"(?m)^  {command} ")
