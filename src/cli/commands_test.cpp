@@ -437,20 +437,23 @@ TEST_F(CommandsTest, ShowTellsWhatTheRecordKnows) {
   run_that_ends("completed");
   server.on(
       "GET /v1/runs/run_1/record",
-      reply(200,
-            R"({"run":)" + run_json("running") +
-                R"(,"phase":"waiting","attempt":2,"usage":{"inputTokens":7,"outputTokens":3,"costUsd":0.5},)"
-                R"("pendingApprovals":[{"actionId":"action_1","actionName":"codex.launch"}],)"
-                R"("operations":["cancel","approve"]})"));
+      reply(200, R"({"run":)" + run_json("running") +
+                     R"(,"phase":"waiting_for_approval","attempt":{"number":2},)"
+                     R"("usage":{"inputTokens":7,"outputTokens":3,"costUsd":0.5},)"
+                     R"("conversation":{"state":"closed","turnNumber":2},)"
+                     R"("actions":[{"actionId":"action_1","name":"codex.launch"}],)"
+                     R"("pendingApprovals":[{"actionId":"action_1","expiresAt":"2026-11-24T13:40:00.000Z"}],)"
+                     R"("operations":["cancel","approve"]})"));
   EXPECT_EQ(run(show_run, {}), 0);
   for (const auto* row :
-       {"Phase      waiting\n", "Attempt    2\n", "Usage      7 tokens in, 3 out, 0.5 USD\n",
-        "Waits for  codex.launch action_1\n", "Possible   cancel, approve\n"}) {
+       {"Phase      waiting_for_approval\n", "Attempt    2\n", "Usage      7 tokens in, 3 out, 0.5 USD\n",
+        "Turn       2 of run_1 (closed)\n", "Waits for  codex.launch action_1 until 2026-11-24 13:40:00\n",
+        "Possible   cancel, approve\n"}) {
     EXPECT_THAT(out.str(), HasSubstr(row));
   }
   out.str("");
   EXPECT_EQ(run(show_run, {.json = true}), 0);
-  EXPECT_EQ(Json::parse(out.str())["record"]["phase"].as_string(), "waiting");
+  EXPECT_EQ(Json::parse(out.str())["record"]["phase"].as_string(), "waiting_for_approval");
 }
 
 TEST_F(CommandsTest, ShowPrintsStateAnswerAndArtifacts) {

@@ -37,20 +37,14 @@ void print_event(const RunEvent& event, const Command& command, Output& output) 
 
 using Rows = std::vector<std::vector<std::string>>;
 
-// Null from a server that keeps no records.
-Json record_of(const std::string& run_id, Context& context) {
+// None from a server that keeps no records.
+std::optional<RunRecord> record_of(const std::string& run_id, Context& context) {
   try {
-    return context.client.get_run_record(run_id, {.stop = context.interrupt}).raw;
+    return context.client.get_run_record(run_id, {.stop = context.interrupt});
   } catch (const Error& error) {
-    if (error.status() == 404 || error.status() == 405) return {};
+    if (error.status() == 404 || error.status() == 405) return std::nullopt;
     throw;
   }
-}
-
-std::string list_of(const Json& words) {
-  std::string text;
-  for (const auto& word : words.as_array()) text += (text.empty() ? "" : ", ") + one_line(word.as_string());
-  return text;
 }
 
 std::string usage_of(const Json& usage) {
@@ -61,19 +55,33 @@ std::string usage_of(const Json& usage) {
   return text;
 }
 
+// "codex.launch action_0b6f...": an approval names its action only by id.
+std::string waiting_action(const RunRecord& record, const PendingApproval& approval) {
+  std::string name;
+  for (const auto& action : record.actions.as_array()) {
+    if (action["actionId"].as_string() == approval.action_id)
+      name = one_line(action["name"].as_string()) + " ";
+  }
+  auto text = name + one_line(approval.action_id);
+  return approval.expires_at.empty() ? text : text + " until " + short_time(approval.expires_at);
+}
+
 // What the session does not tell.
-void add_record_rows(Rows& rows, const Json& record) {
+void add_record_rows(Rows& rows, const RunRecord& record) {
   const auto add = [&](const char* name, std::string text) {
     if (!text.empty()) rows.push_back({name, std::move(text)});
   };
-  add("Phase", one_line(record["phase"].as_string()));
-  if (record["attempt"].as_int() > 1) add("Attempt", std::to_string(record["attempt"].as_int()));
-  add("Usage", usage_of(record["usage"]));
-  for (const auto& action : record["pendingApprovals"].as_array()) {
-    add("Waits for",
-        one_line(action["actionName"].as_string()) + " " + one_line(action["actionId"].as_string()));
+  if (record.phase != to_string(record.run.status)) add("Phase", one_line(record.phase));
+  if (record.attempt > 1) add("Attempt", std::to_string(record.attempt));
+  if (record.turn_number > 1 || record.conversation_state == "closed") {
+    add("Turn", std::to_string(record.turn_number) + " of " + one_line(record.run.conversation_id) +
+                    (record.conversation_state == "closed" ? " (closed)" : ""));
   }
-  add("Possible", list_of(record["operations"]));
+  add("Usage", usage_of(record.usage));
+  for (const auto& approval : record.pending_approvals) add("Waits for", waiting_action(record, approval));
+  std::string operations;
+  for (const auto& name : record.operations) operations += (operations.empty() ? "" : ", ") + one_line(name);
+  add("Possible", operations);
 }
 
 void print_runs(const RunPage& page, const Command& command, Output& output) {
@@ -149,7 +157,7 @@ int show_run(const Command& command, Context& context) {
   auto& output = context.output;
   if (command.json) {
     auto members = session.raw.as_object();
-    members.emplace_back("record", record);
+    members.emplace_back("record", record ? record->raw : Json());
     output.out << Json::object(std::move(members)).dump() << '\n';
     return exit_code::completed;
   }
@@ -162,7 +170,7 @@ int show_run(const Command& command, Context& context) {
   if (!run.started_at.empty()) rows.push_back({"Started", short_time(run.started_at)});
   if (!run.completed_at.empty()) rows.push_back({"Ended", short_time(run.completed_at)});
   rows.push_back({"Events", std::to_string(session.last_event_seq)});
-  add_record_rows(rows, record);
+  if (record) add_record_rows(rows, *record);
   output.out << table(rows) << '\n';
   print_outcome(context.client, session, output);
   return exit_code::completed;

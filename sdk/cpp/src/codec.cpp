@@ -150,7 +150,27 @@ RunTurns decode_turns(const Json& json) {
 }
 
 RunRecord decode_record(const Json& json) {
-  return {.run = decode_run(json["run"]), .raw = json};
+  RunRecord record{.run = decode_run(json["run"]),
+                   .phase = text(json, "phase"),
+                   .attempt = static_cast<int>(json["attempt"]["number"].as_int()),
+                   .conversation_state = text(json["conversation"], "state"),
+                   .turn_number = static_cast<int>(json["conversation"]["turnNumber"].as_int()),
+                   .actions = json["actions"],
+                   .usage = json["usage"],
+                   .patch = json["patch"],
+                   .last_event_seq = json["eventCursor"]["lastEventSeq"].as_int(),
+                   .raw = json};
+  for (const auto& item : json["pendingApprovals"].as_array()) {
+    record.pending_approvals.push_back({.action_id = text(item, "actionId"),
+                                        .action_digest = text(item, "actionDigest"),
+                                        .request_id = text(item, "requestId"),
+                                        .expires_at = text(item, "expiresAt")});
+  }
+  for (const auto& item : json["operations"].as_array()) record.operations.emplace_back(item.as_string());
+  for (const auto& item : json["artifacts"]["items"].as_array()) {
+    record.artifacts.push_back(decode_artifact(item));
+  }
+  return record;
 }
 
 ContinueRunResult decode_continue(const Json& json) {

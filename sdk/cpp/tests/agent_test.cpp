@@ -306,15 +306,31 @@ TEST_F(AgentTest, TurnsAndRecordAreRead) {
   server.on("GET /v1/runs/run_1/turns",
             reply(200, R"({"conversationId":"run_1","items":[{"id":"turn_1","runId":"run_1","turnNumber":1,)"
                        R"("prompt":"p","createdAt":"2026-11-24T13:38:23.007Z"}]})"));
-  server.on("GET /v1/runs/run_1/record",
-            reply(200, R"({"run":)" + run_json("running") + R"(,"phase":"agent"})"));
+  server.on(
+      "GET /v1/runs/run_1/record",
+      reply(200,
+            R"({"run":)" + run_json("running") +
+                R"(,"phase":"waiting_for_approval","attempt":{"number":2},)"
+                R"("conversation":{"state":"open","turnNumber":3},"usage":null,"actions":[{"name":"n"}],)"
+                R"("pendingApprovals":[{"actionId":"a","actionDigest":"sha256:d","requestId":"r"}],)"
+                R"("artifacts":{"items":[{"id":"artifact_1"}]},"eventCursor":{"lastEventSeq":7},)"
+                R"("operations":["cancel","approve"]})"));
   const auto turns = client.get_run_turns("run_1");
   EXPECT_EQ(turns.conversation_id, "run_1");
   EXPECT_EQ(turns.items.at(0).id + turns.items.at(0).prompt, "turn_1p");
   EXPECT_EQ(turns.items.at(0).turn_number, 1);
   const auto record = client.get_run_record("run_1");
   EXPECT_EQ(record.run.status, RunStatus::running);
-  EXPECT_EQ(record.raw["phase"].as_string(), "agent");
+  EXPECT_EQ(record.phase, "waiting_for_approval");
+  EXPECT_EQ(record.attempt, 2);
+  EXPECT_EQ(record.conversation_state, "open");
+  EXPECT_EQ(record.turn_number, 3);
+  EXPECT_EQ(record.pending_approvals.at(0).action_digest, "sha256:d");
+  EXPECT_EQ(record.artifacts.at(0).id, "artifact_1");
+  EXPECT_EQ(record.actions.as_array().at(0)["name"].as_string(), "n");
+  EXPECT_THAT(record.operations, ElementsAre("cancel", "approve"));
+  EXPECT_EQ(record.last_event_seq, 7);
+  EXPECT_TRUE(record.usage.is_null());
 }
 
 TEST_F(AgentTest, CreateSendsTagsApprovalTimeoutAndWhatANewerServerTakes) {

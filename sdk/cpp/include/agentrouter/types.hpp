@@ -225,10 +225,29 @@ struct ActionDecisionRequest {
   std::string idempotency_key = {};  // not needed: repeating a decision gives its first event again
 };
 
+// An action that waits for a decision.
+struct PendingApproval {
+  std::string action_id;
+  std::string action_digest;
+  std::string request_id;
+  std::string expires_at;  // empty: it waits for ever
+};
+
 // One structured record of a run: where it stands, what it has done and cost, and what can be done with it.
 struct RunRecord {
   Run run;
-  Json raw;  // every member, by its name on the wire
+  std::string phase;  // finer than the status: queued, starting, waiting_for_approval, running, closing, ...
+  int attempt = 0;    // 0: no worker has taken it yet
+  std::string conversation_state;  // open, closed
+  int turn_number = 0;
+  std::vector<PendingApproval> pending_approvals;
+  std::vector<std::string> operations;  // what would be accepted now: cancel, approve, deny, message, close
+  Json actions;  // a list, oldest first: {actionId, name, policy, approval, execution, ...}
+  Json usage;    // {inputTokens, outputTokens, costUsd?, ...}, or null
+  Json patch;    // {bytes, fileCount, artifactId, ...}, or null
+  std::vector<Artifact> artifacts;
+  std::int64_t last_event_seq = 0;
+  Json raw;
 };
 
 }  // namespace agentrouter
