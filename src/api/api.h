@@ -11,7 +11,7 @@
 #include "blobs/blob_store.h"
 #include "net/exchange.h"
 #include "net/server.h"
-#include "runs/context.h"
+#include "runs/conversations.h"
 #include "store/store.h"
 #include "stream/hub.h"
 
@@ -31,7 +31,8 @@ struct ApiOptions {
   // The real path of a workspace that a request may use. Errors: invalid. Called on the pool.
   std::function<base::Result<std::string>(std::string_view path)> admit_workspace;
   std::chrono::milliseconds heartbeat = std::chrono::seconds{10};  // of live streams
-  std::function<void()> on_request = [] {};                        // told of each authenticated request
+  runs::ConversationRules conversations;
+  std::function<void()> on_request = [] {};  // told of each authenticated request
 };
 
 class Api final : public net::Handler {
@@ -70,6 +71,10 @@ class Api final : public net::Handler {
   base::Task<void> approve(Call& call);
   base::Task<void> deny(Call& call);
   base::Task<void> decide(Call& call, bool approved);
+  base::Task<void> send_message(Call& call);
+  base::Task<void> list_turns(Call& call);
+  base::Task<void> close_conversation(Call& call);
+  base::Task<void> get_record(Call& call);
   base::Task<void> list_artifacts(Call& call);
   base::Task<void> download(Call& call);
 

@@ -2,10 +2,11 @@
 // Request bodies, from JSON to values that the use cases take. Strict: unknown keys are refused, strings are
 // trimmed as JavaScript trims, lengths count UTF-16 units. Protocol facts: contract sections 1, 2, 4 and 13.
 
+#include <chrono>
 #include <optional>
 #include <string>
-#include <vector>
 
+#include "api/issues.h"
 #include "base/json.h"
 #include "model/run.h"
 
@@ -17,12 +18,13 @@ struct CreateBody {
   model::ApprovalMode approval_mode = model::ApprovalMode::automatic;
   std::string workspace_path;  // as asked for, not yet admitted; empty when none
   int priority = 0;
-  std::string input;      // the parsed body with its defaults, as JSON text: Run.input
-  std::string body_hash;  // sha256 hex of what idempotency compares
+  model::Tags tags;
+  std::optional<std::chrono::seconds> approval_timeout;
+  std::string input;  // the parsed body with its defaults, as JSON text: Run.input
 };
 
 // Errors, all invalid: unsupported_workspace_attachment, unsupported_tool_configuration (the first such key
-// in body order, before anything else is looked at), validation_error.
+// in body order, before anything else is looked at), unsupported_option (details {option}), validation_error.
 [[nodiscard]] base::Result<CreateBody> parse_create_body(const json::value& body);
 
 struct DecisionBody {
@@ -30,6 +32,15 @@ struct DecisionBody {
   std::string reason;  // empty when none
 };
 [[nodiscard]] base::Result<DecisionBody> parse_decision_body(const json::value& body);
+
+// The mode, or nothing when the key is missing; what is none is a finding.
+[[nodiscard]] std::optional<model::ApprovalMode> approval_mode_of(Issues& issues, const json::value* value);
+
+struct MessageBody {
+  std::string message;
+  std::optional<model::ApprovalMode> approval_mode;
+};
+[[nodiscard]] base::Result<MessageBody> parse_message_body(const json::value& body);
 
 // A body that must be `{}`.
 [[nodiscard]] base::Result<void> parse_empty_body(const json::value& body);

@@ -90,6 +90,10 @@ Result<std::string> Api::Call::idempotency_key() const {
   return std::string(key);
 }
 
+void Api::Call::mark_replay(net::Response& response, bool replayed) {
+  if (replayed) response.headers.add("Idempotent-Replayed", "true");
+}
+
 base::Task<Result<json::value>> Api::Call::read_json() {
   const auto body = co_await exchange.read_body();
   if (!body) co_return tl::unexpected(reading_fault(body.error()));

@@ -29,6 +29,9 @@ struct Api::Call {
   // Errors: invalid with reason validation_error: over 256 characters, not printable ASCII, or more than one.
   [[nodiscard]] base::Result<std::string> idempotency_key() const;
 
+  // Idempotent-Replayed on the answer to a request that an earlier one with the same key has done.
+  static void mark_replay(net::Response& response, bool replayed);
+
   // The body as JSON; an empty one counts as `{}`.
   // Errors: invalid and timeout with reason bad_request, payload_too_large, unsupported_media_type,
   // body_timeout, or validation_error for text that is no Unicode and numbers beyond double.

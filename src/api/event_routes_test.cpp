@@ -78,5 +78,65 @@ TEST_F(EventRoutes, ALiveStreamResumesBehindTheLargerCursorAndAnEndedRunAnswers2
   EXPECT_EQ(head.body, "");
 }
 
+TEST_F(EventRoutes, LastEventIdCountsOnlyWhenItIsAllDigits) {
+  const auto id = created();
+  for (int i = 0; i < 3; ++i) append(id, "agent.message");
+  const auto batch = [&](const std::string& query, const std::string& last) {
+    return get("/v1/runs/" + id + "/stream" + query, "Last-Event-ID: " + last + "\r\n").body;
+  };
+  EXPECT_THAT(batch("", "2"), StartsWith("id: 3\n"));
+  EXPECT_THAT(batch("", "000000000000000000002"), StartsWith("id: 3\n"));
+  for (const char* ignored : {"x", "2x", "-2", "+2", "0x2", "2.0", "2 2", ""})
+    EXPECT_THAT(batch("", ignored), StartsWith("id: 1\n")) << ignored;
+  // A batch takes afterSeq when there is one, whatever is larger.
+  EXPECT_THAT(batch("?afterSeq=1", "2"), StartsWith("id: 2\n"));
+  EXPECT_EQ(batch("", "99999999999999999999"), "event: heartbeat\ndata: {}\n\n");
+  end_run(id);
+  const auto live = [&](const std::string& query, const std::string& last) {
+    return get("/v1/runs/" + id + "/stream" + query,
+               "Accept: text/event-stream\r\nLast-Event-ID: " + last + "\r\n");
+  };
+  EXPECT_THAT(live("?afterSeq=3", "1").body, StartsWith("retry: 1000\n\nid: 4\n"));
+  EXPECT_THAT(live("?afterSeq=-3", "x").body, StartsWith("retry: 1000\n\nid: 1\n"));
+  EXPECT_EQ(live("", "4").status, 204);
+  EXPECT_EQ(live("", "99999999999999999999").status, 204);
+}
+
+TEST_F(EventRoutes, OnlyWhoAsksForALiveStreamGetsOne) {
+  const auto id = created();
+  append(id, "run.claimed");
+  end_run(id);
+  const auto is_live = [&](const std::string& query, const std::string& headers) {
+    return get("/v1/runs/" + id + "/stream" + query, headers).body.starts_with("retry: 1000\n\n");
+  };
+  EXPECT_TRUE(is_live("", "Accept: text/event-stream\r\n"));
+  EXPECT_TRUE(is_live("", "Accept: */*;q=0.1, Text/Event-Stream; charset=utf-8\r\n"));
+  EXPECT_TRUE(is_live("?follow=true", ""));
+  EXPECT_TRUE(is_live("?follow=1", "Accept: application/json\r\n"));
+  EXPECT_FALSE(is_live("", "Accept: */*\r\n"));
+  EXPECT_FALSE(is_live("", "Accept: text/event-stream;q=0\r\n"));
+  EXPECT_FALSE(is_live("?follow=false", ""));
+  EXPECT_FALSE(is_live("?follow=", ""));
+  EXPECT_EQ(get("/v1/runs/" + id + "/stream?follow=true&follow=true").error_code(), "validation_error");
+}
+
+TEST_F(EventRoutes, StreamsSayWhatTheyAreAndErrorsStayErrors) {
+  const auto id = created();
+  append(id, "agent.message", R"({"text":"a\nb\r\nc"})");
+  for (const char* query : {"", "?follow=true"}) {
+    const auto reply = raw(request("HEAD", "/v1/runs/" + id + "/stream" + query, "", key()));
+    EXPECT_EQ(reply.status, 200);
+    EXPECT_EQ(reply.header("Content-Type"), "text/event-stream; charset=utf-8");
+    EXPECT_EQ(reply.header("Cache-Control"), "no-cache, no-transform");
+    EXPECT_EQ(reply.header("X-Accel-Buffering"), "no");
+    EXPECT_THAT(reply.header("X-Request-Id"), StartsWith("req_"));
+    EXPECT_EQ(reply.body, "");
+  }
+  EXPECT_THAT(get("/v1/runs/" + id + "/stream").body, Not(HasSubstr("\r")));
+  const std::string live = "Accept: text/event-stream\r\n";
+  EXPECT_EQ(get("/v1/runs/run_none/stream", live).error_code(), "run_not_found");
+  EXPECT_EQ(get("/v1/runs/" + id + "/stream?afterSeq=1.5", live).error_code(), "validation_error");
+}
+
 }  // namespace
 }  // namespace agentrouter::api

@@ -79,6 +79,11 @@ void Issues::bad_format(const Path& path, std::string_view pattern) {
       "Invalid string: must match pattern " + std::string(pattern));
 }
 
+void Issues::bad_time(const Path& path) {
+  add({{"origin", "string"}, {"code", "invalid_format"}, {"format", "datetime"}}, path,
+      "Invalid ISO datetime: expected 2026-01-05T09:30:00.000Z");
+}
+
 void Issues::unknown_keys(const Path& path, const std::vector<std::string>& keys) {
   json::array list;
   for (const auto& key : keys) list.emplace_back(key);

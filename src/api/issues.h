@@ -22,6 +22,7 @@ class Issues {
   void out_of_range(const Path& path, std::int64_t minimum, std::int64_t maximum, bool below);
   void not_one_of(const Path& path, const std::vector<std::string_view>& values);
   void bad_format(const Path& path, std::string_view pattern);
+  void bad_time(const Path& path);
   void unknown_keys(const Path& path, const std::vector<std::string>& keys);
   void other(const Path& path, std::string_view message);
 

@@ -4,6 +4,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "runs/actions.h"
+#include "runs/conversations.h"
+#include "runs/payloads.h"
+
 namespace agentrouter::api {
 
 json::object Reply::object() const {
@@ -94,17 +98,42 @@ std::string ApiRig::created(const std::string& body) {
 }
 
 void ApiRig::append(const std::string& run, const std::string& type, const std::string& payload) {
-  write([&](store::Transaction& tx) { tx.append(model::RunId(run), testing::make_draft(type, payload)); });
+  write([&](store::Transaction& tx) {
+    runs::append_event(tx, model::RunId(run), testing::make_draft(type, payload));
+  });
 }
 
 void ApiRig::end_run(const std::string& id, model::RunStatus status) {
   write([&](store::Transaction& tx) {
-    tx.append(model::RunId(id),
-              testing::make_draft("run." + std::string(to_string(status)), R"({"message":"completed"})"));
+    const auto now = clock_.now();
+    tx.append(model::RunId(id), runs::terminal_event(status, std::nullopt, std::nullopt, now));
     auto run = *tx.run(model::RunId(id));
-    run.status = status;
+    runs::apply_end(run, status, std::nullopt, now);
     tx.update_run(run);
+    runs::end_turn(tx, run, {}, now);
   });
+}
+
+std::string ApiRig::asked(const std::string& run, const std::string& digest) {
+  store::Approval approval;
+  approval.run_id = model::RunId(run);
+  approval.action_id = model::ActionId("action_" + base::uuid_from_text(run));
+  approval.action_digest = digest;
+  approval.args_digest = digest;
+  approval.request_id = "approval_1";
+  approval.requested_event_id = "evt_1";
+  json::object payload{{"actionId", approval.action_id.str()},
+                       {"actionDigest", digest},
+                       {"argsDigest", digest},
+                       {"actionName", "codex.launch"},
+                       {"targetResource", "codex"}};
+  append(run, "action.proposed", base::to_text(payload));
+  payload["decision"] = "requires_approval";
+  payload["reason"] = "manual";
+  append(run, "policy.evaluated", base::to_text(payload));
+  append(run, "approval.requested", base::to_text(payload));
+  write([&](store::Transaction& tx) { tx.put_approval(approval); });
+  return approval.action_id.str();
 }
 
 }  // namespace agentrouter::api

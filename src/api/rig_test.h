@@ -74,8 +74,12 @@ class ApiRig : public ::testing::Test {
 
   // The id of a new run.
   std::string created(const std::string& body = R"({"task":"t"})");
+  // Appends an event as use cases do.
   void append(const std::string& run, const std::string& type, const std::string& payload = "{}");
+  // Ends it as a worker does: event, status, session, and the end of the turn.
   void end_run(const std::string& id, model::RunStatus status = model::RunStatus::completed);
+  // Lets the agent of this run ask for its one action; gives the action's id.
+  std::string asked(const std::string& run, const std::string& digest = "sha256:abcd");
 
   testing::TempDir folder_;
   testing::ManualClock clock_;

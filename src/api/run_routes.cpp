@@ -2,11 +2,11 @@
 
 #include "api/body.h"
 #include "api/call.h"
-#include "api/query.h"
 #include "runs/cancel.h"
 #include "runs/create.h"
 #include "runs/decide.h"
 #include "runs/queries.h"
+#include "runs/record.h"
 
 namespace agentrouter::api {
 
@@ -18,31 +18,10 @@ std::string items(const std::vector<std::string>& texts) {
   return out + "]}";
 }
 
-const std::vector<std::string_view> status_filters{"active",     "queued",    "starting", "running",
-                                                   "cancelling", "completed", "failed",   "cancelled"};
-
 }  // namespace
 
-base::Task<void> Api::list_runs(Call& call) {
-  Issues issues;
-  Query query(call.request(), issues);
-  store::RunQuery wanted;
-  wanted.limit = static_cast<int>(query.number("limit", 50, 1, 100));
-  wanted.status = query.text("status");
-  if (wanted.status &&
-      std::find(status_filters.begin(), status_filters.end(), *wanted.status) == status_filters.end()) {
-    issues.not_one_of({"status"}, status_filters);
-  }
-  if (!issues.empty()) throw base::Failure(issues.to_error());
-  const auto texts = co_await needs_.store.read([&wanted](store::Reader& reader) {
-    std::vector<std::string> found;
-    for (const auto& run : reader.runs(wanted).items) found.push_back(run.to_wire());
-    return found;
-  });
-  co_await call.respond_json(200, items(texts));
-}
-
 base::Task<void> Api::create_run(Call& call) {
+  const auto key = base::value_or_throw(call.idempotency_key());
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   const auto body = base::value_or_throw(parse_create_body(*json_body));
@@ -52,7 +31,9 @@ base::Task<void> Api::create_run(Call& call) {
                        .approval_mode = body.approval_mode,
                        .workspace_path = {},
                        .priority = body.priority,
-                       .idempotency_key = std::string(call.request().headers.get("Idempotency-Key"))};
+                       .idempotency_key = key,
+                       .tags = body.tags,
+                       .approval_timeout = body.approval_timeout};
   if (!body.workspace_path.empty()) {
     auto admitted = co_await needs_.pool.run([&] { return options_.admit_workspace(body.workspace_path); });
     request.workspace_path = base::value_or_throw(std::move(admitted));
@@ -63,6 +44,7 @@ base::Task<void> Api::create_run(Call& call) {
   if (!created) throw base::Failure(created.error());
   auto response = json_response(created->replayed ? 200 : 201, created->run.to_wire());
   response.headers.add("Location", "/v1/runs/" + created->run.id.str());
+  call.mark_replay(response, created->replayed);
   co_await call.respond(std::move(response));
 }
 
@@ -82,6 +64,16 @@ base::Task<void> Api::get_session(Call& call) {
   co_await call.respond_json(200, session->to_wire());
 }
 
+base::Task<void> Api::get_record(Call& call) {
+  const auto id = call.run();
+  const auto record =
+      co_await needs_.store.read([&id, now = needs_.clock.now(), this](store::Reader& reader) {
+        return runs::run_record(reader, id, now, options_.conversations);
+      });
+  if (!record) throw base::Failure(record.error());
+  co_await call.respond_json(200, record->to_wire());
+}
+
 base::Task<void> Api::cancel_run(Call& call) {
   const auto body = co_await call.read_json();
   if (!body) throw base::Failure(body.error());
@@ -94,8 +86,9 @@ base::Task<void> Api::cancel_run(Call& call) {
   if (run->status != model::RunStatus::cancelling) co_return;
   // A run that nobody has begun ends here, also where no worker runs. With an attempt open this changes
   // nothing.
-  (void)co_await needs_.store.write(
-      [&id, context = context()](store::Transaction& tx) { return runs::settle_cancelled(tx, id, context); });
+  (void)co_await needs_.store.write([&id, context = context(), this](store::Transaction& tx) {
+    return runs::settle_cancelled(tx, id, context, options_.conversations);
+  });
 }
 
 base::Task<void> Api::approve(Call& call) {
@@ -106,6 +99,7 @@ base::Task<void> Api::deny(Call& call) {
 }
 
 base::Task<void> Api::decide(Call& call, bool approved) {
+  const auto key = base::value_or_throw(call.idempotency_key());
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   auto body = base::value_or_throw(parse_decision_body(*json_body));
@@ -114,12 +108,15 @@ base::Task<void> Api::decide(Call& call, bool approved) {
       .action = model::ActionId(call.item_id),
       .action_digest = std::move(body.action_digest),
       .decision = approved ? runs::Decision::approved : runs::Decision::denied,
-      .reason = std::move(body.reason)};
+      .reason = std::move(body.reason),
+      .idempotency_key = key};
   const auto event = co_await needs_.store.write([&request, context = context()](store::Transaction& tx) {
     return runs::decide_action(tx, request, context);
   });
   if (!event) throw base::Failure(event.error());
-  co_await call.respond_json(200, event->to_wire());
+  auto response = json_response(200, event->to_wire());
+  call.mark_replay(response, event->replayed);
+  co_await call.respond(std::move(response));
 }
 
 base::Task<void> Api::list_artifacts(Call& call) {

@@ -32,6 +32,10 @@ TEST_F(RunRoutes, SameKeyAndBodyGiveTheSameRunAndAnotherBodyConflicts) {
   EXPECT_EQ(first.status, 201);
   EXPECT_EQ(second.status, 200);
   EXPECT_EQ(first.object().at("id"), second.object().at("id"));
+  EXPECT_EQ(first.header("Idempotent-Replayed"), "");
+  EXPECT_EQ(second.header("Idempotent-Replayed"), "true");
+  const auto same = post("/v1/runs", R"({"task":"t","priority":0,"approvalScope":"run","tags":{}})", header);
+  EXPECT_EQ(same.object().at("id"), first.object().at("id"));
   const auto third = post("/v1/runs", R"({"task":"other"})", header);
   EXPECT_EQ(third.status, 409);
   EXPECT_EQ(third.error_code(), "idempotency_conflict");
@@ -63,7 +67,8 @@ TEST_F(RunRoutes, BadBodiesAreNamedAndNothingIsStored) {
            {"{\"task\":\"\xff\"}", "validation_error"},
            {R"({"tools":[],"repoUrl":"x"})", "unsupported_tool_configuration"},
            {R"({"repoUrl":"x","tools":[]})", "unsupported_workspace_attachment"},
-           {R"({"task":"t","workspace":{"git":{}}})", "validation_error"},
+           {R"({"task":"t","workspace":{"git":{}}})", "unsupported_option"},
+           {R"({"task":"t","workspace":{"other":{}}})", "validation_error"},
            {R"({"task":"t","workspace":{"path":"relative"}})", "validation_error"},
            {R"({"task":"t","workspace":{"path":"/etc"}})", "workspace_forbidden"},
        }) {
@@ -124,6 +129,79 @@ TEST_F(RunRoutes, AnArtifactIsDownloadedByteForByteAndOnlyFromItsOwnRun) {
   EXPECT_EQ(get("/v1/runs/run_none/artifacts").error_code(), "run_not_found");
   blobs_->remove(artifact.r2_key);
   EXPECT_EQ(get(path).error_code(), "artifact_not_found");
+}
+
+TEST_F(RunRoutes, AKeyIsPrintableAsciiOfBoundedLengthAndAnEmptyOneIsNone) {
+  const auto with = [&](const std::string& headers) { return post("/v1/runs", R"({"task":"t"})", headers); };
+  EXPECT_EQ(with("Idempotency-Key:\r\n").status, 201);
+  EXPECT_EQ(with("Idempotency-Key:  \r\n").status, 201);
+  EXPECT_EQ(with("Idempotency-Key: " + std::string(256, '~') + "\r\n").status, 201);
+  EXPECT_EQ(with("Idempotency-Key: " + std::string(256, '~') + "\r\n").status, 200);
+  for (const auto& bad : std::vector<std::string>{std::string(257, 'k'), "\xc3\xa9", "a\tb"}) {
+    const auto reply = with("Idempotency-Key: " + bad + "\r\n");
+    EXPECT_EQ(reply.error_code(), "validation_error") << bad;
+    EXPECT_THAT(reply.body, HasSubstr(R"("path":["Idempotency-Key"])"));
+  }
+  EXPECT_EQ(with("Idempotency-Key: a\r\nIdempotency-Key: b\r\n").error_code(), "validation_error");
+  EXPECT_EQ(get("/v1/runs").object().at("items").as_array().size(), 3u);
+}
+
+TEST_F(RunRoutes, ARepeatedDecisionGivesTheFirstAndAKeyedOneSaysSo) {
+  const auto id = created();
+  const auto path = "/v1/runs/" + id + "/actions/" + asked(id);
+  const std::string body = R"({"actionDigest":"sha256:abcd","reason":"fine"})";
+  const std::string key = "Idempotency-Key: k\r\n";
+  const auto first = post(path + "/approve", body, key);
+  ASSERT_EQ(first.status, 200) << first.body;
+  EXPECT_EQ(first.header("Idempotent-Replayed"), "");
+  const auto keyed = post(path + "/approve", body, key);
+  EXPECT_EQ(keyed.body, first.body);
+  EXPECT_EQ(keyed.header("Idempotent-Replayed"), "true");
+  const auto plain = post(path + "/approve", R"({"actionDigest":"sha256:abcd","reason":"other"})");
+  EXPECT_EQ(plain.body, first.body);
+  EXPECT_EQ(post(path + "/approve", R"({"actionDigest":"sha256:abcd"})", key).error_code(),
+            "idempotency_conflict");
+  EXPECT_EQ(post(path + "/deny", body, key).error_code(), "approval_already_decided");
+  const auto other = post(path + "/approve", R"({"actionDigest":"sha256:dcba"})");
+  EXPECT_EQ(other.error_code(), "action_digest_mismatch");
+  EXPECT_THAT(other.body, HasSubstr(R"("details":{"expected":"sha256:abcd","received":"sha256:dcba"})"));
+}
+
+TEST_F(RunRoutes, DecidingOnARunThatHasEndedIsAConflictUnlessItWasDecidedSo) {
+  const auto id = created();
+  const auto path = "/v1/runs/" + id + "/actions/" + asked(id);
+  const std::string body = R"({"actionDigest":"sha256:abcd"})";
+  const auto late = created();
+  const auto late_path = "/v1/runs/" + late + "/actions/" + asked(late);
+  EXPECT_EQ(post(path + "/deny", body).object().at("payload").at("terminalState").as_string(), "denied");
+  end_run(id, model::RunStatus::failed);
+  end_run(late, model::RunStatus::failed);
+  EXPECT_EQ(post(path + "/deny", body).status, 200);
+  EXPECT_EQ(post(path + "/approve", body).error_code(), "approval_already_decided");
+  EXPECT_EQ(post(late_path + "/approve", body).error_code(), "run_not_active");
+}
+
+TEST_F(RunRoutes, TheRecordTellsWhatARunWaitsForAndWhatMayBeDone) {
+  const auto id = created(R"({"task":"t","approvalMode":"manual","approvalTimeoutSeconds":60})");
+  EXPECT_EQ(get("/v1/runs/none/record").error_code(), "run_not_found");
+  auto record = get("/v1/runs/" + id + "/record").object();
+  EXPECT_EQ(record.at("run").at("id").as_string(), id.c_str());
+  EXPECT_EQ(record.at("approvalMode").as_string(), "manual");
+  EXPECT_EQ(record.at("limits").at("approvalTimeoutSeconds").as_int64(), 60);
+  EXPECT_EQ(base::to_text(record.at("operations")), R"(["cancel","close"])");
+  const auto action = asked(id);
+  record = get("/v1/runs/" + id + "/record").object();
+  EXPECT_EQ(record.at("pendingApprovals").at(0).at("actionId").as_string(), action.c_str());
+  EXPECT_EQ(record.at("actions").at(0).at("policy").at("decision").as_string(), "requires_approval");
+  EXPECT_EQ(record.at("eventCursor").at("lastEventSeq").as_int64(), 3);
+  EXPECT_EQ(base::to_text(record.at("operations")), R"(["cancel","approve","deny","close"])");
+  end_run(id);
+  record = get("/v1/runs/" + id + "/record").object();
+  EXPECT_EQ(record.at("state").as_string(), "completed");
+  EXPECT_EQ(record.at("conversation").at("state").as_string(), "open");
+  EXPECT_EQ(record.at("compat").at("publishedTurn2").as_bool(), false);
+  clock_.advance(std::chrono::minutes(10));
+  EXPECT_EQ(get("/v1/runs/" + id + "/record").object().at("conversation").at("state").as_string(), "expired");
 }
 
 }  // namespace

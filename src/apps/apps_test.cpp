@@ -46,6 +46,28 @@ TEST(Config, FlagsWinOverEnvironmentWhichWinsOverTheFile) {
   EXPECT_EQ(base::value_or_throw(load_config(flags(more), environment, false)).listen_port, 4);
 }
 
+TEST(Config, ConversationsHaveTheirTimesAndTheirCompatibility) {
+  const auto file = temporary_file(
+      "[conversations]\none_shot_grace_minutes = 5\nidle_ttl_minutes = 0\n[compat]\npublished_turn2 = "
+      "true\n");
+  const std::vector<std::string> from_file{"--config", file, "--data", testing::TempDir()};
+  auto config = base::value_or_throw(load_config(flags(from_file), Environment({}), false)).conversations;
+  EXPECT_EQ(config.one_shot_grace, std::chrono::minutes(5));
+  EXPECT_EQ(config.idle_ttl, std::chrono::minutes(0));
+  EXPECT_TRUE(config.published_turn2);
+  const Environment environment(
+      {{"AGENTROUTER_ONESHOT_GRACE_MINUTES", "7"}, {"AGENTROUTER_SESSION_IDLE_TTL_MINUTES", "8"}});
+  const auto whole = base::value_or_throw(load_config(flags(from_file), environment, false));
+  EXPECT_EQ(whole.conversations.one_shot_grace, std::chrono::minutes(7));
+  EXPECT_EQ(whole.conversations.idle_ttl, std::chrono::minutes(8));
+  EXPECT_THAT(print_config(whole),
+              HasSubstr("[conversations]\none_shot_grace_minutes = 7\nidle_ttl_minutes = 8\n\n"
+                        "[compat]\npublished_turn2 = true\n"));
+  const Environment wrong({{"AGENTROUTER_ONESHOT_GRACE_MINUTES", "soon"}});
+  EXPECT_THAT(load_config(flags({}), wrong, false).error().message,
+              HasSubstr("AGENTROUTER_ONESHOT_GRACE_MINUTES"));
+}
+
 TEST(Config, UnknownKeyNamesTheKeyAndTheLine) {
   const auto file = temporary_file("\nlisten_port = 1\n");
   const auto error =

@@ -59,6 +59,15 @@ Result<void> set_int(int& target, const std::string& name, const std::string& te
   return {};
 }
 
+constexpr int most_minutes = 525'600;  // a year
+
+Result<void> set_minutes(std::chrono::milliseconds& target, const std::string& name,
+                         const std::string& text) {
+  AGENTROUTER_TRY(const auto number, parse_number(text, name, 0, most_minutes));
+  target = std::chrono::minutes(number);
+  return {};
+}
+
 Setting text_setting(std::string Config::* member) {
   return {[member](Config& config, const std::string& text) -> Result<void> {
     config.*member = text;
@@ -104,6 +113,15 @@ const std::map<std::string, Setting>& settings() {
          AGENTROUTER_TRY(const auto text, base::read_file(path, 64 * 1024));
          config.openai_key = std::string(base::trim_js(text));
          return {};
+       }}},
+      {"conversations.one_shot_grace_minutes", {[](Config& c, const std::string& t) {
+         return set_minutes(c.conversations.one_shot_grace, "conversations.one_shot_grace_minutes", t);
+       }}},
+      {"conversations.idle_ttl_minutes", {[](Config& c, const std::string& t) {
+         return set_minutes(c.conversations.idle_ttl, "conversations.idle_ttl_minutes", t);
+       }}},
+      {"compat.published_turn2", {[](Config& c, const std::string& t) {
+         return set_bool(c.conversations.published_turn2, "compat.published_turn2", t);
        }}},
       {"sandbox.require_limits", {[](Config& c, const std::string& t) {
          return set_bool(c.require_limits, "sandbox.require_limits", t);
@@ -175,6 +193,13 @@ Result<void> apply_environment(Config& config, const Environment& environment) {
     config.listen_port = static_cast<std::uint16_t>(number);
   }
   if (auto url = environment.get("OPENAI_BASE_URL")) config.openai_base_url = *url;
+  for (const auto& [name, member] :
+       {std::pair("AGENTROUTER_ONESHOT_GRACE_MINUTES", &runs::ConversationRules::one_shot_grace),
+        std::pair("AGENTROUTER_SESSION_IDLE_TTL_MINUTES", &runs::ConversationRules::idle_ttl)}) {
+    const auto minutes = environment.get(name);
+    if (!minutes) continue;
+    if (auto done = set_minutes(config.conversations.*member, name, *minutes); !done) return done;
+  }
   if (auto key = environment.secret("OPENAI_API_KEY")) config.openai_key = key;
   if (auto key = environment.secret("CODEX_API_KEY")) config.openai_key = key;
   config.api_key = environment.secret("AGENTROUTER_API_KEY");
@@ -196,6 +221,10 @@ Result<void> apply_flags(Config& config, const Flags& flags) {
   }
   if (flags.has("sim")) config.sim = true;
   return {};
+}
+
+std::int64_t minutes(std::chrono::milliseconds duration) {
+  return std::chrono::duration_cast<std::chrono::minutes>(duration).count();
 }
 
 std::string quoted(const std::string& text) {
@@ -274,6 +303,9 @@ std::string print_config(const Config& config) {
   out << "]\n\n[runtimes.codex]\nmodel = " << quoted(config.codex_model) << "\n"
       << "\n[providers.openai]\nbase_url = " << quoted(config.openai_base_url) << "\n"
       << "# api_key: " << (config.openai_key ? "[REDACTED]" : "not set") << "\n"
+      << "\n[conversations]\none_shot_grace_minutes = " << minutes(config.conversations.one_shot_grace)
+      << "\nidle_ttl_minutes = " << minutes(config.conversations.idle_ttl) << "\n"
+      << "\n[compat]\npublished_turn2 = " << (config.conversations.published_turn2 ? "true" : "false") << "\n"
       << "\n[sandbox]\nrequire_limits = " << (config.require_limits ? "true" : "false") << "\n"
       << "\n# AGENTROUTER_API_KEY: " << (config.api_key ? "[REDACTED]" : "kept in the data folder") << "\n";
   return out.str();

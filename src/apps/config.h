@@ -10,6 +10,7 @@
 #include "apps/environment.h"
 #include "apps/flags.h"
 #include "base/error.h"
+#include "runs/conversations.h"
 
 namespace agentrouter::apps {
 
@@ -31,6 +32,7 @@ struct Config {
   bool require_limits = false;
   int idle_exit_seconds = 0;  // 0: never
   std::string log_level = "info";
+  runs::ConversationRules conversations;
 };
 
 [[nodiscard]] const FlagSpec& serve_flags();

@@ -157,6 +157,7 @@ api::ApiOptions Program::api_options() {
     AGENTROUTER_TRY(const auto real, workspace::admit(path, rules));
     return real.string();
   };
+  options.conversations = config_.conversations;
   options.on_request = [this] { activity_.touch(); };
   return options;
 }

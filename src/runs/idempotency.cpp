@@ -5,8 +5,14 @@
 namespace agentrouter::runs {
 
 std::string body_hash(const json::object& body) {
+  static const json::object defaults{{"approvalMode", "auto"}, {"approvalScope", "run"},
+                                     {"priority", 0},          {"requireIsolation", "process"},
+                                     {"tags", json::object()}, {"waitForQuota", false}};
   json::object same = body;
-  if (base::get_string(same, "approvalMode") == "auto") same.erase("approvalMode");
+  for (const auto& member : defaults) {
+    const auto* value = same.if_contains(member.key());
+    if (value && *value == member.value()) same.erase(member.key());
+  }
   return base::Sha256::hex_of(base::to_canonical(same));
 }
 

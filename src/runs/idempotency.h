@@ -29,7 +29,7 @@ void remember_use(store::Transaction& tx, const KeyedUse& use, const model::RunI
                   Context context);
 
 // What two bodies must share to count as the same request: sha256 hex over the canonical JSON of `body`,
-// in which approvalMode "auto" equals leaving it out.
+// in which a key with its default (approvalMode "auto") equals leaving it out.
 [[nodiscard]] std::string body_hash(const json::object& body);
 
 // The name under which the key is stored.

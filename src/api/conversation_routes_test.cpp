@@ -1,0 +1,139 @@
+#include "api/rig_test.h"
+
+namespace agentrouter::api {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ConversationRoutes : public ApiRig {
+ protected:
+  Reply say(const std::string& run, const std::string& message, const std::string& more = "") {
+    return post("/v1/runs/" + run + "/messages", R"({"message":")" + message + "\"}", more);
+  }
+  static std::string run_of(const Reply& reply) {
+    return std::string(base::get_string(reply.object(), "runId").value());
+  }
+  std::string ended() {
+    auto id = created();
+    end_run(id);
+    return id;
+  }
+};
+
+TEST_F(ConversationRoutes, TheNextTurnIsARunOfItsOwnInTheSameConversation) {
+  const auto first = created(R"({"task":"t","approvalMode":"manual","metadata":{"a":1},"tags":{"k":"v"}})");
+  end_run(first, model::RunStatus::failed);
+  const auto reply = say(first, "  more  ");
+  ASSERT_EQ(reply.status, 202) << reply.body;
+  const auto second = run_of(reply);
+  EXPECT_EQ(base::to_text(reply.object()),
+            R"({"runId":")" + second + R"(","turnNumber":2,"conversationId":")" + first + "\"}");
+  EXPECT_EQ(reply.header("Location"), "/v1/runs/" + second);
+  const auto run = get("/v1/runs/" + second).object();
+  EXPECT_EQ(run.at("status").as_string(), "queued");
+  EXPECT_EQ(base::to_text(run.at("input")), R"({"task":"more","runtime":{"kind":"codex","mode":"default"}})");
+  EXPECT_EQ(run.at("conversationId").as_string(), first.c_str());
+  EXPECT_TRUE(run.at("sessionId").as_string().starts_with("sess_"));
+  end_run(second);
+  const auto third = say(second, "and more").object();  // any run of it names the conversation
+  EXPECT_EQ(third.at("turnNumber").as_int64(), 3);
+  EXPECT_EQ(third.at("conversationId").as_string(), first.c_str());
+}
+
+TEST_F(ConversationRoutes, ATurnThatMayNotFollowIsAConflictThatSaysWhy) {
+  const auto active = created();
+  EXPECT_EQ(say(active, "m").error_code(), "run_busy");
+  EXPECT_EQ(say(active, "m").header("Retry-After"), "1");
+  const auto review = created(R"({"task":"t","runtime":{"kind":"codex","mode":"auto_review"}})");
+  end_run(review);
+  EXPECT_EQ(say(review, "m").error_code(), "run_not_continuable");
+  const auto closed = ended();
+  post("/v1/runs/" + closed + "/close", "");
+  EXPECT_EQ(say(closed, "m").error_code(), "session_closed");
+  const auto late = ended();
+  clock_.advance(std::chrono::minutes(10));
+  const auto reply = say(late, "m");
+  EXPECT_EQ(reply.status, 409);
+  EXPECT_EQ(reply.error_code(), "session_closed");
+  EXPECT_EQ(say("run_none", "m").error_code(), "run_not_found");
+}
+
+TEST_F(ConversationRoutes, AMessageIsReadStrictly) {
+  const auto id = ended();
+  const auto path = "/v1/runs/" + id + "/messages";
+  for (const char* body : {"[]", "{}", R"({"message":" "})", R"({"message":1})", R"({"message":"m","x":1})",
+                           R"({"message":"m","approvalMode":"maybe"})",
+                           R"({"message":"m","approvalMode":null})", R"({"message":"\ud800"})"}) {
+    const auto reply = post(path, body);
+    EXPECT_EQ(reply.status, 400) << body;
+    EXPECT_EQ(reply.error_code(), "validation_error") << body;
+  }
+  EXPECT_EQ(post(path, R"({"message":")" + std::string(120'001, 'x') + "\"}").error_code(),
+            "validation_error");
+  EXPECT_EQ(post(path, "{broken").error_code(), "bad_request");
+  EXPECT_EQ(get("/v1/runs?conversationId=" + id).object().at("items").as_array().size(), 1u);
+}
+
+TEST_F(ConversationRoutes, TheApprovalModeMayOnlyBeTightened) {
+  const auto id = created(R"({"task":"t","approvalMode":"manual"})");
+  end_run(id);
+  const auto path = "/v1/runs/" + id + "/messages";
+  const auto looser = post(path, R"({"message":"m","approvalMode":"auto"})");
+  EXPECT_EQ(looser.error_code(), "validation_error");
+  EXPECT_THAT(looser.body, HasSubstr("\"path\":[\"approvalMode\"]"));
+  EXPECT_EQ(post(path, R"({"message":"m","approvalMode":"block"})").status, 202);
+}
+
+TEST_F(ConversationRoutes, TurnsAreListedWithTheirPromptsOnceThereIsASession) {
+  const std::string task(600, 'x');
+  const auto first = created(R"({"task":")" + task + "\"}");
+  const auto before = get("/v1/runs/" + first + "/turns").object();
+  EXPECT_EQ(before.at("conversationId").as_string(), first.c_str());
+  ASSERT_EQ(before.at("items").as_array().size(), 1u);
+  EXPECT_EQ(before.at("items").at(0).at("id").as_string(), first.c_str());
+  EXPECT_EQ(before.at("items").at(0).at("prompt").as_string().size(), 500u);
+  end_run(first);
+  const auto second = run_of(say(first, "more"));
+  const auto after = get("/v1/runs/" + second + "/turns").object();
+  ASSERT_EQ(after.at("items").as_array().size(), 2u);
+  EXPECT_TRUE(after.at("items").at(0).at("id").as_string().starts_with("turn_"));
+  EXPECT_EQ(after.at("items").at(0).at("prompt").as_string(), task.c_str());
+  EXPECT_EQ(after.at("items").at(1).at("turnNumber").as_int64(), 2);
+  EXPECT_EQ(after.at("items").at(1).at("runId").as_string(), second.c_str());
+  EXPECT_EQ(get("/v1/runs/run_none/turns").error_code(), "run_not_found");
+}
+
+TEST_F(ConversationRoutes, ClosingMayBeRepeatedAndNeedsNoBody) {
+  const auto id = ended();
+  const auto wanted = R"({"closed":true,"conversationId":")" + id + R"(","reclaimed":true})";
+  EXPECT_EQ(post("/v1/runs/" + id + "/close", "").body, wanted);
+  EXPECT_EQ(post("/v1/runs/" + id + "/close", "{}").body, wanted);
+  EXPECT_EQ(raw(request("POST", "/v1/runs/" + id + "/close", "", key())).body, wanted);
+  EXPECT_EQ(post("/v1/runs/" + id + "/close", R"({"x":1})").error_code(), "validation_error");
+  EXPECT_EQ(post("/v1/runs/run_none/close", "").error_code(), "run_not_found");
+}
+
+TEST_F(ConversationRoutes, ClosingAnActiveFirstRunLetsItEndAndNothingFollow) {
+  const auto id = created();
+  EXPECT_EQ(post("/v1/runs/" + id + "/close", "").body,
+            R"({"closed":true,"conversationId":")" + id + R"(","reclaimed":false})");
+  EXPECT_EQ(get("/v1/runs/" + id).object().at("status").as_string(), "queued");
+  end_run(id);
+  EXPECT_EQ(say(id, "m").error_code(), "session_closed");
+}
+
+TEST_F(ConversationRoutes, TheSameKeyGivesTheSameTurn) {
+  const auto id = ended();
+  const std::string key = "Idempotency-Key: k\r\n";
+  const auto first = say(id, "m", key);
+  const auto again = say(id, " m ", key);
+  EXPECT_EQ(first.status, 202);
+  EXPECT_EQ(first.header("Idempotent-Replayed"), "");
+  EXPECT_EQ(again.status, 202);
+  EXPECT_EQ(again.header("Idempotent-Replayed"), "true");
+  EXPECT_EQ(again.body, first.body);
+  EXPECT_EQ(say(id, "other", key).error_code(), "idempotency_conflict");
+}
+
+}  // namespace
+}  // namespace agentrouter::api

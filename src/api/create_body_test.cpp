@@ -1,0 +1,110 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "api/body.h"
+
+namespace agentrouter::api {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Pair;
+
+base::Result<CreateBody> parse(const std::string& text) {
+  return parse_create_body(base::value_or_throw(base::parse_json(text)));
+}
+
+std::string reason_of(const std::string& text) {
+  const auto body = parse(text);
+  return body ? "" : body.error().reason;
+}
+
+TEST(CreateBody, TagsAndTheApprovalTimeoutAreTakenAsTheyCome) {
+  const auto body =
+      parse(R"({"task":" t ","tags":{"z":" v ","a/b":""},"approvalTimeoutSeconds":60})").value();
+  EXPECT_THAT(body.tags, ElementsAre(Pair("a/b", ""), Pair("z", " v ")));
+  EXPECT_EQ(body.approval_timeout, std::chrono::seconds(60));
+  EXPECT_EQ(body.input,
+            R"({"task":"t","runtime":{"kind":"codex","mode":"default"},"tags":{"z":" v ","a/b":""},)"
+            R"("approvalTimeoutSeconds":60})");
+  EXPECT_EQ(parse(R"({"task":"t","approvalTimeoutSeconds":6.048e5})").value().approval_timeout,
+            std::chrono::seconds(604'800));
+  EXPECT_FALSE(parse(R"({"task":"t"})").value().approval_timeout);
+}
+
+TEST(CreateBody, TagsAndTheApprovalTimeoutHaveLimits) {
+  std::string tags;
+  for (int i = 0; i < 33; ++i) tags += (i ? ",\"k" : "\"k") + std::to_string(i) + "\":\"v\"";
+  const std::string many = R"({"task":"t","tags":{)" + tags + "}}";
+  for (const auto& body : std::vector<std::string>{
+           many, R"({"task":"t","tags":[]})", R"({"task":"t","tags":null})",
+           R"({"task":"t","tags":{"":"v"}})", R"({"task":"t","tags":{"a b":"v"}})",
+           R"({"task":"t","tags":{"a":1}})", R"({"task":"t","tags":{")" + std::string(65, 'k') + R"(":"v"}})",
+           R"({"task":"t","tags":{"k":")" + std::string(257, 'v') + R"("}})",
+           R"({"task":"t","approvalTimeoutSeconds":0})", R"({"task":"t","approvalTimeoutSeconds":604801})",
+           R"({"task":"t","approvalTimeoutSeconds":1.5})", R"({"task":"t","approvalTimeoutSeconds":"1"})",
+           R"({"task":"t","approvalTimeoutSeconds":1e300})",
+           R"({"task":"t","approvalTimeoutSeconds":null})"}) {
+    EXPECT_EQ(reason_of(body), "validation_error") << body;
+  }
+  EXPECT_EQ(reason_of(R"({"task":"t","tags":{")" + std::string(64, 'k') + R"(":")" + std::string(256, 'v') +
+                      R"("},"approvalTimeoutSeconds":1})"),
+            "");
+}
+
+TEST(CreateBody, OptionsThatThisVersionLacksAreRefusedByName) {
+  for (const auto& [option, body] : std::vector<std::pair<std::string, std::string>>{
+           {"approvalScope", R"("approvalScope":"action")"},
+           {"policy", R"("policy":"strict")"},
+           {"limits", R"("limits":{"maxTokens":1})"},
+           {"waitForQuota", R"("waitForQuota":true)"},
+           {"requireIsolation", R"("requireIsolation":"vm")"},
+           {"mcp", R"("mcp":["x"])"},
+           {"workspace.git", R"("workspace":{"git":{"url":"x"}})"},
+           {"workspace.artifactId", R"("workspace":{"artifactId":"x"})"},
+           {"workspace.fromRun", R"("workspace":{"fromRun":{"runId":"x"}})"},
+           {"workspace.upload", R"("workspace":{"upload":{"id":"x"}})"}}) {
+    const auto refused = parse(R"({"task":"t",)" + body + "}");
+    ASSERT_FALSE(refused) << body;
+    EXPECT_EQ(refused.error().reason, "unsupported_option") << body;
+    EXPECT_EQ(refused.error().details, R"({"option":")" + option + "\"}");
+    EXPECT_THAT(refused.error().message, HasSubstr("\"" + option + "\" is not supported by this version"));
+  }
+}
+
+TEST(CreateBody, OptionsThatAskForWhatHappensAnywayAreKept) {
+  const std::string text =
+      R"({"task":"t","approvalScope":"run","requireIsolation":"process","waitForQuota":false})";
+  EXPECT_THAT(parse(text).value().input,
+              HasSubstr(R"("approvalScope":"run","requireIsolation":"process","waitForQuota":false)"));
+  for (const char* body : {R"({"task":"t","approvalScope":"all"})", R"({"task":"t","approvalScope":null})",
+                           R"({"task":"t","requireIsolation":7})", R"({"task":"t","waitForQuota":"no"})"}) {
+    EXPECT_EQ(reason_of(body), "validation_error") << body;
+  }
+}
+
+TEST(CreateBody, ForeignKeysWinOverLaterOptionsAndBothOverFindings) {
+  EXPECT_EQ(reason_of(R"({"policy":"x","tools":[]})"), "unsupported_tool_configuration");
+  EXPECT_EQ(reason_of(R"({"policy":"x"})"), "unsupported_option");
+  EXPECT_EQ(reason_of(R"({"policies":"x"})"), "validation_error");
+}
+
+TEST(CreateBody, EachFindingSaysWhatWhereAndWhy) {
+  const auto refused =
+      parse(R"({"task":"","runtime":{"kind":"codex","mode":"x","y":1},"priority":101,"z":1})");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(
+      refused.error().details,
+      R"({"issues":[)"
+      R"({"origin":"string","code":"too_small","minimum":1,"inclusive":true,"path":["task"],)"
+      R"("message":"Too small: expected string to have >=1 characters"},)"
+      R"({"code":"unrecognized_keys","keys":["y"],"path":["runtime"],"message":"Unrecognized key: \"y\""},)"
+      R"({"code":"invalid_value","values":["default","read_only","full_access","auto_review"],"path":["runtime","mode"],)"
+      R"("message":"Invalid option: expected one of \"default\"|\"read_only\"|\"full_access\"|\"auto_review\""},)"
+      R"({"origin":"number","code":"too_big","maximum":100,"inclusive":true,"path":["priority"],)"
+      R"("message":"Too big: expected number to be <=100"},)"
+      R"({"code":"unrecognized_keys","keys":["z"],"path":[],"message":"Unrecognized key: \"z\""}]})");
+}
+
+}  // namespace
+}  // namespace agentrouter::api
