@@ -10,6 +10,22 @@
 
 namespace agentrouter::api {
 
+namespace {
+
+// The body of a chunked message.
+std::string joined(std::string_view chunks) {
+  std::string body;
+  while (!chunks.empty()) {
+    const auto size = std::stoul(std::string(chunks.substr(0, chunks.find("\r\n"))), nullptr, 16);
+    chunks.remove_prefix(chunks.find("\r\n") + 2);
+    body += chunks.substr(0, size);
+    chunks.remove_prefix(std::min(chunks.size(), size + 2));
+  }
+  return body;
+}
+
+}  // namespace
+
 json::object Reply::object() const {
   return base::value_or_throw(base::parse_json(body)).as_object();
 }
@@ -82,7 +98,9 @@ Reply ApiRig::raw(const std::string& text) {
   wire.send(text);
   const auto& all = wire.read_to_end();
   const auto end = all.find("\r\n\r\n");
-  return {.status = std::stoi(all.substr(9, 3)), .head = all.substr(0, end), .body = all.substr(end + 4)};
+  Reply reply{.status = std::stoi(all.substr(9, 3)), .head = all.substr(0, end), .body = all.substr(end + 4)};
+  if (reply.header("Transfer-Encoding") == "chunked") reply.body = joined(reply.body);
+  return reply;
 }
 
 Reply ApiRig::get(const std::string& target, const std::string& more) {
