@@ -184,14 +184,18 @@ export class Feed {
       this.#connection = undefined;
       return this.#ended(got, stop);
     }
-    const fresh = got.filter((event) => event.sequence > this.#head);
-    // A gap is never handed out.
-    const whole = fresh.findIndex((event, n) => event.sequence !== this.#head + 1 + n);
-    if (fresh.length > 0) this.#append(whole < 0 ? fresh : fresh.slice(0, whole));
-    if (whole >= 0) {
-      this.#disconnect();
-      return this.#ended({ why: "cut" }, stop);
+    const fresh: RunEvent[] = [];
+    for (const event of got) {
+      const expected = this.#head + fresh.length + 1;
+      if (event.sequence === expected) fresh.push(event);
+      // A gap is never handed out: what is missing is asked for again.
+      if (event.sequence > expected) {
+        this.#append(fresh);
+        this.#disconnect();
+        return this.#ended({ why: "cut" }, stop);
+      }
     }
+    this.#append(fresh);
     if (fresh.some((event) => TERMINAL_EVENTS.has(event.type))) {
       this.#disconnect();
       this.#pollFrom("run");
@@ -218,7 +222,8 @@ export class Feed {
       stop.throwIfAborted();
       this.#emptyPage = items.length === 0;
       this.#look = "run";
-      if (items.length > 0) return this.#append(items);
+      this.#append(items);
+      if (items.length > 0) return;
     }
     const run = await this.source.getRun(this.runId, { signal: stop });
     stop.throwIfAborted();
@@ -230,10 +235,11 @@ export class Feed {
 
   /** What was kept before is cut first: a reader that has seen everything finds all of `events`. */
   #append(events: RunEvent[]): void {
+    if (events.length === 0) return;
     this.#failures = 0;
     const cut = this.#kept.length - KEPT;
     if (cut > 0) this.#dropped = this.#kept.splice(0, cut)[cut - 1]!.sequence;
     this.#kept.push(...events);
-    this.#head = events[events.length - 1]?.sequence ?? this.#head;
+    this.#head = events[events.length - 1]!.sequence;
   }
 }

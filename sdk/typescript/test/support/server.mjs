@@ -118,3 +118,26 @@ export function fastTime(t, factor) {
     Date.now = now;
   });
 }
+
+/**
+ * Makes the pauses of the SDK take no time in test `t`, while the clock goes on by them; gives them in ms. Not for what
+ * listens to a live stream.
+ */
+export function virtualTime(t) {
+  const { setTimeout, Date: { now } } = globalThis;
+  const pauses = [];
+  let clock = now();
+  // Limits of requests, and the timers of fetch itself, stay as they are.
+  globalThis.setTimeout = (work, milliseconds, ...more) => {
+    if (!new Error().stack.includes("timing.js")) return setTimeout(work, milliseconds, ...more);
+    pauses.push(milliseconds);
+    clock += milliseconds;
+    return setTimeout(work, 0, ...more);
+  };
+  Date.now = () => clock;
+  t.after(() => {
+    globalThis.setTimeout = setTimeout;
+    Date.now = now;
+  });
+  return pauses;
+}

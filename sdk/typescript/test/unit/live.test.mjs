@@ -106,17 +106,30 @@ test("a connection cut before its first event stays a live one once the server h
   assert.equal(count(server, "/events"), 0);
 });
 
-test("events that a server sends twice are given once", async (t) => {
+/** Answers the first connection with `text` and holds it open; later ones are answered as they should be. */
+function holdingFirst(text) {
+  let first = true;
+  return (_, response) => {
+    if (!first) return false;
+    first = false;
+    head(response).write(text);
+    return true;
+  };
+}
+
+test("events that a server sends twice are given once, and the connection is kept", async (t) => {
   const events = history(4);
-  const all = `retry: 1\n\n${events.slice(0, 3).map(frame).join("")}`;
-  const server = await serveLive(t, events, { stream: cutting([all], [all]) });
+  const twice = [...events.slice(0, 3), ...events].map(frame).join("");
+  const server = await serveLive(t, events, { stream: holdingFirst(`retry: 1\n\n${twice}`) });
   assert.deepEqual(await collect((await start(server)).events), events);
+  assert.equal(count(server, "/stream"), 1);
 });
 
-test("a gap is never handed out", async (t) => {
+test("a gap is never handed out: what is missing is asked for again", async (t) => {
   const events = history(4);
-  const server = await serveLive(t, events, { stream: cutting([`retry: 1\n\n${frame(events[0])}${frame(events[2])}`]) });
+  const server = await serveLive(t, events, { stream: holdingFirst(`retry: 1\n\n${frame(events[0])}${frame(events[2])}`) });
   assert.deepEqual(await collect((await start(server)).events), events);
+  assert.equal(server.requests.filter((request) => request.path.endsWith("/stream"))[1].headers["last-event-id"], "1");
 });
 
 test("garbage in a frame does not end the reading", async (t) => {
@@ -127,15 +140,18 @@ test("garbage in a frame does not end the reading", async (t) => {
 
 test("characters of several bytes survive any cut", async (t) => {
   const events = [event(1, "agent.message", { text: "grüße 🎉 漢字\u2028" }), event(2, "run.completed")];
-  const bytes = Buffer.from(`retry: 1\n\n${events.map(frame).join("")}`);
-  const server = await serveLive(t, events, {
-    stream: async (_, response) => {
-      head(response);
-      for (let at = 0; at < bytes.length; at++) await new Promise((resolve) => response.write(bytes.subarray(at, at + 1), resolve));
-      return void response.end() ?? true;
-    }
-  });
-  assert.deepEqual(await collect((await start(server)).events), events);
+  const server = await serveLive(t, events);
+  const byteByByte = async (url, init) => {
+    const response = await fetch(url, init);
+    if (!String(url).includes("/stream")) return response;
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    let at = 0;
+    const body = new ReadableStream({
+      pull: (controller) => (at < bytes.length ? controller.enqueue(bytes.subarray(at, ++at)) : controller.close())
+    });
+    return new Response(body, { headers: response.headers });
+  };
+  assert.deepEqual(await collect(client(server, { fetchImpl: byteByByte }).streamRun(RUN)), events);
 });
 
 test("a server that refuses for now is asked again after Retry-After", async (t) => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AgentRouterError, agentrouter } from "../../dist/index.js";
-import { fastTime, RUN, run, serve } from "../support/server.mjs";
+import { fastTime, RUN, run, serve, virtualTime } from "../support/server.mjs";
 
 /** A server that answers with `statuses` in turn, then well. */
 async function failing(t, statuses, headers = {}) {
@@ -75,14 +75,7 @@ test("POSTs are repeated only with an idempotency key", async (t) => {
 
 /** The pauses that a client makes, in ms, without making them. */
 async function pauses(t, headers, tries) {
-  const made = [];
-  const { setTimeout } = globalThis;
-  t.mock.method(globalThis, "setTimeout", (work, milliseconds, ...more) => {
-    // Limits of requests and fetch's own timers are no pauses.
-    if (!new Error().stack.includes("timing.js")) return setTimeout(work, milliseconds, ...more);
-    made.push(milliseconds);
-    return setTimeout(work, 0, ...more);
-  });
+  const made = virtualTime(t);
   const left = Array(tries).fill(429);
   const fetchImpl = async () => (left.pop() ? new Response("{}", { status: 429, headers }) : new Response("{}"));
   await agentrouter({ apiKey: "k", fetchImpl, maxRetries: tries }).getRun(RUN);
@@ -100,14 +93,12 @@ test("pauses grow, are jittered and bounded", async (t) => {
 
 test("Retry-After in seconds is respected, and bounded", async (t) => {
   assert.deepEqual(await pauses(t, { "retry-after": "3" }, 2), [3000, 3000]);
-  t.mock.restoreAll();
   assert.deepEqual(await pauses(t, { "retry-after": "86400" }, 1), [60_000]);
 });
 
 test("Retry-After as a date is respected, and nonsense is not", async (t) => {
   t.mock.method(Date, "now", () => Date.parse("2026-01-01T00:00:00Z"));
   assert.deepEqual(await pauses(t, { "retry-after": "Thu, 01 Jan 2026 00:00:07 GMT" }, 1), [7000]);
-  t.mock.restoreAll();
   const [pause] = await pauses(t, { "retry-after": "soon" }, 1);
   assert.ok(pause <= 250);
 });
