@@ -28,6 +28,9 @@ TEST_F(ApiTest, UnknownRouteIs404AndWrongMethodIs405WithAllow) {
   EXPECT_EQ(get("/v1/runs/").error_code(), "not_found");
   EXPECT_EQ(post("/healthz", "{}").error_code(), "method_not_allowed");
   EXPECT_EQ(get("/v1/runs/").status, 404);
+  for (const char* method : {"OPTIONS", "PATCH", "PROPFIND", "get", "TRACE"})
+    EXPECT_EQ(raw(request(method, "/v1/runs", "", key())).status, 405) << method;
+  EXPECT_EQ(raw("OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + key() + "\r\n").status, 404);
   const auto reply = raw(request("DELETE", "/v1/runs", "", key()));
   EXPECT_EQ(reply.status, 405);
   EXPECT_EQ(reply.error_code(), "method_not_allowed");

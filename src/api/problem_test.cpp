@@ -165,5 +165,58 @@ TEST_F(Errors, AStoreThatIsAwayIs503AndNever500) {
   }
 }
 
+TEST(Problem, ADefectSaysNothingOfItsCauseInEitherForm) {
+  testing::FixedEntropy entropy;
+  net::Request request;
+  request.path = "/v1/runs";
+  request.headers.add("Accept", "application/problem+json");
+  request.headers.add("X-Request-Id", "mine");
+  const auto response = problem(net::ServerError{500, "internal_error", "internal error", &request}, entropy);
+  EXPECT_EQ(response.status, 500);
+  EXPECT_EQ(response.headers.get("X-Request-Id"), "mine");
+  EXPECT_EQ(response.body,
+            R"({"type":"urn:agentrouter:error:internal_error","title":"A defect of the server","status":500,)"
+            R"("detail":"internal error","instance":"/v1/runs","code":"internal_error","requestId":"mine"})");
+}
+
+// The API behind a server that waits for a body but briefly and has room for one connection.
+class NarrowServer : public ApiRig {
+ protected:
+  NarrowServer() {
+    std::promise<std::uint16_t> port;
+    asio::post(io_, [&] { port.set_value(base::value_or_throw(narrow_.listen("127.0.0.1", 0))); });
+    port_ = port.get_future().get();
+  }
+  ~NarrowServer() override {
+    on_task([this]() -> base::Task<void> {
+      co_await narrow_.stop(std::chrono::steady_clock::now() + std::chrono::seconds(2));
+    });
+  }
+
+  net::Server narrow_{io_.get_executor(),
+                      api_,
+                      [this](const net::ServerError& error) { return api_.error_reply(error); },
+                      {.max_connections = 1, .body_timeout = std::chrono::milliseconds(50)}};
+};
+
+TEST_F(NarrowServer, ABodyThatDoesNotComeIs408) {
+  const auto reply = raw("POST /v1/runs HTTP/1.1\r\nHost: x\r\n" + key() +
+                         "Content-Type: application/json\r\nContent-Length: 5\r\n\r\n{");
+  EXPECT_EQ(reply.status, 408);
+  EXPECT_EQ(reply.error_code(), "bad_request");
+  EXPECT_THAT(reply.header("X-Request-Id"), StartsWith("req_"));
+}
+
+TEST_F(NarrowServer, OneConnectionTooManyIs503WithATimeToTryAgain) {
+  Wire held(port_);
+  held.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+  held.read_until("\"ok\":true");
+  const auto reply = get("/v1/runs");
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.error_code(), "unavailable");
+  EXPECT_EQ(reply.header("Retry-After"), "1");
+  EXPECT_THAT(reply.header("X-Request-Id"), StartsWith("req_"));
+}
+
 }  // namespace
 }  // namespace agentrouter::api
