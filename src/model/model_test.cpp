@@ -38,6 +38,20 @@ TEST(Run, WireFormHoldsTheRequestAsItWasStoredAndLeavesUnsetFieldsOut) {
             R"("conversationId":"run_1","queuedAt":"2026-11-24T10:00:00.000Z"})");
 }
 
+TEST(Run, TagsAreOnTheWireWhenThereAreAny) {
+  auto run = sample_run();
+  run.tags = {{"env", "prod"}, {"team", "a"}};
+  const auto wire = base::value_or_throw(base::parse_json(run.to_wire()));
+  EXPECT_EQ(base::to_text(wire.as_object().at("tags")), R"({"env":"prod","team":"a"})");
+}
+
+TEST(ApprovalMode, IsTighterTheMoreItAsks) {
+  EXPECT_TRUE(is_tighter(ApprovalMode::manual, ApprovalMode::automatic));
+  EXPECT_TRUE(is_tighter(ApprovalMode::block, ApprovalMode::manual));
+  EXPECT_FALSE(is_tighter(ApprovalMode::manual, ApprovalMode::manual));
+  EXPECT_FALSE(is_tighter(ApprovalMode::automatic, ApprovalMode::block));
+}
+
 TEST(Run, TaskIsCutTo500Utf16UnitsOnTheWireOnly) {
   auto run = sample_run();
   run.task = std::string(499, 'a') + "\xf0\x9f\x98\x80";

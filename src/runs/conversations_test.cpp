@@ -410,6 +410,33 @@ TEST_F(Conversations, AMessageWithAKeyIsSaidOnce) {
   EXPECT_EQ(listed(first_).items.size(), 2u);
 }
 
+TEST_F(Conversations, ManyConcurrentMessagesMakeOneTurn) {
+  create();
+  end();
+  const auto use = [](testing::StoreFixture& db, const ContinueRequest& request, int& made, int& replayed,
+                      int& busy) -> base::Task<void> {
+    const auto continued = co_await db.store().write(
+        [&](store::Transaction& tx) { return continue_run(tx, request, {db.clock, db.entropy}); });
+    ++(!continued ? busy : continued->replayed ? replayed : made);
+  };
+  const ContinueRequest keyed{first_, "two", std::nullopt, "key"};
+  const ContinueRequest other{first_, "two"};
+  int made = 0;
+  int replayed = 0;
+  int busy = 0;
+  for (int i = 0; i < 300; ++i) {
+    asio::co_spawn(db_.io().get_executor(),
+                   use(db_, i == 0 || i % 2 == 1 ? keyed : other, made, replayed, busy),
+                   [](std::exception_ptr error) { EXPECT_FALSE(error); });
+  }
+  db_.io().restart();
+  db_.io().run();
+  EXPECT_EQ(made, 1);
+  EXPECT_EQ(replayed, 150);
+  EXPECT_EQ(busy, 149);
+  EXPECT_EQ(listed(first_).items.size(), 2u);
+}
+
 }  // namespace
 
 }  // namespace agentrouter::runs
