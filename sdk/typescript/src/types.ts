@@ -311,9 +311,53 @@ export interface StreamRunOptions {
   signal?: AbortSignal;
 }
 
-/** AgentRouter 0.2: all that is known about a run in one reply. Servers may add members. */
+/** AgentRouter 0.2: one action of a run, with what was decided about it and how it went. */
+export interface ActionRecord {
+  actionId: string;
+  actionDigest: string;
+  argsDigest: string;
+  name: string;
+  target: string;
+  proposedSequence: number;
+  policy: { decision: string; reason: string; sequence: number } | null;
+  approval: { state: string; requestedSequence: number; settledSequence?: number; reason?: string } | null;
+  execution: {
+    status: ExecutionStreamStatus;
+    startedSequence: number;
+    endedSequence?: number;
+    exitCode?: number;
+    reason?: string;
+  } | null;
+}
+
+/** AgentRouter 0.2: all that is known about a run in one reply. Members are optional, since servers may know less. */
 export interface RunRecord {
-  run?: Run;
+  run: Run;
+  state?: RunStatus;
+  phase?: string;
+  approvalMode?: ActionApprovalMode;
+  attempt?: { id: string; number: number; workerId: string; startedAt: string } | null;
+  usage?: Record<string, unknown> | null;
+  limits?: Record<string, unknown> | null;
+  /** The newest; older ones are in the events when `hasOlderActions`. */
+  actions?: ActionRecord[];
+  hasOlderActions?: boolean;
+  pendingApprovals?: { actionId: string; actionDigest: string; requestId: string; expiresAt?: string }[];
+  patch?: { artifactId: string; r2Key: string; bytes: number; files: number } | null;
+  artifacts?: { items: Artifact[] };
+  eventCursor?: { lastEventSeq: number };
+  conversation?: {
+    id: string;
+    sessionId: string | null;
+    state: string;
+    turnNumber: number;
+    turns: number;
+    reclaimed: boolean;
+    expiresAt?: string;
+    closedAt?: string;
+  };
+  /** What may be asked for now: `cancel`, `approve`, `deny`, `continue`, `close`. */
+  operations?: string[];
   [member: string]: unknown;
 }
 

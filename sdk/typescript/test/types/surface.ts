@@ -119,6 +119,6 @@ export async function additions(): Promise<void> {
   const record = await full.getRunRecord("r");
   const files = await full.listRunFiles("r");
   const forked = await client.forkRun?.("r", { message: "m", atTurn: 1 });
-  void [record.run?.id, files.items[0]?.path, forked?.runId, (await full.listRuns()).nextCursor];
+  void [record.run.id, record.operations?.includes("cancel"), record.actions?.[0]?.execution?.exitCode, files.items[0]?.path, forked?.runId, (await full.listRuns()).nextCursor];
   await runAgent({ client, continueRun: "r", message: "m", approvalMode: "block", idempotencyKey: "x", signal });
 }
