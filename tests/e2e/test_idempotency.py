@@ -47,6 +47,7 @@ class Idempotency(Case):
             self.assertEqual([run["id"] for run in server.call("GET", "/v1/runs")["items"]], [runs[0]["id"]])
             path = f"/v1/runs/{runs[0]['id']}"
             server.call("POST", f"{path}/cancel", {})
+            server.finish(runs[0]["id"], 30)
             turns = self.judge(at_once(server, f"{path}/messages", {"message": "next"}, "one"), 202, 202)
             self.assertEqual({json.dumps(turn) for turn in turns}, {json.dumps(turns[0])})
             self.assertEqual([turn["turnNumber"] for turn in server.call("GET", f"{path}/turns")["items"]], [1, 2])
