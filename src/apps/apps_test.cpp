@@ -101,6 +101,26 @@ TEST(Config, TheExampleKeyIsRefusedAndSecretsAreNeverPrinted) {
   EXPECT_THAT(print_config(config), Not(HasSubstr("secret-")));
 }
 
+TEST(Config, LimitsOfConnectionsAreSettingsAndArePrintedAsTheyAreRead) {
+  const auto load = [](const std::string& text) {
+    return load_config(flags({"--config", temporary_file(text), "--data", testing::TempDir()}),
+                       Environment({{"HOME", "/nowhere"}}), false);
+  };
+  const std::string text =
+      "[http]\nmax_connections = 7\nhead_timeout_ms = 1\nbody_timeout_ms = 2\nidle_timeout_ms = "
+      "3\nwrite_timeout_ms = 4\n";
+  const auto config = base::value_or_throw(load(text));
+  EXPECT_EQ(config.http.max_connections, 7);
+  EXPECT_EQ(config.http.head_timeout, std::chrono::milliseconds(1));
+  EXPECT_EQ(config.http.body_timeout, std::chrono::milliseconds(2));
+  EXPECT_EQ(config.http.idle_timeout, std::chrono::milliseconds(3));
+  EXPECT_EQ(config.http.write_timeout, std::chrono::milliseconds(4));
+  EXPECT_THAT(print_config(config), HasSubstr(text));
+  EXPECT_EQ(base::value_or_throw(load("")).http.max_connections, default_connections);
+  EXPECT_THAT(load("[http]\nmax_connections = 0\n").error().message, HasSubstr("http.max_connections"));
+  EXPECT_THAT(load("[http]\nidle_timeout_ms = 0\n").error().message, HasSubstr("http.idle_timeout_ms"));
+}
+
 TEST(Config, CodexKeyWinsOverTheOpenaiKeyAndAFileMayHoldIt) {
   const auto file = temporary_file("from-file\n");
   const Environment environment(

@@ -68,6 +68,14 @@ Result<void> set_minutes(std::chrono::milliseconds& target, const std::string& n
   return {};
 }
 
+Setting http_timeout(std::chrono::milliseconds net::ServerOptions::* member, const std::string& name) {
+  return {[member, name](Config& config, const std::string& text) -> Result<void> {
+    AGENTROUTER_TRY(const auto number, parse_number(text, "http." + name, 1, 86'400'000));
+    config.http.*member = std::chrono::milliseconds(number);
+    return {};
+  }};
+}
+
 Setting text_setting(std::string Config::* member) {
   return {[member](Config& config, const std::string& text) -> Result<void> {
     config.*member = text;
@@ -123,6 +131,15 @@ const std::map<std::string, Setting>& settings() {
       {"compat.published_turn2", {[](Config& c, const std::string& t) {
          return set_bool(c.conversations.published_turn2, "compat.published_turn2", t);
        }}},
+      {"http.max_connections", {[](Config& config, const std::string& text) -> Result<void> {
+         AGENTROUTER_TRY(const auto number, parse_number(text, "http.max_connections", 1, 1'000'000));
+         config.http.max_connections = static_cast<std::size_t>(number);
+         return {};
+       }}},
+      {"http.head_timeout_ms", http_timeout(&net::ServerOptions::head_timeout, "head_timeout_ms")},
+      {"http.body_timeout_ms", http_timeout(&net::ServerOptions::body_timeout, "body_timeout_ms")},
+      {"http.idle_timeout_ms", http_timeout(&net::ServerOptions::idle_timeout, "idle_timeout_ms")},
+      {"http.write_timeout_ms", http_timeout(&net::ServerOptions::write_timeout, "write_timeout_ms")},
       {"sandbox.require_limits", {[](Config& c, const std::string& t) {
          return set_bool(c.require_limits, "sandbox.require_limits", t);
        }}},
@@ -306,6 +323,11 @@ std::string print_config(const Config& config) {
       << "\n[conversations]\none_shot_grace_minutes = " << minutes(config.conversations.one_shot_grace)
       << "\nidle_ttl_minutes = " << minutes(config.conversations.idle_ttl) << "\n"
       << "\n[compat]\npublished_turn2 = " << (config.conversations.published_turn2 ? "true" : "false") << "\n"
+      << "\n[http]\nmax_connections = " << config.http.max_connections << "\n"
+      << "head_timeout_ms = " << config.http.head_timeout.count() << "\n"
+      << "body_timeout_ms = " << config.http.body_timeout.count() << "\n"
+      << "idle_timeout_ms = " << config.http.idle_timeout.count() << "\n"
+      << "write_timeout_ms = " << config.http.write_timeout.count() << "\n"
       << "\n[sandbox]\nrequire_limits = " << (config.require_limits ? "true" : "false") << "\n"
       << "\n# AGENTROUTER_API_KEY: " << (config.api_key ? "[REDACTED]" : "kept in the data folder") << "\n";
   return out.str();

@@ -10,11 +10,15 @@
 #include "apps/environment.h"
 #include "apps/flags.h"
 #include "base/error.h"
+#include "net/server.h"
 #include "runs/conversations.h"
 
 namespace agentrouter::apps {
 
 enum class Role { all, api, worker };
+
+// More than net's own default: each live stream is a connection.
+inline constexpr std::size_t default_connections = 16'384;
 
 struct Config {
   std::string listen_host = "127.0.0.1";
@@ -33,6 +37,7 @@ struct Config {
   int idle_exit_seconds = 0;  // 0: never
   std::string log_level = "info";
   runs::ConversationRules conversations;
+  net::ServerOptions http = {.max_connections = default_connections};
 };
 
 [[nodiscard]] const FlagSpec& serve_flags();

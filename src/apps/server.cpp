@@ -42,6 +42,18 @@ void raise_open_files() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// No more connections than there are descriptors for, some kept back for files and agents: beyond, accepting
+// would fail and a client would wait for nothing.
+net::ServerOptions http_options(const Config& config) {
+  constexpr std::size_t kept_back = 256;
+  auto options = config.http;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return options;
+  const std::size_t files = std::max<std::size_t>(limit.rlim_cur, 2 * kept_back);
+  options.max_connections = std::min(options.max_connections, files - kept_back);
+  return options;
+}
+
 worker::ProviderConfig provider_of(const Config& config) {
   if (config.sim) return {.kind = worker::ProviderKind::sim};
   if (!config.openai_key) return {};
@@ -129,8 +141,9 @@ Program::Program(const Config& config, bool drain)
       api_({*store_, *blobs_, hub_, pool_, base::system_clock(), base::system_entropy()},
            api::Authenticator(api_key_ = key_of(config, data_)), api_options()),
       health_(base::system_entropy()),
-      server_(io_.get_executor(), handler_of(config_, api_, health_),
-              [this](const net::ServerError& error) { return api_.error_reply(error); }),
+      server_(
+          io_.get_executor(), handler_of(config_, api_, health_),
+          [this](const net::ServerError& error) { return api_.error_reply(error); }, http_options(config)),
       signals_(io_.get_executor()),
       ended_(io_.get_executor()),
       tasks_(io_.get_executor()) {

@@ -1,6 +1,7 @@
 """What the end-to-end suites share: a server of their own, an API client, a stream reader, and a check that nothing is left.
 
-Only the standard library is used, and only public interfaces of the program.
+Only public interfaces of the program are used. Every exchange is judged by openapi/openapi.yaml (contract.py): a reply that the document does
+not have fails the test that got it.
 """
 import contextlib
 import hashlib
@@ -18,6 +19,9 @@ import sys
 import tempfile
 import time
 import unittest
+
+from contract import check
+from http_bytes import Exchange, exchanges_of, split_head
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("AGENTROUTER_PROGRAM", ROOT / "build/release/bin/agentrouter"))
@@ -134,8 +138,12 @@ class Server:
 
     def abandon(self):
         """Ends what a failed test left running."""
-        for run in self.call("GET", "/v1/runs?status=active&limit=100")["items"]:
-            self.call("POST", f"/v1/runs/{run['id']}/cancel")
+        def cancel_all():
+            active = self.call("GET", "/v1/runs?status=active&limit=100")["items"]
+            for run in active:
+                self.call("POST", f"/v1/runs/{run['id']}/cancel")
+            return not active
+        wait_for(cancel_all, 60, "cancelled runs to end")
         wait_for(lambda: not any((self.data / "attempts").iterdir()), 30, "cancelled runs to be tidied")
 
     def remove_data(self):
@@ -155,9 +163,27 @@ class Server:
             connection.request(method, path, body, all_headers)
             reply = connection.getresponse()
             data = reply.read()
+            sent = body.encode() if isinstance(body, str) else body or b""
+            check(Exchange(method, path, list(all_headers.items()), sent, reply.status, reply.getheaders(), data))
             return reply.status, dict((k.lower(), v) for k, v in reply.getheaders()), data
         finally:
             connection.close()
+
+    def raw(self, data, *more, half_close=False, seconds=20):
+        """Sends bytes as they are, in as many pieces as given, and reads until the server closes; gives the exchanges that it can make out."""
+        got = b""
+        with socket.create_connection((self.host, int(self.port)), timeout=seconds) as connection:
+            with contextlib.suppress(ConnectionError):
+                for piece in (data, *more):
+                    connection.sendall(piece)
+                if half_close:
+                    connection.shutdown(socket.SHUT_WR)
+                while piece := connection.recv(65536):
+                    got += piece
+        found = list(exchanges_of(data + b"".join(more), got))
+        for exchange in found:
+            check(exchange)
+        return found
 
     def call(self, method, path, body=None, expect=(200, 201), **more):
         status, _, data = self.request(method, path, body, **more)
@@ -215,6 +241,7 @@ class Stream:
     def __init__(self, host, port, run_id, after=0):
         self.host, self.port, self.run_id, self.last_id = host, port, run_id, after
         self.socket, self.buffer, self.status = None, b"", None
+        self.frames, self.whole = b"", False
 
     def __enter__(self):
         try:
@@ -226,17 +253,24 @@ class Stream:
 
     def __exit__(self, *exc):
         self.close()
+        if not exc[0]:
+            self.judge()
 
     def close(self):
         if self.socket:
             self.socket.close()
             self.socket = None
 
+    def judge(self):
+        if self.status:
+            check(Exchange("GET", self.target, [("Accept", "text/event-stream")], b"", self.status, self.headers, self.frames, not self.whole))
+
     def connect(self):
         self.socket = socket.create_connection((self.host, self.port), timeout=30)
-        self.buffer = b""
+        self.buffer, self.frames, self.whole = b"", b"", False
+        self.target = f"/v1/runs/{self.run_id}/stream"
         self.socket.sendall(
-            f"GET /v1/runs/{self.run_id}/stream HTTP/1.1\r\nHost: {self.host}\r\nAuthorization: Bearer {KEY}\r\n"
+            f"GET {self.target} HTTP/1.1\r\nHost: {self.host}\r\nAuthorization: Bearer {KEY}\r\n"
             f"Accept: text/event-stream\r\nLast-Event-ID: {self.last_id}\r\nConnection: close\r\n\r\n".encode())
         while b"\r\n\r\n" not in self.buffer:
             got = self.socket.recv(65536)
@@ -245,6 +279,7 @@ class Stream:
             self.buffer += got
         head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
         self.status = int(head.split()[1])
+        self.headers = split_head(head + b"\r\n\r\n")[1]
         self.chunked = b"transfer-encoding: chunked" in head.lower()
 
     def _bytes(self, deadline):
@@ -270,6 +305,7 @@ class Stream:
                 size, pending = pending.split(b"\r\n", 1)
                 left = int(size, 16)
                 if left == 0:
+                    self.whole = True
                     return
             if not self.chunked and pending:
                 yield pending
@@ -283,6 +319,7 @@ class Stream:
         """Events until the response ends. Raises ConnectionError when it is cut."""
         deadline, text = Deadline(seconds), b""
         for piece in self._payload(deadline):
+            self.frames += piece
             text += piece
             while b"\n\n" in text:
                 frame, text = text.split(b"\n\n", 1)
