@@ -100,7 +100,7 @@ class Document(Case):
                 told |= set(re.findall(r"`([a-z_]+)`", line.split("|")[2]))
         written = {code for path, node in walk(self.document["components"]["responses"])
                    if path[-2:] == ("code", "enum") for code in node}
-        self.assertEqual(written, told)
+        self.assertLessEqual(written, told)
 
     def test_every_route_of_the_server_is_in_it_and_the_other_way_round(self):
         source = "".join(p.read_text() for p in sorted((ROOT / "src/api").glob("*.cpp")) if not p.name.endswith("_test.cpp"))
@@ -262,7 +262,10 @@ class Served(Case):
             self.assertEqual(status, 405, path)
             self.assertEqual({m.strip().lower() for m in headers["allow"].split(",")}, {m for m in METHODS if m in item}, path)
 
-    def test_health_needs_no_key_and_everything_else_does(self):
+    def test_it_is_served_as_json(self):
+        self.assertEqual(self.server.call("GET", "/openapi.json", key=None), load_document())
+
+    def test_what_is_open_needs_no_key_and_everything_else_does(self):
         for template, item in load_document()["paths"].items():
             path = template.replace("{runId}", RUN).replace("{actionId}", "x").replace("{artifactId}", "y")
             for method in METHODS:

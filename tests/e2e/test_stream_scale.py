@@ -8,7 +8,7 @@ from harness import Case, Server, main
 from subscribers import Subscriber, raise_open_files, read_all, stored
 
 SUBSCRIBERS = 1000
-EVENTS = 10_000
+EVENTS = 4_000
 # Generous: what is tried here is what a slow reader gets, not when it is cut.
 CONFIG = "[http]\nwrite_timeout_ms = 600000\n"
 

@@ -24,6 +24,7 @@ RAW_BODIES = [b"", b"  \r\n\t", b"{", b"}", b"[", b"nul", b"{\"task\":\"x\"", b"
               b'{"task":"x","metadata":{"n":1e999}}', b'{"task":"x","metadata":{"n":-0.0}}', b'{"task":"x","metadata":{"n":NaN}}', b'{"task":"\\ud800"}', b'{"task":"\\ud83d\\ude00"}',
               b'{"task":"\\u0000"}', b'{"task":"\\x41"}', b'{"task":"x",}', b'{"task":"a\nb"}', b'{"task" "x"}', b"//c\n{}", b'"text"', b"7", b"[]", b"null",
               b'{"task":"x","metadata":' + b"[" * 3000 + b"]" * 3000 + b"}", b'{"task":"x","metadata":' + b'{"a":' * 200 + b"1" + b"}" * 200 + b"}",
+              *(b'{"task":"x","metadata":' + b'{"a":' * depth + b"[]" + b"}" * depth + b"}" for depth in (61, 62, 63)),
               b'{"task":"x","metadata":{"n":123456789012345678901234567890}}']
 KINDS = ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/json;", " application/json "]
 ODD_KINDS = ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx", "multipart/form-data; boundary=x", "application/json, text/plain", ";", "json"]

@@ -24,6 +24,7 @@ DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "openapi/openapi.yaml"
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
 # Framing and time belong to the transport; the document describes them once for all.
 TRANSPORT = {"date", "content-length", "content-type", "transfer-encoding", "connection"}
+MOST_DEPTH = 64
 
 
 def load_document(path=DOCUMENT):
@@ -54,6 +55,11 @@ def bad_text(value):
     return isinstance(value, dict) and any(bad_text(k) or bad_text(v) for k, v in value.items())
 
 
+def depth_of(value):
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(depth_of, inner), default=0)
+
+
 def strict_json(data):
     """Raises ValueError for what is not JSON as RFC 8259 has it, or holds what the API never takes."""
     def number(text):
@@ -70,6 +76,8 @@ def strict_json(data):
         return int(text)
 
     value = json.loads(data.decode("utf-8"), parse_constant=constant, parse_float=number, parse_int=whole)
+    if depth_of(value) > MOST_DEPTH:
+        raise ValueError("too deep")
     if bad_text(value):
         raise ValueError("text that the API never takes")
     return value
