@@ -37,6 +37,7 @@ def text_for(pattern, rng):
     known = {"^[A-Za-z0-9._:/-]+$": lambda n: "".join(rng.choice("abzAZ09._:/-") for _ in range(n)),
              "^sha256:.+$": lambda n: ("sha256:" + "ab01" * 64)[:max(n, 8)],
              "^/": lambda n: "/" + "d" * min(n - 1, 30),
+             r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$": lambda n: rng.choice(["2026-01-05T09:30:00Z", "2026-02-30T09:30:00.5Z", "2026-01-05t23:59:59+02:00"]),
              "^[ -~]*$": lambda n: "".join(rng.choice("abc019-_ ~!") for _ in range(n))}
     return known[pattern]
 
@@ -291,7 +292,8 @@ def verdict(exchange, things):
     problems = contract().request_problems(operation, exchange)
     if problems and exchange.status not in (400, 413, 415):
         found.append(f"invalid ({problems[0]}), but answered {exchange.status}")
-    if not problems and exchange.status in (400, 413, 415) and b'"workspace_' not in exchange.reply and exchange.method != "HEAD":
+    undecided = contract().undecided(operation, exchange)
+    if not problems and not undecided and exchange.status in (400, 413, 415) and b'"workspace_' not in exchange.reply and exchange.method != "HEAD":
         found.append(f"valid, but refused with {exchange.status}: {exchange.reply[:200]!r}")
     run = path.split("/")[3] if path.startswith("/v1/runs/") else None
     if not problems and run in things["runId"] and exchange.status == 404 and "artifact" not in operation.template:
