@@ -1,0 +1,76 @@
+// Shows that every check can fail: runs the checks once per mutant against recorded traffic, each answer changed as the
+// mutant would have changed it.
+//
+//   tools/conformance URL KEY --record FILE
+//   node tests/conformance/mutants/matrix.mjs FILE [--only PATTERN] [--json FILE]
+//
+// Fails when a check does not hold on the recording, when no mutant makes it fail, when a mutant is not noticed, or when
+// one breaks so much (over a third of the checks) that failing against it says little. Only a check's own expectations
+// count: one that could not begin because what it stands on broke has not failed.
+import { readFileSync, writeFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+import "../checks/all.mjs";
+import { rewriteRecorded } from "../lib/rewrite.mjs";
+import { Session, allChecks } from "../lib/session.mjs";
+import { Recording, ReplayTransport } from "../lib/transport.mjs";
+import { mutants } from "./all.mjs";
+
+function parse(args) {
+  const options = { places: [] };
+  for (let i = 0; i < args.length; ++i) {
+    if (args[i] === "--json") options.json = args[++i];
+    else if (args[i] === "--only") options.only = args[++i];
+    else options.places.push(args[i]);
+  }
+  if (options.places.length !== 1) throw new Error("usage: matrix.mjs FILE [--only PATTERN] [--json FILE]");
+  return options;
+}
+
+const failures = (results) => results.filter((result) => !result.ok);
+
+function replay({ recording, authority, key, seed, seconds }, rewrite) {
+  const session = new Session({ transport: new ReplayTransport(recording, authority, rewrite), key, seed, seconds });
+  return session.run(allChecks(), { concurrency: 8 });
+}
+
+// Which checks each mutant breaks, by their own expectations.
+async function killed(recorded, names) {
+  const matrix = new Map();
+  for (const name of names) {
+    const results = await replay(recorded, rewriteRecorded(mutants[name]));
+    matrix.set(name, failures(results).filter((result) => !result.blocked && !result.diverged).map((result) => result.name));
+  }
+  return matrix;
+}
+
+function judge(matrix, whole) {
+  const total = allChecks().length;
+  const problems = [];
+  const caught = new Set([...matrix.values()].flat());
+  for (const [name, checks] of matrix) {
+    if (!checks.length) problems.push(`no check notices the mutant ${name}`);
+    if (checks.length > total / 3) problems.push(`the mutant ${name} breaks ${checks.length} of ${total} checks: that is not one thing`);
+  }
+  if (whole) for (const { name } of allChecks()) if (!caught.has(name)) problems.push(`no mutant makes the check ${name} fail`);
+  return problems;
+}
+
+async function main(args) {
+  const options = parse(args);
+  const file = JSON.parse(readFileSync(options.places[0], "utf8"));
+  const recorded = { ...file, recording: Recording.from(file.recording) };
+  const begun = Date.now();
+  const problems = [];
+  for (const [what, rewrite] of [["the recording", (request, pieces) => pieces], ["a proxy that changes nothing", rewriteRecorded({})]]) {
+    for (const result of failures(await replay(recorded, rewrite))) problems.push(`${result.name} does not hold on ${what}: ${result.error}`);
+  }
+  const matrix = await killed(recorded, Object.keys(mutants).filter((name) => new RegExp(options.only ?? "").test(name)));
+  problems.push(...judge(matrix, !options.only));
+  if (options.json) writeFileSync(options.json, JSON.stringify(Object.fromEntries(matrix), null, 1));
+  for (const [name, checks] of matrix) console.log(`${String(checks.length).padStart(4)}  ${name}`);
+  for (const problem of problems) console.log(`problem: ${problem}`);
+  console.log(`${allChecks().length} checks, ${matrix.size} mutants, ${((Date.now() - begun) / 1000).toFixed(1)} s; ${problems.length} problems`);
+  process.exitCode = problems.length ? 1 : 0;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) await main(process.argv.slice(2));
