@@ -12,6 +12,8 @@ const samples = {
   "04_text_only": /^TEXT_ONLY$/,
   "05_no_progress": /^$/,
   "06_manual_approval": /^started\ncompleted\n$/,
+  "07_continue": /Sandbox ready|Agent started/,
+  "08_continue_and_wait": /^completed\n$/,
   "09_claude_code": /^.*\n$/,
   "10_low_level_client": /^1 run\.claimed\n(\d+ [\w.]+\n)+\d+ run\.completed\ncompleted 6\n$/,
   "11_codex_options": /^$/,
@@ -28,11 +30,14 @@ const examples = {
   raw_events: /^ {3}1 worker {6}run\.claimed\n.* worker {6}run\.completed\n$/s,
   no_progress: /^cancelled\n$/,
   manual_approval: /^Approval requested for codex\.launch \(sha256:\w+…\)\napproved\nstarted\ncompleted\ncompleted\n$/,
+  continue: /^turn 1: .*src\/fib\.ts.*\nturn 2 of the same conversation\n.*\n1\. Create src\/fib\.ts.*\n2\. Run exactly: cat src\/fib\.ts\.\nclosed\n$/s,
+  continue_and_wait: /^completed: CONTINUED\n$/,
   low_level_client: /\d+ run\.completed\ncompleted .*out\/report\.txt.*\n\+\+\+ b\/out\/report\.txt\n.*\n1 of the completed runs/s,
   runtime_options: /{"kind":"codex"}\n.*{"kind":"codex","mode":"read_only"} READY\n$/s,
   custom_headers: /^HEADERS\n$/,
   custom_fetch: /^POST \/v1\/runs 201\nGET \/v1\/runs\/{run}\/stream 200\nGET \/v1\/runs\/{run} 200\nGET \/v1\/runs\/{run}\/session 200\nFETCHED\n$/,
-  error_handling: /^unknown run: run_not_found 404 .*\nempty task: validation_error 400 .*\nwrong key: unauthorized 401 .*\nneither task nor message: invalid_run_agent_request \(no reply\) undefined\nno patience: wait_timeout \(no reply\) {"runId":"run_[^"]+","status":"\w+"}\n$/
+  error_handling: /^unknown run: run_not_found 404 .*\nempty task: validation_error 400 .*\nwrong key: unauthorized 401 .*\nneither task nor message: invalid_run_agent_request \(no reply\) undefined\nno patience: wait_timeout \(no reply\) {"runId":"run_[^"]+","status":"\w+"}\n$/,
+  record_and_tags: /^true completed { team: 'docs' }\n.*'run'/s
 };
 const warnings = { "05_no_progress": /Agent may be stuck: repeated_command - /, no_progress: /stuck \(repeated_command\): / };
 

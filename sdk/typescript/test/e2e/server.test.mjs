@@ -153,3 +153,61 @@ test("a client like the published one approves by digest", async () => {
   assert.equal(events.filter((event) => event.type === "approval.decided").length, 1);
   assert.equal(types(events).pop(), "run.completed");
 });
+
+test("a conversation has turns under one handle, and ends when it is closed", async () => {
+  const first = await runAgent({ client, task: "sim: write fib.txt 1 1 2 3\nsim: reply First.", runtime: codex({ mode: "full_access" }) });
+  log.length = 0;
+  const second = await streamAgent({ client, continueRun: first.id, message: "sim: sh cat fib.txt\nsim: reply Second." });
+  assert.deepEqual([second.conversationId, second.turnNumber, second.run.conversationId], [first.id, 2, first.id]);
+  assert.notEqual(second.run.id, first.id);
+  assert.equal(log.filter((line) => line === "POST messages").length, 1);
+  const events = await collect(second.events);
+  assert.deepEqual(events.map((event) => event.sequence), upTo(events.length));
+  assert.equal((await second.finalResult).text, "Second.");
+  const third = await runAgent({ client, continueRun: second.run.id, message: "sim: reply Third." });
+  assert.deepEqual([third.text, third.run.conversationId], ["Third.", first.id]);
+  const { conversationId, items } = await client.getRunTurns(first.id);
+  assert.deepEqual([conversationId, items.map((turn) => turn.turnNumber), items.map((turn) => turn.runId)], [first.id, [1, 2, 3], [first.id, second.run.id, third.id]]);
+  log.length = 0;
+  assert.deepEqual(await client.closeRun(first.id), { closed: true, conversationId: first.id, reclaimed: true });
+  assert.deepEqual(log, ["POST close"]);
+  await assert.rejects(client.continueRun(first.id, "more"), { code: "session_closed", statusCode: 409 });
+});
+
+test("a turn is retried safely with a key, and a second turn beside it is refused", async () => {
+  const first = await runAgent({ client, task: "sim: reply First." });
+  const options = { idempotencyKey: `turn-${Date.now()}` };
+  const turn = await client.continueRun(first.id, "sim: sleep 600\nsim: reply Never.", options);
+  assert.deepEqual(await client.continueRun(first.id, "sim: sleep 600\nsim: reply Never.", options), turn);
+  await assert.rejects(client.continueRun(first.id, "sim: reply Other."), { code: "run_busy", statusCode: 409 });
+  await client.cancelRun(turn.runId);
+  await collect(client.streamRun(turn.runId));
+  await client.closeRun(first.id);
+});
+
+test("tags find runs, page by page, and the record tells about them", async () => {
+  const tags = { suite: `sdk-${Date.now()}` };
+  const made = [];
+  for (const n of [1, 2, 3]) made.push((await runAgent({ client, task: `sim: reply Tagged ${n}.`, tags })).id);
+  const found = await collect(client.iterateRuns({ tags, limit: 2 }));
+  assert.deepEqual(found.map((run) => run.id), made.reverse());
+  assert.deepEqual(found[0].tags, tags);
+  const record = await client.getRunRecord(made[0]);
+  assert.deepEqual([record.run.id, record.state, record.actions.length, record.eventCursor.lastEventSeq], [made[0], "completed", 1, record.run.lastEventSeq]);
+  assert.ok(record.operations.includes("continue"));
+});
+
+test("a client like the published one continues and closes without waiting", async () => {
+  const polling = old();
+  const run = await polling.createRun({ task: "sim: reply First." });
+  await polling.wait(run.id);
+  polling.log.length = 0;
+  const turn = await polling.continueRun(run.id, "sim: reply Second.");
+  assert.deepEqual([turn.turnNumber, turn.conversationId], [2, run.id]);
+  assert.deepEqual(polling.log, [`POST /v1/runs/${run.id}/messages`]);
+  assert.equal((await polling.wait(turn.runId)).session.response.text, "Second.");
+  assert.equal((await polling.getRunTurns(run.id)).items.length, 2);
+  polling.log.length = 0;
+  assert.equal((await polling.closeRun(run.id)).reclaimed, true);
+  assert.deepEqual(polling.log, [`POST /v1/runs/${run.id}/close`]);
+});

@@ -1,0 +1,15 @@
+// Two turns of one conversation: the second finds the files and the thread of the first.
+import { codex, runAgent, streamAgent } from "@agentrouterhq/sdk";
+import { connect } from "./client.js";
+
+const client = connect();
+const first = await runAgent({ client, task: "Create src/fib.ts with a fib(n) function.", runtime: codex({ mode: "full_access" }) });
+console.log(`turn 1: ${first.text}`);
+
+const second = await streamAgent({ client, continueRun: first.id, message: "Run exactly: cat src/fib.ts." });
+console.log(`turn ${second.turnNumber} of ${second.conversationId === first.id ? "the same conversation" : "another"}`);
+for await (const part of second.fullStream) if (part.type === "text") console.log(part.text);
+
+for (const turn of (await client.getRunTurns(first.id)).items) console.log(`${turn.turnNumber}. ${turn.prompt}`);
+const closed = await client.closeRun(first.id);
+console.log(closed.closed ? "closed" : "open");
