@@ -196,6 +196,41 @@ class Cli(Case):
             while select.select([terminal], [], [], deadline.left("the end of the output"))[0] and os.read(terminal, 65536):
                 pass
 
+    def test_a_conversation(self):
+        _, first = self.json_run("sim: write a.txt one\\n\nsim: reply First.")
+        run = first["run"]["id"]
+        events, second = self.json_run("sim: sh cat a.txt >> b.txt\nsim: reply Second.", "--continue", run)
+        self.assertEqual(second["run"]["conversationId"], run)
+        self.assertNotEqual(second["run"]["id"], run)
+        self.assertEqual(events[0]["sequence"], 1)
+        patch = self.call("download", second["run"]["id"], "workspace_patch", "-o", "-").stdout
+        self.assertIn("diff --git a/b.txt b/b.txt", patch)
+        turns = json.loads(self.call("turns", "--json", run).stdout)
+        self.assertEqual([turn["runId"] for turn in turns["items"]], [run, second["run"]["id"]])
+        listed = self.call("turns", second["run"]["id"]).stdout.splitlines()
+        self.assertEqual([line.split()[:2] for line in listed], [["1", run], ["2", second["run"]["id"]]])
+        self.call("run", "--sim", "--continue", run, "--model", "m", "sim: reply Never.", expect=2)
+        self.assertEqual(json.loads(self.call("close", "--json", run).stdout), {"closed": True, "conversationId": run, "reclaimed": True})
+        self.assertIn(run, self.call("close", run).stdout)
+        refused = self.sim("sim: reply Never.", "--continue", run, expect=1)
+        self.assertIn("session_closed", refused.stderr)
+
+    def test_tags_and_filters(self):
+        mine = [self.json_run(f"sim: reply Marmalade {n}.", "--tag", "team=blue", "--tag", f"number={n}")[1]["run"]["id"] for n in range(3)]
+        self.json_run("sim: reply Untagged.")
+        def ids(*args):
+            return [item["id"] for item in json.loads(self.call("runs", "--json", *args).stdout)["items"]]
+        self.assertEqual(ids("--tag", "team=blue"), mine[::-1])
+        self.assertEqual(ids("--tag", "team=blue", "--tag", "number=1"), [mine[1]])
+        self.assertEqual(ids("--query", "marmalade", "--runtime", "codex", "--status", "completed"), mine[::-1])
+        self.assertEqual(ids("--runtime", "claude_code", "--tag", "team=blue"), [])
+        page = json.loads(self.call("runs", "--json", "--tag", "team=blue", "--limit", "2").stdout)
+        self.assertEqual(ids("--tag", "team=blue", "--cursor", page["nextCursor"]), mine[:1])
+        self.assertIn("--cursor", self.call("runs", "--tag", "team=blue", "--limit", "1").stderr)
+        self.assertEqual(ids("--all", "--tag", "team=blue"), mine[::-1])
+        self.assertIn(mine[0], self.call("runs", "--all").stdout)
+        self.assertEqual(json.loads(self.call("show", "--json", mine[0]).stdout)["record"]["run"]["id"], mine[0])
+
     def test_artifacts_and_download(self):
         _, session = self.json_run("sim: write a.txt text\\n\nsim: reply Written.")
         run = session["run"]["id"]
