@@ -125,8 +125,8 @@ class EgressTest : public testing::Test {
   EgressTest()
       : provider(io.get_executor()),
         provider_server(io.get_executor(), provider,
-                        [](int status, std::string_view, std::string_view message) {
-                          return net::Response{status, {}, std::string(message)};
+                        [](const net::ServerError& error) {
+                          return net::Response{error.status, {}, std::string(error.message)};
                         }),
         log(io.get_executor()) {
     provider_port = provider_server.listen("127.0.0.1", 0).value();
