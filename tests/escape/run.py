@@ -18,6 +18,7 @@ import time
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "support")]
 
+import contract  # noqa: E402
 import harness  # noqa: E402
 import outside  # noqa: E402
 from cases import BOMB, DAEMON, ENDLESS_BOMB, KILL_ALL, cases  # noqa: E402
@@ -303,6 +304,7 @@ def enter(folder):
     bind(agents, folder / "agents")
     for program in (harness.PROGRAM, WEAK_BOX):
         shutil.copy(program, folder / program.name)
+    contract.contract()  # read while the checkout can still be seen, which may lie below /tmp
     bind(folder, "/tmp")
     harness.PROGRAM = pathlib.Path("/tmp", harness.PROGRAM.name)
     globals()["WEAK_BOX"] = pathlib.Path("/tmp", WEAK_BOX.name)
