@@ -72,7 +72,7 @@ function(agentrouter_module name)
       AGENTROUTER_SOURCE_DIR="${PROJECT_SOURCE_DIR}" AGENTROUTER_BINARY_DIR="${PROJECT_BINARY_DIR}")
     agentrouter_use_pch(${name}_test)
     add_test(NAME ${name} COMMAND ${name}_test)
-    set_tests_properties(${name} PROPERTIES TIMEOUT 300 LABELS unit)
+    set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS unit)
   endif()
 endfunction()
 
