@@ -106,6 +106,7 @@ class Mode:
                 step()
                 print(f"  {step.__name__}: {time.monotonic() - began:.1f} s", flush=True)
             self._end_neighbour()
+            self._run("true")  # what the launcher keeps of its newest sandbox is then what it kept before
             if not same(lambda: self._server_fds() <= fds):
                 self.problems.append(f"descriptors of the server: new {self._server_fds() - fds}")
         finally:
