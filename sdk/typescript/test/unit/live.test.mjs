@@ -220,7 +220,8 @@ async function holding(t, events) {
   const server = await serveLive(t, events, {
     stream: (_, response) => {
       response.on("close", closed);
-      return Boolean(head(response).write(`retry: 1\n\n${events.map(frame).join("")}`) ?? true) || true;
+      head(response).write(`retry: 1\n\n${events.map(frame).join("")}`);
+      return true;
     }
   });
   return { server, gone };
