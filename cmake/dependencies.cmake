@@ -18,3 +18,8 @@ pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 pkg_check_modules(TOMLPP REQUIRED IMPORTED_TARGET tomlplusplus)
+# Static: of libarchive only tar and zstd are used, and the shared one would bring libxml2 and ICU into every process.
+find_library(LIBARCHIVE_A libarchive.a REQUIRED)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+add_library(agentrouter_libarchive INTERFACE)
+target_link_libraries(agentrouter_libarchive INTERFACE ${LIBARCHIVE_A} PkgConfig::ZSTD ZLIB::ZLIB)

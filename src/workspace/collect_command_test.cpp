@@ -17,7 +17,9 @@ class CollectCommand : public OverlayTest {
       // Out of the way first: one may stand where another belongs.
       int safe[5];
       for (int i = 0; i < 5; ++i) safe[i] = ::fcntl(wanted[i], F_DUPFD, 100);
-      for (int i = 0; i < 5; ++i) ::dup2(safe[i], collect_fd::lower + i);
+      const int places[] = {collect_fd::lower, collect_fd::upper, collect_fd::index_out,
+                            collect_fd::patch_out, collect_fd::report_out};
+      for (int i = 0; i < 5; ++i) ::dup2(safe[i], places[i]);
       ::_exit(run_collector());
     }
     int status = 0;

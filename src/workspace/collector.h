@@ -65,9 +65,9 @@ struct CollectFds {
 namespace collect_fd {
 inline constexpr int lower = 3;  // the base tree, or /dev/null
 inline constexpr int upper = 4;
-inline constexpr int index_out = 5;
-inline constexpr int patch_out = 6;
-inline constexpr int report_out = 7;  // to_json(report), last
+inline constexpr int index_out = 6;  // 5 is the agent's home, which the collector does not need
+inline constexpr int patch_out = 7;
+inline constexpr int report_out = 8;  // to_json(report), last
 }  // namespace collect_fd
 
 // The whole subcommand: limits itself (address space, open files, CPU and wall time), collects, writes the

@@ -2,9 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -13,6 +11,8 @@
 #include <array>
 #include <cerrno>
 #include <memory>
+
+#include "workspace/beneath.h"
 
 namespace agentrouter::workspace {
 
@@ -23,18 +23,6 @@ using base::Fd;
 using base::Result;
 
 namespace {
-
-Fd open_beneath(int folder, const char* path, int flags) {
-  open_how how{};
-  // openat2 takes no other flag beside O_PATH.
-  const int safe = flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY;
-  how.flags = static_cast<std::uint64_t>(flags | safe | O_CLOEXEC | O_NOFOLLOW);
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
-  for (;;) {
-    const long fd = ::syscall(SYS_openat2, folder, path, &how, sizeof how);
-    if (fd >= 0 || (errno != EINTR && errno != EAGAIN)) return Fd(static_cast<int>(fd));
-  }
-}
 
 Node describe(const struct stat& info) {
   Node node;
@@ -86,9 +74,20 @@ Node Folder::stat(const std::string& name) const {
   return describe(info);
 }
 
+std::optional<struct ::stat> Folder::attributes(const std::string& name) const {
+  struct stat info;
+  if (!fd_ || ::fstatat(fd_.get(), name.empty() ? "." : name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
+    return std::nullopt;
+  return info;
+}
+
+Kind kind_of(const struct ::stat& info) {
+  return describe(info).kind;
+}
+
 Result<Folder> Folder::open(const std::string& path) const {
   if (!fd_) return Folder();
-  Fd fd = open_beneath(fd_.get(), path.c_str(), O_RDONLY | O_DIRECTORY);
+  Fd fd = open_beneath(fd_.get(), path, O_RDONLY | O_DIRECTORY, Mounts::refuse);
   if (!fd && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
     return fail_errno("cannot open folder " + path, errno);
   }
@@ -98,11 +97,11 @@ Result<Folder> Folder::open(const std::string& path) const {
 Result<Fd> Folder::open_file(const std::string& path) const {
   if (!fd_) return fail(Code::not_found, "there is no " + path);
   // Asked before it is opened: opening a device can already have an effect.
-  Fd seen = open_beneath(fd_.get(), path.c_str(), O_PATH);
+  Fd seen = open_beneath(fd_.get(), path, O_PATH, Mounts::refuse);
   struct stat info;
   if (!seen || ::fstat(seen.get(), &info) != 0) return fail_errno("cannot open " + path, errno);
   if (!S_ISREG(info.st_mode)) return fail(Code::not_found, path + " is not a file");
-  Fd fd = open_beneath(fd_.get(), path.c_str(), O_RDONLY);
+  Fd fd = open_beneath(fd_.get(), path, O_RDONLY, Mounts::refuse);
   if (!fd || ::fstat(fd.get(), &info) != 0) return fail_errno("cannot open " + path, errno);
   if (!S_ISREG(info.st_mode)) return fail(Code::not_found, path + " is not a file");
   return fd;

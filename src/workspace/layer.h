@@ -2,7 +2,10 @@
 // One layer of a workspace, read without trusting anything in it: no link is followed, no mount crossed,
 // nothing blocks, and only regular files are ever opened for their bytes.
 
+#include <sys/stat.h>
+
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +26,8 @@ struct Node {
   [[nodiscard]] bool is_content() const { return kind == Kind::file || kind == Kind::link; }
 };
 
+[[nodiscard]] Kind kind_of(const struct ::stat& info);
+
 // An open folder of a layer, or none: then everything in it is absent.
 class Folder {
  public:
@@ -34,6 +39,8 @@ class Folder {
 
   // `path` is relative and has no "..". In a name of more than one part no link is followed either.
   [[nodiscard]] Node stat(const std::string& name) const;
+  // All that the kernel says about it; of the folder itself when `name` is empty.
+  [[nodiscard]] std::optional<struct ::stat> attributes(const std::string& name) const;
   // None when it is absent or no folder. Errors: that of open(2) for a folder that cannot be read.
   [[nodiscard]] base::Result<Folder> open(const std::string& path) const;
   // A regular file; its size may have changed since stat(). Errors: not_found, denied.
