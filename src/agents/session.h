@@ -117,7 +117,9 @@ struct AgentProgram {
     std::string path;  // inside the sandbox, read-only
     std::string content;
   };
-  std::vector<File> files;                   // to place before the start, not writable by the agent
+  std::vector<File> files;  // to place before the start, not writable by the agent
+  // Folders and files in the home that the program makes again by itself: no part of a checkpoint.
+  std::vector<std::string> caches;
   std::string command_name;                  // "codex": for the launch action
   std::vector<std::string> argv_for_action;  // without the prompt
 };

@@ -9,7 +9,9 @@
 #include "apps/environment.h"
 #include "cli/cli.h"
 #include "keeper/keeper.h"
+#include "sandbox/plan.h"
 #include "sandbox/warden.h"
+#include "workspace/checkpoint.h"
 #include "workspace/collector.h"
 
 namespace {
@@ -28,6 +30,8 @@ int run(int argc, char** argv) {
   if (command == "keeper") return keeper::run_keeper();
   if (command == "warden") return run_warden_command();
   if (command == "collect") return workspace::run_collector();
+  if (command == "checkpoint") return workspace::run_checkpointer({argv + 2, argv + argc});
+  if (command == "restore") return workspace::run_restorer(sandbox::workspace_path, sandbox::home_path);
 
   const std::vector<std::string> rest(argv + std::min(argc, 2), argv + argc);
   const auto environment = apps::Environment::current();

@@ -63,10 +63,12 @@ base::Task<void> Attempt::drive() {
       base::value_or_throw(AgentLog::create(needs_.attempt_dir, "stdout.ndjson", needs_.recorder.secret()));
   stderr_log_ =
       base::value_or_throw(AgentLog::create(needs_.attempt_dir, "stderr.ndjson", needs_.recorder.secret()));
+  if (!co_await restore()) co_return;
   announce();
   if (result_.failure.code.empty()) {
     GateResult gate = co_await gate_.pass();
     if (gate.kind == GateResult::Kind::released) {
+      released_ = true;
       co_await take_turn(std::move(gate));
     } else if (gate.kind == GateResult::Kind::cancelled) {
       result_.kind = Result::Kind::cancelled;
@@ -76,16 +78,36 @@ base::Task<void> Attempt::drive() {
   }
 }
 
+// The state that an earlier turn has left; false when the attempt is over.
+base::Task<bool> Attempt::restore() {
+  if (!needs_.plan.restores) co_return true;
+  restoring_ = true;
+  const auto restored = co_await restore_checkpoint(needs_.sandbox, notices_, needs_.attempt_dir);
+  restoring_ = false;
+  if (cancelled_) {
+    result_.kind = Result::Kind::cancelled;
+  } else if (!restored) {
+    set_failure("checkpoint_unavailable", restored.error().message);
+  }
+  co_return restored && !cancelled_;
+}
+
 void Attempt::announce() {
-  needs_.recorder.event(
-      "sandbox.created", model::Visibility::internal,
-      {{"sandboxId", sandbox_id(needs_.plan)}, {"provider", "process"}, {"persistent", false}});
+  if (needs_.plan.restores) {
+    needs_.recorder.event("sandbox.resumed", model::Visibility::internal,
+                          {{"sandboxId", sandbox_id(needs_.plan)}});
+  } else {
+    needs_.recorder.event(
+        "sandbox.created", model::Visibility::internal,
+        {{"sandboxId", sandbox_id(needs_.plan)}, {"provider", "process"}, {"persistent", false}});
+  }
   const std::string surface = surface_with_key(needs_.plan.program, needs_.recorder.secret());
   if (!surface.empty()) {
     set_failure("worker_failed", "The provider key would enter the sandbox through its " + surface);
     result_.failure.cause = "credential_boundary";
     return;
   }
+  if (needs_.plan.restores) return;
   needs_.recorder.event("credential_boundary.verified", model::Visibility::internal,
                         {{"provider", provider_of(needs_.plan)},
                          {"credentialStrategy", "provider_proxy"},
@@ -206,6 +228,7 @@ base::Task<void> Attempt::finish() {
   if (!notices_.gone()) {
     auto collected = co_await collect_changes(needs_.sandbox, notices_, needs_.attempt_dir);
     if (collected) changes_ = std::move(*collected);
+    if (released_) co_await save();
   }
   const auto proof = needs_.sandbox.destroy();
   gone_ = proof && proof->init_gone && proof->cgroup_empty.value_or(true);
@@ -214,6 +237,21 @@ base::Task<void> Attempt::finish() {
     set_failure("worker_failed", "The sandbox could not be removed");
   }
   needs_.recorder.last(exit_record());
+}
+
+// What the next turn of the conversation begins with. A run without it ends as it would have ended.
+base::Task<void> Attempt::save() {
+  constexpr std::string_view home = "/home/agent/";
+  std::vector<std::string> left_out = needs_.plan.program.caches;
+  for (const auto& file : needs_.plan.program.files) {
+    if (file.path.starts_with(home)) left_out.push_back(file.path.substr(home.size()));
+  }
+  auto saved = co_await save_checkpoint(needs_.sandbox, notices_, needs_.attempt_dir, left_out);
+  if (saved) {
+    checkpoint_ = std::move(*saved);
+  } else {
+    checkpoint_error_ = saved.error().message;
+  }
 }
 
 json::object Attempt::exit_record() {
@@ -231,8 +269,11 @@ json::object Attempt::exit_record() {
     redact(text, needs_.recorder.secret());
     if (!text.empty()) exit["responseText"] = text;
     exit["responseEventType"] = result_.outcome->response_event_type;
-    exit["threadId"] = result_.outcome->thread_id;
   }
+  const bool named = result_.outcome && !result_.outcome->thread_id.empty();
+  exit["threadId"] = named   ? result_.outcome->thread_id
+                     : turn_ ? turn_->thread_id()
+                             : needs_.plan.resume_thread;
   exit["usage"] = watch_.usage(result_.outcome ? result_.outcome->usage : std::nullopt);
   exit["provider"] = needs_.plan.provider == Provider::sim ? "sim" : "upstream";
   if (result_.exit_code) exit["exitCode"] = *result_.exit_code;
@@ -246,6 +287,12 @@ json::object Attempt::exit_record() {
     exit["patch"] = json::object{{"bytes", changes_->patch.bytes},
                                  {"sha256", changes_->patch.sha256},
                                  {"truncated", changes_->patch.truncated}};
+  }
+  exit["checkpoint"] = nullptr;
+  if (checkpoint_) {
+    exit["checkpoint"] = json::object{{"bytes", checkpoint_->bytes}, {"sha256", checkpoint_->sha256}};
+  } else if (!checkpoint_error_.empty()) {
+    exit["checkpointError"] = checkpoint_error_;
   }
   exit["stdout"] = json::object{{"bytes", stdout_log_ ? stdout_log_->bytes() : 0}};
   exit["stderr"] = json::object{{"bytes", stderr_log_ ? stderr_log_->bytes() : 0}};
@@ -266,6 +313,7 @@ void Attempt::decide(const DecisionMessage& message) {
 void Attempt::cancel() {
   cancelled_ = true;
   gate_.cancel();
+  if (restoring_) (void)needs_.sandbox.kill_all();
   if (turn_) turn_->cancel();
 }
 

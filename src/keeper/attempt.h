@@ -49,6 +49,7 @@ class Attempt {
   };
 
   base::Task<void> drive();
+  base::Task<bool> restore();
   base::Task<void> take_turn(GateResult gate);
   void announce();
   void judge(TurnEnd end);
@@ -57,6 +58,7 @@ class Attempt {
   void close_execution(const GateResult& gate, const std::string& started, const std::string& execution);
   base::Task<void> finish();
   void set_failure(std::string_view code, std::string reason);
+  base::Task<void> save();
   json::object exit_record();
 
   Needs needs_;
@@ -72,6 +74,10 @@ class Attempt {
   bool cancelled_ = false;
   Result result_;
   std::optional<workspace::CollectReport> changes_;
+  std::optional<workspace::CheckpointReport> checkpoint_;
+  std::string checkpoint_error_;
+  bool restoring_ = false;
+  bool released_ = false;  // the agent may have been started
   bool gone_ = false;
   base::TaskScope scope_;
 };

@@ -148,6 +148,7 @@ class ScriptedSandbox final : public Sandbox {
     return agent_pid;
   }
   base::Result<pid_t> collect(const sandbox::Collect& request) override {
+    if (request.argv.at(1) == "checkpoint") return checkpoint(request);
     ++collections;
     if (refuse_collect) return base::fail(base::Code::unavailable, "no collector");
     (void)base::write_all(request.outputs.at(0), "{\"files\":[]}");
@@ -159,8 +160,17 @@ class ScriptedSandbox final : public Sandbox {
     notify(sandbox::Exited{collector_pid, 0, 0});
     return collector_pid;
   }
+  base::Result<pid_t> restore(const sandbox::Restore& request) override {
+    ++restorations;
+    restored_bytes = base::read_all(request.files.at(0), 1 << 20).value_or("");
+    if (restorer_hangs) return restorer_pid;
+    (void)base::write_all(request.files.at(1), restorer_says);
+    notify(sandbox::Exited{restorer_pid, 0, 0});
+    return restorer_pid;
+  }
   base::Result<void> kill_all() override {
     if (running_) exit({agent_pid, -1, 9});
+    if (restorer_hangs && restorations > 0) notify(sandbox::Exited{restorer_pid, -1, 9});
     return {};
   }
   base::Result<sandbox::DestroyProof> destroy() override {
@@ -172,12 +182,21 @@ class ScriptedSandbox final : public Sandbox {
 
   static constexpr pid_t agent_pid = 100;
   static constexpr pid_t collector_pid = 101;
+  static constexpr pid_t restorer_pid = 102;
+  static constexpr pid_t checkpointer_pid = 103;
   std::optional<sandbox::Spawn> spawned;
   std::optional<base::Error> refuse_spawn;
   bool refuse_collect = false;
   bool refuse_destroy = false;
   bool destroyed = false;
   int collections = 0;
+  int checkpoints = 0;
+  int restorations = 0;
+  bool restorer_hangs = false;
+  std::string restored_bytes;
+  std::string restorer_says = "{}";
+  std::string checkpointer_says = R"({"bytes":12,"sha256":")" + std::string(64, 'c') + R"(","entries":2})";
+  std::vector<std::string> left_out;
   std::uint64_t memory_kills = 0;
   std::uint64_t flooded = 0;
   std::vector<std::string> heard;  // lines of the agent's stdin
@@ -185,6 +204,14 @@ class ScriptedSandbox final : public Sandbox {
   void listen_on(int fd) { listener_ = fd; }
 
  private:
+  pid_t checkpoint(const sandbox::Collect& request) {
+    ++checkpoints;
+    left_out.assign(request.argv.begin() + 2, request.argv.end());
+    (void)base::write_all(request.outputs.at(0), "a checkpoint");
+    (void)base::write_all(request.outputs.at(1), checkpointer_says);
+    notify(sandbox::Exited{checkpointer_pid, 0, 0});
+    return checkpointer_pid;
+  }
   void notify(sandbox::Notice notice) {
     notices_.push_back(notice);
     const std::uint64_t one = 1;

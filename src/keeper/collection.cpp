@@ -8,6 +8,12 @@
 namespace agentrouter::keeper {
 namespace {
 
+struct Started {
+  pid_t pid;
+  base::Fd report;
+  const char* what;  // of messages
+};
+
 base::Result<base::Fd> output_file(int attempt_dir, const char* name) {
   base::Fd fd(::openat(attempt_dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return base::fail_errno(std::string("cannot make ") + name, errno);
@@ -32,6 +38,24 @@ base::Task<bool> wait_for_exit(Notices& notices, pid_t pid, base::Deadline deadl
   co_return true;
 }
 
+// What our own program said on `report` once it has ended; an error when it said nothing.
+base::Task<base::Result<std::string>> wait_for_report(Sandbox& sandbox, Notices& notices, Started started,
+                                                      std::chrono::milliseconds patience) {
+  const bool ended =
+      co_await wait_for_exit(notices, started.pid, std::chrono::steady_clock::now() + patience);
+  if (!ended) {
+    (void)sandbox.kill_all();
+    notices.poll();
+    co_return base::fail(base::Code::timeout, std::string(started.what) + ": it takes too long");
+  }
+  std::string text = read_report(started.report.get());
+  if (!text.empty()) co_return text;
+  const auto* exited = notices.exited(started.pid);
+  co_return base::fail(base::Code::unavailable,
+                       std::string(started.what) + ": the process ended with " +
+                           (exited ? status_text(*exited) : std::string("the sandbox")));
+}
+
 }  // namespace
 
 base::Task<base::Result<workspace::CollectReport>> collect_changes(Sandbox& sandbox, Notices& notices,
@@ -47,23 +71,50 @@ base::Task<base::Result<workspace::CollectReport>> collect_changes(Sandbox& sand
                                       .env = {},
                                       .outputs = {index.get(), patch.get(), report.second.get()}}));
   report.second.reset();
-  const bool ended = co_await wait_for_exit(notices, pid, std::chrono::steady_clock::now() + patience);
-  if (!ended) {
-    (void)sandbox.kill_all();
-    notices.poll();
-    co_return base::fail(base::Code::timeout, "cannot collect the changes: it takes too long");
-  }
-  const std::string text = read_report(report.first.get());
+  Started started{pid, std::move(report.first), "cannot collect the changes"};
+  auto text = co_await wait_for_report(sandbox, notices, std::move(started), patience);
+  if (!text) co_return tl::unexpected(std::move(text).error());
   if (::fsync(index.get()) != 0 || ::fsync(patch.get()) != 0) {
     co_return base::fail_errno("cannot collect the changes", errno);
   }
-  if (text.empty()) {
-    const auto* exited = notices.exited(pid);
-    co_return base::fail(base::Code::unavailable,
-                         "cannot collect the changes: the collector ended with " +
-                             (exited ? status_text(*exited) : std::string("the sandbox")));
-  }
-  co_return workspace::parse_report(text);
+  co_return workspace::parse_report(*text);
+}
+
+base::Task<base::Result<workspace::CheckpointReport>> save_checkpoint(
+    Sandbox& sandbox, Notices& notices, int attempt_dir, const std::vector<std::string>& left_out,
+    std::chrono::milliseconds patience) {
+  AGENTROUTER_CO_TRY(const base::Fd program, sandbox::open_this_program());
+  AGENTROUTER_CO_TRY(const base::Fd file, output_file(attempt_dir, checkpoint_file));
+  AGENTROUTER_CO_TRY(base::FdPair report, base::make_pipe());
+  sandbox::Collect request{.program = program.get(),
+                           .argv = {"agentrouter", "checkpoint"},
+                           .env = {},
+                           .outputs = {file.get(), report.second.get()}};
+  request.argv.insert(request.argv.end(), left_out.begin(), left_out.end());
+  AGENTROUTER_CO_TRY(const pid_t pid, sandbox.collect(request));
+  report.second.reset();
+  Started started{pid, std::move(report.first), "cannot save a checkpoint"};
+  const auto text = co_await wait_for_report(sandbox, notices, std::move(started), patience);
+  auto saved = text ? workspace::parse_checkpoint_report(*text) : tl::unexpected(text.error());
+  if (saved && ::fsync(file.get()) != 0) saved = base::fail_errno("cannot save a checkpoint", errno);
+  if (!saved) (void)::unlinkat(attempt_dir, checkpoint_file, 0);
+  co_return saved;
+}
+
+base::Task<base::Result<void>> restore_checkpoint(Sandbox& sandbox, Notices& notices, int attempt_dir,
+                                                  std::chrono::milliseconds patience) {
+  AGENTROUTER_CO_TRY(const base::Fd program, sandbox::open_this_program());
+  const base::Fd file(::openat(attempt_dir, restore_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) co_return base::fail_errno("cannot open the checkpoint", errno);
+  AGENTROUTER_CO_TRY(base::FdPair report, base::make_pipe());
+  AGENTROUTER_CO_TRY(const pid_t pid, sandbox.restore({.program = program.get(),
+                                                       .argv = {"agentrouter", "restore"},
+                                                       .files = {file.get(), report.second.get()}}));
+  report.second.reset();
+  Started started{pid, std::move(report.first), "cannot restore the checkpoint"};
+  const auto text = co_await wait_for_report(sandbox, notices, std::move(started), patience);
+  if (!text) co_return tl::unexpected(text.error());
+  co_return workspace::parse_restore_report(*text);
 }
 
 }  // namespace agentrouter::keeper

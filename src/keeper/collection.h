@@ -3,15 +3,35 @@
 // the sandbox and written into the attempt's folder.
 
 #include "keeper/notices.h"
+#include "workspace/checkpoint.h"
 #include "workspace/collector.h"
 
 namespace agentrouter::keeper {
+
+// Files below the attempt's folder: what this turn leaves for the next one, and what the one before has left.
+inline constexpr const char* checkpoint_file = "checkpoint.tar.zst";
+inline constexpr const char* restore_file = "restore.tar.zst";
 
 // Runs the collector and waits for it, at most `patience`; a collector that takes longer is killed. Writes
 // index.json and changes.patch below `attempt_dir`.
 //
 // Errors: unavailable (it could not be started, or failed), timeout.
 base::Task<base::Result<workspace::CollectReport>> collect_changes(
+    Sandbox& sandbox, Notices& notices, int attempt_dir,
+    std::chrono::milliseconds patience = std::chrono::seconds(90));
+
+// Runs the checkpointer in the same way, which writes checkpoint.tar.zst below `attempt_dir`. `left_out` are
+// paths in the agent's home. After an error the file is not there.
+//
+// Errors: unavailable (also for what the checkpointer itself could not do), timeout.
+base::Task<base::Result<workspace::CheckpointReport>> save_checkpoint(
+    Sandbox& sandbox, Notices& notices, int attempt_dir, const std::vector<std::string>& left_out,
+    std::chrono::milliseconds patience = std::chrono::seconds(90));
+
+// Before the agent: puts what restore.tar.zst below `attempt_dir` holds into the workspace and the home.
+//
+// Errors: not_found, unavailable, timeout. What was restored is then of no use.
+base::Task<base::Result<void>> restore_checkpoint(
     Sandbox& sandbox, Notices& notices, int attempt_dir,
     std::chrono::milliseconds patience = std::chrono::seconds(90));
 

@@ -160,6 +160,82 @@ TEST_F(KeeperTest, TurnThatCompletesTellsItsWholeStoryInOrder) {
   EXPECT_TRUE(sandbox_->destroyed);
 }
 
+TEST_F(KeeperTest, ATurnLeavesACheckpointWithTheThreadThatGoesOn) {
+  plan_.program.files = {{"/home/agent/.codex/config.toml", "x"}, {"/etc/hosts", "x"}};
+  plan_.program.caches = {".cache"};
+  agent({.says = "event agent.started {\"provider\":\"codex\",\"threadId\":\"t7\"}\nfail agent_broken\n"});
+  keep();
+  EXPECT_EQ(outcome(), "failed agent_broken");
+  EXPECT_THAT(sandbox_->left_out, ElementsAre(".cache", ".codex/config.toml"));
+  EXPECT_EQ(file("checkpoint.tar.zst"), "a checkpoint");
+  EXPECT_THAT(exit_text(), HasSubstr(R"("threadId":"t7")"));
+  EXPECT_THAT(exit_text(), HasSubstr(R"("checkpoint":{"bytes":12,"sha256":")" + std::string(64, 'c')));
+}
+
+TEST_F(KeeperTest, ACheckpointThatFailsIsNamedAndChangesNothingElse) {
+  agent({.says = "say ok\n"}).checkpointer_says = R"({"error":"the files are too large"})";
+  keep();
+  EXPECT_EQ(outcome(), "completed");
+  EXPECT_THAT(exit_text(), HasSubstr(R"("checkpoint":null,"checkpointError":"the files are too large")"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "checkpoint.tar.zst"));
+}
+
+TEST_F(KeeperTest, AnAgentThatWasNeverReleasedLeavesNoCheckpoint) {
+  plan_.approval_mode = model::ApprovalMode::block;
+  keep();
+  EXPECT_EQ(outcome(), "failed policy_denied");
+  EXPECT_EQ(sandbox_->checkpoints, 0);
+  EXPECT_THAT(exit_text(), HasSubstr(R"("checkpoint":null,"stdout")"));
+}
+
+TEST_F(KeeperTest, ALaterTurnIsRestoredBeforeAnythingElse) {
+  plan_.restores = true;
+  plan_.resume_thread = "t7";
+  ASSERT_TRUE(base::write_file_durably(folder_ / "restore.tar.zst", "what was left"));
+  agent({.says = "say ok\n"});
+  keep();
+  EXPECT_EQ(outcome(), "completed");
+  EXPECT_EQ(sandbox_->restored_bytes, "what was left");
+  EXPECT_THAT(kinds(),
+              ElementsAre("hello", "sandbox.resumed", "action.proposed", "policy.evaluated", "released",
+                          "execution.started", "agent.completed", "execution.completed", "exit"));
+}
+
+TEST_F(KeeperTest, AStateThatCannotBeRestoredEndsTheRunBeforeItsAgent) {
+  plan_.restores = true;
+  ASSERT_TRUE(base::write_file_durably(folder_ / "restore.tar.zst", "damaged"));
+  agent({.says = "say ok\n"}).restorer_says = R"({"error":"cannot read the archive"})";
+  keep();
+  EXPECT_EQ(outcome(), "failed checkpoint_unavailable");
+  EXPECT_THAT(exit_text(), HasSubstr("cannot read the archive"));
+  EXPECT_FALSE(sandbox_->spawned);
+  EXPECT_EQ(sandbox_->checkpoints, 0);
+}
+
+TEST_F(KeeperTest, AStateThatIsMissingEndsTheRunBeforeItsAgent) {
+  plan_.restores = true;
+  agent({.says = "say ok\n"});
+  keep();
+  EXPECT_EQ(outcome(), "failed checkpoint_unavailable");
+  EXPECT_EQ(sandbox_->restorations, 0);
+  EXPECT_FALSE(sandbox_->spawned);
+}
+
+TEST_F(KeeperTest, CancelStopsARestorationThatTakesLong) {
+  plan_.restores = true;
+  ASSERT_TRUE(base::write_file_durably(folder_ / "restore.tar.zst", "long"));
+  agent({.says = "say ok\n"}).restorer_hangs = true;
+  keep([](LineSocket socket) -> base::Task<void> {
+    (void)co_await socket.write(to_line(ServerMessage(LeaseMessage{1})));
+    (void)co_await socket.write(to_line(ServerMessage(CancelMessage{})));
+    co_await until_bye(socket);
+    (void)co_await socket.write(to_line(ServerMessage(DoneMessage{})));
+  });
+  EXPECT_EQ(outcome(), "cancelled");
+  EXPECT_FALSE(sandbox_->spawned);
+  EXPECT_EQ(sandbox_->checkpoints, 0);
+}
+
 TEST_F(KeeperTest, EventsOfTheActionAreLinkedByCauseAndShareItsDigest) {
   agent({.says = "say ok\n"});
   keep();

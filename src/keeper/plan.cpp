@@ -23,11 +23,9 @@ json::object program_json(const agents::AgentProgram& program) {
   for (const auto& file : program.files) {
     files.push_back(json::object{{"path", file.path}, {"content", file.content}});
   }
-  return {{"argv", strings(program.argv)},
-          {"env", strings(program.env)},
-          {"files", std::move(files)},
-          {"commandName", program.command_name},
-          {"argvForAction", strings(program.argv_for_action)}};
+  return {{"argv", strings(program.argv)},       {"env", strings(program.env)},
+          {"files", std::move(files)},           {"caches", strings(program.caches)},
+          {"commandName", program.command_name}, {"argvForAction", strings(program.argv_for_action)}};
 }
 
 // Reads fields of one object; the first that is missing makes the whole reading fail.
@@ -39,6 +37,11 @@ class Fields {
     const auto value = base::get_string(object_, key);
     if (!value) miss(key);
     return std::string(value.value_or(""));
+  }
+  bool flag(std::string_view key) {
+    const auto value = base::get_bool(object_, key);
+    if (!value) miss(key);
+    return value.value_or(false);
   }
   std::int64_t number(std::string_view key) {
     const auto value = base::get_int(object_, key);
@@ -80,6 +83,7 @@ agents::AgentProgram parse_program(Fields& outer) {
   agents::AgentProgram program;
   program.argv = fields.texts("argv");
   program.env = fields.texts("env");
+  program.caches = fields.texts("caches");
   program.command_name = fields.text("commandName");
   program.argv_for_action = fields.texts("argvForAction");
   if (const json::array* files = base::get_array(object, "files")) {
@@ -132,6 +136,7 @@ std::string encode_plan(const AttemptPlan& plan) {
                                     {"runtime", plan.runtime.to_json()},
                                     {"model", plan.model},
                                     {"task", plan.task},
+                                    {"restores", plan.restores},
                                     {"resumeThread", plan.resume_thread},
                                     {"approvalMode", model::to_string(plan.approval_mode)},
                                     {"provider", plan.provider == Provider::sim ? "sim" : "upstream"},
@@ -151,6 +156,7 @@ base::Result<AttemptPlan> decode_plan(std::string_view text) {
   plan.runtime = model::Runtime::from_json(fields.object("runtime"));
   plan.model = fields.text("model");
   plan.task = fields.text("task");
+  plan.restores = fields.flag("restores");
   plan.resume_thread = fields.text("resumeThread");
   if (const auto mode = model::parse_approval_mode(fields.text("approvalMode")))
     plan.approval_mode = *mode;

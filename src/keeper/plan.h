@@ -31,6 +31,7 @@ struct AttemptPlan {
   model::Runtime runtime;
   std::string model;  // to ask for; never empty
   std::string task;
+  bool restores = false;      // the state in restore.tar.zst first
   std::string resume_thread;  // empty: a new thread
   model::ApprovalMode approval_mode = model::ApprovalMode::automatic;
   Provider provider = Provider::sim;

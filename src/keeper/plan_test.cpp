@@ -15,6 +15,7 @@ AttemptPlan sample() {
           .runtime = {.mode = "read_only", .model = "gpt-5.5"},
           .model = "gpt-5.5",
           .task = "line\n\"quoted\" \xe2\x82\xac",
+          .restores = true,
           .resume_thread = "t1",
           .approval_mode = model::ApprovalMode::manual,
           .provider = Provider::upstream,

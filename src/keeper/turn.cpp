@@ -264,6 +264,9 @@ void Turn::emit(agents::EmitEvent event) {
     end_.closing_event = std::move(event);
     return;
   }
+  if (event.type == "agent.started") {
+    thread_id_ = base::get_string(event.payload, "threadId").value_or(thread_id_);
+  }
   calls_.see(event);
   needs_.recorder.agent_event(event.type, event.provider_event_type, std::move(event.payload));
 }

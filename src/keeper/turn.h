@@ -47,6 +47,8 @@ class Turn {
   base::Task<TurnEnd> run();
   // Interrupts the agent; kills it after the grace.
   void cancel();
+  // As agent.started said it; before that, the one to resume.
+  [[nodiscard]] const std::string& thread_id() const { return thread_id_; }
   // Something happened elsewhere (a provider request): the agent is alive.
   void touch();
   // Ends the turn for a reason from elsewhere.
@@ -75,6 +77,7 @@ class Turn {
 
   Needs needs_;
   TurnEnd end_;
+  std::string thread_id_;
   OpenCalls calls_;
   TextLines stderr_lines_;
   pid_t pid_ = -1;

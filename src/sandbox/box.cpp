@@ -255,6 +255,22 @@ Result<pid_t> Box::collect(const Collect& request) {
   return static_cast<pid_t>(*pid);
 }
 
+Result<pid_t> Box::restore(const Restore& request) {
+  if (auto good = check_strings("/", request.argv, {}); !good) return tl::unexpected(good.error());
+  if (request.program < 0 || request.files.size() > init::max_outputs) {
+    return base::fail(Code::invalid, "cannot restore: bad descriptors");
+  }
+  Fd null;
+  auto fds = fill_stdio({-1, -1, -1}, null);
+  if (!fds) return tl::unexpected(fds.error());
+  fds->push_back(request.program);
+  fds->insert(fds->end(), request.files.begin(), request.files.end());
+  const auto text = start_request("/", request.argv, {}, request.files.size());
+  auto pid = ask(init::request_restore, text, *fds, answer_patience);
+  if (!pid) return tl::unexpected(pid.error());
+  return static_cast<pid_t>(*pid);
+}
+
 namespace {
 std::string signal_request(pid_t pid, int signal) {
   init::Request request{};

@@ -45,14 +45,22 @@ struct Spawn {
 
 // The collector: our own program, run inside after kill_all() to read what the agent left. It has no network,
 // no agent beside it, and of all capabilities DAC_OVERRIDE, DAC_READ_SEARCH and FOWNER inside the sandbox.
-// It finds 0,1,2 = stdio, 3 = the lower folder, 4 = the overlay's upper folder (both read-only mounts of
-// their own, so ".." leads nowhere), 5... = outputs.
+// It finds 0,1,2 = stdio, 3 = the lower folder, 4 = the overlay's upper folder, 5 = the same of the home (all
+// read-only mounts of their own, so ".." leads nowhere), 6... = outputs.
 struct Collect {
   int program = -1;  // borrowed, of an executable; open_this_program() gives our own
   std::vector<std::string> argv;
   std::vector<std::string> env;
   std::array<int, 3> stdio = {-1, -1, -1};
   std::vector<int> outputs;  // borrowed, at most 8
+};
+
+// Our own program too, but with exactly the agent's rights, in the agent's view, before the agent: what it
+// reads may be hostile. It finds 0,1,2 = stdio, 3... = `files`.
+struct Restore {
+  int program = -1;  // borrowed
+  std::vector<std::string> argv;
+  std::vector<int> files;  // borrowed, at most 8
 };
 
 struct DestroyProof {
@@ -95,6 +103,7 @@ class Box {
   // unavailable (init has ended).
   [[nodiscard]] base::Result<pid_t> spawn(const Spawn& request);
   [[nodiscard]] base::Result<pid_t> collect(const Collect& request);
+  [[nodiscard]] base::Result<pid_t> restore(const Restore& request);
   // One process that spawn() or collect() started; not_found when it has ended.
   [[nodiscard]] base::Result<void> signal(pid_t pid, int signal);
 

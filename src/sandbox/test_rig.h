@@ -43,7 +43,8 @@ class Rig {
   [[nodiscard]] base::Result<void> launch();
 
   [[nodiscard]] Ran run(const std::string& script);
-  [[nodiscard]] Ran collect(const std::string& script);  // /bin/sh as the collector; output 5 is captured
+  [[nodiscard]] Ran collect(const std::string& script);  // /bin/sh as the collector; output 6 is captured
+  [[nodiscard]] Ran restore(const std::string& script);  // as the restorer; 3 holds "a file", 4 is captured
   [[nodiscard]] std::string start(const std::string& script);  // in the background; "" or the error
   [[nodiscard]] base::Fd listener();
   [[nodiscard]] std::string ask(

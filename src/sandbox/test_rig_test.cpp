@@ -97,6 +97,19 @@ struct Keeper {
     return finish(box.collect(collect), pipe);
   }
 
+  Ran restore(const std::string& script) {
+    auto pipe = base::value_or_throw(base::make_pipe());
+    auto file = base::value_or_throw(base::make_pipe());
+    (void)base::write_all(file.second.get(), "a file\n");
+    file.second.reset();
+    Fd shell(::open("/bin/sh", O_PATH | O_CLOEXEC));
+    Restore restore;
+    restore.program = shell.get();
+    restore.argv = {"sh", "-c", "exec >&4 2>&4\n" + script};
+    restore.files = {file.first.get(), pipe.second.get()};
+    return finish(box.restore(restore), pipe);
+  }
+
   std::string status() {
     const auto text = base::value_or_throw(base::read_file("/proc/self/status"));
     std::string environment = base::read_file("/proc/self/environ").value_or("unreadable");
@@ -109,6 +122,7 @@ struct Keeper {
     const auto said = [](const auto& result) { return result ? std::string() : result.error().message; };
     if (command == "run") return describe(run(argument));
     if (command == "collect") return describe(collect(argument));
+    if (command == "restore") return describe(restore(argument));
     if (command == "start") {
       Spawn spawn;
       spawn.argv = {"/bin/sh", "-c", argument};
@@ -268,6 +282,9 @@ Ran Rig::run(const std::string& script) {
 }
 Ran Rig::collect(const std::string& script) {
   return parse(ask("collect " + script));
+}
+Ran Rig::restore(const std::string& script) {
+  return parse(ask("restore " + script));
 }
 std::string Rig::start(const std::string& script) {
   return ask("start " + script);

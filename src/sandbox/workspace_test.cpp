@@ -88,7 +88,8 @@ TEST_F(Workspace, TheCollectorSeesBothLayersAndNothingElse) {
       "replaced/other.txt && "
       "getfattr -n user.overlay.opaque --only-values replaced 2>/dev/null; cd /proc/self/fd/3 && ls && cat "
       "edited.txt; "
-      "(echo x > /proc/self/fd/4/x) 2>&1; ls -a /proc/self/fd/4/.. | wc -l; echo out >&5");
+      "(echo x > /proc/self/fd/4/x) 2>&1; ls -a /proc/self/fd/4/.. | wc -l; ls -a /proc/self/fd/5; (echo x > "
+      "/proc/self/fd/5/x) 2>&1; echo out >&6");
   EXPECT_EQ(ran.error, "");
   EXPECT_THAT(
       ran.output,
@@ -97,6 +98,18 @@ TEST_F(Workspace, TheCollectorSeesBothLayersAndNothingElse) {
   EXPECT_THAT(ran.output, HasSubstr("deleted.txt\nedited.txt\nkept.txt\nreplaced\nscript.sh\nold\n"));
   EXPECT_THAT(ran.output, HasSubstr("Read-only file system"));
   EXPECT_THAT(ran.output, HasSubstr("\nout\n"));
+}
+
+TEST_F(Workspace, TheRestorerHasTheAgentsRightsAndItsFilesOnly) {
+  launch();
+  const auto ran = rig.restore(
+      "grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status | tr -d '\\t'; id -u; cat <&3; pwd; "
+      "echo made > /workspace/made; for f in /proc/self/fd/*; do echo ${f##*/}; done | tr '\\n' ' '");
+  EXPECT_EQ(ran.error, "");
+  EXPECT_THAT(ran.output,
+              StartsWith("CapEff:0000000000000000\nCapBnd:0000000000000000\nNoNewPrivs:1\nSeccomp:2\n1000\n"
+                         "a file\n/\n0 1 2 3 4 "));
+  EXPECT_EQ(rig.run("cat made; rm made").output, "made\n");
 }
 
 TEST_F(Workspace, TheCollectorHasOnlyTheCapabilitiesOfReading) {

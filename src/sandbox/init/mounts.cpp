@@ -176,9 +176,11 @@ Grounds mount_grounds(const Setup& setup, int attempt, int lower) {
   Grounds grounds;
   grounds.lower = clone_tree(AT_FDCWD, ".init/lower", false);
   grounds.upper = clone_tree(AT_FDCWD, ".init/attempt/upper", false);
+  grounds.home = clone_tree(AT_FDCWD, ".init/attempt/home", false);
   constexpr auto attributes = read_only | MOUNT_ATTR_NOEXEC;
-  require(grounds.lower >= 0 && grounds.upper >= 0 && set_attributes(grounds.lower, attributes) &&
-              set_attributes(grounds.upper, attributes),
+  require(grounds.lower >= 0 && grounds.upper >= 0 && grounds.home >= 0 &&
+              set_attributes(grounds.lower, attributes) && set_attributes(grounds.upper, attributes) &&
+              set_attributes(grounds.home, attributes),
           "keep the layers for the collector");
   require(umount2(".init/attempt", MNT_DETACH) == 0 && umount2(".init/lower", MNT_DETACH) == 0,
           "hide the attempt's folder");

@@ -101,6 +101,7 @@ enum RequestType : std::uint32_t {
   request_signal = 4,      // pid, signal
   request_signal_all = 5,  // signal
   request_kill_all = 6,    // answered when nothing but init is left
+  request_restore = 7,     // as request_collect, with the agent's rights and without the layers
 };
 
 // Behind it: cwd, argv..., env..., each with a zero at its end.

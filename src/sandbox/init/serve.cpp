@@ -89,10 +89,12 @@ bool place(const int* fds, unsigned count) {
   return true;
 }
 
+enum class Rights { agent, collector };
+
 struct Start {
   const Setup& setup;
-  bool collector;
-  int program;     // collector only
+  Rights rights;
+  int program;     // a descriptor, or -1: argv[0] is its path
   const int* fds;  // become 0...
   unsigned count;
 };
@@ -112,7 +114,7 @@ struct Start {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   setsid();
-  const int program = start.collector ? fcntl(start.program, F_DUPFD_CLOEXEC, 64) : -1;
+  const int program = start.program >= 0 ? fcntl(start.program, F_DUPFD_CLOEXEC, 64) : -1;
   report = fcntl(report, F_DUPFD_CLOEXEC, 64);
 #if AGENTROUTER_WEAK_INIT
   if (start.setup.weakening & weaken_leak_descriptor) fcntl(control_fd, F_DUPFD, 64);
@@ -120,8 +122,9 @@ struct Start {
   if (!place(start.fds, start.count)) give_up("place the descriptors");
   for (int fd = static_cast<int>(start.count); fd < 64; ++fd) close(fd);
   if (chdir(strings.cwd) != 0) give_up("enter the working folder");
-  if (start.collector ? !become_collector() : !become_agent(start.setup)) give_up("drop privileges");
-  if (start.collector) {
+  const bool lowered = start.rights == Rights::collector ? become_collector() : become_agent(start.setup);
+  if (!lowered) give_up("drop privileges");
+  if (program >= 0) {
     syscall(SYS_execveat, program, "", strings.argv, strings.envp, AT_EMPTY_PATH);
   } else {
     execve(strings.argv[0], strings.argv, strings.envp);
@@ -154,7 +157,7 @@ void start_child(const Request& request, const Start& start) {
 
 void start_agent(const Setup& setup, const Request& request, const int* fds, unsigned count) {
   if (count != 3) return send_reply(reply_done, request.id, -1, EBADMSG, "read the request");
-  start_child(request, {setup, false, -1, fds, 3});
+  start_child(request, {setup, Rights::agent, -1, fds, 3});
 }
 
 void start_collector(const Setup& setup, const Grounds& grounds, const Request& request, const int* fds,
@@ -162,9 +165,18 @@ void start_collector(const Setup& setup, const Grounds& grounds, const Request& 
   if (count != 4 + request.outputs || request.outputs > max_outputs) {
     return send_reply(reply_done, request.id, -1, EBADMSG, "read the request");
   }
-  int all[5 + max_outputs] = {fds[0], fds[1], fds[2], grounds.lower, grounds.upper};
-  for (unsigned i = 0; i < request.outputs; ++i) all[5 + i] = fds[4 + i];
-  start_child(request, {setup, true, fds[3], all, 5 + request.outputs});
+  int all[6 + max_outputs] = {fds[0], fds[1], fds[2], grounds.lower, grounds.upper, grounds.home};
+  for (unsigned i = 0; i < request.outputs; ++i) all[6 + i] = fds[4 + i];
+  start_child(request, {setup, Rights::collector, fds[3], all, 6 + request.outputs});
+}
+
+void start_restorer(const Setup& setup, const Request& request, const int* fds, unsigned count) {
+  if (count != 4 + request.outputs || request.outputs > max_outputs) {
+    return send_reply(reply_done, request.id, -1, EBADMSG, "read the request");
+  }
+  int all[3 + max_outputs] = {fds[0], fds[1], fds[2]};
+  for (unsigned i = 0; i < request.outputs; ++i) all[3 + i] = fds[4 + i];
+  start_child(request, {setup, Rights::agent, fds[3], all, 3 + request.outputs});
 }
 
 struct State {
@@ -179,7 +191,8 @@ void answer(const Setup& setup, const Grounds& grounds, State& state) {
   if (got < static_cast<int>(sizeof(Request))) _exit(0);
   Request request;
   memcpy(&request, buffer, sizeof request);
-  const bool starts = request.type == request_spawn || request.type == request_collect;
+  const bool starts =
+      request.type == request_spawn || request.type == request_collect || request.type == request_restore;
   if (starts &&
       !parse_strings(request, buffer + sizeof request, static_cast<unsigned>(got) - sizeof request)) {
     send_reply(reply_done, request.id, -1, EBADMSG, "read the request");
@@ -187,6 +200,8 @@ void answer(const Setup& setup, const Grounds& grounds, State& state) {
     start_agent(setup, request, fds, count);
   } else if (request.type == request_collect) {
     start_collector(setup, grounds, request, fds, count);
+  } else if (request.type == request_restore) {
+    start_restorer(setup, request, fds, count);
   } else if (request.type == request_hello) {
     send_reply(reply_done, request.id, static_cast<std::int32_t>(setup.limits_mode), 0, "");
   } else if (request.type == request_signal) {

@@ -11,6 +11,7 @@ void take_ids(const Setup& setup);
 struct Grounds {
   int lower = -1;  // read-only mounts of their own, for the collector
   int upper = -1;
+  int home = -1;
 };
 // Builds the root and enters it. `sources` as Setup describes them; all are closed.
 Grounds build_root(const Setup& setup, const int* sources);
