@@ -155,6 +155,7 @@ Program::Program(const Config& config, bool drain)
   options.default_model = config_.codex_model;
   options.provider = provider_of(config_);
   options.require_limits = config_.require_limits;
+  options.conversations = config_.conversations;
   worker_ = std::make_unique<worker::Worker>(
       worker::Worker::Needs{io_.get_executor(), *store_, *blobs_, *launcher_, agents_, base::system_clock(),
                             base::system_entropy()},

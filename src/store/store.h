@@ -108,7 +108,7 @@ class CommitListener {
   virtual ~CommitListener() = default;
   // All events of this commit, in the order of their appending. Shared: keep the pointer, do not copy.
   virtual void committed(std::shared_ptr<const std::vector<model::Event>> events) = 0;
-  // A run was inserted or changed its state in this commit.
+  // A run was inserted or changed its state in this commit, or its conversation, which it began, was closed.
   virtual void run_changed(const model::RunId& run, model::RunStatus status) = 0;
 };
 

@@ -1,8 +1,11 @@
 #include "worker/ending.h"
 
+#include "base/log.h"
 #include "base/utf8.h"
+#include "keeper/collection.h"
 #include "model/action.h"
 #include "model/defaults.h"
+#include "worker/checkpoint_source.h"
 
 namespace agentrouter::worker {
 namespace {
@@ -10,6 +13,7 @@ namespace {
 using model::EventSource;
 using model::Visibility;
 
+constexpr std::int64_t checkpoint_bytes = std::int64_t{5} << 30;  // beyond what its maker may write
 constexpr std::string_view empty_index = R"({"files":[],"truncated":true})";
 
 class Gatherer {
@@ -26,6 +30,7 @@ class Gatherer {
     usage();
     index();
     patch();
+    checkpoint();
     destroyed();
     return std::move(ending_);
   }
@@ -129,13 +134,39 @@ class Gatherer {
     add("workspace.patch_collected", std::move(payload)).artifact_ref = ref;
   }
 
+  void checkpoint() {
+    error_ = source_.exit.checkpoint_error;
+    if (!source_.exit.checkpoint) return;
+    const std::string key = checkpoint_key(source_.run.id);
+    const auto file = source_.folder.file(keeper::checkpoint_file);
+    const auto stored =
+        file ? source_.blobs.put_from(key, file->get(), checkpoint_bytes) : tl::unexpected(file.error());
+    if (!stored || stored->sha256 != source_.exit.checkpoint->sha256) {
+      error_ = "the checkpoint is not what its keeper has written";
+      source_.blobs.remove(key);
+      return;
+    }
+    store::Checkpoint kept;
+    kept.key = key;
+    kept.size_bytes = stored->size;
+    kept.sha256 = stored->sha256;
+    kept.thread_id = source_.exit.thread_id;
+    ending_.checkpoint = std::move(kept);
+  }
+
   void destroyed() {
     json::object payload = source_.exit.sandbox.value_or(json::object{});
+    if (!error_.empty()) {
+      payload["checkpointError"] = error_;
+      base::log(base::LogLevel::warn, "a turn leaves no checkpoint",
+                {{"runId", source_.run.id.str()}, {"cause", error_}});
+    }
     payload["sandboxId"] = "sandbox_" + source_.attempt.id.str().substr(sizeof "attempt_" - 1);
     add("sandbox.destroyed", std::move(payload)).visibility = Visibility::internal;
   }
 
   const EndingSource& source_;
+  std::string error_;  // why there is no checkpoint
   runs::Ending ending_;
 };
 

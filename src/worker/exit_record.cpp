@@ -41,6 +41,12 @@ base::Result<ExitRecord> parse_exit(const json::object& data) {
   if (const auto code = base::get_int(data, "exitCode")) exit.exit_code = static_cast<int>(*code);
   exit.changes = changes_of(data);
   exit.sandbox = object_of(data, "sandbox");
+  exit.thread_id = text_of(data, "threadId");
+  exit.checkpoint_error = text_of(data, "checkpointError");
+  if (const json::object* checkpoint = base::get_object(data, "checkpoint")) {
+    exit.checkpoint = ExitRecord::Checkpoint{base::get_int(*checkpoint, "bytes").value_or(0),
+                                             text_of(*checkpoint, "sha256")};
+  }
   return exit;
 }
 

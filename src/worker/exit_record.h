@@ -19,7 +19,14 @@ struct ExitRecord {
     bool index_truncated = false;
     bool patch_truncated = false;
   };
-  std::optional<Changes> changes;       // none: neither index nor patch was made
+  std::optional<Changes> changes;  // none: neither index nor patch was made
+  struct Checkpoint {
+    std::int64_t bytes = 0;
+    std::string sha256;
+  };
+  std::optional<Checkpoint> checkpoint;  // what the next turn goes on from
+  std::string checkpoint_error;          // why there is none although the agent was started
+  std::string thread_id;
   std::optional<json::object> sandbox;  // {limits, isolation, gone}
 };
 

@@ -54,6 +54,19 @@ base::Task<void> RunDriver::run() {
   co_await drop_link();
 }
 
+base::Deadline deadline_of(base::Time time, const base::Clock& clock) {
+  constexpr auto longest = std::chrono::hours(24);  // then it is looked at again
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::min<base::Time::duration>(time - clock.now(), longest));
+  // Rounded up: at the deadline the time is over.
+  return std::chrono::steady_clock::now() + std::max(left + 1ms, std::chrono::milliseconds(0));
+}
+
+void RunDriver::stop() {
+  if (stop_waiting_) stop_waiting_();
+  wake_.notify();
+}
+
 void RunDriver::check_stopping() const {
   if (context_.stopping) base::throw_failure(base::Code::cancelled, "the worker is stopping");
 }

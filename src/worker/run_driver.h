@@ -36,6 +36,9 @@ struct DriverContext {
   [[nodiscard]] runs::Lease lease() const { return {config.worker_id, config.lease}; }
 };
 
+// When a wall clock that now says `clock` will say `time`.
+[[nodiscard]] base::Deadline deadline_of(base::Time time, const base::Clock& clock);
+
 class RunDriver {
  public:
   enum class Origin { claimed, adopted };
@@ -50,7 +53,8 @@ class RunDriver {
   [[nodiscard]] runs::Fence fence() const { return claim_.fence(); }
   void cancel_requested();
   void decision_made();
-  void wake() { wake_.notify(); }
+  // The context is stopping: what waits looks again.
+  void stop();
 
  private:
   enum class Next { again, ended };
@@ -64,6 +68,7 @@ class RunDriver {
   base::Task<std::optional<model::RunFailure>> start();
   std::optional<model::RunFailure> check_provider() const;
   base::Task<base::Result<sandbox::Launched>> launch(const PreparedAgent& agent, int plan_end);
+  base::Task<base::Result<bool>> place_state();
   base::Task<bool> hand_over_plan(base::Fd end, const PreparedAgent& agent);
   [[nodiscard]] std::string model_of_run() const;
 
@@ -72,6 +77,7 @@ class RunDriver {
   base::Task<bool> connect();
   base::Task<std::optional<ExitRecord>> copy_up_to(std::uint64_t length);
   base::Task<void> deliver_decisions();
+  base::Task<void> expire_approvals();
   base::Task<void> stage_logs();
   base::Task<void> drop_link();
   base::Task<std::optional<ExitRecord>> read_rest();
@@ -96,7 +102,12 @@ class RunDriver {
   bool fresh_;
   bool cancel_due_ = false;
   bool decisions_due_ = true;
-  bool damaged_ = false;  // the journal of a dead keeper cannot be trusted
+  bool approvals_due_ = true;  // deadlines of questions have to be looked at
+  base::Deadline approval_deadline_ = base::Deadline::max();
+  bool restores_ = false;  // the state of an earlier turn was placed in the folder
+  std::string resume_thread_;
+  std::function<void()> stop_waiting_;  // for a keeper that comes up
+  bool damaged_ = false;                // the journal of a dead keeper cannot be trusted
   std::optional<base::Deadline> cancel_deadline_;
   std::optional<model::RunFailure> broken_;
   std::optional<AttemptFolder> folder_;

@@ -79,7 +79,7 @@ base::Task<void> RunDriver::archive() {
       [&](store::Reader& reader) { return write_archive(reader, context_.needs.blobs, run, closing); });
   check_time();
   auto finished = co_await context_.needs.store.write([this, &archived](store::Transaction& tx) {
-    return runs::finish_close(tx, claim_.fence(), archived, context_.now());
+    return runs::finish_close(tx, claim_.fence(), archived, context_.now(), context_.config.conversations);
   });
   base::value_or_throw(std::move(finished));
 }

@@ -1,6 +1,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "runs/approvals.h"
 #include "worker/run_driver.h"
 
 namespace agentrouter::worker {
@@ -61,6 +62,7 @@ base::Task<std::optional<ExitRecord>> RunDriver::follow() {
     check_stopping();
     const auto exit = co_await copy_up_to(link_->journal_length());
     if (exit) co_return exit;
+    if (std::exchange(approvals_due_, false) || now() >= approval_deadline_) co_await expire_approvals();
     if (std::exchange(decisions_due_, false)) co_await deliver_decisions();
     if (cancel_due_ && !cancel_sent) {
       cancel_sent = true;
@@ -80,7 +82,10 @@ base::Task<std::optional<ExitRecord>> RunDriver::follow() {
     const bool news = link_->journal_length() > static_cast<std::uint64_t>(claim_.attempt.journal_offset);
     const bool errands =
         decisions_due_ || (cancel_due_ && !cancel_sent) || link_->closed() || context_.stopping;
-    if (!news && !errands) co_await wake_.wait_until(cancel_deadline_.value_or(base::Deadline::max()));
+    if (!news && !errands) {
+      co_await wake_.wait_until(
+          std::min(approval_deadline_, cancel_deadline_.value_or(base::Deadline::max())));
+    }
   }
 }
 
@@ -105,6 +110,7 @@ base::Task<std::optional<ExitRecord>> RunDriver::copy_up_to(std::uint64_t length
       });
       claim_.attempt.journal_offset = base::value_or_throw(std::move(offset));
       staging_.notify();
+      approvals_due_ = true;
     }
     if (piece.exit) co_return std::move(piece.exit);
     if (!progress) co_return std::nullopt;
@@ -117,6 +123,30 @@ base::Task<void> RunDriver::deliver_decisions() {
       co_await context_.needs.store.read([&run](store::Reader& reader) { return decisions_of(reader, run); });
   for (const auto& decision : decisions) {
     if (!co_await link_->send(decision)) co_return;
+  }
+}
+
+// Questions whose time is over, also while no server was there, expire; the keeper hears of it as of a
+// decision.
+base::Task<void> RunDriver::expire_approvals() {
+  approval_deadline_ = base::Deadline::max();
+  if (!claim_.run.approval_timeout) co_return;
+  const model::RunId run = claim_.run.id;
+  const auto pending = co_await context_.needs.store.read(
+      [&run](store::Reader& reader) { return reader.pending_approvals(run); });
+  for (const auto& approval : pending) {
+    if (!approval.expires_at) continue;
+    if (*approval.expires_at > context_.needs.clock.now()) {
+      const auto deadline = deadline_of(*approval.expires_at, context_.needs.clock);
+      approval_deadline_ = std::min(approval_deadline_, deadline);
+      continue;
+    }
+    const model::ActionId action = approval.action_id;
+    // Refused when a person was faster.
+    (void)co_await context_.needs.store.write([this, &run, &action](store::Transaction& tx) {
+      return runs::expire_approval(tx, run, action, context_.now());
+    });
+    decisions_due_ = true;
   }
 }
 

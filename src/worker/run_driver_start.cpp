@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "keeper/plan.h"
+#include "worker/checkpoint_source.h"
 #include "worker/run_driver.h"
 
 namespace agentrouter::worker {
@@ -71,6 +72,9 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
     co_return failure_of(agent.error(), "agent_missing");
   }
   base::value_or_throw(AttemptFolder::make(context_.attempts, claim_.attempt.id));
+  const auto placed = co_await place_state();
+  if (!placed) co_return failure_of(placed.error(), "checkpoint_unavailable");
+  restores_ = *placed;
   auto stream = base::value_or_throw(stream_pair());
   auto launched = co_await launch(*agent, stream.second.get());
   stream.second.reset();
@@ -79,8 +83,24 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   }
   const bool ready = co_await hand_over_plan(std::move(stream.first), *agent);
   // What follows from a keeper that did not come up is found out from its lock.
-  if (!ready) context_.needs.kill_keeper(launched->keeper_pid);
+  if (!ready && !context_.stopping) context_.needs.kill_keeper(launched->keeper_pid);
   co_return std::nullopt;
+}
+
+// Whether there is one. Errors: unavailable (checkpoint_unavailable), those of writing.
+base::Task<base::Result<bool>> RunDriver::place_state() {
+  auto found = co_await context_.needs.store.read(
+      [this](store::Reader& reader) { return checkpoint_before(reader, claim_.run); });
+  if (!found) co_return tl::unexpected(std::move(found).error());
+  if (!*found) co_return false;
+  const store::Checkpoint& checkpoint = **found;
+  resume_thread_ = checkpoint.thread_id;
+  const auto placed = co_await context_.pool.run([this, &checkpoint]() -> base::Result<void> {
+    AGENTROUTER_TRY(const AttemptFolder folder, AttemptFolder::open(context_.attempts, claim_.attempt.id));
+    return place_checkpoint(context_.needs.blobs, checkpoint, folder);
+  });
+  if (!placed) co_return tl::unexpected(placed.error());
+  co_return true;
 }
 
 base::Task<base::Result<sandbox::Launched>> RunDriver::launch(const PreparedAgent& agent, int plan_end) {
@@ -105,6 +125,8 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .runtime = claim_.run.runtime,
       .model = model_of_run(),
       .task = claim_.run.task,
+      .restores = restores_,
+      .resume_thread = resume_thread_,
       .approval_mode = claim_.run.approval_mode,
       .provider = sim ? keeper::Provider::sim : keeper::Provider::upstream,
       .base_url = context_.config.provider.base_url,
@@ -119,6 +141,10 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
     boost::system::error_code ignored;
     if (!error && *waiting) socket.close(ignored);
   });
+  stop_waiting_ = [&socket] {
+    boost::system::error_code ignored;
+    socket.cancel(ignored);
+  };
   boost::system::error_code error;
   co_await asio::async_write(socket, asio::buffer(text), asio::redirect_error(base::use_task, error));
   std::fill(text.begin(), text.end(), '\0');
@@ -126,10 +152,11 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
   socket.shutdown(keeper::LineSocket::Socket::shutdown_send, ignored);
   char answer[8] = {};
   std::size_t got = 0;
-  if (!error)
+  if (!error && !context_.stopping)
     got = co_await socket.async_read_some(asio::buffer(answer), asio::redirect_error(base::use_task, error));
   *waiting = false;
-  if (got == 0) {
+  stop_waiting_ = {};
+  if (got == 0 && !context_.stopping) {
     base::log(
         base::LogLevel::warn, "a keeper did not come up",
         {{"runId", claim_.run.id.str()}, {"attemptId", claim_.attempt.id.str()}, {"cause", error.message()}});

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/task_scope.h"
 #include "runs/cancel.h"
+#include "worker/reclaimer.h"
 #include "worker/run_driver.h"
 
 namespace agentrouter::worker {
@@ -38,6 +39,7 @@ class Worker::State final : public store::CommitListener {
         context_{.needs = std::move(needs), .config = std::move(config), .pool = pool_, .attempts = {}},
         wake_(context_.needs.executor),
         leases_wake_(context_.needs.executor),
+        reclaimer_(context_),
         mailbox_(std::make_shared<Mailbox>(Mailbox{this})),
         scope_(context_.needs.executor) {}
   ~State() override { mailbox_->state = nullptr; }
@@ -78,6 +80,7 @@ class Worker::State final : public store::CommitListener {
   bool work_due_ = true;
   base::Event wake_;
   base::Event leases_wake_;
+  Reclaimer reclaimer_;
   std::shared_ptr<Mailbox> mailbox_;
   base::TaskScope scope_;
 };
@@ -92,6 +95,9 @@ void Worker::State::committed(std::shared_ptr<const std::vector<model::Event>> e
 }
 
 void Worker::State::run_changed(const model::RunId& run, model::RunStatus status) {
+  if (model::is_terminal(status)) {
+    return post([](State& state) { state.reclaimer_.wake(); });
+  }
   if (status != model::RunStatus::queued && status != model::RunStatus::cancelling) return;
   post([run, status](State& state) {
     state.work_due_ = true;
@@ -111,7 +117,7 @@ RunDriver* Worker::State::driver_of(const model::RunId& run) {
 void Worker::State::stop() {
   if (!context_.stopping) context_.finish_until = std::chrono::steady_clock::now() + finish_grace;
   context_.stopping = true;
-  for (auto& driver : drivers_) driver.wake();
+  for (auto& driver : drivers_) driver.stop();
   wake_.notify();
 }
 
@@ -139,6 +145,7 @@ base::Task<void> Worker::State::work() {
   co_await open_folders();
   co_await adopt_all();
   scope_.spawn(keep_leases());
+  scope_.spawn(reclaimer_.run());
   while (!context_.stopping) {
     work_due_ = false;
     co_await settle_cancelled();
@@ -228,8 +235,9 @@ base::Task<void> Worker::State::settle_cancelled() {
   const auto left = co_await context_.needs.store.read(
       [](store::Reader& reader) { return reader.cancelling_runs_without_attempt(); });
   for (const auto& run : left) {
-    auto settled = co_await context_.needs.store.write(
-        [this, &run](store::Transaction& tx) { return runs::settle_cancelled(tx, run, context_.now()); });
+    auto settled = co_await context_.needs.store.write([this, &run](store::Transaction& tx) {
+      return runs::settle_cancelled(tx, run, context_.now(), context_.config.conversations);
+    });
     (void)settled;
   }
 }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "blobs/blob_store.h"
+#include "runs/conversations.h"
 #include "sandbox/launch.h"
 #include "store/store.h"
 #include "worker/ports.h"
@@ -37,6 +38,7 @@ struct WorkerConfig {
   bool require_limits = false;                                       // refuse machines without cgroup limits
   ProviderConfig provider;
   std::chrono::seconds wall_time = std::chrono::seconds{3600};
+  runs::ConversationRules conversations = {};
   std::chrono::milliseconds cancel_grace = std::chrono::seconds{2};
   std::chrono::seconds lease = std::chrono::seconds{30};             // renewed every third of it
   std::chrono::milliseconds launch_wait = std::chrono::seconds{20};  // for the keeper's socket to answer

@@ -197,6 +197,8 @@ void SqliteTransaction::put_conversation(const Conversation& conversation) {
   statement.bind(to_string(conversation.state)).bind(to_column(conversation.created_at));
   statement.bind(column(conversation.closed_at)).bind(to_column(conversation.expires_at));
   statement.bind(std::int64_t{conversation.reclaimed}).run();
+  if (conversation.state != ConversationState::closed || conversation.reclaimed) return;
+  if (const auto first = run(conversation.id)) changes_.push_back({first->id, first->status});
 }
 
 void SqliteTransaction::put_checkpoint(const Checkpoint& checkpoint) {

@@ -1,0 +1,69 @@
+#include "worker/reclaimer.h"
+
+#include "base/log.h"
+#include "runs/conversations.h"
+
+namespace agentrouter::worker {
+
+using namespace std::chrono_literals;
+
+namespace {
+constexpr int at_once = 100;
+constexpr auto after_trouble = 60s;
+}  // namespace
+
+Reclaimer::Reclaimer(DriverContext& context) : context_(context), wake_(context.needs.executor) {}
+
+base::Task<void> Reclaimer::run() {
+  for (;;) {
+    auto until = std::chrono::steady_clock::now() + after_trouble;
+    try {
+      const bool all = co_await reclaim_due();
+      if (all) until = co_await next_look();
+    } catch (const base::Failure& failure) {
+      base::log(base::LogLevel::warn, "conversations could not be reclaimed",
+                {{"cause", failure.error().message}});
+    }
+    co_await wake_.wait_until(until);
+  }
+}
+
+// False when something is left that could not be reclaimed.
+base::Task<bool> Reclaimer::reclaim_due() {
+  for (;;) {
+    const auto due = co_await context_.needs.store.read([this](store::Reader& reader) {
+      return reader.conversations_to_reclaim(context_.needs.clock.now(), at_once);
+    });
+    for (const auto& conversation : due) co_await reclaim(conversation.id);
+    if (due.empty()) co_return true;
+    const auto first = due.front().id;
+    const bool stuck = co_await context_.needs.store.read([&first](store::Reader& reader) {
+      const auto found = reader.conversation(first);
+      return found && !found->reclaimed;
+    });
+    if (stuck) co_return false;
+  }
+}
+
+base::Task<void> Reclaimer::reclaim(model::RunId conversation) {
+  const auto checkpoints = co_await context_.needs.store.write([this, &conversation](store::Transaction& tx) {
+    return runs::begin_reclaim(tx, conversation, context_.now());
+  });
+  if (!checkpoints) co_return;  // continued meanwhile
+  co_await context_.pool.run([this, &checkpoints] {
+    for (const auto& checkpoint : *checkpoints) context_.needs.blobs.remove(checkpoint.key);
+  });
+  const auto done = co_await context_.needs.store.write([this, &conversation](store::Transaction& tx) {
+    return runs::reclaim(tx, conversation, context_.now());
+  });
+  if (done) base::log(base::LogLevel::info, "conversation reclaimed", {{"runId", conversation.str()}});
+}
+
+base::Task<base::Deadline> Reclaimer::next_look() {
+  const auto next = co_await context_.needs.store.read(
+      [](store::Reader& reader) { return reader.next_conversation_expiry(); });
+  if (!next) co_return base::Deadline::max();
+  co_return deadline_of(*next, context_.needs.clock);
+}
+
+}  // namespace agentrouter::worker

@@ -1,0 +1,29 @@
+#pragma once
+// Throws away the checkpoints of conversations that are closed or whose time is over. Sleeps until the next
+// one is due and is woken when that may have changed; nothing polls.
+
+#include "base/event.h"
+#include "worker/run_driver.h"
+
+namespace agentrouter::worker {
+
+class Reclaimer {
+ public:
+  // `context` outlives it.
+  explicit Reclaimer(DriverContext& context);
+
+  // Until it is cancelled. Each step may be cut off by a crash and is done again at the next start: first the
+  // conversation is closed, then the bytes are deleted, then the record says so.
+  base::Task<void> run();
+  void wake() { wake_.notify(); }
+
+ private:
+  base::Task<bool> reclaim_due();
+  base::Task<void> reclaim(model::RunId conversation);
+  base::Task<base::Deadline> next_look();
+
+  DriverContext& context_;
+  base::Event wake_;
+};
+
+}  // namespace agentrouter::worker
