@@ -5,11 +5,11 @@ import unittest
 from harness import Case, Server, main, wait_for
 
 FIRST = """sim: say first
-sim: exec git init -q . && echo tracked > tracked.txt && git add tracked.txt && git -c user.name=a -c user.email=a@a commit -qm one; echo more >> seen.txt; echo note > ignored.log
+sim: sh git init -q . && echo tracked > tracked.txt && git add tracked.txt && git -c user.name=a -c user.email=a@a commit -qm one; echo more >> seen.txt; echo note > ignored.log
 sim: say done with the first turn
 """
-SECOND = """sim: exec cat seen.txt tracked.txt ignored.log; echo more >> seen.txt; git log --oneline | wc -l
-sim: say done with the second turn
+SECOND = """sim: sh cat seen.txt tracked.txt ignored.log; echo more >> seen.txt; git log --oneline | wc -l
+sim: recall seen.txt
 """
 
 
@@ -24,7 +24,7 @@ class Conversation(Case):
         return server.call("POST", f"/v1/runs/{run}/messages", {"message": message, **fields}, expect=(202,))["runId"]
 
     def patch(self, server, run):
-        artifact = next(a for a in server.artifacts(run) if a["kind"] == "workspace_patch")
+        artifact = server.artifacts(run)["workspace_patch"]
         return server.download(run, artifact["id"]).decode()
 
     def test_the_second_turn_goes_on_where_the_first_ended(self):
@@ -42,17 +42,18 @@ class Conversation(Case):
             self.assertNotIn("credential_boundary.verified", kinds)
             self.assertEqual(self.payload(server, first, "agent.started")["threadId"],
                              self.payload(server, second, "agent.started")["threadId"])
+            self.assertEqual(self.payload(server, second, "agent.response")["text"], "seen")
             patch = self.patch(server, second)
             self.assertIn("tracked.txt", patch)
             self.assertIn("+more\n+more\n", patch)
 
     def test_a_cancelled_first_turn_is_continued(self):
         with Server() as server:
-            first = server.create("sim: exec echo kept > kept.txt; sleep 60\n")["id"]
+            first = server.create("sim: sh echo kept > kept.txt; sleep 60\n")["id"]
             server.wait_until(first, lambda event: event["type"] == "agent.tool_started")
             server.call("POST", f"/v1/runs/{first}/cancel", {})
             self.assertEqual(server.finish(first)[0]["status"], "cancelled")
-            second = self.continue_run(server, first, "sim: exec cat kept.txt\nsim: say read\n")
+            second = self.continue_run(server, first, "sim: sh cat kept.txt\nsim: say read\n")
             self.assertEqual(server.finish(second)[0]["status"], "completed")
             self.assertIn("sandbox.resumed", self.types(server, second))
 
