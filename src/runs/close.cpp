@@ -50,7 +50,7 @@ void append_tail(store::Transaction& tx, const model::Run& run, const Ending& en
   bool kept = !ending.checkpoint;
   for (const auto& event : ending.tail) {
     if (!kept && event.type == "sandbox.destroyed") {
-      keep_checkpoint(tx, run, *ending.checkpoint, now);
+      keep_checkpoint(tx, run, *ending.checkpoint, event.created_at);
       kept = true;
     }
     append_event(tx, run.id, event);
