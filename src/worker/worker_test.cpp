@@ -174,12 +174,12 @@ class WorkerTest : public ::testing::Test {
   testing::TempDir folder_;
   testing::ManualClock clock_;
   testing::FixedEntropy entropy_;
+  asio::io_context io_{1};  // outlives the store, whose threads post to it
   std::unique_ptr<store::Store> store_ = base::value_or_throw(store::open_sqlite_store(folder_ / "test.db"));
   std::unique_ptr<blobs::BlobStore> blobs_ = base::value_or_throw(blobs::open_fs_blobs(folder_ / "blobs"));
   ScriptedLauncher launcher_{nursery.socket()};
   ScriptedPreparer preparer_;
   WorkerConfig config_;
-  asio::io_context io_{1};
   std::unique_ptr<Worker> worker_;
   bool running_ = false;
   std::exception_ptr broken_;
