@@ -19,7 +19,7 @@ sim: reply All three are done.
 CHAIN = ["run.claimed", "sandbox.created", "credential_boundary.verified", "action.proposed", "policy.evaluated",
          "execution.started", "agent.started"]
 END = ["agent.completed", "execution.completed", "provider.stdout", "provider.stderr", "agent.response", "usage.recorded",
-       "workspace.file_index_collected", "workspace.patch_collected", "sandbox.destroyed", "run.completed"]
+       "workspace.file_index_collected", "workspace.patch_collected", "checkpoint.created", "sandbox.destroyed", "run.completed"]
 
 
 class EventChain(Case):
