@@ -103,6 +103,8 @@ POINTS = {
 }
 # One round is the bounded form for CI; four make 60 kills.
 ROUNDS = int(os.environ.get("AGENTROUTER_CRASH_ROUNDS", "1"))
+# Some moments are so short that a run can pass them between two looks: then another run is tried.
+TRIES = 5
 
 
 class Follower(threading.Thread):
@@ -193,10 +195,12 @@ class Crash(Case):
 
     def test_every_point_many_times(self):
         with Server() as server:
-            for _ in range(ROUNDS):
+            for round_ in range(1, ROUNDS + 1):
                 for name, condition in POINTS.items():
                     with self.subTest(name):
-                        self.crash_once(server, name, [condition])
+                        for _ in range(TRIES):
+                            if self.kills.count(name) < round_:
+                                self.crash_once(server, name, [condition])
         missed = set(POINTS) - set(self.kills)
         self.assertFalse(missed, "points that were never hit")
         print(f"\n{len(self.kills)} kills at {len(set(self.kills))} distinct points", flush=True)
