@@ -38,6 +38,8 @@ function(agentrouter_module name)
     target_link_libraries(${target} PUBLIC agentrouter_sanitizers ${deps} ${arg_LINKS})
     target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/src)
     agentrouter_use_pch(${target})
+    # Tests keep units of their own: fixtures of one room may share names.
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ${AGENTROUTER_UNITY} UNITY_BUILD_BATCH_SIZE 8)
   else()
     add_library(${target} INTERFACE)
     target_link_libraries(${target} INTERFACE agentrouter_sanitizers ${deps} ${arg_LINKS})

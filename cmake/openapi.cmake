@@ -7,5 +7,5 @@ function(agentrouter_embed_openapi target)
   add_custom_command(OUTPUT ${source} COMMAND Python3::Interpreter ${script} ${document} ${source}
                      DEPENDS ${script} ${document} VERBATIM)
   target_sources(${target} PRIVATE ${source})
-  set_source_files_properties(${source} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+  set_source_files_properties(${source} PROPERTIES SKIP_PRECOMPILE_HEADERS ON SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()

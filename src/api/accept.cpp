@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/ascii.h"
+
 namespace agentrouter::api {
 
 namespace {
@@ -13,12 +15,6 @@ std::string_view trim(std::string_view text) {
   const auto first = text.find_first_not_of(" \t");
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-  return out;
 }
 
 // Splits at `separator` outside of quotes.
@@ -68,7 +64,7 @@ Accept::Accept(const net::Headers& headers) {
     if (!net::iequals(field.name, "Accept")) continue;
     for (const auto item : split(field.value, ',')) {
       const auto parts = split(item, ';');
-      Range range{lower(parts.front()), full};
+      Range range{base::ascii_lower(parts.front()), full};
       bool good = is_range(range.type);
       for (std::size_t i = 1; i < parts.size(); ++i) {
         if (parts[i].size() < 2 || (parts[i][0] | 0x20) != 'q' || parts[i][1] != '=') continue;

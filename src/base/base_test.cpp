@@ -2,6 +2,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 
+#include "base/ascii.h"
 #include "base/clock.h"
 #include "base/gzip.h"
 #include "base/hash.h"
@@ -18,6 +19,13 @@ TEST(Crc32c, MatchesThePublishedCheckValue) { EXPECT_EQ(crc32c("123456789"), 0xe
 
 TEST(Sha256, MatchesThePublishedVector) {
   EXPECT_EQ(Sha256::hex_of("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(Ascii, OnlyLettersOfAsciiHaveAnotherCase) {
+  EXPECT_EQ(ascii_lower("Content-LENGTH @[`{ \xc4"), "content-length @[`{ \xc4");
+  EXPECT_TRUE(equal_without_case("X-Api-Key", "x-API-key"));
+  EXPECT_FALSE(equal_without_case("key", "keys"));
+  EXPECT_FALSE(equal_without_case("@", "`"));
 }
 
 TEST(Time, RoundTripsThroughIsoWithMilliseconds) {

@@ -12,6 +12,13 @@ using Timer =
     asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>;
 using Deadline = std::chrono::steady_clock::time_point;
 
+inline Deadline after(std::chrono::steady_clock::duration time) {
+  return std::chrono::steady_clock::now() + time;
+}
+inline bool passed(Deadline deadline) {
+  return std::chrono::steady_clock::now() >= deadline;
+}
+
 // Waiters wake when `notify` is called after they began to wait. Re-check your condition in a loop.
 // Not thread-safe: notify from another thread through asio::post.
 class Event {

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <utility>
 
+#include "base/ascii.h"
+
 namespace agentrouter::egress {
 
 namespace {
@@ -122,9 +124,7 @@ std::string UsageScanner::path() const {
 }
 
 UsageMeter::Format UsageMeter::format_of(std::string_view content_type) {
-  std::string kind(content_type.substr(0, content_type.find(';')));
-  std::transform(kind.begin(), kind.end(), kind.begin(),
-                 [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c); });
+  std::string kind = base::ascii_lower(content_type.substr(0, content_type.find(';')));
   while (!kind.empty() && is_blank(kind.back())) kind.pop_back();
   if (kind == "text/event-stream") return Format::events;
   return kind == "application/json" ? Format::json : Format::none;

@@ -11,7 +11,7 @@ using boost::system::error_code;
 
 namespace {
 
-constexpr std::size_t read_bytes = 4 * 1024;
+constexpr std::size_t head_read_bytes = 4 * 1024;
 constexpr std::size_t body_read_bytes = 16 * 1024;
 // An unread body of up to this size is read and dropped so that the connection can be kept.
 constexpr std::uint64_t drop_bytes = 64 * 1024;
@@ -62,7 +62,7 @@ void Connection::stop() {
 }
 
 Task<Connection::Filled> Connection::fill(base::Deadline deadline) {
-  const auto space = in_.space(body_begun_ ? body_read_bytes : read_bytes);
+  const auto space = in_.space(body_begun_ ? body_read_bytes : head_read_bytes);
   error_code error;
   alarm_.set(deadline);
   const auto size = co_await socket_.async_read_some(asio::buffer(space.data(), space.size()),

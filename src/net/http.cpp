@@ -4,17 +4,15 @@
 #include <array>
 #include <chrono>
 
+#include "base/ascii.h"
+
 namespace agentrouter::net {
 
 namespace {
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-}
-
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
-  const char l = lower(c);
+  const char l = base::ascii_lower(c);
   return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
 }
 
@@ -38,8 +36,7 @@ void append_digits(std::string& out, unsigned value, int width) {
 }  // namespace
 
 bool iequals(std::string_view a, std::string_view b) {
-  return a.size() == b.size() &&
-         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
+  return base::equal_without_case(a, b);
 }
 
 void Headers::set(std::string_view name, std::string value) {
@@ -201,7 +198,7 @@ std::string percent_encode(std::string_view text) {
   std::string out;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    const char l = lower(c);
+    const char l = base::ascii_lower(c);
     if ((l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || plain.find(c) != std::string_view::npos) {
       out += c;
     } else {

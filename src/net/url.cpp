@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/ascii.h"
 #include "net/http.h"
 
 namespace agentrouter::net {
@@ -37,11 +38,7 @@ bool is_ipv6(std::string_view host) {
 }
 
 std::string to_lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-  }
-  return out;
+  return base::ascii_lower(text);
 }
 
 bool is_url_text(std::string_view text) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 
+#include "base/ascii.h"
 #include "base/utf8.h"
 
 namespace agentrouter::sim {
@@ -13,14 +14,11 @@ namespace {
 using std::string_view;
 constexpr string_view spaces = " \t\r\n";
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
 bool is_space(char c) {
   return spaces.find(c) != string_view::npos;
 }
 bool is_word(char c) {
-  return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '_';
+  return (base::ascii_lower(c) >= 'a' && base::ascii_lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '_';
 }
 
 string_view trim(string_view text) {
@@ -41,7 +39,7 @@ std::optional<std::size_t> after_phrase(string_view text, string_view phrase, st
   for (auto at = from; at + phrase.size() <= text.size(); ++at) {
     const auto matches =
         std::equal(phrase.begin(), phrase.end(), text.begin() + static_cast<std::ptrdiff_t>(at),
-                   [](char a, char b) { return a == lower(b); });
+                   [](char a, char b) { return a == base::ascii_lower(b); });
     if (matches && (at == 0 || !is_word(text[at - 1]))) return at + phrase.size();
   }
   return std::nullopt;

@@ -1,25 +1,12 @@
 #include "sim/reply.h"
 
-#include <algorithm>
+#include "base/ascii.h"
 
 namespace agentrouter::sim {
 
-namespace {
-
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-bool equal_without_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return lower(x) == lower(y); });
-}
-
-}  // namespace
-
 std::string_view Call::header(std::string_view name) const {
   for (const auto& header : headers) {
-    if (equal_without_case(header.name, name)) return header.value;
+    if (base::equal_without_case(header.name, name)) return header.value;
   }
   return {};
 }

@@ -8,10 +8,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-base::Deadline now() {
-  return std::chrono::steady_clock::now();
-}
-
 template <class Write>
 runs::ArchivedBlob put_archive(blobs::BlobStore& blobs, const model::RunId& run, std::string_view kind,
                                const Write& write) {
@@ -99,16 +95,17 @@ base::Task<void> RunDriver::clean_up() {
 
 // The store has everything: the keeper may end. One that stays is killed.
 base::Task<void> RunDriver::dismiss_keeper() {
-  const auto obey_until = now() + context_.config.cancel_bound;
+  const auto obey_until = base::after(context_.config.cancel_bound);
   while (co_await keeper_lives()) {
     check_time();
     if (!co_await connect()) {
-      if (now() >= obey_until) co_return;
+      if (base::passed(obey_until)) co_return;
       continue;
     }
     (void)co_await link_->send(keeper::DoneMessage{});
-    const auto limit = now() + 5s;
-    while (!link_->closed() && now() < limit && !context_.out_of_time()) co_await wake_.wait_until(limit);
+    const auto limit = base::after(5s);
+    while (!link_->closed() && !base::passed(limit) && !context_.out_of_time())
+      co_await wake_.wait_until(limit);
     if (!link_->closed() && !context_.out_of_time()) context_.needs.kill_keeper(link_->keeper_pid());
     co_await pause(5ms);
   }
@@ -116,13 +113,13 @@ base::Task<void> RunDriver::dismiss_keeper() {
 
 base::Task<void> RunDriver::release(const runs::Claim& claim) {
   const sandbox::AttemptRef attempt{context_.attempts_dir, claim.attempt.id.str()};
-  for (const auto give_up = now() + 30s;;) {
+  for (const auto give_up = base::after(30s);;) {
     auto released = co_await context_.pool.run(
         [this, &attempt] { return context_.needs.launcher.release(attempt, sandbox::Remove::all); });
     if (released) break;
     const bool again =
         released.error().code == base::Code::exhausted || released.error().code == base::Code::conflict;
-    if (!again || now() >= give_up) throw base::Failure(std::move(released).error());
+    if (!again || base::passed(give_up)) throw base::Failure(std::move(released).error());
     check_time();
     if (released.error().code == base::Code::conflict) co_await pause(20ms);
   }

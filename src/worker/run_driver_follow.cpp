@@ -9,10 +9,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-base::Deadline now() {
-  return std::chrono::steady_clock::now();
-}
-
 std::vector<keeper::DecisionMessage> decisions_of(store::Reader& reader, const model::RunId& run) {
   std::vector<keeper::DecisionMessage> decisions;
   for (const auto& approval : reader.undelivered_approvals(run)) {
@@ -36,7 +32,7 @@ std::vector<keeper::DecisionMessage> decisions_of(store::Reader& reader, const m
 base::Task<bool> RunDriver::connect() {
   if (link_ && !link_->closed()) co_return true;
   co_await drop_link();
-  auto link = co_await KeeperLink::open(folder_->fd(), now() + 500ms, wake_);
+  auto link = co_await KeeperLink::open(folder_->fd(), base::after(500ms), wake_);
   if (!link) {
     co_await pause(100ms);
     co_return false;
@@ -62,22 +58,22 @@ base::Task<std::optional<ExitRecord>> RunDriver::follow() {
     check_stopping();
     const auto exit = co_await copy_up_to(link_->journal_length());
     if (exit) co_return exit;
-    if (std::exchange(approvals_due_, false) || now() >= approval_deadline_) co_await expire_approvals();
+    if (std::exchange(approvals_due_, false) || base::passed(approval_deadline_)) co_await expire_approvals();
     if (std::exchange(decisions_due_, false)) co_await deliver_decisions();
     if (cancel_due_ && !cancel_sent) {
       cancel_sent = true;
       (void)co_await link_->send(keeper::CancelMessage{});
-      if (!cancel_deadline_) cancel_deadline_ = now() + context_.config.cancel_bound;
+      if (!cancel_deadline_) cancel_deadline_ = base::after(context_.config.cancel_bound);
     }
     if (link_->closed()) {
       co_await pause(10ms);
       co_return std::nullopt;
     }
-    if (cancel_deadline_ && now() >= *cancel_deadline_) {
+    if (cancel_deadline_ && base::passed(*cancel_deadline_)) {
       base::log(base::LogLevel::warn, "a keeper does not cancel and is killed",
                 {{"runId", claim_.run.id.str()}});
       context_.needs.kill_keeper(link_->keeper_pid());
-      cancel_deadline_ = now() + context_.config.cancel_bound;
+      cancel_deadline_ = base::after(context_.config.cancel_bound);
     }
     const bool news = link_->journal_length() > static_cast<std::uint64_t>(claim_.attempt.journal_offset);
     const bool errands =

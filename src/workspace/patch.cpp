@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/ascii.h"
 #include "base/hash.h"
 #include "workspace/binary_patch.h"
 #include "workspace/line_diff.h"
@@ -162,9 +163,7 @@ std::string omission(const std::string& path, std::string_view why) {
 namespace {
 
 bool looks_like_git(std::string_view name) {
-  std::string lower(name.substr(0, 5));
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c); });
+  const std::string lower = base::ascii_lower(name.substr(0, 5));
   std::string_view rest;
   if (lower == "git~1") {
     rest = name.substr(5);

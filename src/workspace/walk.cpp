@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
+
 namespace agentrouter::workspace {
 
 namespace {
@@ -209,9 +211,7 @@ Changes Walk::take() {
 }  // namespace
 
 bool is_git_folder(std::string_view name) {
-  constexpr std::string_view git = ".git";
-  return std::equal(name.begin(), name.end(), git.begin(), git.end(),
-                    [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + ('a' - 'A') : a) == b; });
+  return base::equal_without_case(name, ".git");
 }
 
 Changes find_changes(const Folder& upper, const Folder& lower, const WalkLimits& limits) {
