@@ -39,4 +39,43 @@ std::string one_line(std::string_view text) {
   return line;
 }
 
+std::string relative_path(std::string_view path, std::string_view folder) {
+  if (!folder.empty() && path.size() > folder.size() + 1 && path.starts_with(folder) &&
+      path[folder.size()] == '/') {
+    path.remove_prefix(folder.size() + 1);
+  }
+  return std::string(path);
+}
+
+std::string text_of(const json::object& object, std::string_view key) {
+  return std::string(base::get_string(object, key).value_or(""));
+}
+
+const json::object& object_of(const json::object& object, std::string_view key) {
+  static const json::object nothing;
+  const auto* inner = base::get_object(object, key);
+  return inner ? *inner : nothing;
+}
+
+namespace {
+
+void strip_all(json::value& value, const std::function<void(json::object&)>& strip) {
+  if (auto* array = value.if_array()) {
+    for (auto& item : *array) strip_all(item, strip);
+  }
+  auto* object = value.if_object();
+  if (!object) return;
+  strip(*object);
+  for (auto& member : *object) strip_all(member.value(), strip);
+}
+
+}  // namespace
+
+std::string stripped_line(std::string_view line, const json::object& message,
+                          const std::function<void(json::object&)>& strip) {
+  json::value copy = message;
+  strip_all(copy, strip);
+  return copy == message ? std::string(line) : base::to_text(copy);
+}
+
 }  // namespace agentrouter::agents

@@ -1,6 +1,7 @@
 #pragma once
 // Keeps event payloads small: what an agent sends may be megabytes, an event shows the begin of it.
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -16,5 +17,17 @@ void cap_fields(json::object& payload);
 
 // One line of at most 200 bytes for people: line ends become blanks, the cut is marked by "...".
 [[nodiscard]] std::string one_line(std::string_view text);
+
+// `path` relative to `folder` when it is below it, else as it is.
+[[nodiscard]] std::string relative_path(std::string_view path, std::string_view folder);
+
+// The member of an agent's message; empty when it is missing or of another type.
+[[nodiscard]] std::string text_of(const json::object& object, std::string_view key);
+[[nodiscard]] const json::object& object_of(const json::object& object, std::string_view key);
+
+// `line` as it is, or when `strip` changes one of its objects `message`, which is that line parsed, written
+// anew.
+[[nodiscard]] std::string stripped_line(std::string_view line, const json::object& message,
+                                        const std::function<void(json::object&)>& strip);
 
 }  // namespace agentrouter::agents

@@ -67,6 +67,7 @@ struct Outcome {
   std::string response_event_type;  // providerEventType of the line it came from
   std::string thread_id;            // to continue the conversation
   std::optional<TokenUsage> usage;
+  std::optional<double> cost_usd;  // of this turn, when the agent reckons it
 };
 
 using Output = std::variant<EmitEvent, Ask, Withdraw, SendBytes, LogLine, Outcome>;
@@ -112,7 +113,9 @@ class Session {
 // What a driver needs to start the process of this agent inside the sandbox.
 struct AgentProgram {
   std::vector<std::string> argv;  // argv[0] is the path inside the sandbox
-  std::vector<std::string> env;   // NAME=value; holds only dummy credentials
+  // What follows argv when a thread is resumed, with the thread's id after it. Empty: the protocol says it.
+  std::vector<std::string> resume_argv;
+  std::vector<std::string> env;  // NAME=value; holds only dummy credentials
   struct File {
     std::string path;  // inside the sandbox, read-only
     std::string content;

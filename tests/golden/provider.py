@@ -67,7 +67,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.chunk(f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode())
 
     def reject(self, step):
-        data = json.dumps({"error": step["error"]}).encode()
+        data = json.dumps({"type": "error", "error": step["error"]} if step.get("envelope") else {"error": step["error"]}).encode()
         self.send_response(step["status"])
         for key, value in {"content-type": "application/json", "content-length": len(data),
                            **step.get("headers", {})}.items():
@@ -135,10 +135,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.stream(chosen, f"{turn}_{step}")
 
 
-def main():
+def main(handler=Handler):
     scenario, log, *rest = sys.argv[1:]
     address, port = (rest + ["127.83.1.1", "80"])[:2]
-    server = http.server.ThreadingHTTPServer((address, int(port)), Handler)
+    server = http.server.ThreadingHTTPServer((address, int(port)), handler)
     server.scenario = json.load(open(scenario, encoding="utf-8"))
     server.log = log
     server.seen = set()

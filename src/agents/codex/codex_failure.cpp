@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "agents/provider_failure.h"
 #include "base/utf8.h"
 #include "model/defaults.h"
 
@@ -27,15 +28,6 @@ constexpr std::pair<std::string_view, std::string_view> causes[] = {
     {"misalignmentPolicyViolation", "provider_refused"},
     {"inferenceHookDenied", "provider_refused"},
 };
-
-std::string_view cause_of_status(std::int64_t status) {
-  if (status == 401 || status == 403) return "provider_auth_failed";
-  if (status == 402) return "provider_quota_exhausted";
-  if (status == 404) return "model_not_found";
-  if (status == 429) return "provider_rate_limited";
-  if (status >= 500) return "provider_unavailable";
-  return "provider_rejected_request";
-}
 
 // {"httpConnectionFailed": {"httpStatusCode": 401}} -> the inner object. Nothing for the word-only forms.
 const json::object* http_facts(const json::object& error) {

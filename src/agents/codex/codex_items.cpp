@@ -11,20 +11,9 @@ namespace {
 
 constexpr std::size_t max_changes_shown = 200;
 
-std::string text_of(const json::object& object, std::string_view key) {
-  return std::string(base::get_string(object, key).value_or(""));
-}
-
 void copy_if_set(const json::object& from, json::object& to, std::string_view key) {
   const auto* value = from.if_contains(key);
   if (value && !value->is_null()) to[key] = *value;
-}
-
-std::string relative(std::string_view path, std::string_view cwd) {
-  if (!cwd.empty() && path.size() > cwd.size() + 1 && path.starts_with(cwd) && path[cwd.size()] == '/') {
-    path.remove_prefix(cwd.size() + 1);
-  }
-  return std::string(path);
 }
 
 // "ls" rather than "/bin/bash -lc ls", when Codex could tell.
@@ -156,11 +145,11 @@ json::array changes_of(const json::object& item, std::string_view cwd, Diffs dif
     const auto* change = entry.if_object();
     if (!change) continue;
     json::object shown;
-    shown["path"] = relative(text_of(*change, "path"), cwd);
+    shown["path"] = relative_path(text_of(*change, "path"), cwd);
     const auto* kind = base::get_object(*change, "kind");
     shown["kind"] = kind ? text_of(*kind, "type") : text_of(*change, "kind");
     if (const auto target = kind ? text_of(*kind, "move_path") : ""; !target.empty()) {
-      shown["movePath"] = relative(target, cwd);
+      shown["movePath"] = relative_path(target, cwd);
     }
     if (diffs == Diffs::with) shown["diff"] = text_of(*change, "diff");
     result.push_back(std::move(shown));

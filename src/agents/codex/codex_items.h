@@ -5,16 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "agents/tool_call.h"
 #include "base/json.h"
 
 namespace agentrouter::agents::codex {
-
-struct ToolCall {
-  std::string call_id;
-  std::string tool;  // shell, edit, read, mcp, web, subagent, other
-  std::string title;
-  json::object args;
-};
 
 // Nothing for items that are no tool call: messages, reasoning, markers, types that we do not know. Paths
 // under `cwd` become relative to it.

@@ -1,5 +1,7 @@
 #include "agents/codex/codex_log.h"
 
+#include "agents/payload.h"
+
 namespace agentrouter::agents::codex {
 
 namespace {
@@ -9,18 +11,12 @@ bool is_left_out(std::string_view method) {
          method.starts_with("rawResponse");
 }
 
-void strip(json::value& value) {
-  if (auto* array = value.if_array()) {
-    for (auto& item : *array) strip(item);
+void strip(json::object& object) {
+  object.erase("encrypted_content");
+  object.erase("encryptedContent");
+  if (base::get_string(object, "type") == "reasoning" && object.contains("content")) {
+    object["content"] = json::array{};
   }
-  auto* object = value.if_object();
-  if (!object) return;
-  object->erase("encrypted_content");
-  object->erase("encryptedContent");
-  if (base::get_string(*object, "type") == "reasoning" && object->contains("content")) {
-    (*object)["content"] = json::array{};
-  }
-  for (auto& member : *object) strip(member.value());
 }
 
 }  // namespace
@@ -30,9 +26,7 @@ std::optional<std::string> log_line(std::string_view line, const json::object& m
   // A JSON text may escape any letter, so a line with \u is looked at as well.
   const auto holds = [&](std::string_view word) { return line.find(word) != std::string_view::npos; };
   if (!holds("reasoning") && !holds("ncrypted") && !holds("\\u")) return std::string(line);
-  json::value copy = message;
-  strip(copy);
-  return copy == message ? std::string(line) : base::to_text(copy);
+  return stripped_line(line, message, strip);
 }
 
 }  // namespace agentrouter::agents::codex

@@ -8,10 +8,6 @@ namespace agentrouter::agents::codex {
 
 namespace {
 
-std::string text_of(const json::object& object, std::string_view key) {
-  return std::string(base::get_string(object, key).value_or(""));
-}
-
 ServerRequest command_question(Ask ask, const json::object& params) {
   auto call = shell_call(params);
   ask.tool = "shell";

@@ -28,16 +28,6 @@ constexpr std::size_t max_depth = 120;
 constexpr std::size_t max_requests = 100'000;
 constexpr std::size_t max_open_questions = 64;
 
-std::string text_of(const json::object& object, std::string_view key) {
-  return std::string(base::get_string(object, key).value_or(""));
-}
-
-const json::object& object_of(const json::object& object, std::string_view key) {
-  static const json::object nothing;
-  const auto* inner = base::get_object(object, key);
-  return inner ? *inner : nothing;
-}
-
 class CodexSession final : public Session {
  public:
   CodexSession(TurnSpec spec, SessionLimits limits)

@@ -1,0 +1,113 @@
+#include "agents/claude/claude_events.h"
+
+#include <utility>
+
+#include "agents/claude/claude_failure.h"
+#include "agents/payload.h"
+
+namespace agentrouter::agents::claude {
+
+namespace {
+
+constexpr std::size_t max_changes_shown = 200;
+
+const json::array& content_of(const json::object& line) {
+  static const json::array nothing;
+  const auto* content = base::get_array(object_of(line, "message"), "content");
+  return content ? *content : nothing;
+}
+
+json::object completion_of(const ToolCall& call, const ToolEnd& end, bool declined) {
+  json::object payload;
+  payload["callId"] = call.call_id;
+  payload["status"] = declined ? "declined" : end.failed ? "failed" : "completed";
+  if (end.exit_code && !declined) payload["exitCode"] = *end.exit_code;
+  payload["output"] = end.output;
+  if (call.tool != "edit") return payload;
+  json::array changes;
+  for (const auto& change : end.changes) {
+    if (changes.size() == max_changes_shown) break;
+    auto shown = change.as_object();
+    shown.erase("diff");
+    changes.push_back(std::move(shown));
+  }
+  payload["changes"] = std::move(changes);
+  return payload;
+}
+
+}  // namespace
+
+void TurnEvents::session_started(Outputs& out, std::string_view session) {
+  log_.emit(out, "agent.started", "system", {{"threadId", session}, {"sessionId", session}});
+  log_.emit(out, "agent.progress", "system", {{"summary", "Turn started"}});
+}
+
+void TurnEvents::status(Outputs& out, std::string_view subtype, const json::object& line) {
+  if (subtype == "api_retry") {
+    log_.emit(out, "agent.retry", "system", retry_of(line, ++retries_));
+  } else if (subtype == "compact_boundary") {
+    log_.emit(out, "agent.progress", "system", {{"summary", "Context compacted"}});
+  }
+}
+
+bool TurnEvents::assistant(Outputs& out, const json::object& line) {
+  const bool own = text_of(line, "parent_tool_use_id").empty();
+  // What the CLI says itself, in the place of a model: an error of the provider.
+  const bool synthetic = text_of(object_of(line, "message"), "model") == "<synthetic>";
+  if (synthetic) error_word_ = one_line(text_of(line, "error"));
+  for (const auto& entry : content_of(line)) {
+    const auto* block = entry.if_object();
+    const auto type = block ? base::get_string(*block, "type").value_or("") : "";
+    if (type == "text" && own && !synthetic) log_.message(out, "assistant", text_of(*block, "text"));
+    if (type != "tool_use") continue;
+    const auto id = text_of(*block, "id");
+    const auto name = text_of(*block, "name");
+    if (id.empty() || name.empty()) return false;
+    asked(out, name, id, object_of(*block, "input"));
+  }
+  return true;
+}
+
+ToolCall TurnEvents::asked(Outputs& out, std::string_view name, const std::string& call_id,
+                           const json::object& input) {
+  auto call = tool_call_of(name, call_id, input, cwd_);
+  log_.tool_started(out, "assistant", call, {{"name", name}, {"input", input}});
+  return call;
+}
+
+bool TurnEvents::user(Outputs& out, const json::object& line) {
+  for (const auto& entry : content_of(line)) {
+    const auto* block = entry.if_object();
+    if (!block || base::get_string(*block, "type") != "tool_result") continue;
+    if (!tool_result(out, *block, line)) return false;
+  }
+  return true;
+}
+
+bool TurnEvents::tool_result(Outputs& out, const json::object& block, const json::object& line) {
+  const auto id = text_of(block, "tool_use_id");
+  const auto kept = log_.close(id);
+  if (!kept) return true;
+  const auto& told = kept->as_object();
+  const auto call = tool_call_of(text_of(told, "name"), id, object_of(told, "input"), cwd_);
+  const auto end = tool_end_of(call, block, line);
+  const bool released = released_.erase(id) > 0;
+  // The CLI calls a command that it killed rejected; one that was released did begin.
+  const bool declined = declined_.erase(id) > 0 || (end.declined && !released);
+  log_.emit(out, "agent.tool_completed", "user", completion_of(call, end, declined && end.failed));
+  const bool ran = !end.failed || end.exit_code;
+  if (ran && !released) return false;
+  watch(out, call, end);
+  return true;
+}
+
+void TurnEvents::watch(Outputs& out, const ToolCall& call, const ToolEnd& end) {
+  if (call.tool == "shell" && end.exit_code) {
+    log_.ran(out, "user", text_of(call.args, "command"), end.exit_code, end.output);
+  }
+  for (const auto& change : end.changes) {
+    log_.edited(out, "user", text_of(change.as_object(), "path"), text_of(change.as_object(), "diff"));
+  }
+}
+
+}  // namespace agentrouter::agents::claude

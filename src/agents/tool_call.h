@@ -1,0 +1,17 @@
+#pragma once
+// A tool call of an agent in our words, whatever protocol told of it.
+
+#include <string>
+
+#include "base/json.h"
+
+namespace agentrouter::agents {
+
+struct ToolCall {
+  std::string call_id;
+  std::string tool;   // shell, edit, read, mcp, web, todo, subagent, other
+  std::string title;  // one line for people
+  json::object args;  // in full
+};
+
+}  // namespace agentrouter::agents

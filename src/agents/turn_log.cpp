@@ -1,0 +1,98 @@
+#include "agents/turn_log.h"
+
+#include <utility>
+
+#include "agents/payload.h"
+#include "base/utf8.h"
+
+namespace agentrouter::agents {
+
+namespace {
+
+constexpr std::size_t max_open_calls = 1000;
+constexpr std::size_t max_open_bytes = 16u << 20;
+
+}  // namespace
+
+void TurnLog::emit(Outputs& out, std::string type, const std::string& line, json::object fields) const {
+  json::object payload;
+  payload["provider"] = provider_;
+  for (auto& field : fields) payload[field.key()] = std::move(field.value());
+  cap_fields(payload);
+  out.push_back(EmitEvent{std::move(type), line, std::move(payload)});
+}
+
+void TurnLog::message(Outputs& out, const std::string& line, std::string_view text) {
+  if (text.empty()) return;
+  respond(line, text);
+  emit(out, "agent.message", line, {{"text", text}});
+}
+
+void TurnLog::respond(const std::string& line, std::string_view text) {
+  response_text_ = base::cut_utf8(text, response_bytes_);
+  response_event_type_ = line;
+}
+
+bool TurnLog::tool_started(Outputs& out, const std::string& line, const ToolCall& call, json::value kept) {
+  const auto [open, is_new] = open_.try_emplace(call.call_id);
+  if (!is_new) return false;
+  open->second.bytes = kept.is_null() ? 0 : base::to_text(kept).size();
+  open->second.kept = std::move(kept);
+  open_bytes_ += open->second.bytes;
+  json::object payload;
+  payload["callId"] = call.call_id;
+  payload["tool"] = call.tool;
+  payload["title"] = one_line(call.title);
+  payload["args"] = bounded_args(call.args);
+  emit(out, "agent.tool_started", line, std::move(payload));
+  return true;
+}
+
+const json::value* TurnLog::kept(const std::string& call_id) const {
+  const auto found = open_.find(call_id);
+  return found == open_.end() ? nullptr : &found->second.kept;
+}
+
+std::optional<json::value> TurnLog::close(const std::string& call_id) {
+  const auto found = open_.find(call_id);
+  if (found == open_.end()) return std::nullopt;
+  open_bytes_ -= found->second.bytes;
+  auto kept = std::move(found->second.kept);
+  open_.erase(found);
+  return kept;
+}
+
+bool TurnLog::open_too_much() const {
+  return open_.size() > max_open_calls || open_bytes_ > max_open_bytes;
+}
+
+void TurnLog::report(Outputs& out, const std::string& line, std::optional<json::object> signal) const {
+  if (signal) emit(out, "agent.no_progress", line, std::move(*signal));
+}
+
+void TurnLog::ran(Outputs& out, const std::string& line, std::string_view command,
+                  std::optional<std::int64_t> exit_code, std::string_view output) {
+  report(out, line, no_progress_.command(command, exit_code, output));
+}
+
+void TurnLog::edited(Outputs& out, const std::string& line, std::string_view path, std::string_view content) {
+  report(out, line, no_progress_.edit(path, content));
+}
+
+void TurnLog::turn_ended(Outputs& out, const Outcome& outcome, const std::string& line) {
+  for (const auto& [call_id, open] : std::exchange(open_, {})) {
+    emit(out, "agent.tool_completed", line,
+         {{"callId", call_id},
+          {"status", never_released_.contains(call_id) ? "declined" : "failed"},
+          {"output", ""}});
+  }
+  if (outcome.kind == OutcomeKind::completed) {
+    emit(out, "agent.progress", line, {{"summary", "Turn completed"}});
+    return emit(out, "agent.completed", line, {{"message", "completed"}});
+  }
+  const auto interrupted = outcome.kind == OutcomeKind::interrupted;
+  emit(out, "agent.error", line,
+       {{"message", interrupted ? "The turn was interrupted" : outcome.failure.reason}});
+}
+
+}  // namespace agentrouter::agents

@@ -1,0 +1,68 @@
+#pragma once
+// What the adapters have in common: agent.* events of bounded size, the tool calls that are open, so that
+// each agent.tool_started gets exactly one agent.tool_completed however the turn ends, and the last message.
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "agents/session.h"
+#include "agents/tool_call.h"
+#include "policy/no_progress.h"
+
+namespace agentrouter::agents {
+
+class TurnLog {
+ public:
+  TurnLog(std::string provider, std::size_t response_bytes)
+      : provider_(std::move(provider)), response_bytes_(response_bytes) {}
+
+  // `line` is the providerEventType in all of these.
+  void emit(Outputs& out, std::string type, const std::string& line, json::object fields) const;
+  // agent.message; the text becomes the response. An empty text is no message.
+  void message(Outputs& out, const std::string& line, std::string_view text);
+  // The response is this text, which comes without a message of its own.
+  void respond(const std::string& line, std::string_view text);
+
+  // agent.tool_started and true, unless this call is open. `kept` is there until the call completes.
+  bool tool_started(Outputs& out, const std::string& line, const ToolCall& call, json::value kept = nullptr);
+  // Null when the call is not open.
+  [[nodiscard]] const json::value* kept(const std::string& call_id) const;
+  // The call is open no more. Nothing when it was not.
+  std::optional<json::value> close(const std::string& call_id);
+  // More open calls, or more bytes kept for them, than an agent may make us remember.
+  [[nodiscard]] bool open_too_much() const;
+  // Nobody answered the question about this call: it never ran.
+  void never_released(const std::string& call_id) { never_released_.insert(call_id); }
+
+  // agent.no_progress when the same comes again and again.
+  void ran(Outputs& out, const std::string& line, std::string_view command,
+           std::optional<std::int64_t> exit_code, std::string_view output);
+  void edited(Outputs& out, const std::string& line, std::string_view path, std::string_view content);
+
+  // The turn's last events: open calls are completed (declined when never released, else failed), then
+  // agent.progress and agent.completed, or agent.error.
+  void turn_ended(Outputs& out, const Outcome& outcome, const std::string& line);
+
+  [[nodiscard]] const std::string& response_text() const { return response_text_; }
+  [[nodiscard]] const std::string& response_event_type() const { return response_event_type_; }
+
+ private:
+  struct Open {
+    json::value kept;
+    std::size_t bytes = 0;
+  };
+  void report(Outputs& out, const std::string& line, std::optional<json::object> signal) const;
+
+  std::string provider_;
+  std::size_t response_bytes_;
+  std::map<std::string, Open> open_;
+  std::size_t open_bytes_ = 0;
+  std::set<std::string> never_released_;
+  std::string response_text_;
+  std::string response_event_type_;
+  policy::NoProgress no_progress_;
+};
+
+}  // namespace agentrouter::agents
