@@ -20,7 +20,7 @@ std::string all_names(const std::vector<CommandInfo>& commands) {
 }
 
 // Inside single quotes of any of the three shells.
-std::string quoted(std::string_view text) {
+std::string shell_quoted(std::string_view text) {
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";
@@ -74,14 +74,14 @@ std::string zsh_flag(const FlagInfo& flag, const std::string& name) {
   auto spec = name + "[" + summary + "]";
   if (flag.takes_value)
     spec += flag.choices.empty() ? ":value:_files" : ":value:(" + words(flag.choices) + ")";
-  return quoted(spec);
+  return shell_quoted(spec);
 }
 
 std::string zsh(const std::vector<CommandInfo>& commands) {
   std::string names;
   std::string cases;
   for (const auto& command : commands) {
-    names += "      " + quoted(command.name + ":" + command.summary) + "\n";
+    names += "      " + shell_quoted(command.name + ":" + command.summary) + "\n";
     cases += "    " + command.name + ") _arguments -s";
     for (const auto& flag : command.flags) {
       for (const auto& name : flag.names) cases += " " + zsh_flag(flag, name);
@@ -89,7 +89,7 @@ std::string zsh(const std::vector<CommandInfo>& commands) {
     cases += command.name == "completion" ? " '*:shell:(bash zsh fish)' ;;\n" : " '*:file:_files' ;;\n";
   }
   for (const auto& command : server_commands()) {
-    names += "      " + quoted(std::string(command.name) + ":" + std::string(command.summary)) + "\n";
+    names += "      " + shell_quoted(std::string(command.name) + ":" + std::string(command.summary)) + "\n";
   }
   return "#compdef agentrouter\n"
          "# Zsh completion of agentrouter: source <(agentrouter completion zsh)\n"
@@ -117,7 +117,7 @@ std::string fish(const std::vector<CommandInfo>& commands) {
       "complete -c agentrouter -n '__fish_use_subcommand' -f\n";
   const auto add_command = [&](std::string_view name, std::string_view summary) {
     text += "complete -c agentrouter -n '__fish_use_subcommand' -a " + std::string(name) + " -d " +
-            quoted(summary) + "\n";
+            shell_quoted(summary) + "\n";
   };
   for (const auto& command : commands) add_command(command.name, command.summary);
   for (const auto& command : server_commands()) add_command(command.name, command.summary);
@@ -131,7 +131,7 @@ std::string fish(const std::vector<CommandInfo>& commands) {
         text += " -x -a '" + words(flag.choices) + "'";
       else if (flag.takes_value)
         text += " -r";
-      text += " -d " + quoted(flag.summary) + "\n";
+      text += " -d " + shell_quoted(flag.summary) + "\n";
     }
   }
   return text + "complete -c agentrouter -n '__fish_seen_subcommand_from completion' -x -a 'bash zsh fish'\n";

@@ -42,14 +42,14 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
   return result;
 }
 
-struct Actions {
+struct SpawnActions {
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
-  Actions() {
+  SpawnActions() {
     posix_spawn_file_actions_init(&files);
     posix_spawnattr_init(&attributes);
   }
-  ~Actions() {
+  ~SpawnActions() {
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attributes);
   }
@@ -57,7 +57,7 @@ struct Actions {
 
 // A session of its own, no signal blocked or ignored, and no descriptor of ours but the three.
 Result<pid_t> spawn(const LocalServer& server, int out, int log) {
-  Actions actions;
+  SpawnActions actions;
   posix_spawn_file_actions_addopen(&actions.files, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions.files, out, 1);
   posix_spawn_file_actions_adddup2(&actions.files, log, 2);

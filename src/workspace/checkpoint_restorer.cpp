@@ -21,7 +21,7 @@ using base::Result;
 
 namespace {
 
-constexpr std::size_t piece = 256 * 1024;
+constexpr std::size_t write_size = 256 * 1024;
 constexpr mode_t while_filled = 0700;  // of a folder, until everything in it is there
 
 tl::unexpected<base::Error> not_ours(const std::string& path) {
@@ -62,7 +62,7 @@ class Restorer {
         limits_(limits),
         deadline_(std::chrono::steady_clock::now() + limits.wall_time),
         archive_(fds.archive),
-        buffer_(piece, '\0'),
+        buffer_(write_size, '\0'),
         skips_workspace_(is_read_only(fds.workspace)) {}
 
   Result<void> restore() {
