@@ -69,7 +69,7 @@ int sim_command(const std::vector<std::string>& arguments) {
   if (!flags || flags->has("help")) {
     (flags ? std::cout : std::cerr)
         << "Usage: agentrouter sim [--listen HOST:PORT] [--require-key KEY]\n\n"
-           "Serves the simulated model provider (OpenAI Responses) for tests and CI.\n\n"
+           "Serves the simulated model provider (OpenAI Responses, Anthropic Messages) for tests and CI.\n\n"
            "Example: agentrouter sim --listen 127.0.0.1:0 --require-key test\n";
     return flags ? 0 : 2;
   }

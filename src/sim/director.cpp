@@ -40,6 +40,13 @@ Act next_act(const Dialogue& dialogue, Memory& memory) {
   return act;
 }
 
+std::string no_tool_fits(const ToolCall& call, const std::vector<std::string>& offered) {
+  std::string names;
+  for (const auto& name : offered) names += (names.empty() ? "" : ", ") + name;
+  return "No tool of this request fits the step '" + std::string(verb_of(call)) +
+         "'. Offered: " + (names.empty() ? "none" : names) + ".";
+}
+
 Judge next_judgement(std::string_view transcript, std::size_t calls) {
   const auto script = parse_script(transcript);
   if (!script) return Judge::allow;

@@ -1,12 +1,13 @@
 #pragma once
 // What the simulated model does next, in no provider's words: a request is read into a `Dialogue`, the
 // script in it gives an `Act`, and the provider's own half writes the act as its bytes. `responses.h` is the
-// OpenAI half; another provider needs only a reader and a writer of its own.
+// OpenAI half, `messages.h` the Anthropic half.
 
 #include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sim/memory.h"
 #include "sim/script.h"
@@ -34,6 +35,9 @@ struct Act {
 
 // Marks the disturbance that it returns as fired. Everything else follows from `dialogue` alone.
 [[nodiscard]] Act next_act(const Dialogue& dialogue, Memory& memory);
+
+// What the model says when no tool of the request fits a step: names the step and the offered tools.
+[[nodiscard]] std::string no_tool_fits(const ToolCall& call, const std::vector<std::string>& offered);
 
 // How a reviewer's request is answered: `transcript` holds the task under review, line by line, and the
 // call under review is the `calls`-th call of it (0: unknown, the last `sim: judge` line counts).

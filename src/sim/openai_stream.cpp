@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/hash.h"
-#include "base/utf8.h"
 
 namespace agentrouter::sim {
 
@@ -12,11 +11,6 @@ namespace {
 using std::string_view;
 
 constexpr std::chrono::milliseconds feeding_interval{5000};
-constexpr string_view item_done = "response.output_item.done";
-
-std::size_t tokens(std::size_t bytes) {
-  return (bytes + 3) / 4;
-}
 
 json::object usage_object(const TokenCounts& counts) {
   return {{"input_tokens", counts.input},
@@ -63,9 +57,7 @@ json::object ResponseWriter::response(string_view status) const {
 void ResponseWriter::event(string_view type, json::object data) {
   json::object whole{{"type", type}, {"sequence_number", events_++}};
   for (auto& member : data) whole[member.key()] = std::move(member.value());
-  std::string bytes = "event: ";
-  bytes.append(type).append("\ndata: ").append(base::to_text(std::move(whole))).append("\n\n");
-  chunks_.push_back({std::exchange(delay_, {}), std::move(bytes)});
+  chunks_.push_back({std::exchange(delay_, {}), event_bytes(type, whole)});
 }
 
 void ResponseWriter::pause(std::chrono::milliseconds time) {
@@ -87,13 +79,9 @@ void ResponseWriter::message(string_view text) {
   json::object item{{"type", "message"}, {"id", id("msg")}, {"role", "assistant"}, {"status", "in_progress"}};
   item["content"] = json::array();
   event("response.output_item.added", {{"output_index", index}, {"item", item}});
-  const auto step = std::max<std::size_t>(12, text.size() / 256);
-  for (auto rest = text; !rest.empty();) {
-    auto delta = base::cut_utf8(rest, step);
-    if (delta.empty()) delta = rest;
+  for (const auto delta : deltas(text)) {
     event("response.output_text.delta",
           {{"item_id", item["id"]}, {"output_index", index}, {"content_index", 0}, {"delta", delta}});
-    rest.remove_prefix(delta.size());
   }
   item["status"] = "completed";
   item["content"] = json::array{{{"type", "output_text"}, {"text", text}, {"annotations", json::array()}}};
@@ -174,17 +162,6 @@ Reply ResponseWriter::take_document() && {
   last_["output"] = std::move(output_);
   reply.chunks.push_back({time, base::to_text(last_)});
   return reply;
-}
-
-Reply cut_in_the_middle(Reply whole) {
-  const auto cut = std::find_if(whole.chunks.begin(), whole.chunks.end(), [](const Chunk& chunk) {
-    return chunk.bytes.starts_with("event: " + std::string(item_done));
-  });
-  if (cut != whole.chunks.end()) whole.chunks.erase(std::next(cut), whole.chunks.end());
-  auto& last = whole.chunks.back().bytes;
-  last.resize(last.size() / 2);
-  whole.ending = Ending::cut;
-  return whole;
 }
 
 Reply error_reply(int status, string_view code, string_view message) {

@@ -8,14 +8,9 @@
 #include "base/json.h"
 #include "sim/openai_tools.h"
 #include "sim/reply.h"
+#include "sim/sse.h"
 
 namespace agentrouter::sim {
-
-struct TokenCounts {
-  std::size_t input = 0;
-  std::size_t output = 0;
-  std::size_t reasoning = 0;
-};
 
 class ResponseWriter {
  public:
@@ -33,7 +28,6 @@ class ResponseWriter {
   void incomplete(std::string_view reason, const std::optional<TokenCounts>& usage);
   void failed(std::string_view code, std::string_view message);
 
-  // About four characters make a token.
   [[nodiscard]] TokenCounts measured(std::size_t request_bytes) const;
 
   [[nodiscard]] Reply take_stream() &&;
@@ -61,9 +55,8 @@ class ResponseWriter {
   std::vector<Chunk> chunks_;
 };
 
-// Cuts a stream in the middle of the event that would have completed its first item, so that the client
-// holds nothing finished and can safely ask again.
-[[nodiscard]] Reply cut_in_the_middle(Reply whole);
+// The event that completes an item of the answer.
+inline constexpr std::string_view item_done = "response.output_item.done";
 
 // `{"error": {...}}` with the type that OpenAI gives that status.
 [[nodiscard]] Reply error_reply(int status, std::string_view code, std::string_view message);

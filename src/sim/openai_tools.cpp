@@ -111,13 +111,6 @@ class Chooser {
   const ResponsesRequest& request_;
 };
 
-string_view name_of(const ToolCall& call) {
-  return std::visit(Match{[](const Shell&) { return "sh"; }, [](const WriteFile&) { return "write"; },
-                          [](const EditFile&) { return "edit"; }, [](const ReadFile&) { return "read"; },
-                          [](const McpTool&) { return "mcp"; }, [](const NamedTool&) { return "call"; }},
-                    call);
-}
-
 }  // namespace
 
 std::string shell_word(string_view text) {
@@ -153,10 +146,9 @@ ItemCall poll_running(std::int64_t session) {
 }
 
 std::string no_tool_message(const ToolCall& call, const ResponsesRequest& request) {
-  std::string names;
-  for (const auto& tool : request.tools) names += (names.empty() ? "" : ", ") + tool.name;
-  return "No tool of this request fits the step '" + std::string(name_of(call)) +
-         "'. Offered: " + (names.empty() ? "none" : names) + ".";
+  std::vector<std::string> names;
+  for (const auto& tool : request.tools) names.push_back(tool.name);
+  return no_tool_fits(call, names);
 }
 
 }  // namespace agentrouter::sim

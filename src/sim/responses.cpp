@@ -81,7 +81,7 @@ class Answer {
     const auto& disturbance = *act.disturbance;
     if (disturbance.kind == Disturbance::Kind::error) return http_error(disturbance);
     writer_.pause(disturbance.sleep);
-    if (disturbance.kind == Disturbance::Kind::drop) return cut_in_the_middle(respond(act));
+    if (disturbance.kind == Disturbance::Kind::drop) return cut_in_the_middle(respond(act), item_done);
     return fail(disturbance.code);
   }
 

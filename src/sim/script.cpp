@@ -1,6 +1,7 @@
 #include "sim/script.h"
 
 #include <charconv>
+#include <iterator>
 #include <utility>
 
 #include "base/json.h"
@@ -274,6 +275,12 @@ class Builder {
 };
 
 }  // namespace
+
+string_view verb_of(const ToolCall& call) {
+  constexpr string_view verbs[] = {"sh", "write", "edit", "read", "mcp", "call"};
+  static_assert(std::size(verbs) == std::variant_size_v<ToolCall>);
+  return verbs[call.index()];
+}
 
 const Response& Script::due(std::size_t results) const {
   std::size_t used = 0;

@@ -42,6 +42,9 @@ struct NamedTool {
 };
 using ToolCall = std::variant<Shell, WriteFile, EditFile, ReadFile, McpTool, NamedTool>;
 
+// The word that begins the step in a script.
+[[nodiscard]] std::string_view verb_of(const ToolCall& call);
+
 struct Text {
   std::string text;
 };
