@@ -12,19 +12,21 @@ namespace {
 
 using std::string_view;
 
-constexpr base::JsonLimits body_limits{.max_depth = 128, .max_bytes = 64u << 20};
+constexpr base::JsonLimits message_limits{.max_depth = 128, .max_bytes = 64u << 20};
 constexpr string_view cli_mark = "x-anthropic-billing-header:";
-constexpr string_view summary_request = "CRITICAL: Respond with TEXT ONLY. Do NOT call any tools.";
+constexpr string_view text_only_request = "CRITICAL: Respond with TEXT ONLY. Do NOT call any tools.";
 constexpr string_view summary_task = "Your task is to create a detailed summary of ";
 constexpr string_view continued = "This session is being continued from a previous conversation";
 constexpr string_view interrupted = "[Request interrupted by user";
+constexpr string_view stopped_notice = "Your response above was stopped by a safety classifier";
+constexpr string_view cut_off_notice = "Output token limit hit. Resume directly";
 constexpr string_view not_read = "has not been read yet";
 constexpr string_view directory_line = "Primary working directory: ";
-constexpr string_view summary_count = "Tool results so far: ";
+constexpr string_view results_carried = "Tool results so far: ";
 constexpr string_view quote = "> ";
 constexpr std::size_t longest_memory = 64u << 10;
 
-void add_line(std::string& to, string_view text) {
+void append_line(std::string& to, string_view text) {
   if (!to.empty()) to += '\n';
   to += text;
 }
@@ -43,7 +45,7 @@ void each_block(const json::value* content, Use use) {
 std::string texts(const json::value* content) {
   std::string all;
   each_block(content, [&](const json::object& block) {
-    if (const auto text = base::get_string(block, "text")) add_line(all, *text);
+    if (const auto text = base::get_string(block, "text")) append_line(all, *text);
   });
   return all;
 }
@@ -57,7 +59,7 @@ void each_line(string_view text, Use use) {
   }
 }
 
-bool has_script(string_view text) {
+bool speaks_script(string_view text) {
   return text.starts_with("sim:") || text.find("\nsim:") != string_view::npos;
 }
 
@@ -112,8 +114,8 @@ class History {
       if (text.starts_with(continued)) items_.push_back({Item::Kind::summary, std::string(text)});
       if (text.starts_with(continued) || is_from_cli(text)) return;
       // Beside results the CLI puts words of its own.
-      if (answers && !has_script(text)) return;
-      if (speaks) return add_line(items_.back().text, text);
+      if (answers && !speaks_script(text)) return;
+      if (speaks) return append_line(items_.back().text, text);
       speaks = true;
       items_.push_back({Item::Kind::user, std::string(text)});
     });
@@ -142,7 +144,7 @@ class History {
 };
 
 // Walks what follows the task: counts results, and finds a file that must be read before the script goes on.
-class Progress {
+class TurnProgress {
  public:
   void add(const Item& item) {
     if (item.kind == Item::Kind::call) calls_[item.id] = item;
@@ -181,10 +183,10 @@ struct Carried {
 };
 
 Carried carried_by(string_view summary) {
-  Carried carried{.results = count_after(summary, summary_count)};
+  Carried carried{.results = count_after(summary, results_carried)};
   each_line(summary, [&](string_view line) {
-    if (line.starts_with("sim:")) add_line(carried.task, line);
-    if (line.starts_with(quote)) add_line(carried.earlier, line.substr(quote.size()));
+    if (line.starts_with("sim:")) append_line(carried.task, line);
+    if (line.starts_with(quote)) append_line(carried.earlier, line.substr(quote.size()));
   });
   return carried;
 }
@@ -194,10 +196,10 @@ std::string session_of(const json::object& body) {
   return metadata ? std::string(base::get_string(*metadata, "user_id").value_or("")) : std::string();
 }
 
-Dialogue read_dialogue(const json::object& body, const std::vector<Item>& items, std::string& unread) {
+Dialogue read_turns(const json::object& body, const std::vector<Item>& items, std::string& unread) {
   const auto is_task = [](const Item& item) { return item.kind == Item::Kind::user; };
   const auto has_lines = [](const Item& item) {
-    return (item.kind == Item::Kind::user || item.kind == Item::Kind::summary) && has_script(item.text);
+    return (item.kind == Item::Kind::user || item.kind == Item::Kind::summary) && speaks_script(item.text);
   };
   Dialogue dialogue;
   auto task = std::find_if(items.rbegin(), items.rend(), has_lines);
@@ -205,7 +207,7 @@ Dialogue read_dialogue(const json::object& body, const std::vector<Item>& items,
   if (task == items.rend()) return dialogue;
 
   dialogue.task = task->text;
-  Progress progress;
+  TurnProgress progress;
   if (task->kind == Item::Kind::summary) {
     auto carried = carried_by(task->text);
     dialogue.task = std::move(carried.task);
@@ -217,9 +219,9 @@ Dialogue read_dialogue(const json::object& body, const std::vector<Item>& items,
   for (auto item = items.begin(); item != at; ++item) {
     if (is_task(*item)) ++ordinal;
     if (item->kind == Item::Kind::summary) {
-      add_line(dialogue.earlier, carried_by(item->text).earlier);
+      append_line(dialogue.earlier, carried_by(item->text).earlier);
     } else {
-      add_line(dialogue.earlier, item->text);
+      append_line(dialogue.earlier, item->text);
     }
   }
   std::for_each(std::next(at), items.end(), [&](const Item& item) { progress.add(item); });
@@ -234,7 +236,7 @@ struct OfferedTools {
   bool any_of_client = false;
 };
 
-OfferedTools offered_tools(const json::object& body) {
+OfferedTools tools_of_client(const json::object& body) {
   OfferedTools tools;
   const auto* given = base::get_array(body, "tools");
   if (!given) return tools;
@@ -255,7 +257,7 @@ std::string directory_in(const json::object& body, const json::array& messages) 
   for (const auto& message : messages) {
     const auto* object = message.if_object();
     if (object && base::get_string(*object, "role") == "system")
-      add_line(all, texts(object->if_contains("content")));
+      append_line(all, texts(object->if_contains("content")));
   }
   const auto at = all.find(directory_line);
   if (at == std::string::npos) return {};
@@ -277,16 +279,16 @@ void add_transcript_line(MessagesRequest::Review& review, string_view line) {
   const auto* object = value ? value->if_object() : nullptr;
   if (!object || object->empty()) {
     if (line.find("] tool ") < 8 && line.find(" call: ") != string_view::npos) ++review.calls;
-    return add_line(review.transcript, line);
+    return append_line(review.transcript, line);
   }
   const auto said = base::get_string(*object, "user");
   if (!said) ++review.calls;
-  if (!said || !has_script(*said)) return;
+  if (!said || !speaks_script(*said)) return;
   review.transcript = *said;
   review.calls = 0;
 }
 
-MessagesRequest::Review read_review(const json::array& messages) {
+MessagesRequest::Review read_verdict_request(const json::array& messages) {
   MessagesRequest::Review review;
   for (const auto& message : messages) {
     const auto* object = message.if_object();
@@ -310,7 +312,7 @@ MessagesRequest::Purpose purpose_of(const MessagesRequest& request, const json::
     each_block(last->if_contains("content"), [&](const json::object& block) {
       const auto text = base::get_string(block, "text").value_or("");
       asks_for_summary =
-          asks_for_summary || text.starts_with(summary_request) || text.starts_with(summary_task);
+          asks_for_summary || text.starts_with(text_only_request) || text.starts_with(summary_task);
     });
   }
   if (asks_for_summary) return summary;
@@ -325,20 +327,20 @@ bool MessagesRequest::offers(string_view tool) const {
 
 std::string history_summary(const Dialogue& dialogue) {
   std::string lines;
-  if (!dialogue.earlier.empty()) add_line(lines, "Said and done before:");
+  if (!dialogue.earlier.empty()) append_line(lines, "Said and done before:");
   const auto begin = dialogue.earlier.size() - std::min(dialogue.earlier.size(), longest_memory);
   each_line(string_view(dialogue.earlier).substr(begin), [&](string_view line) {
-    if (!line.empty()) add_line(lines, std::string(quote) + std::string(line));
+    if (!line.empty()) append_line(lines, std::string(quote) + std::string(line));
   });
-  add_line(lines, "The task:");
+  append_line(lines, "The task:");
   each_line(dialogue.task, [&](string_view line) {
     if (line.starts_with("sim:")) {
-      add_line(lines, line);
+      append_line(lines, line);
     } else {
-      add_line(lines, std::string(quote) + std::string(line));
+      append_line(lines, std::string(quote) + std::string(line));
     }
   });
-  add_line(lines, std::string(summary_count) + std::to_string(dialogue.results) + ".");
+  append_line(lines, std::string(results_carried) + std::to_string(dialogue.results) + ".");
   return "<analysis>\nA simulated run.\n</analysis>\n<summary>\n" + lines + "\n</summary>";
 }
 
@@ -349,7 +351,8 @@ bool is_from_cli(string_view text) {
   const auto first = text.find_first_not_of(" \t\r\n");
   if (first == string_view::npos) return true;
   text.remove_prefix(first);
-  if (text.starts_with(interrupted) || text.starts_with(summary_request) || text.starts_with(summary_task))
+  if (text.starts_with(stopped_notice) || text.starts_with(cut_off_notice)) return true;
+  if (text.starts_with(interrupted) || text.starts_with(text_only_request) || text.starts_with(summary_task))
     return true;
   return text.starts_with('<') && std::any_of(std::begin(tags), std::end(tags), [&](string_view tag) {
            const auto rest = text.substr(1);
@@ -359,7 +362,7 @@ bool is_from_cli(string_view text) {
 }
 
 base::Result<MessagesRequest> read_messages_request(string_view body) {
-  AGENTROUTER_TRY(const auto value, base::parse_json(body, body_limits));
+  AGENTROUTER_TRY(const auto value, base::parse_json(body, message_limits));
   const auto* object = value.if_object();
   if (!object) return base::fail(base::Code::invalid, "the request body is not a JSON object");
   const auto* messages = base::get_array(*object, "messages");
@@ -367,14 +370,14 @@ base::Result<MessagesRequest> read_messages_request(string_view body) {
   MessagesRequest request;
   request.model = base::get_string(*object, "model").value_or("");
   request.stream = base::get_bool(*object, "stream").value_or(false);
-  auto tools = offered_tools(*object);
+  auto tools = tools_of_client(*object);
   request.tools = std::move(tools.names);
   request.directory = directory_in(*object, *messages);
   request.answer_schema = schema_of_answer(*object);
   request.purpose = purpose_of(request, *object, *messages, tools.any_of_client);
-  request.dialogue = read_dialogue(*object, History(*messages).items(), request.unread);
+  request.dialogue = read_turns(*object, History(*messages).items(), request.unread);
   if (request.purpose == MessagesRequest::Purpose::verdict) {
-    request.review = read_review(*messages);
+    request.review = read_verdict_request(*messages);
     request.review.properties = request.answer_schema;
     if (request.answer_schema.empty()) request.review.form = MessagesRequest::VerdictForm::block;
   }

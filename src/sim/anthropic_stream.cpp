@@ -10,9 +10,9 @@ namespace {
 
 using std::string_view;
 
-constexpr std::chrono::milliseconds feeding_interval{5000};
+constexpr std::chrono::milliseconds ping_interval{5000};
 
-json::object usage_object(std::size_t input, std::size_t output) {
+json::object message_usage(std::size_t input, std::size_t output) {
   return {{"input_tokens", input},
           {"cache_creation_input_tokens", 0},
           {"cache_read_input_tokens", 0},
@@ -26,7 +26,7 @@ MessageWriter::MessageWriter(std::string seed, std::string model, std::optional<
   message_ = {{"id", id("msg")},         {"type", "message"},        {"role", "assistant"},
               {"model", model},          {"content", json::array()}, {"stop_reason", nullptr},
               {"stop_sequence", nullptr}};
-  if (input_tokens) message_["usage"] = usage_object(*input_tokens, 1);
+  if (input_tokens) message_["usage"] = message_usage(*input_tokens, 1);
   event("message_start", {{"message", message_}});
   event("ping", {});
 }
@@ -43,8 +43,8 @@ void MessageWriter::event(string_view type, json::object data) {
 }
 
 void MessageWriter::pause(std::chrono::milliseconds time) {
-  for (; time > feeding_interval; time -= feeding_interval) {
-    delay_ += feeding_interval;
+  for (; time > ping_interval; time -= ping_interval) {
+    delay_ += ping_interval;
     event("ping", {});
   }
   delay_ += time;
@@ -93,7 +93,7 @@ void MessageWriter::tool_use(const ToolUse& call) {
 void MessageWriter::stopped(string_view reason, const std::optional<TokenCounts>& usage) {
   message_["stop_reason"] = reason;
   json::object data{{"delta", {{"stop_reason", reason}, {"stop_sequence", nullptr}}}};
-  if (usage) data["usage"] = message_["usage"] = usage_object(usage->input, usage->output);
+  if (usage) data["usage"] = message_["usage"] = message_usage(usage->input, usage->output);
   event("message_delta", std::move(data));
   event("message_stop", {});
 }

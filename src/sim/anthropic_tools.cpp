@@ -9,9 +9,9 @@ using std::string_view;
 // The CLI's own limit for a command in the foreground.
 constexpr int longest_command_ms = 600'000;
 
-class Chooser {
+class ToolUseChooser {
  public:
-  explicit Chooser(const MessagesRequest& request) : request_(request) {}
+  explicit ToolUseChooser(const MessagesRequest& request) : request_(request) {}
 
   [[nodiscard]] std::optional<ToolUse> operator()(const Shell& step) const {
     return offered("Bash", {{"command", step.command},
@@ -64,7 +64,7 @@ class Chooser {
 }  // namespace
 
 std::optional<ToolUse> choose_tool_use(const ToolCall& call, const MessagesRequest& request) {
-  return std::visit(Chooser(request), call);
+  return std::visit(ToolUseChooser(request), call);
 }
 
 ToolUse read_first(string_view path) {

@@ -14,7 +14,7 @@ namespace {
 
 using std::string_view;
 
-constexpr std::chrono::milliseconds late_usage{1000};
+constexpr std::chrono::milliseconds late_counts{1000};
 constexpr string_view too_long = "prompt is too long: 1000001 tokens > 1000000 maximum";
 constexpr string_view no_credit =
     "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or "
@@ -37,7 +37,7 @@ std::string message_of(string_view code, const std::string& otherwise) {
   return otherwise;
 }
 
-Reply http_error(const Disturbance& error) {
+Reply anthropic_http_error(const Disturbance& error) {
   const auto type = type_of(error.code, anthropic_error_type(error.status));
   const auto name = error.code.empty() ? std::string(type) : error.code;
   auto reply = anthropic_error(
@@ -70,9 +70,9 @@ json::value filler(const json::value& schema) {
 }
 
 // Answers one request; the writer collects what is said.
-class Answer {
+class MessageAnswer {
  public:
-  Answer(const Call& call, const MessagesRequest& request, const Usage& usage)
+  MessageAnswer(const Call& call, const MessagesRequest& request, const Usage& usage)
       : call_(call),
         request_(request),
         usage_(usage),
@@ -171,7 +171,7 @@ class Answer {
     auto counts = std::optional(TokenCounts{tokens_of_request(call_.body), writer_.output_tokens(), 0});
     if (usage_.kind == Usage::Kind::fixed) counts = TokenCounts{usage_.input, usage_.output, 0};
     if (usage_.kind == Usage::Kind::none) counts.reset();
-    if (usage_.arrival == Usage::Arrival::late) writer_.pause(late_usage);
+    if (usage_.arrival == Usage::Arrival::late) writer_.pause(late_counts);
     writer_.stopped(reason, counts);
     return take();
   }
@@ -199,14 +199,15 @@ Reply answer_messages(const Call& call, Memory& memory) {
   using enum MessagesRequest::Purpose;
   const auto& review = request->review;
   if (request->purpose == verdict)
-    return Answer(call, *request, {}).review(next_judgement(review.transcript, review.calls));
-  if (request->purpose == summary) return Answer(call, *request, {}).summarise();
-  if (request->purpose == side_job) return Answer(call, *request, {}).side_job();
-  if (!request->unread.empty() && request->offers("Read")) return Answer(call, *request, {}).read_first();
+    return MessageAnswer(call, *request, {}).review(next_judgement(review.transcript, review.calls));
+  if (request->purpose == summary) return MessageAnswer(call, *request, {}).summarise();
+  if (request->purpose == side_job) return MessageAnswer(call, *request, {}).side_job();
+  if (!request->unread.empty() && request->offers("Read"))
+    return MessageAnswer(call, *request, {}).read_first();
   const auto act = next_act(request->dialogue, memory);
   if (act.disturbance && act.disturbance->kind == Disturbance::Kind::error)
-    return http_error(*act.disturbance);
-  return Answer(call, *request, act.response.usage).perform(act);
+    return anthropic_http_error(*act.disturbance);
+  return MessageAnswer(call, *request, act.response.usage).perform(act);
 }
 
 Reply answer_count_tokens(const Call& call) {

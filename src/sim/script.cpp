@@ -13,15 +13,15 @@ namespace {
 using std::string_view;
 constexpr string_view blanks = " \t\r";
 
-string_view trim(string_view text) {
+string_view trimmed(string_view text) {
   const auto first = text.find_first_not_of(blanks);
   if (first == string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(blanks) - first + 1);
 }
 
 // Cuts the first word and the one blank after it off `rest`: what follows may be indented on purpose.
-string_view take_word(string_view& rest) {
-  rest = trim(rest);
+string_view cut_word(string_view& rest) {
+  rest = trimmed(rest);
   const auto end = rest.find_first_of(blanks);
   const auto word = rest.substr(0, end);
   rest = end == string_view::npos ? string_view{} : rest.substr(end + 1);
@@ -79,16 +79,16 @@ std::optional<ToolCall> parse_edit(string_view path, string_view rest) {
 }
 
 std::optional<ToolCall> parse_call(string_view verb, string_view rest) {
-  if (verb == "sh" && !rest.empty()) return Shell{unescape(trim(rest))};
-  if (verb == "read" && !rest.empty()) return ReadFile{unescape(trim(rest))};
+  if (verb == "sh" && !rest.empty()) return Shell{unescape(trimmed(rest))};
+  if (verb == "read" && !rest.empty()) return ReadFile{unescape(trimmed(rest))};
   if (verb != "write" && verb != "edit" && verb != "mcp" && verb != "call") return std::nullopt;
 
-  const auto first = take_word(rest);
+  const auto first = cut_word(rest);
   if (first.empty()) return std::nullopt;
   if (verb == "write") return WriteFile{unescape(first), unescape(rest)};
   if (verb == "edit") return parse_edit(first, rest);
-  const auto tool = verb == "mcp" ? take_word(rest) : first;
-  const auto arguments = trim(rest).empty() ? string_view("{}") : trim(rest);
+  const auto tool = verb == "mcp" ? cut_word(rest) : first;
+  const auto arguments = trimmed(rest).empty() ? string_view("{}") : trimmed(rest);
   if (tool.empty() || !is_json(arguments)) return std::nullopt;
   if (verb == "mcp") return McpTool{std::string(first), std::string(tool), std::string(arguments)};
   return NamedTool{std::string(tool), std::string(arguments)};
@@ -96,10 +96,10 @@ std::optional<ToolCall> parse_call(string_view verb, string_view rest) {
 
 std::optional<Disturbance> parse_error(string_view rest) {
   Disturbance error;
-  const auto status = number<int>(take_word(rest));
+  const auto status = number<int>(cut_word(rest));
   if (!status || *status < 400 || *status > 599) return std::nullopt;
   error.status = *status;
-  for (auto word = take_word(rest); !word.empty(); word = take_word(rest)) {
+  for (auto word = cut_word(rest); !word.empty(); word = cut_word(rest)) {
     if (word == "always") {
       error.repeats = Disturbance::Repeats::always;
     } else if (word.starts_with("retry-after=")) {
@@ -121,8 +121,8 @@ std::optional<Disturbance> parse_disturbance(string_view verb, string_view rest)
     disturbance.kind = Disturbance::Kind::drop;
     return disturbance;
   }
-  const auto code = take_word(rest);
-  if (verb != "fail" || code.empty() || !trim(rest).empty()) return std::nullopt;
+  const auto code = cut_word(rest);
+  if (verb != "fail" || code.empty() || !trimmed(rest).empty()) return std::nullopt;
   disturbance.kind = Disturbance::Kind::fail;
   disturbance.code = code;
   return disturbance;
@@ -135,10 +135,10 @@ std::optional<Usage> parse_usage(Usage usage, string_view rest) {
     if (usage.kind == Usage::Kind::none) usage.kind = Usage::Kind::measured;
     return usage;
   }
-  const auto input = number<std::size_t>(take_word(rest));
-  const auto output = number<std::size_t>(take_word(rest));
+  const auto input = number<std::size_t>(cut_word(rest));
+  const auto output = number<std::size_t>(cut_word(rest));
   constexpr std::size_t most = 1'000'000'000'000;
-  if (!input || !output || !trim(rest).empty() || *input > most || *output > most) return std::nullopt;
+  if (!input || !output || !trimmed(rest).empty() || *input > most || *output > most) return std::nullopt;
   usage.kind = Usage::Kind::fixed;
   usage.input = *input;
   usage.output = *output;
@@ -180,7 +180,7 @@ class Builder {
   // False when the line is not understood.
   bool add(string_view line) {
     auto rest = line;
-    const auto verb = take_word(rest);
+    const auto verb = cut_word(rest);
     if (verb == "repeat") return repeat(rest);
     if (++steps_ > ScriptLimits::max_steps) return false;
     if (is_finished()) return is_known(verb);
@@ -190,7 +190,7 @@ class Builder {
       close();
       return true;
     }
-    rest = trim(rest);
+    rest = trimmed(rest);
     if (auto message = parse_final(verb, rest)) {
       next_.final_message = std::move(message);
       close();
@@ -217,17 +217,17 @@ class Builder {
   }
 
   bool repeat(string_view rest) {
-    const auto times = number<std::size_t>(take_word(rest));
+    const auto times = number<std::size_t>(cut_word(rest));
     auto inner = rest;
-    if (!times || *times > ScriptLimits::max_steps || take_word(inner) == "repeat") return false;
+    if (!times || *times > ScriptLimits::max_steps || cut_word(inner) == "repeat") return false;
     for (std::size_t i = 1; i <= *times; ++i) {
       if (!add(count_in(rest, i))) return false;
     }
-    return *times > 0 || is_known(take_word(rest));
+    return *times > 0 || is_known(cut_word(rest));
   }
 
   bool add_to_last(string_view rest) {
-    const auto verb = take_word(rest);
+    const auto verb = cut_word(rest);
     auto call = parse_call(verb, rest);
     if (!call || script_.responses.empty()) return false;
     script_.responses.back().calls.push_back(std::move(*call));
@@ -309,9 +309,9 @@ std::optional<Script> parse_script(string_view task) {
     ++number_of_line;
     if (!line.starts_with(mark)) continue;
     found = true;
-    if (builder.add(trim(line.substr(mark.size())))) continue;
+    if (builder.add(trimmed(line.substr(mark.size())))) continue;
     return say_only("Line " + std::to_string(number_of_line) +
-                    " of the script is not understood: " + std::string(trim(line)));
+                    " of the script is not understood: " + std::string(trimmed(line)));
   }
   if (!found) return std::nullopt;
   return builder.finish();
