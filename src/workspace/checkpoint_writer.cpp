@@ -18,7 +18,7 @@ using base::Result;
 
 namespace {
 
-constexpr std::size_t read_size = 256 * 1024;
+constexpr std::size_t archive_piece = 256 * 1024;
 
 class CheckpointWriter {
  public:
@@ -30,7 +30,7 @@ class CheckpointWriter {
         deadline_(std::chrono::steady_clock::now() + limits.wall_time),
         sink_(fds.out, limits.bytes),
         archive_(sink_),
-        buffer_(read_size, '\0') {}
+        buffer_(archive_piece, '\0') {}
 
   Result<CheckpointReport> write() {
     skip_ = false;
@@ -117,7 +117,7 @@ class CheckpointWriter {
   Result<void> add_content(int file, std::uint64_t size) {
     while (size > 0) {
       if (auto good = check_time(); !good) return good;
-      const auto got = ::read(file, buffer_.data(), std::min<std::uint64_t>(read_size, size));
+      const auto got = ::read(file, buffer_.data(), std::min<std::uint64_t>(archive_piece, size));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return base::fail_errno("cannot read a file", errno);
       if (got == 0) return fail(Code::unavailable, "a file became shorter while it was read");
