@@ -18,10 +18,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!sim::plain_script(text).responses.back().final_message) __builtin_trap();
 
   sim::Simulator simulator;
-  if (simulator.handle({"POST", "/v1/responses", {}, text}).status == 0) __builtin_trap();
+  for (const auto path : {"/v1/responses", "/v1/messages"}) {
+    if (simulator.handle({"POST", path, {}, text}).status == 0) __builtin_trap();
+  }
   // The same bytes as the task of a well-formed request, as far as they are text.
   const json::object message{{"role", "user"}, {"content", text}};
-  const json::object body{{"stream", true}, {"input", json::array{message}}};
-  if (simulator.handle({"POST", "/v1/responses", {}, base::to_text(body)}).chunks.empty()) __builtin_trap();
+  const json::object body{
+      {"stream", true}, {"input", json::array{message}}, {"messages", json::array{message}}};
+  for (const auto path : {"/v1/responses", "/v1/messages"}) {
+    if (simulator.handle({"POST", path, {}, base::to_text(body)}).chunks.empty()) __builtin_trap();
+  }
   return 0;
 }
