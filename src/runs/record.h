@@ -17,7 +17,7 @@ struct RunPhase {
 struct PatchSummary {
   model::ArtifactRef artifact;
   std::int64_t bytes = 0;
-  std::int64_t files = 0;
+  std::int64_t file_count = 0;
 };
 
 struct RunRecord {

@@ -96,7 +96,8 @@ TEST_F(Record, OfAQueuedRunShowsThatNothingHasHappened) {
   EXPECT_THAT(queued.operations, ElementsAre("cancel", "close"));
   EXPECT_EQ(queued.to_wire(),
             R"({"run":)" + queued.run.to_wire() +
-                R"(,"state":"queued","phase":"queued","approvalMode":"manual","attempt":null,"usage":null,)"
+                R"(,"runtime":{"kind":"codex","mode":"default"},"state":"queued","phase":"queued",)"
+                R"("approvalMode":"manual","attempt":null,"usage":null,)"
                 R"("limits":{"approvalTimeoutSeconds":60},"actions":[],"hasOlderActions":false,)"
                 R"("pendingApprovals":[],"patch":null,"artifacts":{"items":[]},)"
                 R"("eventCursor":{"lastEventSeq":0},"conversation":{"id":")" +
@@ -180,7 +181,7 @@ TEST_F(Record, TheEndLeavesUsagePatchAndArtifacts) {
   const auto wire = record().to_wire();
   EXPECT_THAT(wire, HasSubstr(R"("usage":{"inputTokens":12,"costUsd":0.5})"));
   EXPECT_THAT(wire, HasSubstr(R"("patch":{"artifactId":"artifact_)"));
-  EXPECT_THAT(wire, HasSubstr(R"("bytes":345,"files":4})"));
+  EXPECT_THAT(wire, HasSubstr(R"("bytes":345,"fileCount":4})"));
   EXPECT_EQ(record().artifacts.size(), 3u);
   EXPECT_THAT(wire, HasSubstr(R"("eventCursor":{"lastEventSeq":5})"));
 }

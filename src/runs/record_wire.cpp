@@ -63,7 +63,7 @@ json::value patch_json(const std::optional<PatchSummary>& patch) {
   return json::object{{"artifactId", patch->artifact.artifact_id.str()},
                       {"r2Key", patch->artifact.r2_key},
                       {"bytes", patch->bytes},
-                      {"files", patch->files}};
+                      {"fileCount", patch->file_count}};
 }
 
 json::object conversation_json(const RunRecord& record) {
@@ -100,6 +100,7 @@ std::string RunRecord::to_wire() const {
   const auto add = [&](std::string_view name, const std::string& text) {
     out.append(",\"").append(name).append("\":").append(text);
   };
+  add("runtime", base::to_text(run.runtime.to_json()));
   add("state", base::to_text(json::value(to_string(run.status))));
   add("phase", base::to_text(json::value(phase.name)));
   add("approvalMode", base::to_text(json::value(to_string(run.approval_mode))));

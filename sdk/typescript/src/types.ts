@@ -333,6 +333,7 @@ export interface ActionRecord {
 /** AgentRouter 0.2: all that is known about a run in one reply. Members are optional, since servers may know less. */
 export interface RunRecord {
   run: Run;
+  runtime?: ResolvedRuntimeSelection;
   state?: RunStatus;
   phase?: string;
   approvalMode?: ActionApprovalMode;
@@ -343,7 +344,7 @@ export interface RunRecord {
   actions?: ActionRecord[];
   hasOlderActions?: boolean;
   pendingApprovals?: { actionId: string; actionDigest: string; requestId: string; expiresAt?: string }[];
-  patch?: { artifactId: string; r2Key: string; bytes: number; files: number } | null;
+  patch?: { artifactId: string; r2Key: string; bytes: number; fileCount: number } | null;
   artifacts?: { items: Artifact[] };
   eventCursor?: { lastEventSeq: number };
   conversation?: {

@@ -114,14 +114,15 @@ for (const [name, tags] of [["list", ["a"]], ["number", { a: 1 }], ["null", null
   check(`tags/refused-${name}`, "tags is a map of strings.", async (t) => t.invalid(await t.post("/v1/runs", { task: "sim: reply x", tags }), "tags"), plain);
 }
 
-check("record/200", "GET record is 200 with the run, its state and phase, attempt, usage, actions, pending approvals, patch, artifacts, cursor and operations.", async (t) => {
+check("record/200", "GET record is 200 with the run, its state and phase, attempt, runtime, usage, actions, pending approvals, patch, artifacts, cursor and operations.", async (t) => {
   const { record } = await t.fixture("recorded");
   t.status(record, 200);
-  for (const key of ["run", "state", "phase", "attempt", "usage", "actions", "pendingApprovals", "patch", "artifacts", "eventCursor", "operations"]) t.ok(key in record.json, `${key} is missing`);
+  for (const key of ["run", "state", "phase", "attempt", "runtime", "usage", "actions", "pendingApprovals", "patch", "artifacts", "eventCursor", "operations"]) t.ok(key in record.json, `${key} is missing`);
 });
 check("record/run", "The record's run is the run.", async (t) => {
   const { record, run } = await t.fixture("recorded");
   t.equal(record.json.run, run.json, "run");
+  t.equal(record.json.runtime, run.json.runtime, "runtime");
 });
 check("record/state", "The record of an ended run says its state, and that it has ended.", async (t) => {
   const { json } = (await t.fixture("recorded")).record;
@@ -147,6 +148,7 @@ check("record/artifacts", "The record lists the artifacts.", async (t) => {
 check("record/patch", "The record has a summary of the latest patch.", async (t) => {
   const { record, byKind } = await t.fixture("recorded");
   t.equal(record.json.patch?.bytes, byKind.workspace_patch.sizeBytes, "bytes");
+  t.equal(record.json.patch.fileCount, 2, "fileCount");
 });
 check("record/operations-of-ended-runs", "An ended run in an open conversation can be continued and closed, not cancelled.", async (t) => {
   const { operations } = (await t.fixture("recorded")).record.json;

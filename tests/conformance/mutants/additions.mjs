@@ -47,7 +47,9 @@ export const mutants = {
   "record-without-decisions": record((value) => value.actions.forEach((action) => delete action.policy)),
   "record-without-artifacts": record((value) => void (value.artifacts.items = [])),
   "record-without-patch": record((value) => void (value.patch = null)),
-  "record-offers-everything": record((value) => void (value.operations = ["cancel", "message"])),
+  "record-of-another-runtime": record((value) => void (value.runtime = { kind: "claude_code", permissionMode: "default" })),
+  "record-counts-no-files": record((value) => value.patch && (value.patch.fileCount = 0)),
+  "record-offers-everything": record((value) => void (value.operations = ["cancel", "continue"])),
   "record-offers-nothing": record((value) => void (value.operations = [])),
   "record-hides-questions": record((value) => void (value.pendingApprovals = [])),
 };

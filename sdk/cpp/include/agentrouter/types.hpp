@@ -236,12 +236,12 @@ struct PendingApproval {
 // One structured record of a run: where it stands, what it has done and cost, and what can be done with it.
 struct RunRecord {
   Run run;
-  std::string phase;  // finer than the status: queued, starting, waiting_for_approval, running, closing, ...
+  std::string phase;  // finer than the status: queued, preparing, running, waiting_for_approval, closing, ended
   int attempt = 0;    // 0: no worker has taken it yet
-  std::string conversation_state;  // open, closed
+  std::string conversation_state;  // open, closed, expired
   int turn_number = 0;
   std::vector<PendingApproval> pending_approvals;
-  std::vector<std::string> operations;  // what would be accepted now: cancel, approve, deny, message, close
+  std::vector<std::string> operations;  // what would be accepted now: cancel, approve, deny, continue, close
   Json actions;  // a list, oldest first: {actionId, name, policy, approval, execution, ...}
   Json usage;    // {inputTokens, outputTokens, costUsd?, ...}, or null
   Json patch;    // {bytes, fileCount, artifactId, ...}, or null
