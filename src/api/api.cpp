@@ -80,7 +80,16 @@ net::Response Api::error_reply(const net::ServerError& error) {
 base::Task<void> Api::handle(net::Exchange& exchange) {
   const Counted counted(in_flight_);
   Call call{exchange, occasion_of(&exchange.request(), needs_.entropy), {}, {}};
-  co_await dispatch(call);
+  std::optional<base::Error> defect;
+  try {
+    co_await dispatch(call);
+  } catch (const std::exception& error) {
+    if (exchange.answered()) throw;
+    defect = base::Error{base::Code::internal, error.what()};
+  }
+  if (!defect) co_return;
+  const auto state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() == asio::cancellation_type::none) co_await call.refuse(*defect);
 }
 
 base::Task<void> Api::dispatch(Call& call) {

@@ -179,6 +179,29 @@ TEST(Problem, ADefectSaysNothingOfItsCauseInEitherForm) {
             R"("detail":"internal error","instance":"/v1/runs","code":"internal_error","requestId":"mine"})");
 }
 
+TEST_F(Errors, AnExceptionOfARouteIs500WithTheRequestIdOfItsLogLineAndTheServerGoesOn) {
+  const std::string body = R"({"task":"t","workspace":{"path":"/defect"}})";
+  const auto attempt = "POST /v1/runs HTTP/1.1\r\nHost: x\r\n" + key() +
+                       "Content-Type: application/json\r\n" +
+                       "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  ::testing::internal::CaptureStderr();
+  Wire wire(port_);
+  wire.send(attempt);
+  const auto reply = read_reply(wire.read_until("}}"));
+  wire.send("GET /v1/runs HTTP/1.1\r\nHost: x\r\n" + key() + "Connection: close\r\n\r\n");
+  const auto both = wire.read_to_end();
+  const auto logged = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(reply.status, 500);
+  EXPECT_EQ(reply.body, R"({"error":{"code":"internal_error","message":"Internal server error"}})");
+  const auto id = reply.header("X-Request-Id");
+  EXPECT_THAT(id, StartsWith("req_"));
+  EXPECT_THAT(logged, HasSubstr(R"("level":"error","msg":"a request failed","requestId":")" + id +
+                                R"(","path":"/v1/runs")"));
+  EXPECT_THAT(logged, HasSubstr("what only the log may say"));
+  EXPECT_THAT(both, AllOf(HasSubstr("HTTP/1.1 200 OK"), HasSubstr(R"({"items":[]})"))) << "the connection";
+  EXPECT_FALSE(created().empty()) << "another connection";
+}
+
 // The API behind a server that waits for a body but briefly and has room for one connection.
 class NarrowServer : public ApiRig {
  protected:

@@ -4,6 +4,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <fstream>
+
+#include "base/hash.h"
 #include "runs/actions.h"
 #include "runs/conversations.h"
 #include "runs/payloads.h"
@@ -22,6 +26,18 @@ std::string joined(std::string_view chunks) {
     chunks.remove_prefix(std::min(chunks.size(), size + 2));
   }
   return body;
+}
+
+std::string hex(const std::string& bytes) {
+  return base::to_hex(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+}
+
+void keep_exchange(const std::string& sent, const std::string& got, bool cut) {
+  static const char* const path = std::getenv("AGENTROUTER_EXCHANGES");
+  if (path == nullptr) return;
+  static std::ofstream file(path, std::ios::trunc);
+  file << base::to_text(json::object{{"request", hex(sent)}, {"response", hex(got)}, {"cut", cut}})
+       << std::endl;
 }
 
 }  // namespace
@@ -53,10 +69,20 @@ Wire::Wire(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CL
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
 }
 
+Wire::~Wire() {
+  keep_exchange(sent_, text_, !ended_);
+}
+
+void Wire::send(const std::string& bytes) {
+  sent_ += bytes;
+  base::value_or_throw(base::write_all(socket_.get(), bytes));
+}
+
 const std::string& Wire::read_until(const std::string& mark) {
   char buffer[4096];
   while (text_.find(mark) == std::string::npos) {
     const auto got = ::read(socket_.get(), buffer, sizeof buffer);
+    ended_ = got == 0;
     if (got <= 0) break;
     text_.append(buffer, static_cast<std::size_t>(got));
   }
@@ -67,6 +93,7 @@ ApiRig::ApiRig()
     : api_({*store_, *blobs_, hub_, pool_, clock_, entropy_}, Authenticator("test-key"),
            {.admit_workspace = [](std::string_view path) -> base::Result<std::string> {
               if (path == "/allowed") return std::string(path);
+              if (path == "/defect") throw std::logic_error("what only the log may say");
               return base::fail(base::Code::invalid, "not allowed", "workspace_forbidden");
             },
             .heartbeat = std::chrono::milliseconds(50)}),
@@ -93,14 +120,17 @@ std::string ApiRig::request(const std::string& method, const std::string& target
   return text + "\r\n" + body;
 }
 
-Reply ApiRig::raw(const std::string& text) {
-  Wire wire(port_);
-  wire.send(text);
-  const auto& all = wire.read_to_end();
+Reply read_reply(const std::string& all) {
   const auto end = all.find("\r\n\r\n");
   Reply reply{.status = std::stoi(all.substr(9, 3)), .head = all.substr(0, end), .body = all.substr(end + 4)};
   if (reply.header("Transfer-Encoding") == "chunked") reply.body = joined(reply.body);
   return reply;
+}
+
+Reply ApiRig::raw(const std::string& text) {
+  Wire wire(port_);
+  wire.send(text);
+  return read_reply(wire.read_to_end());
 }
 
 Reply ApiRig::get(const std::string& target, const std::string& more) {
