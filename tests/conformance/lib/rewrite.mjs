@@ -92,7 +92,7 @@ export class Rewriter {
     x.body = this.reader.body;
     if (/event-stream/.test(this.reader.header("content-type") ?? "")) {
       x.body = Buffer.from(this.frames(x.body.toString("utf8"), x).join(""));
-    } else if (/json/.test(this.reader.header("content-type") ?? "") && !/\/download$/.test(x.path)) {
+    } else if (/json/.test(this.reader.header("content-type") ?? "") && (x.status >= 400 || !/\/download$/.test(x.path))) {
       lazyJson(x);
     }
     this.mutant.reply?.(x);

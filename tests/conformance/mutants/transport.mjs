@@ -36,7 +36,7 @@ export const mutants = {
   }),
   "head-without-the-key": when((x) => x.method === "HEAD" && x.status >= 400, (x) => void (x.status = 200)),
   "head-with-a-body": when((x) => x.method === "HEAD", (x) => {
-    x.body = Buffer.from("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    x.body = Buffer.from('{"ok":true}');
     x.bodyOnHead = true;
   }),
   "head-without-length": when((x) => x.method === "HEAD", (x) => setHeader(x, "Content-Length", "0")),
@@ -61,7 +61,8 @@ export const mutants = {
   "only-the-first-issue": when((x) => error(x)?.details?.issues?.length > 1, (x) => void error(x).details.issues.splice(1)),
   "issue-codes-of-our-own": when((x) => error(x)?.details?.issues, (x) => error(x).details.issues.forEach((issue) => void (issue.code = "invalid"))),
   "issues-name-no-keys": when((x) => error(x)?.details?.issues, (x) => error(x).details.issues.forEach((issue) => delete issue.keys)),
-  "flat-errors": when((x) => error(x), (x) => void (x.json = { ...error(x) })),
+  "flat-errors": when((x) => x.status !== 400 && error(x), (x) => void (x.json = { ...error(x) })),
+  "flat-refusals": when((x) => x.status === 400 && error(x), (x) => void (x.json = { ...error(x) })),
   "status-in-the-envelope": when((x) => error(x), (x) => {
     error(x).statusCode = x.status;
     x.json.statusCode = x.status;
