@@ -16,11 +16,14 @@ from harness import KEY, Case, Server, wait_for
 
 OPTIONS = argparse.Namespace(seed=1, requests=20_000, only=None)
 PROCESSES = 2
+WAITING = 8
+# What changes a run, of which at least a hundredth has to be accepted.
+CHANGES = ("cancel", "close", "messages", "actions/{actionId}/approve", "actions/{actionId}/deny")
 MOST_KIB = 400 * 1024
 
 
 def new_things():
-    return {"key": KEY, "runId": [], "actionId": ["action_00000000-0000-4000-8000-000000000000"], "artifactId": [], "digests": []}
+    return {"key": KEY, "runId": [], "actionId": ["action_00000000-0000-4000-8000-000000000000"], "artifactId": [], "questions": [], "makes_subjects": False}
 
 
 def add_run(things, server, run_id):
@@ -29,18 +32,23 @@ def add_run(things, server, run_id):
     for event in server.events(run_id):
         if event["type"] == "action.proposed":
             things["actionId"].append(event["payload"]["actionId"])
-            things["digests"].append(event["payload"]["actionDigest"])
+            things["questions"].append((run_id, event["payload"]["actionId"], event["payload"]["actionDigest"]))
     things["artifactId"] += [a["id"] for a in server.artifacts(run_id).values()]
 
 
 def make_runs(server, things):
-    """A completed, a failed and a denied run."""
+    """A completed, a failed and a denied run, and some that wait for an answer."""
     completed, _ = server.finish(server.create("sim: write a.txt hello\nsim: reply done")["id"])
     failed, _ = server.finish(server.create("sim: exit 3")["id"])
     denied = server.create("sim: reply x", approvalMode="manual")["id"]
     asked = server.wait_until(denied, lambda e: e["type"] == "approval.requested")[-1]["payload"]
     server.call("POST", f"/v1/runs/{denied}/actions/{asked['actionId']}/deny", {"actionDigest": asked["actionDigest"]})
     server.finish(denied)
+    waiting = [server.create("sim: reply x", approvalMode="manual")["id"] for _ in range(WAITING)]
+    for run in waiting:
+        server.wait_until(run, lambda e: e["type"] == "approval.requested")
+        add_run(things, server, run)
+        things["runId"].remove(run)  # only decisions find it: a cancel would end its question
     for run in (completed["id"], failed["id"], denied):
         add_run(things, server, run)
 
@@ -51,11 +59,13 @@ def spread(server, things, seed, total):
     shares = [list(indexes)[i::PROCESSES] for i in range(PROCESSES)]
     with concurrent.futures.ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("fork")) as pool:
         results = list(pool.map(fuzz, *zip(*[(server.host, server.port, things, seed, share) for share in shares])))
-    statuses = {}
-    for _, counts, _ in results:
+    statuses, accepted = {}, {}
+    for counts, _, tally in results:
         for status, count in counts.items():
             statuses[status] = statuses.get(status, 0) + count
-    return sum(r[0] for r in results), statuses, [line for r in results for line in r[2]]
+        for name, pair in tally.items():
+            accepted[name] = [a + b for a, b in zip(accepted.get(name, (0, 0)), pair)]
+    return statuses, [line for r in results for line in r[1]], accepted
 
 
 class Fuzz(Case):
@@ -71,7 +81,7 @@ class Fuzz(Case):
 
     def test_requests_made_from_the_document(self):
         things = new_things()
-        server = Server(agents_dir=self.agents.path).start()
+        server = Server(agents_dir=self.agents.path, args=("--sim", "--concurrency", str(WAITING + 1))).start()
         try:
             make_runs(server, things)
             server.stop()
@@ -80,7 +90,9 @@ class Fuzz(Case):
             server.start()
             things["runId"] += [server.create("stays queued", metadata={"n": i})["id"] for i in range(3)]
             things["query:conversationId"] = things["runId"]
-            count, statuses, found = spread(server, things, OPTIONS.seed, OPTIONS.requests)
+            things["makes_subjects"] = True
+            statuses, found, accepted = spread(server, things, OPTIONS.seed, OPTIONS.requests)
+            count = sum(statuses.values())
             print(f"{count} requests, seed {OPTIONS.seed}: {dict(sorted(statuses.items()))}", file=sys.stderr)
             self.assertEqual(found, [], "\n" + "\n".join(found))
             if OPTIONS.only is None:
@@ -88,10 +100,28 @@ class Fuzz(Case):
                 # A fuzz of which everything is refused would show little.
                 self.assertGreater(sum(n for s, n in statuses.items() if s < 300), count // 5)
                 self.assertLessEqual({200, 201, 204, 400, 401, 404, 405, 409, 413, 415}, set(statuses))
+                changes = {name: accepted["POST /v1/runs/{runId}/" + name] for name in CHANGES}
+                print(f"accepted: {changes}", file=sys.stderr)
+                for name, (sent, taken) in changes.items():
+                    self.assertGreaterEqual(taken, sent / 100, name)
             self.well(server)
         finally:
+            self.end_everything(server)
             server.stop()
             server.remove_data()
+
+    def end_everything(self, server):
+        """What is queued is cancelled before a worker could take it; a worker then ends what waits for an answer."""
+        def only_cancelling():
+            active = server.call("GET", "/v1/runs?status=active&limit=100")["items"]
+            for run in active:
+                server.call("POST", f"/v1/runs/{run['id']}/cancel")
+            return all(run["status"] == "cancelling" for run in active)
+        wait_for(only_cancelling, 60, "queued runs to be cancelled")
+        server.stop()
+        server.args = ["--sim"]
+        server.start()
+        server.abandon()
 
     def test_requests_while_agents_run(self):
         things = new_things()
@@ -100,7 +130,7 @@ class Fuzz(Case):
                 run = server.create("sim: sh true\nsim: reply x", approvalMode=mode)["id"]
                 server.wait_until(run, lambda e, m=mode: e["type"] == ("run.completed" if m == "auto" else "approval.requested"))
                 add_run(things, server, run)
-            _, _, found = fuzz(server.host, server.port, things, f"{OPTIONS.seed}-live", range(300))
+            _, found, _ = fuzz(server.host, server.port, things, f"{OPTIONS.seed}-live", range(300))
             self.assertEqual(found, [], "\n" + "\n".join(found))
             self.well(server)
             server.abandon()

@@ -1,7 +1,14 @@
 """openapi/openapi.yaml is sound, it is what the server does, and the judge that every suite uses sees each kind of deviation."""
+import contextlib
 import copy
+import http.client
+import http.server
 import json
 import re
+import subprocess
+import sys
+import tempfile
+import threading
 
 import jsonschema
 
@@ -10,6 +17,7 @@ from contract import METHODS, Contract, load_document
 from harness import KEY, ROOT, Case, Server, main
 from http_bytes import Exchange, exchanges_of
 from openapi_shape import shape_problems
+from recorded import Recorded
 
 RUN = "run_0b6f2f0e-8f0a-4a53-9c1b-5a1c3f5f2d11"
 REQUEST_ID = "req_2c9f4f0e-6a57-4d7c-9d0a-3f0a5c6b7d88"
@@ -239,6 +247,103 @@ class Judge(Case):
                    b"0\r\n\r\nHTTP/1.1 400 Bad Request\r\nContent-Length: 1\r\n\r\nc")
         got = [(e.method, e.target, e.body, e.status, e.reply) for e in exchanges_of(requests, replies)]
         self.assertEqual(got, [("POST", "/a", b"{}", 200, b"a"), ("GET", "/b", b"", 200, b"bb"), (None, "", b"", 400, b"c")])
+
+
+    def test_what_only_the_server_can_tell_may_be_refused(self):
+        refusal = {"error": {"code": "validation_error", "message": "words", "details": {"issues": [{"code": "custom", "path": [], "message": "words"}]}}}
+        self.fine(exchange("POST", f"/v1/runs/{RUN}/messages", 400, refusal, body=b'{"message":"x","approvalMode":"auto"}'))
+        self.wrong(exchange("POST", f"/v1/runs/{RUN}/messages", 400, refusal, body=b'{"message":"x"}'), "refused although")
+
+    def test_a_request_that_is_wrong_says_so(self):
+        def problems(**more):
+            return " ".join(self.contract.wrong_request(exchange(**more)))
+        self.assertEqual(problems(), "")
+        self.assertIn("query limit", problems(target="/v1/runs?limit=0"))
+        self.assertIn("no such operation", problems(target="/v1/sessions"))
+        self.assertIn("no such operation", problems(method="DELETE"))
+        self.assertIn("body: ", problems(method="POST", target="/v1/runs", body=b"{}"))
+
+
+class Fake(http.server.BaseHTTPRequestHandler):
+    """A server that keeps the document in GET of a run and where there is no route, and breaks it in everything else."""
+    protocol_version = "HTTP/1.1"
+    sound = b""
+    missing = b'{"error":{"code":"not_found","message":"words","details":{}}}'
+
+    def do_GET(self):
+        status, body = {f"/v1/runs/{RUN}": (200, self.sound), "/v1/sessions": (404, self.missing)}.get(self.path, (200, b'{"surprise":1}'))
+        self.send_response_only(status)
+        for name, value in (("X-Request-Id", REQUEST_ID), ("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"),
+                            ("Content-Type", "application/json; charset=utf-8"), ("Content-Length", str(len(body))), *([("Vary", "Accept")] if status == 404 else [])):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def fake_server():
+    Fake.sound = json.dumps(Contract().document["paths"]["/v1/runs/{runId}"]["get"]["responses"]["200"]["content"]["application/json"]["example"]).encode()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Fake)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class Others(Case):
+    """How exchanges of suites in other languages come before the judge: as a file of connections, and through the recorder."""
+
+    def file(self, *connections, least=1):
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+            for request, response in connections:
+                file.write(json.dumps({"request": request.hex(), "response": response.hex(), "cut": False}) + "\n")
+            file.flush()
+            done = subprocess.run([sys.executable, "-B", ROOT / "tests/support/contract.py", "--at-least", str(least), file.name],
+                                  capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout
+
+    def test_a_file_of_connections(self):
+        request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+        head = (f"HTTP/1.1 200 OK\r\nX-Request-Id: {REQUEST_ID}\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"
+                "Content-Type: application/json; charset=utf-8\r\n").encode()
+        sound = head + b'Content-Length: 11\r\n\r\n{"ok":true}'
+        self.assertEqual(self.file((request, sound)), (0, "1 exchanges, 0 violations\n"))
+        code, said = self.file((request, sound), (request, sound.replace(b"true", b"null")))
+        self.assertEqual(code, 1)
+        self.assertIn("GET /healthz -> 200: reply", said)
+        self.assertEqual(self.file(), (1, "0 exchanges, 0 violations\n"))
+        self.assertEqual(self.file((request, sound), least=2)[0], 1)
+
+    def through(self, url, *requests, wrong=()):
+        recorder = Recorded(url, wrong)
+        try:
+            for target in requests:
+                connection = http.client.HTTPConnection(recorder.url.removeprefix("http://"), timeout=20)
+                connection.request("GET", target)
+                connection.getresponse().read()
+                connection.close()
+        finally:
+            judged = recorder.stop()
+        return judged
+
+    def test_the_recorder(self):
+        sound = f"/v1/runs/{RUN}"
+        with fake_server() as url:
+            self.assertEqual(self.through(url, sound, sound), 2)
+            with self.assertRaisesRegex(AssertionError, "0 exchanges"):
+                self.through(url)
+            with self.assertRaisesRegex(AssertionError, "(?s)surprise.*/v1/sessions: there is no such operation"):
+                self.through(url, sound, "/v1/runs", "/v1/sessions")
+            self.assertEqual(self.through(url, "/v1/sessions", wrong=["/v1/sessions: there is no such operation"]), 1)
+            with self.assertRaisesRegex(AssertionError, "(?s)surprise.*never sent: sessions"):
+                self.through(url, "/v1/runs", wrong=["surprise", "sessions"])
 
 
 class Served(Case):

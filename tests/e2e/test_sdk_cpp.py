@@ -8,6 +8,7 @@ import tempfile
 
 from agents import AgentsDir
 from harness import KEY, PROGRAM, ROOT, Case, Server, main
+from recorded import Recorded
 
 BUILD = pathlib.Path(os.environ.get("AGENTROUTER_BUILD", PROGRAM.parent.parent))
 EXAMPLES = BUILD / "examples/cpp"
@@ -22,6 +23,7 @@ class SdkCpp(Case):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="agentrouter-test-"))
         cls.agents = AgentsDir()
         cls.server = Server(agents_dir=cls.agents.path).start()
+        cls.recorder = Recorded(cls.server.url)
         cls.tried = set()
 
     @classmethod
@@ -31,11 +33,12 @@ class SdkCpp(Case):
         cls.server.remove_data()
         cls.agents.remove()
         shutil.rmtree(cls.folder, ignore_errors=True)
+        cls.recorder.stop()
         super().tearDownClass()
 
     def example(self, name, *args, environment=None):
         self.tried.add(name)
-        env = {"PATH": os.environ["PATH"], "AGENTROUTER_API_BASE_URL": self.server.url, "AGENTROUTER_API_KEY": KEY, **(environment or {})}
+        env = {"PATH": os.environ["PATH"], "AGENTROUTER_API_BASE_URL": self.recorder.url, "AGENTROUTER_API_KEY": KEY, **(environment or {})}
         done = subprocess.run([EXAMPLES / name, *args], env=env, capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 0, (done.stdout, done.stderr))
         return done.stdout.splitlines(), done.stderr
@@ -127,7 +130,7 @@ class SdkCpp(Case):
         return prefix
 
     def consume(self, program, environment=None):
-        done = subprocess.run([program, self.server.url, KEY, "sim: reply From outside."], capture_output=True, text=True, timeout=60,
+        done = subprocess.run([program, self.recorder.url, KEY, "sim: reply From outside."], capture_output=True, text=True, timeout=60,
                               env={"PATH": os.environ["PATH"], **(environment or {})})
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout, "done: From outside.\nrun_not_found 404\n")

@@ -1,7 +1,8 @@
 """Requests made from the wire document: valid ones, ones at the limits, and ones with something wrong, in every parameter, header and body
 field. What is right and what is wrong is the judge's to say (contract.py), so a request needs no expectation of its own.
 
-Case `index` of `seed` is always the same request; ids of the server's runs are put in by place, not by value.
+Case `index` of `seed` is always the same request; ids of the server's runs are put in by place, not by value. What a request would use up
+(a run to cancel, a conversation to continue or to close) is made for it where `things["makes_subjects"]` says so.
 """
 import base64
 import json
@@ -29,6 +30,9 @@ RAW_BODIES = [b"", b"  \r\n\t", b"{", b"}", b"[", b"nul", b"{\"task\":\"x\"", b"
 KINDS = ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/json;", " application/json "]
 ODD_KINDS = ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx", "multipart/form-data; boundary=x", "application/json, text/plain", ";", "json"]
 ACCEPTS = ["application/json", "application/problem+json", "*/*", "text/event-stream", "application/problem+json;q=0.1, application/json", ";;;", "text/html", "application/*;q=0"]
+# Operations that few of the runs at hand would accept, and the run that would: queued, or cancelled and so with a conversation to continue.
+SUBJECTS = {"/v1/runs/{runId}/cancel": "queued", "/v1/runs/{runId}/close": "ended", "/v1/runs/{runId}/messages": "ended"}
+SUBJECT = "{subject}"  # stands for that run in a target
 UNKNOWN_ID = "run_00000000-0000-4000-8000-000000000000"
 
 
@@ -47,6 +51,7 @@ class Maker:
 
     def __init__(self, rng, things):
         self.rng, self.things = rng, things
+        self.digest = None  # of the action that the path names, where it names one
 
     def chance(self, share):
         return self.rng.random() < share
@@ -129,13 +134,12 @@ class Maker:
 
     # Parts of a request.
     def path(self, operation):
-        parts = []
-        for segment in operation.segments:
-            if segment.startswith("{"):
-                parts.append(self.id(segment[1:-1]))
-            else:
-                parts.append(segment)
-        return "/" + "/".join(parts)
+        ids = {}
+        if self.things["questions"] and "{actionId}" in operation.segments and self.chance(0.5):
+            ids["{runId}"], ids["{actionId}"], self.digest = self.rng.choice(self.things["questions"])
+        elif self.things["makes_subjects"] and operation.template in SUBJECTS and self.chance(0.1):
+            ids["{runId}"] = SUBJECT
+        return "/" + "/".join(ids.get(s) or self.id(s[1:-1]) if s.startswith("{") else s for s in operation.segments)
 
     def id(self, name):
         known = self.things[name]
@@ -183,8 +187,8 @@ class Maker:
         if self.chance(0.12):
             return self.rng.choice(RAW_BODIES), kind
         value = self.value(schema, big=self.chance(0.02))
-        if self.things["digests"] and isinstance(value, dict) and "actionDigest" in value and self.chance(0.5):
-            value["actionDigest"] = self.rng.choice(self.things["digests"])
+        if self.things["questions"] and isinstance(value, dict) and "actionDigest" in value and self.chance(0.8 if self.digest else 0.5):
+            value["actionDigest"] = self.digest or self.rng.choice(self.things["questions"])[2]
         if self.chance(0.5):
             value = self.spoiled(value, schema)
         if isinstance(value, dict) and self.chance(0.004):
@@ -292,8 +296,8 @@ def verdict(exchange, things):
     problems = contract().request_problems(operation, exchange)
     if problems and exchange.status not in (400, 413, 415):
         found.append(f"invalid ({problems[0]}), but answered {exchange.status}")
-    undecided = contract().undecided(operation, exchange)
-    if not problems and not undecided and exchange.status in (400, 413, 415) and b'"workspace_' not in exchange.reply and exchange.method != "HEAD":
+    refused = exchange.status in (400, 413, 415) and b'"workspace_' not in exchange.reply and exchange.method != "HEAD"
+    if refused and not problems and not contract().undecided(operation, exchange):
         found.append(f"valid, but refused with {exchange.status}: {exchange.reply[:200]!r}")
     run = path.split("/")[3] if path.startswith("/v1/runs/") else None
     if not problems and run in things["runId"] and exchange.status == 404 and "artifact" not in operation.template:
@@ -301,11 +305,33 @@ def verdict(exchange, things):
     return found
 
 
+def make_subject(peer, things, kind):
+    """A new run: queued, or cancelled at once."""
+    headers = [("Authorization", "Bearer " + things["key"]), ("Content-Type", "application/json")]
+    run = json.loads(peer.ask("POST", "/v1/runs", [*headers, ("Content-Length", "12")], b'{"task":"x"}').reply)["id"]
+    if kind == "ended":
+        peer.ask("POST", f"/v1/runs/{run}/cancel", [*headers, ("Content-Length", "0")], b"")
+    return run
+
+
+def count(tally, exchange):
+    """Adds the exchange to what was sent and what was accepted of each operation: {operation: [sent, accepted]}."""
+    operation, _ = contract().find(exchange.method, exchange.target.partition("?")[0])
+    if operation is not None:
+        one = tally.setdefault(operation.name, [0, 0])
+        one[0] += 1
+        # A cancel of what has ended is answered and changes nothing.
+        one[1] += exchange.status < 300 and (not operation.template.endswith("/cancel") or b'"status":"cancelling"' in exchange.reply)
+
+
 def fuzz(host, port, things, seed, indexes):
-    """Sends the cases; gives (requests, statuses, violations as lines)."""
-    operations, peer, found, statuses = contract().operations, Peer(host, port), [], {}
+    """Sends the cases; gives (statuses, violations as lines, what was accepted by operation)."""
+    operations, peer, found, statuses, tally = contract().operations, Peer(host, port), [], {}, {}
     for index in indexes:
         method, target, headers, body = Maker(random.Random(f"{seed}/{index}"), things).request(operations)
+        if SUBJECT in target:
+            kind = next(kind for template, kind in SUBJECTS.items() if target.startswith(template.replace("{runId}", SUBJECT)))
+            target = target.replace(SUBJECT, make_subject(peer, things, kind))
         try:
             exchange = peer.ask(method, target, headers, body)
         except (ConnectionError, TimeoutError) as error:
@@ -315,9 +341,10 @@ def fuzz(host, port, things, seed, indexes):
         else:
             lines = verdict(exchange, things)
         statuses[exchange.status] = statuses.get(exchange.status, 0) + 1
+        count(tally, exchange)
         if lines:
             found.append(f"--seed {seed} --only {index}: {'; '.join(lines)[:1500]}\n  {as_curl(exchange, f'http://{host}:{port}')[:1500]}")
             if len(found) >= 20:
                 break
     peer.close()
-    return sum(statuses.values()), statuses, found
+    return statuses, found, tally
