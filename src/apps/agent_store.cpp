@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <iostream>
+#include <sstream>
 
+#include "agents/claude/claude_program.h"
 #include "agents/codex/codex_program.h"
 #include "apps/flags.h"
 #include "apps/spawn.h"
@@ -24,18 +26,16 @@ using base::Code;
 using base::fail;
 using base::Result;
 
-constexpr std::string_view codex_binaries =
-    "node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl";
-
 fs::path version_folder(const fs::path& directory, const PinnedAgent& agent) {
   return directory / agent.name / agent.version;
 }
 
 fs::path binaries(const fs::path& directory, const PinnedAgent& agent) {
-  return version_folder(directory, agent) / codex_binaries;
+  return version_folder(directory, agent) / agent.folder;
 }
 
-// "codex-cli 0.169.0" -> "0.169.0". HOME is no folder: Codex makes the one that HOME names, even for this.
+// The first word that begins with a digit: "codex-cli 0.169.0", "2.1.330 (Claude Code)". HOME is no folder:
+// Codex makes the one that HOME names, even for this.
 Result<std::string> reported_version(const fs::path& program) {
   AGENTROUTER_TRY(const auto finished,
                   run_program({program.string(), "--version"}, {"PATH=/usr/bin:/bin", "HOME=/dev/null"},
@@ -43,16 +43,19 @@ Result<std::string> reported_version(const fs::path& program) {
   if (finished.exit_code != 0)
     return fail(Code::unsupported,
                 program.string() + " --version ended with " + std::to_string(finished.exit_code));
-  auto text = finished.output;
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text.substr(text.rfind(' ') + 1);
+  std::istringstream words(finished.output);
+  for (std::string word; words >> word;) {
+    if (word.front() >= '0' && word.front() <= '9') return word;
+  }
+  return std::string();
 }
 
 Result<const PinnedAgent*> named(const std::string& name) {
   for (const auto& agent : pinned_agents()) {
     if (agent.name == name) return &agent;
   }
-  return fail(Code::invalid, "unknown agent \"" + name + "\": this version drives codex", "usage");
+  return fail(Code::invalid, "unknown agent \"" + name + "\": this version drives codex and claude_code",
+              "usage");
 }
 
 std::vector<std::string> npm_environment(const Environment& environment) {
@@ -82,7 +85,7 @@ Result<void> install(const fs::path& directory, const PinnedAgent& agent, const 
   base::Fd lock(::open((target.parent_path() / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   if (!lock || ::flock(lock.get(), LOCK_EX) != 0)
     return base::fail_errno("cannot lock " + target.parent_path().string(), errno);
-  if (fs::exists(binaries(directory, agent) / "bin" / agent.name)) return {};
+  if (fs::exists(binaries(directory, agent) / agent.program)) return {};
   const auto temporary = target.parent_path() / (".installing-" + base::new_uuid(base::system_entropy()));
   if (auto made = base::make_directories(temporary); !made) return made;
   fs::permissions(temporary,
@@ -95,7 +98,7 @@ Result<void> install(const fs::path& directory, const PinnedAgent& agent, const 
                               npm_environment(environment)));
   if (finished.exit_code != 0)
     return fail(Code::unavailable, "npm install ended with " + std::to_string(finished.exit_code));
-  AGENTROUTER_TRY(const auto version, reported_version(temporary / codex_binaries / "bin" / agent.name));
+  AGENTROUTER_TRY(const auto version, reported_version(temporary / agent.folder / agent.program));
   if (version != agent.version)
     return fail(Code::unsupported, "the package holds version " + version + " instead of " + agent.version,
                 "agent_version_mismatch");
@@ -108,7 +111,7 @@ Result<void> install(const fs::path& directory, const PinnedAgent& agent, const 
 int list(const fs::path& directory, bool as_json) {
   json::array items;
   for (const auto& agent : pinned_agents()) {
-    const auto program = binaries(directory, agent) / "bin" / agent.name;
+    const auto program = binaries(directory, agent) / agent.program;
     const bool installed = fs::exists(program);
     if (as_json) {
       items.push_back({{"name", agent.name},
@@ -127,43 +130,53 @@ int list(const fs::path& directory, bool as_json) {
 }  // namespace
 
 const std::vector<PinnedAgent>& pinned_agents() {
-  static const std::vector<PinnedAgent> agents{{"codex", "@openai/codex", "0.169.0"}};
+  static const std::vector<PinnedAgent> agents{
+      {"codex", "Codex", "@openai/codex", "0.169.0",
+       "node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl", "bin/codex"},
+      {"claude_code", "Claude Code", "@anthropic-ai/claude-code", "2.1.330",
+       "node_modules/@anthropic-ai/claude-code-linux-x64", "claude"},
+  };
   return agents;
 }
 
 Result<fs::path> AgentStore::find(const PinnedAgent& agent) {
   const auto folder = binaries(directory_, agent);
-  const auto program = folder / "bin" / agent.name;
+  const auto program = folder / agent.program;
   struct stat info;
   if (::stat(program.c_str(), &info) != 0) {
     return fail(Code::not_found,
-                "Codex " + agent.version + " is not installed under " + directory_.string() +
-                    ": run `agentrouter agents install codex`",
+                agent.title + " " + agent.version + " is not installed under " + directory_.string() +
+                    ": run `agentrouter agents install " + agent.name + "`",
                 "agent_missing");
   }
   const auto identity = program.string() + ":" + std::to_string(info.st_ino) + ":" +
                         std::to_string(info.st_size) + ":" + std::to_string(info.st_mtim.tv_sec) + "." +
                         std::to_string(info.st_mtim.tv_nsec);
   const std::lock_guard lock(mutex_);
-  if (checked_ == identity) return folder;
+  if (checked_[agent.name] == identity) return folder;
   AGENTROUTER_TRY(const auto version, reported_version(program));
   if (version != agent.version) {
-    return fail(Code::unsupported,
-                "the installed Codex is version " + version + ", this server drives " + agent.version,
-                "agent_version_mismatch");
+    return fail(
+        Code::unsupported,
+        "the installed " + agent.title + " is version " + version + ", this server drives " + agent.version,
+        "agent_version_mismatch");
   }
-  checked_ = identity;
+  checked_[agent.name] = identity;
   return folder;
 }
 
 Result<worker::PreparedAgent> AgentStore::prepare(const model::Runtime& runtime, const std::string& model,
                                                   bool simulated) {
-  if (runtime.kind != model::RuntimeKind::codex) {
-    return fail(Code::unsupported, "this version does not drive Claude Code: use runtime codex",
-                "session_runtime_unsupported");
-  }
-  AGENTROUTER_TRY(const auto folder, find(pinned_agents().front()));
+  AGENTROUTER_TRY(const auto* agent, named(std::string(model::to_string(runtime.kind))));
+  AGENTROUTER_TRY(const auto folder, find(*agent));
   worker::PreparedAgent prepared;
+  if (runtime.kind == model::RuntimeKind::claude_code) {
+    agents::ClaudeSetup setup{.model = model};
+    if (simulated) setup.retries = agents::claude_sim_retries;
+    prepared.program = agents::claude_program(setup);
+    prepared.binds.push_back({.from = folder, .to = std::string(agents::claude_root)});
+    return prepared;
+  }
   agents::CodexSetup setup{.model = model};
   if (simulated) setup.retries = agents::codex_sim_retries;
   prepared.program = agents::codex_program(setup);
@@ -179,7 +192,8 @@ int agents_command(const std::vector<std::string>& arguments, const Environment&
     const bool asked = flags && flags->has("help");
     (asked ? std::cout : std::cerr)
         << (flags ? "" : flags.error().message + "\n")
-        << "Usage: agentrouter agents install [codex]...\n       agentrouter agents list [--json]\n\n"
+        << "Usage: agentrouter agents install [codex|claude_code]...\n       agentrouter agents list "
+           "[--json]\n\n"
            "Installs the pinned agent CLIs with npm under AGENTROUTER_AGENTS_DIR, or lists them.\n\n"
            "Example: agentrouter agents install codex\n";
     return asked ? 0 : 2;

@@ -3,6 +3,7 @@
 // another version is not driven, because the gate relies on details of the protocol.
 
 #include <filesystem>
+#include <map>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -15,8 +16,11 @@ namespace agentrouter::apps {
 
 struct PinnedAgent {
   std::string name;     // "codex"
+  std::string title;    // "Codex"
   std::string package;  // "@openai/codex"
   std::string version;  // "0.169.0"
+  std::string folder;   // below AGENTS/<name>/<version>: what is bound into the sandbox
+  std::string program;  // below that folder
 };
 // The agents that this version can drive.
 [[nodiscard]] const std::vector<PinnedAgent>& pinned_agents();
@@ -34,7 +38,7 @@ class AgentStore final : public worker::AgentPreparer {
 
   std::filesystem::path directory_;
   std::mutex mutex_;
-  std::string checked_;  // the file that was asked last, with its inode and times
+  std::map<std::string, std::string> checked_;  // by name: the file that was asked, with its inode and times
 };
 
 // `agentrouter agents install [NAME]...` and `agentrouter agents list`. Returns the exit code.

@@ -116,6 +116,13 @@ const std::map<std::string, Setting>& settings() {
          return {};
        }}},
       {"runtimes.codex.model", text_setting(&Config::codex_model)},
+      {"runtimes.claude_code.model", text_setting(&Config::claude_model)},
+      {"providers.anthropic.base_url", text_setting(&Config::anthropic_base_url)},
+      {"providers.anthropic.api_key_file", {[](Config& config, const std::string& path) -> Result<void> {
+         AGENTROUTER_TRY(const auto text, base::read_file(path, 64 * 1024));
+         config.anthropic_key = std::string(base::trim_js(text));
+         return {};
+       }}},
       {"providers.openai.base_url", text_setting(&Config::openai_base_url)},
       {"providers.openai.api_key_file", {[](Config& config, const std::string& path) -> Result<void> {
          AGENTROUTER_TRY(const auto text, base::read_file(path, 64 * 1024));
@@ -210,6 +217,7 @@ Result<void> apply_environment(Config& config, const Environment& environment) {
     config.listen_port = static_cast<std::uint16_t>(number);
   }
   if (auto url = environment.get("OPENAI_BASE_URL")) config.openai_base_url = *url;
+  if (auto url = environment.get("ANTHROPIC_BASE_URL")) config.anthropic_base_url = *url;
   for (const auto& [name, member] :
        {std::pair("AGENTROUTER_ONESHOT_GRACE_MINUTES", &runs::ConversationRules::one_shot_grace),
         std::pair("AGENTROUTER_SESSION_IDLE_TTL_MINUTES", &runs::ConversationRules::idle_ttl)}) {
@@ -219,6 +227,7 @@ Result<void> apply_environment(Config& config, const Environment& environment) {
   }
   if (auto key = environment.secret("OPENAI_API_KEY")) config.openai_key = key;
   if (auto key = environment.secret("CODEX_API_KEY")) config.openai_key = key;
+  if (auto key = environment.secret("ANTHROPIC_API_KEY")) config.anthropic_key = key;
   config.api_key = environment.secret("AGENTROUTER_API_KEY");
   return {};
 }
@@ -299,7 +308,9 @@ Result<Config> load_config(const Flags& flags, const Environment& environment, b
     return fail(Code::invalid, "AGENTROUTER_API_KEY is the published example key: choose one of your own",
                 "usage");
   }
-  while (config.openai_base_url.ends_with('/')) config.openai_base_url.pop_back();
+  for (auto* url : {&config.openai_base_url, &config.anthropic_base_url}) {
+    while (url->ends_with('/')) url->pop_back();
+  }
   return config;
 }
 
@@ -318,8 +329,11 @@ std::string print_config(const Config& config) {
   for (std::size_t i = 0; i < config.workspace_roots.size(); ++i)
     out << (i ? ", " : "") << quoted(config.workspace_roots[i]);
   out << "]\n\n[runtimes.codex]\nmodel = " << quoted(config.codex_model) << "\n"
+      << "\n[runtimes.claude_code]\nmodel = " << quoted(config.claude_model) << "\n"
       << "\n[providers.openai]\nbase_url = " << quoted(config.openai_base_url) << "\n"
       << "# api_key: " << (config.openai_key ? "[REDACTED]" : "not set") << "\n"
+      << "\n[providers.anthropic]\nbase_url = " << quoted(config.anthropic_base_url) << "\n"
+      << "# api_key: " << (config.anthropic_key ? "[REDACTED]" : "not set") << "\n"
       << "\n[conversations]\none_shot_grace_minutes = " << minutes(config.conversations.one_shot_grace)
       << "\nidle_ttl_minutes = " << minutes(config.conversations.idle_ttl) << "\n"
       << "\n[compat]\npublished_turn2 = " << (config.conversations.published_turn2 ? "true" : "false") << "\n"

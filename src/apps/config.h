@@ -30,8 +30,11 @@ struct Config {
   int concurrency = 0;  // 0: from cores and memory
   std::vector<std::string> workspace_roots;
   std::string codex_model = "gpt-5.5";
+  std::string claude_model = "claude-opus-5-5";
   std::string openai_base_url = "https://api.openai.com/v1";
   std::optional<std::string> openai_key;
+  std::string anthropic_base_url = "https://api.anthropic.com";
+  std::optional<std::string> anthropic_key;
   std::optional<std::string> api_key;  // none: made on first start and kept in the data folder
   bool require_limits = false;
   int idle_exit_seconds = 0;  // 0: never

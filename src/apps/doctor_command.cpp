@@ -22,14 +22,16 @@ std::string existing_parent(std::filesystem::path path) {
   return path.string();
 }
 
-sandbox::Probe agent_probe(const Environment& environment, bool root) {
+sandbox::Probe agent_probe(const PinnedAgent& agent, const Environment& environment, bool root) {
   AgentStore agents(default_paths(environment, root).agents);
-  const auto found = agents.prepare(model::Runtime{}, "any", true);
+  model::Runtime runtime;
+  if (agent.name == "claude_code") runtime.kind = model::RuntimeKind::claude_code;
+  const auto found = agents.prepare(runtime, "any", true);
   sandbox::Probe probe;
-  probe.name = "codex";
+  probe.name = agent.name;
   probe.found = found ? sandbox::Found::ok : sandbox::Found::missing;
-  probe.detail = found ? pinned_agents().front().version : found.error().message;
-  if (!found) probe.remedy = "agentrouter agents install codex";
+  probe.detail = found ? agent.version : found.error().message;
+  if (!found) probe.remedy = "agentrouter agents install " + agent.name;
   return probe;
 }
 
@@ -55,7 +57,7 @@ int doctor_command(const std::vector<std::string>& arguments, const Environment&
   const bool root = ::geteuid() == 0;
   auto probes = sandbox::probe_machine(
       existing_parent(flags->value("data").value_or(default_paths(environment, root).data)));
-  probes.push_back(agent_probe(environment, root));
+  for (const auto& agent : pinned_agents()) probes.push_back(agent_probe(agent, environment, root));
   const auto required = sandbox::require(probes);
   if (flags->has("json")) {
     json::array items;

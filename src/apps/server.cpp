@@ -54,12 +54,11 @@ net::ServerOptions http_options(const Config& config) {
   return options;
 }
 
-worker::ProviderConfig provider_of(const Config& config) {
+worker::ProviderConfig provider_of(const Config& config, const std::string& base_url,
+                                   const std::optional<std::string>& key) {
   if (config.sim) return {.kind = worker::ProviderKind::sim};
-  if (!config.openai_key) return {};
-  return {.kind = worker::ProviderKind::upstream,
-          .base_url = config.openai_base_url,
-          .api_key = *config.openai_key};
+  if (!key) return {};
+  return {.kind = worker::ProviderKind::upstream, .base_url = base_url, .api_key = *key};
 }
 
 LogLevel log_level(const std::string& name) {
@@ -153,7 +152,9 @@ Program::Program(const Config& config, bool drain)
   options.data_dir = data_.path();
   options.concurrency = config_.concurrency > 0 ? config_.concurrency : worker::default_concurrency();
   options.default_model = config_.codex_model;
-  options.provider = provider_of(config_);
+  options.claude_model = config_.claude_model;
+  options.provider = provider_of(config_, config_.openai_base_url, config_.openai_key);
+  options.claude_provider = provider_of(config_, config_.anthropic_base_url, config_.anthropic_key);
   options.require_limits = config_.require_limits;
   options.conversations = config_.conversations;
   worker_ = std::make_unique<worker::Worker>(

@@ -121,9 +121,10 @@ base::Result<void> Attempt::open_egress() {
   if (needs_.plan.provider == Provider::sim) {
     config.simulator = &simulator_;
   } else {
-    AGENTROUTER_TRY(net::Url base,
-                    egress::upstream_base(needs_.plan.base_url, egress::BaseUrl::with_version));
-    config.openai = egress::Upstream{std::move(base), needs_.key};
+    const bool codex = needs_.plan.runtime.kind == model::RuntimeKind::codex;
+    const auto kind = codex ? egress::BaseUrl::with_version : egress::BaseUrl::without_version;
+    AGENTROUTER_TRY(net::Url base, egress::upstream_base(needs_.plan.base_url, kind));
+    (codex ? config.openai : config.anthropic) = egress::Upstream{std::move(base), needs_.key};
   }
   egress_ = std::make_unique<egress::Egress>(needs_.executor, std::move(config), watch_);
   base::Fd listener(::fcntl(needs_.sandbox.listener(), F_DUPFD_CLOEXEC, 0));
@@ -274,7 +275,9 @@ json::object Attempt::exit_record() {
   exit["threadId"] = named   ? result_.outcome->thread_id
                      : turn_ ? turn_->thread_id()
                              : needs_.plan.resume_thread;
-  exit["usage"] = watch_.usage(result_.outcome ? result_.outcome->usage : std::nullopt);
+  auto usage = watch_.usage(result_.outcome ? result_.outcome->usage : std::nullopt);
+  if (result_.outcome && result_.outcome->cost_usd) usage["costUsd"] = *result_.outcome->cost_usd;
+  exit["usage"] = std::move(usage);
   exit["provider"] = needs_.plan.provider == Provider::sim ? "sim" : "upstream";
   if (result_.exit_code) exit["exitCode"] = *result_.exit_code;
   exit["index"] = nullptr;

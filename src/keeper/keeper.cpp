@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "agents/claude/claude_session.h"
 #include "agents/codex/codex_session.h"
 #include "base/log.h"
 #include "base/pool.h"
@@ -109,7 +110,8 @@ base::Task<void> serve_attempt(KeeperNeeds& needs, Recorder& recorder, ControlSe
 base::Task<base::Result<void>> keep(KeeperNeeds needs) {
   AGENTROUTER_CO_TRY(Journal journal, make_journal(needs.attempt_dir, needs.clock));
   Recorder recorder(std::move(journal), needs.clock, needs.entropy,
-                    needs.key != nullptr ? needs.key->view() : std::string_view());
+                    needs.key != nullptr ? needs.key->view() : std::string_view(),
+                    model::parse_event_source(model::to_string(needs.plan.runtime.kind)));
   recorder.durable("hello", hello_of(needs.plan));
 
   Switchboard switchboard(needs.executor);
@@ -158,12 +160,13 @@ base::Result<Started> start_up() {
   return Started{std::move(box), std::move(lock), std::move(stream), std::move(received)};
 }
 
-std::unique_ptr<agents::Session> codex_session(const AttemptPlan& plan) {
-  return agents::make_codex_session({.runtime = plan.runtime,
-                                     .model = plan.model,
-                                     .prompt = plan.task,
-                                     .resume_thread = plan.resume_thread},
-                                    {.output_bytes = plan.limits.output_bytes});
+std::unique_ptr<agents::Session> session_of(const AttemptPlan& plan) {
+  agents::TurnSpec spec{
+      .runtime = plan.runtime, .model = plan.model, .prompt = plan.task, .resume_thread = plan.resume_thread};
+  const agents::SessionLimits limits{.output_bytes = plan.limits.output_bytes};
+  return plan.runtime.kind == model::RuntimeKind::codex
+             ? agents::make_codex_session(std::move(spec), limits)
+             : agents::make_claude_session(std::move(spec), limits);
 }
 
 // The launcher waits for this before it believes in the keeper.
@@ -186,7 +189,7 @@ base::Task<base::Result<void>> keep_started(base::Executor executor, Started& st
                     .tls = tls ? &*tls : nullptr,
                     .clock = base::system_clock(),
                     .entropy = base::system_entropy(),
-                    .make_session = codex_session,
+                    .make_session = session_of,
                     .on_ready = [&stream] { say_ready(stream); }};
   co_return co_await keep(std::move(needs));
 }

@@ -23,9 +23,13 @@ json::object program_json(const agents::AgentProgram& program) {
   for (const auto& file : program.files) {
     files.push_back(json::object{{"path", file.path}, {"content", file.content}});
   }
-  return {{"argv", strings(program.argv)},       {"env", strings(program.env)},
-          {"files", std::move(files)},           {"caches", strings(program.caches)},
-          {"commandName", program.command_name}, {"argvForAction", strings(program.argv_for_action)}};
+  return {{"argv", strings(program.argv)},
+          {"env", strings(program.env)},
+          {"files", std::move(files)},
+          {"caches", strings(program.caches)},
+          {"commandName", program.command_name},
+          {"argvForAction", strings(program.argv_for_action)},
+          {"resumeArgv", strings(program.resume_argv)}};
 }
 
 // Reads fields of one object; the first that is missing makes the whole reading fail.
@@ -86,6 +90,7 @@ agents::AgentProgram parse_program(Fields& outer) {
   program.caches = fields.texts("caches");
   program.command_name = fields.text("commandName");
   program.argv_for_action = fields.texts("argvForAction");
+  program.resume_argv = fields.texts("resumeArgv");
   if (const json::array* files = base::get_array(object, "files")) {
     for (const auto& value : *files) {
       const json::object* file = value.if_object();

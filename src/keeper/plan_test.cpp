@@ -21,6 +21,7 @@ AttemptPlan sample() {
           .provider = Provider::upstream,
           .base_url = "https://api.example.test/v1",
           .program = {.argv = {"/opt/codex/bin/codex", "app-server"},
+                      .resume_argv = {"--resume"},
                       .env = {"A=1", "B="},
                       .files = {{"/home/agent/.codex/config.toml", "x = 1\n"}},
                       .command_name = "codex",

@@ -26,8 +26,9 @@ bool cut_strings(json::value& value, std::size_t& budget) {
 
 }  // namespace
 
-Recorder::Recorder(Journal journal, const base::Clock& clock, base::Entropy& entropy, std::string_view secret)
-    : journal_(std::move(journal)), clock_(clock), entropy_(entropy), secret_(secret) {}
+Recorder::Recorder(Journal journal, const base::Clock& clock, base::Entropy& entropy, std::string_view secret,
+                   model::EventSource agent)
+    : journal_(std::move(journal)), clock_(clock), entropy_(entropy), secret_(secret), agent_(agent) {}
 
 void Recorder::event(std::string_view type, model::Visibility visibility, json::object payload) {
   model::EventDraft draft;
@@ -41,7 +42,7 @@ void Recorder::agent_event(std::string_view type, std::string_view provider_even
                            json::object payload) {
   model::EventDraft draft;
   draft.type = type;
-  draft.source = model::EventSource::codex;
+  draft.source = agent_;
   draft.provider_event_type = provider_event_type;
   append(std::move(draft), std::move(payload));
 }

@@ -14,8 +14,10 @@ namespace agentrouter::keeper {
 
 class Recorder {
  public:
-  // `secret` is the provider key or empty; it and the references outlive the recorder.
-  Recorder(Journal journal, const base::Clock& clock, base::Entropy& entropy, std::string_view secret);
+  // `secret` is the provider key or empty; it and the references outlive the recorder. `agent` is the source
+  // of the agent's events.
+  Recorder(Journal journal, const base::Clock& clock, base::Entropy& entropy, std::string_view secret,
+           model::EventSource agent);
 
   // Called after each append with the journal's length.
   void on_length(std::function<void(std::uint64_t)> listener) { listener_ = std::move(listener); }
@@ -43,6 +45,7 @@ class Recorder {
   const base::Clock& clock_;
   base::Entropy& entropy_;
   std::string_view secret_;
+  model::EventSource agent_;
   bool reserve_ = false;
   std::function<void(std::uint64_t)> listener_;
 };

@@ -23,6 +23,14 @@ base::Deadline now() {
   return std::chrono::steady_clock::now();
 }
 
+std::vector<std::string> argv_of(const AttemptPlan& plan) {
+  auto argv = plan.program.argv;
+  if (plan.resume_thread.empty() || plan.program.resume_argv.empty()) return argv;
+  argv.insert(argv.end(), plan.program.resume_argv.begin(), plan.program.resume_argv.end());
+  argv.push_back(plan.resume_thread);
+  return argv;
+}
+
 bool is_closing(std::string_view type) {
   return type == "agent.completed" || type == "agent.error";
 }
@@ -64,7 +72,7 @@ bool Turn::start() {
     return false;
   }
   kills_before_ = needs_.sandbox.memory().kills;
-  const auto pid = needs_.sandbox.spawn({.argv = needs_.plan.program.argv,
+  const auto pid = needs_.sandbox.spawn({.argv = argv_of(needs_.plan),
                                          .env = needs_.plan.program.env,
                                          .stdio = {in->first.get(), out->second.get(), err->second.get()}});
   if (!pid) {

@@ -72,7 +72,7 @@ class Gatherer {
     json::object payload{{"text", shown}, {"artifactRef", ref_json(ref)}};
     if (cut) payload["textTruncated"] = true;
     auto& draft = add(type, std::move(payload));
-    draft.source = EventSource::codex;
+    draft.source = model::parse_event_source(model::to_string(source_.run.runtime.kind));
     draft.visibility = visibility;
     draft.truncated = cut;
     draft.artifact_ref = ref;
@@ -87,7 +87,7 @@ class Gatherer {
       payload["providerEventType"] = source_.exit.response_event_type;
     payload["provider"] = model::to_string(source_.run.runtime.kind);
     auto& draft = add("agent.response", std::move(payload));
-    draft.source = EventSource::codex;
+    draft.source = model::parse_event_source(model::to_string(source_.run.runtime.kind));
     draft.provider_event_type = source_.exit.response_event_type;
   }
 
@@ -195,8 +195,10 @@ std::vector<model::EventDraft> close_open_execution(store::Reader& reader, const
   for (auto& draft : drafts) draft.created_at = context.clock.now();
   if (drafts.size() == 2) {
     drafts.front().type = "agent.error";
-    drafts.front().source = EventSource::codex;
-    drafts.front().payload = base::to_text(json::object{{"provider", "codex"}, {"message", reason}});
+    const auto told = reader.run(run);
+    const auto provider = model::to_string(told ? told->runtime.kind : model::RuntimeKind::codex);
+    drafts.front().source = model::parse_event_source(provider);
+    drafts.front().payload = base::to_text(json::object{{"provider", provider}, {"message", reason}});
   }
   const json::object before = payload_of(*started);
   const auto copied = [&](std::string_view key) {

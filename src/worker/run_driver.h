@@ -71,6 +71,7 @@ class RunDriver {
   base::Task<base::Result<bool>> place_state();
   base::Task<bool> hand_over_plan(base::Fd end, const PreparedAgent& agent);
   [[nodiscard]] std::string model_of_run() const;
+  [[nodiscard]] const ProviderConfig& provider() const;
 
   // Following: the exit record, or nothing when the keeper has to be looked at anew.
   base::Task<std::optional<ExitRecord>> follow();

@@ -50,23 +50,31 @@ base::Result<base::Fd> open_lower(const std::string& path) {
 }  // namespace
 
 std::optional<model::RunFailure> RunDriver::check_provider() const {
-  if (context_.config.provider.kind != ProviderKind::none) return std::nullopt;
-  return model::RunFailure{
-      "provider_unconfigured",
-      "No model provider is configured: set CODEX_API_KEY or OPENAI_API_KEY in the server's "
-      "environment, or start it with --sim",
-      {}};
+  if (provider().kind != ProviderKind::none) return std::nullopt;
+  const bool codex = claim_.run.runtime.kind == model::RuntimeKind::codex;
+  return model::RunFailure{"provider_unconfigured",
+                           "No model provider is configured: set " +
+                               std::string(codex ? "CODEX_API_KEY or OPENAI_API_KEY" : "ANTHROPIC_API_KEY") +
+                               " in the server's environment, or start it with --sim",
+                           {}};
+}
+
+const ProviderConfig& RunDriver::provider() const {
+  const auto& config = context_.config;
+  return claim_.run.runtime.kind == model::RuntimeKind::codex ? config.provider : config.claude_provider;
 }
 
 std::string RunDriver::model_of_run() const {
-  return claim_.run.runtime.model.value_or(context_.config.default_model);
+  const auto& config = context_.config;
+  const bool codex = claim_.run.runtime.kind == model::RuntimeKind::codex;
+  return claim_.run.runtime.model.value_or(codex ? config.default_model : config.claude_model);
 }
 
 base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   if (auto refused = check_provider()) co_return refused;
   auto agent = co_await context_.pool.run([this] {
     return context_.needs.agents.prepare(claim_.run.runtime, model_of_run(),
-                                         context_.config.provider.kind == ProviderKind::sim);
+                                         provider().kind == ProviderKind::sim);
   });
   if (!agent) {
     co_return failure_of(agent.error(), "agent_missing");
@@ -117,7 +125,7 @@ base::Task<base::Result<sandbox::Launched>> RunDriver::launch(const PreparedAgen
 
 // True when the keeper has answered that it serves its socket.
 base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& agent) {
-  const bool sim = context_.config.provider.kind == ProviderKind::sim;
+  const bool sim = provider().kind == ProviderKind::sim;
   const keeper::AttemptPlan plan{
       .attempt_id = claim_.attempt.id,
       .run_id = claim_.run.id,
@@ -129,11 +137,11 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .resume_thread = resume_thread_,
       .approval_mode = claim_.run.approval_mode,
       .provider = sim ? keeper::Provider::sim : keeper::Provider::upstream,
-      .base_url = context_.config.provider.base_url,
+      .base_url = provider().base_url,
       .program = agent.program,
       .limits = {.wall_time = context_.config.wall_time, .cancel_grace = context_.config.cancel_grace}};
   std::string text = keeper::frame_plan(plan);
-  if (!sim) text += context_.config.provider.api_key;
+  if (!sim) text += provider().api_key;
   keeper::LineSocket::Socket socket(context_.needs.executor, asio::local::stream_protocol(), end.release());
   base::Timer limit(context_.needs.executor, std::chrono::steady_clock::now() + context_.config.launch_wait);
   auto waiting = std::make_shared<bool>(true);

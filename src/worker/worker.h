@@ -25,7 +25,7 @@ enum class ProviderKind { none, sim, upstream };
 
 struct ProviderConfig {
   ProviderKind kind = ProviderKind::none;
-  std::string base_url;  // of an upstream, with /v1: "https://api.openai.com/v1"
+  std::string base_url;  // of an upstream: "https://api.openai.com/v1", "https://api.anthropic.com"
   std::string api_key;
 };
 
@@ -33,10 +33,12 @@ struct WorkerConfig {
   std::string worker_id;
   std::filesystem::path data_dir;
   int concurrency = 1;
-  std::string default_model = "gpt-5.5";                             // for a run that names none
+  std::string default_model = "gpt-5.5";                             // for a Codex run that names none
+  std::string claude_model = "claude-opus-5-5";                      // for a Claude Code run that names none
   std::vector<std::string> keeper_argv = {"agentrouter", "keeper"};  // of this same program
   bool require_limits = false;                                       // refuse machines without cgroup limits
-  ProviderConfig provider;
+  ProviderConfig provider;                                           // of Codex
+  ProviderConfig claude_provider;                                    // of Claude Code
   std::chrono::seconds wall_time = std::chrono::seconds{3600};
   runs::ConversationRules conversations = {};
   std::chrono::milliseconds cancel_grace = std::chrono::seconds{2};
