@@ -128,5 +128,18 @@ TEST(Config, CodexKeyWinsOverTheOpenaiKeyAndAFileMayHoldIt) {
   EXPECT_EQ(base::value_or_throw(load_config(flags({}), environment, false)).openai_key, "from-file");
 }
 
+TEST(Config, AnthropicHasAKeyAndAnAddressOfItsOwn) {
+  const auto file = temporary_file("from-file\n");
+  const Environment environment({{"ANTHROPIC_API_KEY_FILE", file},
+                                 {"ANTHROPIC_BASE_URL", "http://127.0.0.1:8/"},
+                                 {"OPENAI_API_KEY", "other"},
+                                 {"HOME", "/nowhere"}});
+  const auto config = base::value_or_throw(load_config(flags({}), environment, false));
+  EXPECT_EQ(config.anthropic_key, "from-file");
+  EXPECT_EQ(config.anthropic_base_url, "http://127.0.0.1:8");
+  EXPECT_EQ(config.openai_key, "other");
+  EXPECT_THAT(print_config(config), Not(HasSubstr("from-file")));
+}
+
 }  // namespace
 }  // namespace agentrouter::apps

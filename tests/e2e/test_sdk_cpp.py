@@ -121,7 +121,7 @@ class SdkCpp(Case):
 
     def test_claude_code(self):
         lines, _ = self.example("claude_code")
-        self.assertEqual(lines[0], "failed")
+        self.assertEqual(lines[0], "completed")
 
     def install(self):
         prefix = self.folder / "prefix"

@@ -86,6 +86,15 @@ AgentProgram codex_program(const CodexSetup& setup) {
       "AGENTROUTER_PROVIDER_KEY=agentrouter-dummy-key",
   };
   program.files = {{home + "/config.toml", config_toml(setup)}};
+  // A thread is its file in sessions/; the databases are made again from those.
+  for (const auto* name : {"shell_snapshots", "skills/.system", "thread-writer-locks", "tmp"}) {
+    program.caches.push_back(".codex/" + std::string(name));
+  }
+  for (const auto* name : {"goals_1", "logs_2", "memories_1", "queue_1", "state_5", "thread_history_1"}) {
+    for (const auto* part : {"", "-shm", "-wal"}) {
+      program.caches.push_back(".codex/" + std::string(name) + ".sqlite" + part);
+    }
+  }
   program.command_name = "codex";
   program.argv_for_action = {"app-server", "--stdio"};
   return program;
