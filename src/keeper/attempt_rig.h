@@ -19,6 +19,7 @@
 #include <deque>
 
 #include "agents/session.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/task_scope.h"
 #include "keeper/ports.h"
@@ -195,7 +196,8 @@ class ScriptedSandbox final : public Sandbox {
   bool restorer_hangs = false;
   std::string restored_bytes;
   std::string restorer_says = "{}";
-  std::string checkpointer_says = R"({"bytes":12,"sha256":")" + std::string(64, 'c') + R"(","entries":2})";
+  std::string keeps = "a checkpoint";            // added to what was restored, it is the next checkpoint
+  std::optional<std::string> checkpointer_says;  // instead of the truth
   std::vector<std::string> left_out;
   std::uint64_t memory_kills = 0;
   std::uint64_t flooded = 0;
@@ -207,8 +209,10 @@ class ScriptedSandbox final : public Sandbox {
   pid_t checkpoint(const sandbox::Collect& request) {
     ++checkpoints;
     left_out.assign(request.argv.begin() + 2, request.argv.end());
-    (void)base::write_all(request.outputs.at(0), "a checkpoint");
-    (void)base::write_all(request.outputs.at(1), checkpointer_says);
+    const std::string bytes = restored_bytes + keeps;
+    json::object report{{"bytes", bytes.size()}, {"sha256", base::Sha256::hex_of(bytes)}, {"entries", 2}};
+    (void)base::write_all(request.outputs.at(0), bytes);
+    (void)base::write_all(request.outputs.at(1), checkpointer_says.value_or(base::to_text(report)));
     notify(sandbox::Exited{checkpointer_pid, 0, 0});
     return checkpointer_pid;
   }

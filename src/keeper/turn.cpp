@@ -39,6 +39,7 @@ bool is_closing(std::string_view type) {
 
 Turn::Turn(Needs needs)
     : needs_(std::move(needs)),
+      thread_id_(needs_.plan.resume_thread),
       stderr_lines_(needs_.stderr_log),
       stdin_(needs_.executor),
       stdout_(needs_.executor),

@@ -68,6 +68,8 @@ class Reader {
   // Attempts whose sandbox or folder may still exist, oldest first.
   [[nodiscard]] virtual std::vector<Attempt> open_attempts() = 0;
   [[nodiscard]] virtual std::optional<IdempotencyKey> idempotency_key(std::string_view key_hash) = 0;
+  // When the next key's time is over; none when there is no key.
+  [[nodiscard]] virtual std::optional<base::Time> next_idempotency_expiry() = 0;
   // Runs that are queued, highest priority first, then oldest.
   [[nodiscard]] virtual std::vector<model::RunId> queued_runs(int limit) = 0;
   // Runs that are cancelling and have no open attempt: nobody but the store's owner can settle them.
@@ -97,6 +99,7 @@ class Transaction : public Reader {
   virtual void insert_attempt(const Attempt& attempt) = 0;
   virtual void update_attempt(const Attempt& attempt) = 0;
   virtual void put_idempotency_key(const IdempotencyKey& key) = 0;
+  // Forgets keys whose time was over before then.
   virtual void purge_idempotency_keys(base::Time expired_before) = 0;
   // The lowest number >= 0 that no open attempt uses.
   [[nodiscard]] virtual int free_slot() = 0;

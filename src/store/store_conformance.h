@@ -385,9 +385,14 @@ TEST_P(StoreConformance, IdempotencyKeysAreReplacedAndPurged) {
   EXPECT_EQ(key->body_hash, "other");
   EXPECT_EQ(key->run_id, testing::run_id("s"));
   EXPECT_EQ(key->expires_at, testing::test_time(15));
+  const auto next = [&] { return read([](Reader& reader) { return reader.next_idempotency_expiry(); }); };
+  EXPECT_EQ(next(), testing::test_time(15));
   write([](Transaction& tx) { tx.purge_idempotency_keys(testing::test_time(20)); });
   EXPECT_FALSE(read([](Reader& reader) { return reader.idempotency_key("k1"); }));
   EXPECT_TRUE(read([](Reader& reader) { return reader.idempotency_key("k2"); }));
+  EXPECT_EQ(next(), testing::test_time(20));
+  write([](Transaction& tx) { tx.purge_idempotency_keys(testing::test_time(21)); });
+  EXPECT_FALSE(next());
 }
 
 TEST_P(StoreConformance, WhatThrowsIsUndoneAndRethrown) {

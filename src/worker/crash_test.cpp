@@ -7,10 +7,12 @@
 
 #include "base/hash.h"
 #include "blobs/fs/fs_blobs.h"
+#include "runs/conversations.h"
 #include "runs/create.h"
 #include "store/sqlite/sqlite_store.h"
 #include "testing/run_task.h"
 #include "testing/temp_dir.h"
+#include "worker/checkpoint_source.h"
 #include "worker/rig_test.h"
 
 namespace agentrouter::worker {
@@ -59,7 +61,11 @@ class SteppingBlobs final : public blobs::BlobStore {
   }
   base::Result<blobs::Blob> open(std::string_view key) override { return inner_->open(key); }
   bool exists(std::string_view key) override { return inner_->exists(key); }
-  void remove(std::string_view key) override { inner_->remove(key); }
+  void remove(std::string_view key) override {
+    step();
+    inner_->remove(key);
+    step();
+  }
 
  private:
   std::unique_ptr<blobs::BlobStore> inner_;
@@ -88,6 +94,7 @@ class SteppingLauncher final : public sandbox::Launcher {
 
 bool is_all_done(store::Reader& reader) {
   if (!reader.open_attempts().empty()) return false;
+  if (!reader.conversations_to_reclaim(base::system_clock().now(), 1).empty()) return false;
   for (const auto& run : reader.runs({}).items) {
     if (!model::is_terminal(run.status)) return false;
   }
@@ -130,23 +137,52 @@ int server_main(int nursery, const std::string& arguments) {
 
 const Nursery nursery(&server_main);
 
+constexpr std::string_view script =
+    R"({"says":"event agent.started {\"provider\":\"codex\"}\nevent agent.message {\"text\":\"hi\"}\nsay all done\n"})";
+
 class CrashTest : public ::testing::Test {
  protected:
   struct Place {
     testing::TempDir folder;
-    model::RunId run;
+    model::RunId first;  // and the conversation's id
+    model::RunId run;    // the newest
   };
-  static void submit(Place& place) {
+
+  template <class Work>
+  static auto write(const Place& place, Work work) {
     auto store = base::value_or_throw(store::open_sqlite_store(place.folder / "test.db"));
-    runs::NewRun request;
-    request.task =
-        R"({"says":"event agent.started {\"provider\":\"codex\"}\nevent agent.message {\"text\":\"hi\"}\nsay all done\n"})";
-    request.input = base::to_text(json::object{{"task", request.task}});
-    const auto created = alone(store->write([&](store::Transaction& tx) {
-      return runs::create_run(tx, request, {base::system_clock(), base::system_entropy()});
-    }));
-    place.run = created->run.id;
+    auto result = alone(store->write(std::move(work)));
     store->close();
+    return result;
+  }
+  template <class Work>
+  static auto read(const Place& place, Work work) {
+    auto store = base::value_or_throw(store::open_sqlite_store(place.folder / "test.db"));
+    auto result = alone(store->read(std::move(work)));
+    store->close();
+    return result;
+  }
+  static runs::Context now() { return {base::system_clock(), base::system_entropy()}; }
+
+  static void submit(Place& place) {
+    runs::NewRun request;
+    request.task = script;
+    request.input = base::to_text(json::object{{"task", request.task}});
+    const auto created =
+        write(place, [&](store::Transaction& tx) { return runs::create_run(tx, request, now()); });
+    place.run = place.first = created->run.id;
+  }
+  static void go_on(Place& place) {
+    const runs::ContinueRequest request{.run = place.first, .message = std::string(script)};
+    const auto continued =
+        write(place, [&](store::Transaction& tx) { return runs::continue_run(tx, request, now()); });
+    place.run = base::value_or_throw(continued).run.id;
+  }
+  // `place` with what `other` has come to.
+  static void copy(const Place& other, Place& place) {
+    std::filesystem::copy(other.folder.path(), place.folder.path(), std::filesystem::copy_options::recursive);
+    place.first = other.first;
+    place.run = other.run;
   }
   // True when it was killed by its own step, false when it finished everything.
   static bool serve(const Place& place, int steps) {
@@ -157,44 +193,58 @@ class CrashTest : public ::testing::Test {
     if (process) {
       EXPECT_EQ(::poll(&ended, 1, 60'000), 1) << "the server hangs after " << steps << " steps";
     }
-    auto store = base::value_or_throw(store::open_sqlite_store(place.folder / "test.db"));
-    const bool done = alone(store->read([](store::Reader& reader) { return is_all_done(reader); }));
-    store->close();
-    return !done;
+    return !read(place, [](store::Reader& reader) { return is_all_done(reader); });
   }
-  static void check(const Place& place) {
-    auto store = base::value_or_throw(store::open_sqlite_store(place.folder / "test.db"));
+  static std::string blob(const Place& place, std::string_view key) {
     auto blobs = base::value_or_throw(blobs::open_fs_blobs(place.folder / "blobs"));
-    const auto run = alone(store->read([&](store::Reader& reader) { return *reader.run(place.run); }));
+    auto found = blobs->open(key);
+    return found ? base::value_or_throw(base::read_all(found->fd.get(), 1u << 20)) : "no such blob";
+  }
+
+  enum class Begins { fresh, restored };
+  static void check(const Place& place, Begins begins = Begins::fresh) {
+    const auto run = read(place, [&](store::Reader& reader) { return *reader.run(place.run); });
     EXPECT_EQ(run.status, model::RunStatus::completed) << run.to_wire();
-    const auto events =
-        alone(store->read([&](store::Reader& reader) { return reader.events(place.run, 0, 1000); }));
+    const auto events = read(place, [&](store::Reader& reader) { return reader.events(place.run, 0, 1000); });
     std::vector<std::string> types;
     for (std::size_t i = 0; i < events.size(); ++i) {
       EXPECT_EQ(events[i].sequence, static_cast<model::Seq>(i + 1));
       if (events[i].type != "run.attempt_started") types.push_back(events[i].type);
     }
-    EXPECT_THAT(types,
-                ::testing::ElementsAre("run.claimed", "sandbox.created", "credential_boundary.verified",
-                                       "action.proposed", "policy.evaluated", "execution.started",
-                                       "agent.started", "agent.message", "agent.completed",
-                                       "execution.completed", "provider.stdout", "provider.stderr",
-                                       "agent.response", "usage.recorded", "workspace.file_index_collected",
-                                       "workspace.patch_collected", "sandbox.destroyed", "run.completed"));
-    const auto artifacts =
-        alone(store->read([&](store::Reader& reader) { return reader.artifacts(place.run); }));
+    std::vector<std::string> expected{"run.claimed", "sandbox.created", "credential_boundary.verified"};
+    if (begins == Begins::restored) expected = {"run.claimed", "sandbox.resumed"};
+    for (const char* type :
+         {"action.proposed", "policy.evaluated", "execution.started", "agent.started", "agent.message",
+          "agent.completed", "execution.completed", "provider.stdout", "provider.stderr", "agent.response",
+          "usage.recorded", "workspace.file_index_collected", "workspace.patch_collected",
+          "checkpoint.created", "sandbox.destroyed", "run.completed"})
+      expected.emplace_back(type);
+    EXPECT_EQ(types, expected);
+    check_artifacts(place, events.size());
+    EXPECT_TRUE(std::filesystem::is_empty(place.folder / "attempts"));
+  }
+  static void check_artifacts(const Place& place, std::size_t events) {
+    const auto artifacts = read(place, [&](store::Reader& reader) { return reader.artifacts(place.run); });
     EXPECT_EQ(artifacts.size(), 6u);
     for (const auto& artifact : artifacts) {
-      auto blob = blobs->open(artifact.r2_key);
-      ASSERT_TRUE(blob) << artifact.kind;
-      const std::string bytes = base::value_or_throw(base::read_all(blob->fd.get(), 1u << 20));
+      const auto bytes = blob(place, artifact.r2_key);
       EXPECT_EQ(base::Sha256::hex_of(bytes), artifact.sha256) << artifact.kind;
       if (artifact.kind == "session_events") {
-        EXPECT_EQ(static_cast<std::size_t>(std::count(bytes.begin(), bytes.end(), '\n')), events.size());
+        EXPECT_EQ(static_cast<std::size_t>(std::count(bytes.begin(), bytes.end(), '\n')), events);
       }
     }
-    EXPECT_TRUE(std::filesystem::is_empty(place.folder / "attempts"));
-    store->close();
+  }
+  // What each turn has left: the turn before's, and its own.
+  static void check_checkpoints(const Place& place, int turns) {
+    const auto kept = read(place, [&](store::Reader& reader) { return reader.checkpoints(place.first); });
+    ASSERT_EQ(kept.size(), static_cast<std::size_t>(turns));
+    std::string expected;
+    for (const auto& checkpoint : kept) {
+      expected += "a checkpoint";
+      EXPECT_EQ(blob(place, checkpoint.key), expected);
+      EXPECT_EQ(checkpoint.sha256, base::Sha256::hex_of(expected));
+      EXPECT_EQ(checkpoint.size_bytes, static_cast<std::int64_t>(expected.size()));
+    }
   }
 };
 
@@ -210,9 +260,62 @@ TEST_F(CrashTest, ServerKilledAtAnyStepLosesAndDoublesNothing) {
       EXPECT_FALSE(serve(place, -1));
     }
     check(place);
+    check_checkpoints(place, 1);
     if (HasFailure() || !unfinished) break;
   }
   EXPECT_GT(killed, 20);
+}
+
+TEST_F(CrashTest, ServerKilledAlongALaterTurnGoesOnFromTheSameState) {
+  Place one;
+  submit(one);
+  ASSERT_FALSE(serve(one, -1));
+  go_on(one);
+  int killed = 0;
+  for (int steps = 1; steps < 200; steps += 5) {
+    SCOPED_TRACE("killed at step " + std::to_string(steps));
+    Place place;
+    copy(one, place);
+    const bool unfinished = serve(place, steps);
+    if (unfinished) {
+      ++killed;
+      EXPECT_FALSE(serve(place, -1));
+    }
+    check(place, Begins::restored);
+    check_checkpoints(place, 2);
+    if (HasFailure() || !unfinished) break;
+  }
+  EXPECT_GT(killed, 4);
+}
+
+TEST_F(CrashTest, ServerKilledAtAnyStepOfReclaimingLeavesNoCheckpoint) {
+  Place one;
+  submit(one);
+  ASSERT_FALSE(serve(one, -1));
+  go_on(one);
+  ASSERT_FALSE(serve(one, -1));
+  check_checkpoints(one, 2);
+  ASSERT_TRUE(
+      write(one, [&](store::Transaction& tx) { return runs::close_conversation(tx, one.first, now()); }));
+  int killed = 0;
+  for (int steps = 1; steps < 50; ++steps) {
+    SCOPED_TRACE("killed at step " + std::to_string(steps));
+    Place place;
+    copy(one, place);
+    const bool unfinished = serve(place, steps);
+    if (unfinished) {
+      ++killed;
+      EXPECT_FALSE(serve(place, -1));
+    }
+    check_checkpoints(place, 0);
+    for (const auto& run : {place.first, place.run})
+      EXPECT_EQ(blob(place, checkpoint_key(run)), "no such blob");
+    EXPECT_TRUE(
+        read(place, [&](store::Reader& reader) { return reader.conversation(place.first)->reclaimed; }));
+    check(place, Begins::restored);
+    if (HasFailure() || !unfinished) break;
+  }
+  EXPECT_GE(killed, 4);
 }
 
 TEST_F(CrashTest, TwoKillsInOneRunLoseAndDoubleNothing) {

@@ -18,6 +18,7 @@ base::Task<void> Reclaimer::run() {
   for (;;) {
     auto until = std::chrono::steady_clock::now() + after_trouble;
     try {
+      co_await purge_keys();
       const bool all = co_await reclaim_due();
       if (all) until = co_await next_look();
     } catch (const base::Failure& failure) {
@@ -59,11 +60,21 @@ base::Task<void> Reclaimer::reclaim(model::RunId conversation) {
   if (done) base::log(base::LogLevel::info, "conversation reclaimed", {{"runId", conversation.str()}});
 }
 
-base::Task<base::Deadline> Reclaimer::next_look() {
+base::Task<void> Reclaimer::purge_keys() {
   const auto next = co_await context_.needs.store.read(
-      [](store::Reader& reader) { return reader.next_conversation_expiry(); });
-  if (!next) co_return base::Deadline::max();
-  co_return deadline_of(*next, context_.needs.clock);
+      [](store::Reader& reader) { return reader.next_idempotency_expiry(); });
+  if (!next || *next >= context_.needs.clock.now()) co_return;
+  co_await context_.needs.store.write(
+      [this](store::Transaction& tx) { tx.purge_idempotency_keys(context_.needs.clock.now()); });
+}
+
+base::Task<base::Deadline> Reclaimer::next_look() {
+  const auto next = co_await context_.needs.store.read([](store::Reader& reader) {
+    return std::min(reader.next_conversation_expiry().value_or(store::never),
+                    reader.next_idempotency_expiry().value_or(store::never));
+  });
+  if (next == store::never) co_return base::Deadline::max();
+  co_return deadline_of(next, context_.needs.clock);
 }
 
 }  // namespace agentrouter::worker

@@ -1,6 +1,7 @@
 #pragma once
-// Throws away the checkpoints of conversations that are closed or whose time is over. Sleeps until the next
-// one is due and is woken when that may have changed; nothing polls.
+// Throws away what nobody may use any more: the checkpoints of conversations that are closed or whose time is
+// over, and idempotency keys whose time is over. Sleeps until the next one is due and is woken when that may
+// have changed; nothing polls.
 
 #include "base/event.h"
 #include "worker/run_driver.h"
@@ -20,6 +21,7 @@ class Reclaimer {
  private:
   base::Task<bool> reclaim_due();
   base::Task<void> reclaim(model::RunId conversation);
+  base::Task<void> purge_keys();
   base::Task<base::Deadline> next_look();
 
   DriverContext& context_;

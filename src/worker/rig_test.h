@@ -3,7 +3,8 @@
 // any thread; on request it forks keepers (the real keeper::keep around a scripted agent) and servers, all of
 // which can be killed like anything else.
 //
-// The task of a run is its agent's script, as JSON: {says, stderr, leaves, exit, obeys}.
+// The task of a run is its agent's script, as JSON: {says, stderr, leaves, exit, obeys}, and what it leaves
+// for the next turn: {keeps}, {checkpoint} the checkpointer's report instead of the true one.
 
 #include <poll.h>
 #include <sys/prctl.h>
@@ -55,6 +56,8 @@ inline int run_scripted_keeper(base::Fd attempt_dir, base::Fd stream) {
                                    .leaves_at_once = base::get_bool(script, "leaves").value_or(false),
                                    .exit_code = static_cast<int>(base::get_int(script, "exit").value_or(0)),
                                    .obeys_interrupt = base::get_bool(script, "obeys").value_or(true)});
+  if (const auto keeps = text("keeps"); !keeps.empty()) sandbox.keeps = keeps;
+  if (const auto report = text("checkpoint"); !report.empty()) sandbox.checkpointer_says = report;
   const base::Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   ::listen(listener.get(), 8);
   sandbox.listen_on(listener.get());
@@ -168,9 +171,11 @@ class ScriptedLauncher final : public sandbox::Launcher {
       --stillborn;
       return sandbox::Launched{base::Fd(), -1, sandbox::LimitsMode::rlimit};
     }
+    if (before_keeper) before_keeper();
     const std::array<int, 2> fds{folder.get(), request.plan_pipe};
     const pid_t pid = Nursery::start(nursery_, "keeper", fds);
     keepers.push_back(pid);
+    if (after_keeper) after_keeper(pid);
     return sandbox::Launched{open_pidfd(pid), pid, sandbox::LimitsMode::rlimit};
   }
   base::Result<void> release(const sandbox::AttemptRef& attempt, sandbox::Remove) override {
@@ -196,6 +201,8 @@ class ScriptedLauncher final : public sandbox::Launcher {
   std::vector<Request> requests;
   std::vector<pid_t> keepers;
   std::optional<base::Error> refuse;
+  std::function<void()> before_keeper;  // on the worker's pool, as is the other
+  std::function<void(pid_t)> after_keeper;
   int stillborn = 0;  // keepers that die before they do anything
   int sweeps = 0;
 

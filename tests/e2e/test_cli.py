@@ -204,7 +204,8 @@ class Cli(Case):
         self.assertNotEqual(second["run"]["id"], run)
         self.assertEqual(events[0]["sequence"], 1)
         patch = self.call("download", second["run"]["id"], "workspace_patch", "-o", "-").stdout
-        self.assertIn("diff --git a/b.txt b/b.txt", patch)
+        self.assertIn("+one\n", patch.split("diff --git a/b.txt b/b.txt\n")[1], "turn 2 copied what turn 1 had written")
+        self.assertIn("sandbox.resumed", [event["type"] for event in events])
         turns = json.loads(self.call("turns", "--json", run).stdout)
         self.assertEqual([turn["runId"] for turn in turns["items"]], [run, second["run"]["id"]])
         listed = self.call("turns", second["run"]["id"]).stdout.splitlines()

@@ -112,6 +112,8 @@ class SdkCpp(Case):
     def test_continue_conversation(self):
         lines, _ = self.example("continue_conversation", "sim: write src/fib.ts x\\n\nsim: reply Written.")
         self.assertRegex(lines[0], f"^turn 2 of {RUN}$")
+        self.assertIn("+++ b/src/fib.ts", lines)  # of the first turn, in the second one's patch
+        self.assertIn("+x", lines)
         self.assertEqual(lines[-1], "closed")
         self.assertEqual([line[:2] for line in lines if re.match(r"\d:", line)], ["1:", "2:"])
 

@@ -119,10 +119,16 @@ void Agent::start_turn(const json::value& id, const json::object& params) {
   auto& thread = found->second;
   if (const auto policy = text_of(params, "approvalPolicy"); !policy.empty())
     thread.asks = policy == "untrusted";
+  Thread begun = thread;
+  begun.earlier += prompt + "\n";
+  save(begun);  // a turn that ends the process is one of the thread too
   Turn turn(wire_, thread, fresh_id(), std::move(prompt));
   wire_.answer(id, {{"turn", turn.describe("inProgress")}});
   turn.run();
+  save(thread);
+}
 
+void Agent::save(const Thread& thread) const {
   std::error_code error;
   std::filesystem::create_directories(home_ + "/sessions", error);
   std::ofstream(session_file(thread.id), std::ios::binary | std::ios::trunc)

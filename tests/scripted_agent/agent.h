@@ -24,6 +24,7 @@ class Agent {
   void resume_thread(const json::value& id, const json::object& params);
   void start_turn(const json::value& id, const json::object& params);
   void open(const json::value& id, Thread thread, const json::object& params);
+  void save(const Thread& thread) const;
   [[nodiscard]] std::string session_file(std::string_view thread) const;
 
   std::string home_;

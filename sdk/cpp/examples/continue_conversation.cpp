@@ -16,6 +16,12 @@ int main(int argc, char** argv) {
       if (const auto* text = std::get_if<agentrouter::TextPart>(&part)) std::cout << text->text << '\n';
     }
 
+    // The patch of a turn holds what all turns so far have changed.
+    const auto result = second.final_result();
+    for (const auto& artifact : result.artifacts()) {
+      if (artifact.kind == "workspace_patch") std::cout << client.download_artifact(result.id, artifact.id);
+    }
+
     for (const auto& turn : client.get_run_turns(first.id).items) {
       std::cout << turn.turn_number << ": " << turn.prompt << '\n';
     }

@@ -10,6 +10,10 @@ const second = await streamAgent({ client, continueRun: first.id, message: "Run 
 console.log(`turn ${second.turnNumber} of ${second.conversationId === first.id ? "the same conversation" : "another"}`);
 for await (const part of second.fullStream) if (part.type === "text") console.log(part.text);
 
+// The patch of a turn holds what all turns so far have changed.
+const patch = (await second.finalResult).artifacts.items.find((artifact) => artifact.kind === "workspace_patch");
+if (patch) console.log(new TextDecoder().decode(await client.downloadArtifact(second.run.id, patch.id)));
+
 for (const turn of (await client.getRunTurns(first.id)).items) console.log(`${turn.turnNumber}. ${turn.prompt}`);
 const closed = await client.closeRun(first.id);
 console.log(closed.closed ? "closed" : "open");

@@ -72,6 +72,10 @@ std::optional<base::Time> Rows::next_approval_expiry() {
       "SELECT min(expires_at) FROM approvals WHERE state = 'pending' AND expires_at IS NOT NULL"));
 }
 
+std::optional<base::Time> Rows::next_idempotency_expiry() {
+  return earliest(connection_.statement("SELECT min(expires_at) FROM idempotency_keys"));
+}
+
 std::optional<ActionRecord> Rows::action(const model::RunId& run, const model::ActionId& action) {
   auto statement = connection_.statement(ACTION_COLUMNS "WHERE run_id = ? AND action_id = ?");
   statement.bind(run.str()).bind(action.str());

@@ -37,6 +37,7 @@ class Rows {
   [[nodiscard]] std::optional<Attempt> latest_attempt(const model::RunId& run);
   [[nodiscard]] std::vector<Attempt> open_attempts();
   [[nodiscard]] std::optional<IdempotencyKey> idempotency_key(std::string_view key_hash);
+  [[nodiscard]] std::optional<base::Time> next_idempotency_expiry();
   [[nodiscard]] std::vector<model::RunId> queued_runs(int limit);
   [[nodiscard]] std::vector<model::RunId> cancelling_runs_without_attempt();
 
@@ -122,6 +123,7 @@ class SqliteReading : public Port {
   std::optional<IdempotencyKey> idempotency_key(std::string_view key_hash) override {
     return rows_.idempotency_key(key_hash);
   }
+  std::optional<base::Time> next_idempotency_expiry() override { return rows_.next_idempotency_expiry(); }
   std::vector<model::RunId> queued_runs(int limit) override { return rows_.queued_runs(limit); }
   std::vector<model::RunId> cancelling_runs_without_attempt() override {
     return rows_.cancelling_runs_without_attempt();

@@ -30,7 +30,7 @@ const examples = {
   raw_events: /^ {3}1 worker {6}run\.claimed\n.* worker {6}run\.completed\n$/s,
   no_progress: /^cancelled\n$/,
   manual_approval: /^Approval requested for codex\.launch \(sha256:\w+…\)\napproved\nstarted\ncompleted\ncompleted\n$/,
-  continue: /^turn 1: .*src\/fib\.ts.*\nturn 2 of the same conversation\n.*\n1\. Create src\/fib\.ts.*\n2\. Run exactly: cat src\/fib\.ts\.\nclosed\n$/s,
+  continue: /^turn 1: .*src\/fib\.ts.*\nturn 2 of the same conversation\n.*\n\+\+\+ b\/src\/fib\.ts\n.*\n1\. Create src\/fib\.ts.*\n2\. Run exactly: cat src\/fib\.ts\.\nclosed\n$/s,
   continue_and_wait: /^completed: CONTINUED\n$/,
   low_level_client: /\d+ run\.completed\ncompleted .*out\/report\.txt.*\n\+\+\+ b\/out\/report\.txt\n.*\n1 of the completed runs/s,
   runtime_options: /{"kind":"codex"}\n.*{"kind":"codex","mode":"read_only"} READY\n$/s,

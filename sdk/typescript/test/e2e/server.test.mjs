@@ -174,6 +174,21 @@ test("a conversation has turns under one handle, and ends when it is closed", as
   await assert.rejects(client.continueRun(first.id, "more"), { code: "session_closed", statusCode: 409 });
 });
 
+test("a later turn goes on in the same files and the same thread", async () => {
+  const first = await runAgent({ client, task: "sim: sh echo from turn one > one.txt\nsim: reply First." });
+  const second = await streamAgent({ client, continueRun: first.id, message: "sim: sh cat one.txt\nsim: recall turn one" });
+  const events = await collect(second.events);
+  const payload = (list, type) => list.find((event) => event.type === type)?.payload;
+  assert.equal(payload(events, "agent.tool_completed").output, "from turn one\n");
+  assert.equal((await second.finalResult).text, "seen");
+  const { threadId } = payload((await client.listRunEvents(first.id, { limit: 500 })).items, "agent.started");
+  assert.ok(threadId);
+  assert.equal(payload(events, "agent.started").threadId, threadId);
+  assert.ok(types(events).includes("sandbox.resumed"));
+  assert.ok(!types(events).includes("sandbox.created"));
+  await client.closeRun(first.id);
+});
+
 test("a turn is retried safely with a key, and a second turn beside it is refused", async () => {
   const first = await runAgent({ client, task: "sim: reply First." });
   const options = { idempotencyKey: `turn-${Date.now()}` };
