@@ -22,7 +22,7 @@ TEST_F(WorkerTest, RunGoesFromTheQueueToItsEndWithItsWholeRecord) {
                           "policy.evaluated", "execution.started", "agent.started", "agent.completed",
                           "execution.completed", "provider.stdout", "provider.stderr", "agent.response",
                           "usage.recorded", "workspace.file_index_collected", "workspace.patch_collected",
-                          "sandbox.destroyed", "run.completed"));
+                          "checkpoint.created", "sandbox.destroyed", "run.completed"));
   EXPECT_EQ(events(id).back().sequence, run(id).last_event_seq);
   EXPECT_EQ(base::get_string(payload(id, "agent.response"), "text"), "all done");
   EXPECT_EQ(base::get_int(payload(id, "workspace.file_index_collected"), "fileCount"), 2);
@@ -43,7 +43,7 @@ TEST_F(WorkerTest, SixArtifactsHoldWhatTheirRecordsSay) {
   EXPECT_EQ(blob(id, "workspace_file_index"), "{\"files\":[]}");
   EXPECT_EQ(blob(id, "workspace_patch"), "a patch");
   EXPECT_THAT(blob(id, "session_events"), HasSubstr(events(id).back().to_wire()));
-  EXPECT_THAT(blob(id, "session_manifest"), HasSubstr("\"lastEventSeq\":17"));
+  EXPECT_THAT(blob(id, "session_manifest"), HasSubstr("\"lastEventSeq\":18"));
 }
 
 TEST_F(WorkerTest, ApprovalReachesTheKeeperAndIsTheCauseOfTheExecution) {
