@@ -13,7 +13,7 @@ class EventRoutes : public ApiRig {};
 
 TEST_F(EventRoutes, QueryNumbersAreReadAsLaxlyAsThePublishedApiDoes) {
   const auto id = created();
-  append(id, "run.claimed");
+  append_claim(id);
   const auto events = [&](const std::string& query) { return get("/v1/runs/" + id + "/events?" + query); };
   for (const char* good : {"afterSeq=", "afterSeq=0x0", "afterSeq=-5", "limit=1e2", "limit=%20500%20",
                            "limit=0x10", "unknown=1"}) {
@@ -29,7 +29,7 @@ TEST_F(EventRoutes, QueryNumbersAreReadAsLaxlyAsThePublishedApiDoes) {
 
 TEST_F(EventRoutes, EventsArePagedAndTheCursorStaysWhenThereIsNothingNew) {
   const auto id = created();
-  for (int i = 0; i < 3; ++i) append(id, "agent.message", R"({"text":"m"})");
+  for (int i = 0; i < 3; ++i) append_message(id, "m");
   const auto page = get("/v1/runs/" + id + "/events?afterSeq=1&limit=1").object();
   EXPECT_EQ(page.at("items").as_array().size(), 1u);
   EXPECT_EQ(page.at("items").at(0).at("sequence").as_int64(), 2);
@@ -40,8 +40,8 @@ TEST_F(EventRoutes, EventsArePagedAndTheCursorStaysWhenThereIsNothingNew) {
 TEST_F(EventRoutes, WithoutAcceptAStreamIsOneBatchThenTheEnd) {
   const auto id = created();
   EXPECT_EQ(get("/v1/runs/" + id + "/stream").body, "event: heartbeat\ndata: {}\n\n");
-  append(id, "run.claimed");
-  append(id, "agent.message");
+  append_claim(id);
+  append_message(id);
   const auto reply = get("/v1/runs/" + id + "/stream?afterSeq=1");
   EXPECT_THAT(reply.body, StartsWith("id: 2\nevent: agent.message\ndata: {\"runId\":"));
   EXPECT_THAT(reply.body, Not(HasSubstr("\r")));
@@ -50,12 +50,12 @@ TEST_F(EventRoutes, WithoutAcceptAStreamIsOneBatchThenTheEnd) {
 
 TEST_F(EventRoutes, ALiveStreamGivesEachEventWhenItIsCommittedAndEndsWithTheRun) {
   const auto id = created();
-  append(id, "run.claimed");
+  append_claim(id);
   Wire wire(port_);
   wire.send(request("GET", "/v1/runs/" + id + "/stream", "", key() + "Accept: text/event-stream\r\n"));
   EXPECT_THAT(wire.read_until("event: run.claimed"), HasSubstr("retry: 1000\n\n"));
   wire.read_until(std::string(stream::keep_alive_frame()));
-  append(id, "agent.message", R"({"text":"live"})");
+  append_message(id, "live");
   EXPECT_THAT(wire.read_until("\"live\""), HasSubstr("id: 2\nevent: agent.message"));
   end_run(id);
   EXPECT_THAT(wire.read_to_end(), HasSubstr("id: 3\nevent: run.completed"));
@@ -63,7 +63,7 @@ TEST_F(EventRoutes, ALiveStreamGivesEachEventWhenItIsCommittedAndEndsWithTheRun)
 
 TEST_F(EventRoutes, ALiveStreamResumesBehindTheLargerCursorAndAnEndedRunAnswers204) {
   const auto id = created();
-  for (int i = 0; i < 4; ++i) append(id, "agent.message");
+  for (int i = 0; i < 4; ++i) append_message(id);
   end_run(id);
   const auto reply = raw(request("GET", "/v1/runs/" + id + "/stream?follow=true&afterSeq=2", "",
                                  key() + "Last-Event-ID: 3\r\n"));
@@ -80,7 +80,7 @@ TEST_F(EventRoutes, ALiveStreamResumesBehindTheLargerCursorAndAnEndedRunAnswers2
 
 TEST_F(EventRoutes, LastEventIdCountsOnlyWhenItIsAllDigits) {
   const auto id = created();
-  for (int i = 0; i < 3; ++i) append(id, "agent.message");
+  for (int i = 0; i < 3; ++i) append_message(id);
   const auto batch = [&](const std::string& query, const std::string& last) {
     return get("/v1/runs/" + id + "/stream" + query, "Last-Event-ID: " + last + "\r\n").body;
   };
@@ -104,7 +104,7 @@ TEST_F(EventRoutes, LastEventIdCountsOnlyWhenItIsAllDigits) {
 
 TEST_F(EventRoutes, OnlyWhoAsksForALiveStreamGetsOne) {
   const auto id = created();
-  append(id, "run.claimed");
+  append_claim(id);
   end_run(id);
   const auto is_live = [&](const std::string& query, const std::string& headers) {
     return get("/v1/runs/" + id + "/stream" + query, headers).body.starts_with("retry: 1000\n\n");
@@ -122,7 +122,7 @@ TEST_F(EventRoutes, OnlyWhoAsksForALiveStreamGetsOne) {
 
 TEST_F(EventRoutes, StreamsSayWhatTheyAreAndErrorsStayErrors) {
   const auto id = created();
-  append(id, "agent.message", R"({"text":"a\nb\r\nc"})");
+  append_message(id, "a\nb\r\nc");
   for (const char* query : {"", "?follow=true"}) {
     const auto reply = raw(request("HEAD", "/v1/runs/" + id + "/stream" + query, "", key()));
     EXPECT_EQ(reply.status, 200);

@@ -56,6 +56,7 @@ TEST_F(OpenRoutes, AServerWhoseStoreIsAwayIsNotReadyButHealthy) {
 class WorkerHealth : public ApiRig {
  protected:
   WorkerHealth() {
+    described_ = false;
     std::promise<std::uint16_t> port;
     asio::post(io_, [&] { port.set_value(base::value_or_throw(worker_.listen("127.0.0.1", 0))); });
     port_ = port.get_future().get();

@@ -57,7 +57,8 @@ std::string Reply::header(const std::string& name) const {
   return head.substr(begin, head.find("\r\n", begin) - begin);
 }
 
-Wire::Wire(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+Wire::Wire(std::uint16_t port, bool kept)
+    : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), kept_(kept) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
@@ -70,7 +71,7 @@ Wire::Wire(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CL
 }
 
 Wire::~Wire() {
-  keep_exchange(sent_, text_, !ended_);
+  if (kept_) keep_exchange(sent_, text_, !ended_);
 }
 
 void Wire::send(const std::string& bytes) {
@@ -128,7 +129,7 @@ Reply read_reply(const std::string& all) {
 }
 
 Reply ApiRig::raw(const std::string& text) {
-  Wire wire(port_);
+  Wire wire(port_, described_);
   wire.send(text);
   return read_reply(wire.read_to_end());
 }
@@ -145,10 +146,21 @@ std::string ApiRig::created(const std::string& body) {
   return std::string(base::get_string(post("/v1/runs", body).object(), "id").value());
 }
 
-void ApiRig::append(const std::string& run, const std::string& type, const std::string& payload) {
-  write([&](store::Transaction& tx) {
-    runs::append_event(tx, model::RunId(run), testing::make_draft(type, payload));
-  });
+void ApiRig::append(const std::string& run, model::EventDraft draft) {
+  write([&](store::Transaction& tx) { runs::append_event(tx, model::RunId(run), std::move(draft)); });
+}
+
+void ApiRig::append_claim(const std::string& run) {
+  auto draft = testing::make_draft("run.claimed", R"({"workerId":"worker_1"})");
+  draft.visibility = model::Visibility::internal;
+  append(run, std::move(draft));
+}
+
+void ApiRig::append_message(const std::string& run, std::string_view text) {
+  auto draft = testing::make_draft("agent.message",
+                                   base::to_text(json::object{{"provider", "codex"}, {"text", text}}));
+  draft.source = model::EventSource::codex;
+  append(run, std::move(draft));
 }
 
 void ApiRig::end_run(const std::string& id, model::RunStatus status) {
@@ -163,23 +175,28 @@ void ApiRig::end_run(const std::string& id, model::RunStatus status) {
 }
 
 std::string ApiRig::asked(const std::string& run, const std::string& digest) {
+  const auto named = [&](std::string_view kind) {
+    return std::string(kind) + "_" + base::uuid_from_text(run + std::string(kind));
+  };
   store::Approval approval;
   approval.run_id = model::RunId(run);
-  approval.action_id = model::ActionId("action_" + base::uuid_from_text(run));
+  approval.action_id = model::ActionId(named("action"));
   approval.action_digest = digest;
   approval.args_digest = digest;
-  approval.request_id = "approval_1";
-  approval.requested_event_id = "evt_1";
-  json::object payload{{"actionId", approval.action_id.str()},
+  approval.request_id = named("approval");
+  approval.requested_event_id = named("evt");
+  json::object payload{{"eventId", approval.requested_event_id},
+                       {"actionId", approval.action_id.str()},
                        {"actionDigest", digest},
                        {"argsDigest", digest},
+                       {"actor", "agent"},
                        {"actionName", "codex.launch"},
                        {"targetResource", "codex"}};
-  append(run, "action.proposed", base::to_text(payload));
+  append(run, testing::make_draft("action.proposed", base::to_text(payload)));
   payload["decision"] = "requires_approval";
   payload["reason"] = "manual";
-  append(run, "policy.evaluated", base::to_text(payload));
-  append(run, "approval.requested", base::to_text(payload));
+  append(run, testing::make_draft("policy.evaluated", base::to_text(payload)));
+  append(run, testing::make_draft("approval.requested", base::to_text(payload)));
   write([&](store::Transaction& tx) { tx.put_approval(approval); });
   return approval.action_id.str();
 }

@@ -39,7 +39,8 @@ Reply read_reply(const std::string& all);
 // AGENTROUTER_EXCHANGES names, for the test that holds it against openapi/openapi.yaml.
 class Wire {
  public:
-  explicit Wire(std::uint16_t port);
+  // With `kept`, what went over it is held against openapi.yaml after the tests.
+  explicit Wire(std::uint16_t port, bool kept = true);
   ~Wire();
   Wire(const Wire&) = delete;
   Wire& operator=(const Wire&) = delete;
@@ -50,10 +51,16 @@ class Wire {
 
  private:
   base::Fd socket_;
+  bool kept_;
   std::string sent_;
   std::string text_;
   bool ended_ = false;  // the peer has closed
 };
+
+// Of an action that asked() makes.
+inline std::string test_digest() {
+  return "sha256:" + std::string(64, 'a');
+}
 
 // Of workspaces, "/allowed" is, and looking at "/defect" throws what no route expects.
 class ApiRig : public ::testing::Test {
@@ -84,13 +91,16 @@ class ApiRig : public ::testing::Test {
 
   // The id of a new run.
   std::string created(const std::string& body = R"({"task":"t"})");
-  // Appends an event as use cases do.
-  void append(const std::string& run, const std::string& type, const std::string& payload = "{}");
+  // Append an event as use cases do.
+  void append(const std::string& run, model::EventDraft draft);
+  void append_claim(const std::string& run);
+  void append_message(const std::string& run, std::string_view text = "m");
   // Ends it as a worker does: event, status, session, and the end of the turn.
   void end_run(const std::string& id, model::RunStatus status = model::RunStatus::completed);
   // Lets the agent of this run ask for its one action; gives the action's id.
-  std::string asked(const std::string& run, const std::string& digest = "sha256:abcd");
+  std::string asked(const std::string& run, const std::string& digest = test_digest());
 
+  bool described_ = true;  // by openapi.yaml, so that what it answers is held against it
   testing::TempDir folder_;
   testing::ManualClock clock_;
   testing::FixedEntropy entropy_;

@@ -94,18 +94,21 @@ TEST_F(RunRoutes, CancellingAQueuedRunAnswersCancellingAndEndsIt) {
   EXPECT_EQ(post("/v1/runs/" + id + "/cancel", R"({"x":1})").error_code(), "validation_error");
 }
 
+std::string decision_body(const std::string& digest, const std::string& reason = {}) {
+  json::object body{{"actionDigest", digest}};
+  if (!reason.empty()) body["reason"] = reason;
+  return base::to_text(body);
+}
+
 TEST_F(RunRoutes, DecidingWhatWasNotAskedIsAConflict) {
   const auto id = created();
-  EXPECT_EQ(
-      post("/v1/runs/" + id + "/actions/action_x/approve", R"({"actionDigest":"sha256:abcd"})").error_code(),
-      "approval_not_requested");
+  EXPECT_EQ(post("/v1/runs/" + id + "/actions/action_x/approve", decision_body(test_digest())).error_code(),
+            "approval_not_requested");
   EXPECT_EQ(
       post("/v1/runs/" + id + "/actions/action_x/approve", R"({"actionDigest":"md5:abcdefgh"})").error_code(),
       "validation_error");
-  EXPECT_EQ(
-      post("/v1/runs/" + id + "/actions/action_x/deny", R"({"actionDigest":"sha256:abcd","reason":" "})")
-          .error_code(),
-      "validation_error");
+  EXPECT_EQ(post("/v1/runs/" + id + "/actions/action_x/deny", decision_body(test_digest(), " ")).error_code(),
+            "validation_error");
 }
 
 TEST_F(RunRoutes, AnArtifactIsDownloadedByteForByteAndOnlyFromItsOwnRun) {
@@ -149,7 +152,7 @@ TEST_F(RunRoutes, AKeyIsPrintableAsciiOfBoundedLengthAndAnEmptyOneIsNone) {
 TEST_F(RunRoutes, ARepeatedDecisionGivesTheFirstAndAKeyedOneSaysSo) {
   const auto id = created();
   const auto path = "/v1/runs/" + id + "/actions/" + asked(id);
-  const std::string body = R"({"actionDigest":"sha256:abcd","reason":"fine"})";
+  const std::string body = decision_body(test_digest(), "fine");
   const std::string key = "Idempotency-Key: k\r\n";
   const auto first = post(path + "/approve", body, key);
   ASSERT_EQ(first.status, 200) << first.body;
@@ -157,20 +160,21 @@ TEST_F(RunRoutes, ARepeatedDecisionGivesTheFirstAndAKeyedOneSaysSo) {
   const auto keyed = post(path + "/approve", body, key);
   EXPECT_EQ(keyed.body, first.body);
   EXPECT_EQ(keyed.header("Idempotent-Replayed"), "true");
-  const auto plain = post(path + "/approve", R"({"actionDigest":"sha256:abcd","reason":"other"})");
+  const auto plain = post(path + "/approve", decision_body(test_digest(), "other"));
   EXPECT_EQ(plain.body, first.body);
-  EXPECT_EQ(post(path + "/approve", R"({"actionDigest":"sha256:abcd"})", key).error_code(),
-            "idempotency_conflict");
+  EXPECT_EQ(post(path + "/approve", decision_body(test_digest()), key).error_code(), "idempotency_conflict");
   EXPECT_EQ(post(path + "/deny", body, key).error_code(), "approval_already_decided");
-  const auto other = post(path + "/approve", R"({"actionDigest":"sha256:dcba"})");
+  const std::string another = "sha256:" + std::string(64, 'b');
+  const auto other = post(path + "/approve", decision_body(another));
   EXPECT_EQ(other.error_code(), "action_digest_mismatch");
-  EXPECT_THAT(other.body, HasSubstr(R"("details":{"expected":"sha256:abcd","received":"sha256:dcba"})"));
+  EXPECT_THAT(other.body, HasSubstr(R"("details":{"expected":")" + test_digest() + R"(","received":")" +
+                                    another + "\"}"));
 }
 
 TEST_F(RunRoutes, DecidingOnARunThatHasEndedIsAConflictUnlessItWasDecidedSo) {
   const auto id = created();
   const auto path = "/v1/runs/" + id + "/actions/" + asked(id);
-  const std::string body = R"({"actionDigest":"sha256:abcd"})";
+  const std::string body = decision_body(test_digest());
   const auto late = created();
   const auto late_path = "/v1/runs/" + late + "/actions/" + asked(late);
   EXPECT_EQ(post(path + "/deny", body).object().at("payload").at("terminalState").as_string(), "denied");

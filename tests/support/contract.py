@@ -159,7 +159,9 @@ class Contract:
                 found += self._query_problems(parameter, pairs)
             else:
                 given = [v for k, v in exchange.headers if k.lower() == name.lower()]
-                if given and given[0]:
+                if name == "Idempotency-Key" and len(given) > 1:
+                    found.append(f"header {name} twice")
+                elif given and given[0]:
                     found += self._text_problems(parameter, given[0])
         if operation.body is not None:
             found += self._body_problems(operation.body, exchange)
@@ -171,6 +173,7 @@ class Contract:
             given = [v for k, v in pairs if k.startswith("tag.")]
             keys = [k for k, v in pairs if k.startswith("tag.")]
             wrong = [f"query {k}: no tag" for k in keys if not re.fullmatch(r"tag\.[A-Za-z0-9._/-]{1,64}", k)]
+            wrong += [f"{len(keys)} tags"] if len(keys) > 32 else []
             return wrong + [f"query {k} twice" for k in set(keys) if keys.count(k) > 1] + [p for v in given for p in self._text_problems(parameter, v)]
         given = [v for k, v in pairs if k == name]
         if len(given) > 1:
