@@ -59,6 +59,25 @@ class Claude(Case):
             self.assertIn("made.txt", patch)
             self.assertIn("+alpha", patch)
 
+    def test_modes_that_read_only_change_nothing_and_the_others_do(self):
+        task = "sim: sh touch by_shell.txt; echo status $?\nsim: write by_tool.txt alpha\nsim: reply Done."
+        with Server() as server:
+            for mode in ("plan", "acceptEdits", "auto", "dontAsk", "bypassPermissions"):
+                with self.subTest(mode):
+                    run = server.create(task, runtime={**CLAUDE, "permissionMode": mode})["id"]
+                    record, _ = server.finish(run)
+                    self.assertEqual(record["status"], "completed", record.get("failure"))
+                    patch = server.download(run, server.artifacts(run)["workspace_patch"]["id"]).decode()
+                    ends = {call["callId"]: call for call in self.payloads(server, run, "agent.tool_completed")}
+                    calls = {call["tool"]: ends[call["callId"]] for call in self.payloads(server, run, "agent.tool_started")}
+                    if mode == "plan":
+                        self.assertEqual(patch, "")
+                        self.assertIn("Read-only file system", json.dumps(calls["shell"]))
+                        self.assertNotEqual(calls["edit"]["status"], "completed")
+                    else:
+                        self.assertIn("by_shell.txt", patch)
+                        self.assertIn("by_tool.txt", patch)
+
     def test_the_launch_is_approved_or_denied(self):
         with Server() as server:
             for decision, status in (("approve", "completed"), ("deny", "failed")):
