@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Live subscribers of one run: memory for each, and whether each gets every event; then a reader that pauses while a long run goes on.
 
-Usage: python3 bench/subscribers.py [SUBSCRIBERS [EVENTS [PAUSE_SECONDS]]] (10000, 19000, 30; the script of one run has at most 10,000 steps of two events). Scripted agent (no provider).
+Usage: python3 bench/subscribers.py [SUBSCRIBERS [EVENTS [PAUSE_SECONDS]]] (10000, 100000, 30). Scripted agent (no provider).
 """
 import pathlib
 import select
@@ -58,7 +58,7 @@ def paused(server, events, seconds):
 
 
 def main():
-    count, events, seconds = (int(a) for a in [*sys.argv[1:], *("10000", "19000", "30")[len(sys.argv) - 1:]])
+    count, events, seconds = (int(a) for a in [*sys.argv[1:], *("10000", "100000", "30")[len(sys.argv) - 1:]])
     raise_open_files()
     agents = AgentsDir()
     try:

@@ -93,7 +93,7 @@ struct Response {
 };
 
 struct ScriptLimits {
-  static constexpr std::size_t max_steps = 10'000;   // lines after `repeat` is written out
+  static constexpr std::size_t max_steps = 100'000;  // lines after `repeat` is written out
   static constexpr std::size_t max_big = 64u << 20;  // bytes of `big`
   static constexpr std::size_t max_sleep_seconds = 86'400;
 };

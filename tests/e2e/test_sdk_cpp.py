@@ -122,7 +122,9 @@ class SdkCpp(Case):
         self.assertEqual(lines[-1], "completed")
 
     def test_claude_code(self):
-        lines, _ = self.example("claude_code")
+        # The agents of the machine: the scripted one is no Claude Code.
+        with Server() as real, Recorded(real.url) as url:
+            lines, _ = self.example("claude_code", environment={"AGENTROUTER_API_BASE_URL": url})
         self.assertEqual(lines[0], "completed")
 
     def install(self):
