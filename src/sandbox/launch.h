@@ -104,6 +104,10 @@ class Launcher {
   [[nodiscard]] virtual base::Result<SweepReport> sweep(int attempts) = 0;
 };
 
+// release() until nothing of the attempt is left. Blocks as long as that takes; others are launched
+// meanwhile.
+[[nodiscard]] base::Result<void> release_whole(Launcher& launcher, const AttemptRef& attempt, Remove what);
+
 // Safe from any thread.
 class LocalLauncher final : public Launcher {
  public:

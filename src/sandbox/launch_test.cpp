@@ -91,15 +91,15 @@ TEST(LocalLauncher, ReleaseLeavesNoGroupMountProcessOrFile) {
   EXPECT_EQ(find_cgroups(cgroup_label(rig.ref()), Match::whole).empty(), !has_groups);
   EXPECT_EQ(mounts(), before) << "a sandbox adds no mount to the host's namespace";
   rig.end_keeper();
-  auto released = rig.the_launcher().release(rig.ref(), Remove::box);
+  auto released = release_whole(rig.the_launcher(), rig.ref(), Remove::box);
   ASSERT_TRUE(released) << released.error().message;
   EXPECT_THAT(find_cgroups(cgroup_label(rig.ref()), Match::whole), IsEmpty());
   EXPECT_THAT(rig::processes_named(rig::own_sleep(612)), IsEmpty());
   EXPECT_FALSE(std::filesystem::exists(rig.attempt_path() / "upper"));
   EXPECT_TRUE(std::filesystem::exists(rig.attempt_path() / "keeper.log"));
-  ASSERT_TRUE(rig.the_launcher().release(rig.ref(), Remove::all));
+  ASSERT_TRUE(release_whole(rig.the_launcher(), rig.ref(), Remove::all));
   EXPECT_FALSE(std::filesystem::exists(rig.attempt_path()));
-  EXPECT_TRUE(rig.the_launcher().release(rig.ref(), Remove::all)) << "may be repeated";
+  EXPECT_TRUE(release_whole(rig.the_launcher(), rig.ref(), Remove::all)) << "may be repeated";
 }
 
 TEST(LocalLauncher, SweepRemovesOnlyWhatNoKeeperOwns) {
@@ -155,7 +155,7 @@ TEST(Warden, LaunchesReleasesAndSweepsLikeALocalLauncher) {
     EXPECT_THAT(warden.sweep(rig.ref().attempts)->live, ElementsAre(rig.id()));
     EXPECT_EQ(warden.release(rig.ref(), Remove::all).error().code, Code::conflict);
     rig.end_keeper();
-    auto released = warden.release(rig.ref(), Remove::all);
+    auto released = release_whole(warden, rig.ref(), Remove::all);
     EXPECT_TRUE(released) << released.error().message;
     EXPECT_FALSE(std::filesystem::exists(rig.attempt_path()));
     rig.plan.binds.push_back({"/usr", "/proc/x"});
@@ -222,6 +222,8 @@ TEST(RemoveTree, StopsAtItsBoundAndGoesOnWhenCalledAgain) {
   const auto parent = base::value_or_throw(base::open_directory(folder.path()));
   EXPECT_EQ(remove_tree(parent.get(), "top", {.entries = 10}).error().code, Code::exhausted);
   EXPECT_EQ(remove_tree(parent.get(), "top", {.entries = 12}).error().code, Code::exhausted);
+  EXPECT_EQ(remove_tree(parent.get(), "top", {.time = std::chrono::milliseconds(-1)}).error().code,
+            Code::exhausted);
   EXPECT_TRUE(remove_tree(parent.get(), "top", {.entries = 12}));
 }
 

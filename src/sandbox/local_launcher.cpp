@@ -26,6 +26,9 @@ tl::unexpected<Error> refuse(Error error) {
   return tl::unexpected<Error>(std::move(error));
 }
 
+// A large tree is removed in pieces, between which others are launched.
+constexpr RemoveBounds at_a_time{.time = std::chrono::milliseconds(20)};
+
 // Whether somebody holds the attempt's lock, as a keeper does for life.
 bool has_keeper(int attempt_dir) {
   Fd file(::openat(attempt_dir, "attempt.lock", O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
@@ -104,12 +107,19 @@ Result<void> release_attempt(const AttemptRef& attempt, Remove what) {
   if (!folder) return {};
   if (what == Remove::all) {
     folder->reset();
-    return remove_tree(attempt.attempts, attempt.id);
+    return remove_tree(attempt.attempts, attempt.id, at_a_time);
   }
   for (const char* name : {"upper", "work", "home", "work-home", "lower"}) {
-    if (auto done = remove_tree(folder->get(), name); !done) return done;
+    if (auto done = remove_tree(folder->get(), name, at_a_time); !done) return done;
   }
   return {};
+}
+
+Result<void> release_whole(Launcher& launcher, const AttemptRef& attempt, Remove what) {
+  for (;;) {
+    auto released = launcher.release(attempt, what);
+    if (released || released.error().code != Code::exhausted) return released;
+  }
 }
 
 Result<SweepReport> sweep_attempts(int attempts) {

@@ -51,7 +51,8 @@ struct Level {
 
 class Remover {
  public:
-  Remover(int at, const RemoveBounds& bounds) : at_(at), bounds_(bounds) {}
+  Remover(int at, const RemoveBounds& bounds)
+      : at_(at), bounds_(bounds), until_(std::chrono::steady_clock::now() + bounds.time) {}
 
   Result<void> remove(const std::string& top) {
     if (::unlinkat(at_, top.c_str(), 0) == 0 || errno == ENOENT) return {};
@@ -81,7 +82,7 @@ class Remover {
     if (!entry) return leave();
     const std::string name = entry->d_name;
     if (name == "." || name == "..") return {};
-    if (++seen_ > bounds_.entries)
+    if (++seen_ > bounds_.entries || std::chrono::steady_clock::now() > until_)
       return base::fail(base::Code::exhausted, "cannot remove so many files at once");
     if (entry->d_type != DT_DIR && ::unlinkat(here, name.c_str(), 0) == 0) return {};
     if (::unlinkat(here, name.c_str(), AT_REMOVEDIR) == 0) return {};
@@ -122,6 +123,7 @@ class Remover {
 
   const int at_;
   const RemoveBounds bounds_;
+  const std::chrono::steady_clock::time_point until_;
   std::vector<Level> levels_;
   std::uint64_t seen_ = 0;
   std::uint64_t rereads_ = 0;

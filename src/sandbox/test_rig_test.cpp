@@ -238,7 +238,7 @@ Rig::Rig() : plan(curated_plan()) {
 
 Rig::~Rig() {
   end_keeper();
-  auto released = the_launcher().release(ref(), Remove::all);
+  auto released = release_whole(the_launcher(), ref(), Remove::all);
   EXPECT_TRUE(released) << released.error().message;
 }
 

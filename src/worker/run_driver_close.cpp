@@ -117,11 +117,11 @@ base::Task<void> RunDriver::release(const runs::Claim& claim) {
     auto released = co_await context_.pool.run(
         [this, &attempt] { return context_.needs.launcher.release(attempt, sandbox::Remove::all); });
     if (released) break;
-    const bool again =
-        released.error().code == base::Code::exhausted || released.error().code == base::Code::conflict;
-    if (!again || base::passed(give_up)) throw base::Failure(std::move(released).error());
+    const bool more = released.error().code == base::Code::exhausted;
+    const bool held = released.error().code == base::Code::conflict && !base::passed(give_up);
+    if (!more && !held) throw base::Failure(std::move(released).error());
     check_time();
-    if (released.error().code == base::Code::conflict) co_await pause(20ms);
+    if (held) co_await pause(20ms);
   }
   const runs::Fence fence = claim.fence();
   auto retired = co_await context_.needs.store.write(

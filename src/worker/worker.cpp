@@ -209,7 +209,7 @@ base::Task<void> Worker::State::retire_older(std::vector<store::Attempt> older) 
         AGENTROUTER_TRY(const auto life, keeper::settle_keeper_life(folder->fd()));
         if (life == keeper::KeeperLife::alive) return base::fail(base::Code::conflict, "its keeper lives");
       }
-      return context_.needs.launcher.release(place, sandbox::Remove::all);
+      return sandbox::release_whole(context_.needs.launcher, place, sandbox::Remove::all);
     });
     if (!released) {
       base::log(base::LogLevel::warn, "an old attempt could not be removed",

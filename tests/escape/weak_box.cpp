@@ -110,7 +110,7 @@ int run(const std::string& folder, const std::string& names, const std::string& 
     (void)sandbox::wait_for_end(launched.keeper.get(), patience_ms);
     std::cerr << program << ": the command did not end\n";
   }
-  base::value_or_throw(launcher.release(request.attempt, sandbox::Remove::all));
+  base::value_or_throw(sandbox::release_whole(launcher, request.attempt, sandbox::Remove::all));
   return ended ? 0 : 1;
 }
 

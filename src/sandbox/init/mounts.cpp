@@ -156,11 +156,14 @@ void mount_devices(const Spec& spec, const int* devices, const char* const* name
   mount_tmpfs("dev/shm", spec.shm_bytes, 16384);
 }
 
+// volatile: what the run leaves is collected before the end, and a machine that loses power loses the attempt
+// anyway. Without it, unmounting would write every changed file to the disk that is about to be removed from
+// it.
 void mount_overlay(const char* to, const char* lower, const char* upper, const char* work, bool fixed) {
   char options[256];
   snprintf(options, sizeof options,
-           "lowerdir=%s,upperdir=%s,workdir=%s,userxattr,index=off,metacopy=off,nfs_export=off", lower, upper,
-           work);
+           "lowerdir=%s,upperdir=%s,workdir=%s,userxattr,index=off,metacopy=off,nfs_export=off%s", lower,
+           upper, work, fixed ? "" : ",volatile");
   require(mount("overlay", to, "overlay", MS_NOSUID | MS_NODEV | (fixed ? MS_RDONLY : 0), options) == 0,
           "mount the overlay", to);
 }
