@@ -26,6 +26,20 @@ def sockets(pid):
     return found
 
 
+def connected(server):
+    """Connections that the server has taken and not yet closed."""
+    found = 0
+    for line in open("/proc/net/tcp", encoding="ascii").readlines()[1:]:
+        _, local, _, _, _, _, _, _, _, inode = line.split()[:10]
+        found += int(local.split(":")[1], 16) == int(server.port) and inode != "0"
+    return found - 1  # the listener
+
+
+def sockets_at_rest(server):
+    wait_for(lambda: connected(server) == 0, what="earlier connections to be gone")
+    return sockets(server.pid)
+
+
 def reset(connection):
     """Closes with RST, as a client that crashes with unread bytes does."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -235,7 +249,7 @@ class Connections(Abused):
         self.assertEqual(self.statuses(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"), [200])
 
     def test_a_client_that_takes_nothing_is_cut(self):
-        before = sockets(self.server.pid)
+        before = sockets_at_rest(self.server)
         run = self.server.create("t" * 100_000)["id"]
         connection = socket.socket()
         self.addCleanup(connection.close)
@@ -246,7 +260,7 @@ class Connections(Abused):
         wait_for(lambda: sockets(self.server.pid) <= before, what="the connection to be cut")
 
     def test_resets_leave_nothing_behind(self):
-        before = sockets(self.server.pid)
+        before = sockets_at_rest(self.server)
         run = self.server.create("t" * 100_000)["id"]
         for data in (b"GET /v1/ru", f"GET /v1/runs/{run} HTTP/1.1\r\n".encode() + HOST + AUTH + b"\r\n",
                      b"POST /v1/runs HTTP/1.1\r\n" + HOST + AUTH + JSON + b"Content-Length: 12\r\n\r\n{",
@@ -265,7 +279,7 @@ class ManyIdle(Abused):
     config = "[http]\nidle_timeout_ms = 60000\nhead_timeout_ms = 60000\n"
 
     def test_a_thousand_idle_connections_hold_nobody_up(self):
-        before = sockets(self.server.pid)
+        before = sockets_at_rest(self.server)
         with contextlib.ExitStack() as stack:
             for _ in range(1000):
                 stack.enter_context(socket.create_connection((self.server.host, int(self.server.port)), timeout=20))
@@ -279,7 +293,7 @@ class Full(Abused):
     config = "[http]\nmax_connections = 8\n"
 
     def test_one_connection_too_many_is_told_to_try_again(self):
-        before = sockets(self.server.pid)
+        before = sockets_at_rest(self.server)
         held = [self.connect() for _ in range(8)]
         wait_for(lambda: sockets(self.server.pid) >= before + 8, what="eight connections")
         found = self.one(503, b"", code="unavailable")
