@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "model/ids.h"
+#include "model/workspace.h"
 
 namespace agentrouter::model {
 
@@ -72,8 +73,7 @@ struct Run {
   std::optional<base::Time> completed_at;
   std::optional<base::Time> cancel_requested_at;
   std::optional<RunFailure> failure;
-  // What the agent works on: a real path on this machine under an allowed root, or empty for a scratch tree.
-  std::string workspace_path;
+  Workspace workspace;  // what the agent works on
   int priority = 0;
   int attempts = 0;  // started so far
   Tags tags;

@@ -24,7 +24,7 @@ store::Attempt insert_attempt(store::Transaction& tx, const model::Run& run, std
   attempt.created_at = context.clock.now();
   attempt.lease_until = attempt.created_at + lease.duration;
   attempt.slot = tx.free_slot();
-  attempt.lower_path = run.workspace_path;
+  attempt.lower_path = run.workspace.path;
   tx.insert_attempt(attempt);
   return attempt;
 }

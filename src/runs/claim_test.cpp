@@ -17,7 +17,7 @@ class ClaimRun : public ::testing::Test {
  protected:
   void submit(std::string_view name) {
     auto run = testing::make_run(name);
-    run.workspace_path = "/srv/" + std::string(name);
+    run.workspace = {.kind = model::WorkspaceKind::path, .path = "/srv/" + std::string(name)};
     db_.write([&](store::Transaction& tx) { tx.insert_run(run); });
   }
   std::optional<Claim> claim(std::string worker = "worker_1") {

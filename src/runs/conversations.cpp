@@ -65,7 +65,7 @@ model::Run next_turn(const model::Run& before, const store::Conversation& conver
   input["runtime"] = before.runtime.to_json();
   run.input = base::to_text(input);
   run.queued_at = context.clock.now();
-  run.workspace_path = before.workspace_path;
+  run.workspace = before.workspace;
   run.priority = before.priority;
   run.tags = before.tags;
   run.approval_timeout = before.approval_timeout;

@@ -93,7 +93,7 @@ TEST_F(Conversations, AFollowUpTurnInheritsEverythingButMetadata) {
   NewRun request;
   request.runtime = {model::RuntimeKind::codex, "read_only", "gpt-5.5"};
   request.approval_mode = model::ApprovalMode::manual;
-  request.workspace_path = "/srv/repo";
+  request.workspace = {.kind = model::WorkspaceKind::git, .tree = "t1", .commit = "c1"};
   request.priority = 2;
   request.tags = {{"env", "prod"}, {"team", "a"}};
   request.approval_timeout = 90s;
@@ -113,7 +113,7 @@ TEST_F(Conversations, AFollowUpTurnInheritsEverythingButMetadata) {
   EXPECT_EQ(run.input,
             R"({"task":"now a garden","runtime":{"kind":"codex","mode":"read_only","model":"gpt-5.5"}})");
   EXPECT_EQ(run.approval_mode, model::ApprovalMode::manual);
-  EXPECT_EQ(run.workspace_path, "/srv/repo");
+  EXPECT_EQ(run.workspace, request.workspace);
   EXPECT_EQ(run.priority, 2);
   EXPECT_EQ(run.tags, request.tags);
   EXPECT_EQ(run.approval_timeout, 90s);

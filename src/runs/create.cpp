@@ -13,7 +13,7 @@ model::Run make_run(const NewRun& request, Context context) {
   run.approval_mode = request.approval_mode;
   run.conversation_id = run.id;
   run.queued_at = context.clock.now();
-  run.workspace_path = request.workspace_path;
+  run.workspace = request.workspace;
   run.priority = request.priority;
   run.turn_id = "turn_" + base::new_uuid(context.entropy);
   run.tags = request.tags;

@@ -11,7 +11,7 @@ struct NewRun {
   std::string task;   // trimmed
   model::Runtime runtime;
   model::ApprovalMode approval_mode = model::ApprovalMode::automatic;
-  std::string workspace_path;  // checked and real; empty for a scratch tree
+  model::Workspace workspace = {};  // checked
   int priority = 0;
   std::string idempotency_key;  // as the client sent it; empty for none. Stored only as its SHA-256
   model::Tags tags = {};        // sorted by name, each name once

@@ -26,7 +26,7 @@ class CreateRun : public ::testing::Test {
 
 TEST_F(CreateRun, IsQueuedWithItsRequestAndNoEvent) {
   auto asked = request("");
-  asked.workspace_path = "/srv/repo";
+  asked.workspace = {.kind = model::WorkspaceKind::path, .path = "/srv/repo"};
   asked.priority = 3;
   asked.approval_mode = model::ApprovalMode::manual;
   asked.runtime.model = "gpt-5.5";
@@ -42,7 +42,7 @@ TEST_F(CreateRun, IsQueuedWithItsRequestAndNoEvent) {
   EXPECT_EQ(run->conversation_id, run->id);
   EXPECT_EQ(run->queued_at, db_.clock.now());
   EXPECT_EQ(run->input, asked.input);
-  EXPECT_EQ(run->workspace_path, "/srv/repo");
+  EXPECT_EQ(run->workspace, asked.workspace);
   EXPECT_EQ(run->priority, 3);
   EXPECT_EQ(run->approval_mode, model::ApprovalMode::manual);
   EXPECT_EQ(run->runtime.model, "gpt-5.5");

@@ -97,13 +97,23 @@ TEST_F(Record, OfAQueuedRunShowsThatNothingHasHappened) {
   EXPECT_EQ(queued.to_wire(),
             R"({"run":)" + queued.run.to_wire() +
                 R"(,"runtime":{"kind":"codex","mode":"default"},"state":"queued","phase":"queued",)"
-                R"("approvalMode":"manual","attempt":null,"usage":null,)"
+                R"("approvalMode":"manual","workspace":{"kind":"scratch"},"attempt":null,"usage":null,)"
                 R"("limits":{"approvalTimeoutSeconds":60},"actions":[],"hasOlderActions":false,)"
                 R"("pendingApprovals":[],"patch":null,"artifacts":{"items":[]},)"
                 R"("eventCursor":{"lastEventSeq":0},"conversation":{"id":")" +
                 id_.str() +
                 R"(","sessionId":null,"state":"open","turnNumber":1,"turns":1,"reclaimed":false},)"
                 R"("compat":{"publishedTurn2":false},"operations":["cancel","close"]})");
+}
+
+TEST_F(Record, TellsWhatTheRunWorksOn) {
+  db_.write([&](store::Transaction& tx) {
+    auto run = tx.run(id_);
+    run->workspace = {.kind = model::WorkspaceKind::git, .git = {.url = "https://example.test/a"}, .commit = "c"};
+    tx.update_run(*run);
+  });
+  EXPECT_THAT(record().to_wire(),
+              HasSubstr(R"("workspace":{"kind":"git","git":{"url":"https://example.test/a"},"commit":"c"})"));
 }
 
 TEST_F(Record, FollowsTheRunThroughItsPhases) {

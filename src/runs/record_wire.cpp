@@ -104,6 +104,7 @@ std::string RunRecord::to_wire() const {
   add("state", base::to_text(json::value(to_string(run.status))));
   add("phase", base::to_text(json::value(phase.name)));
   add("approvalMode", base::to_text(json::value(to_string(run.approval_mode))));
+  add("workspace", base::to_text(run.workspace.to_json()));
   add("attempt", base::to_text(attempt_json(attempt)));
   add("usage", usage);
   add("limits", base::to_text(limits_json(run)));

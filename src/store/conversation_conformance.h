@@ -115,6 +115,55 @@ TEST_P(ConversationConformance, ATurnKeepsItsTimeoutAndIds) {
   EXPECT_EQ(kept->approval_timeout, run.approval_timeout);
 }
 
+TEST_P(ConversationConformance, AWorkspaceIsWhatTheLastUpdateSays) {
+  insert("r");
+  write([](Transaction& tx) {
+    auto run = tx.run(testing::run_id("r"));
+    run->workspace = {
+        .kind = model::WorkspaceKind::git, .git = {.url = "https://example.test/a"}, .tree = "t1"};
+    tx.update_run(*run);
+  });
+  reopen();
+  const auto kept = read([](Reader& reader) { return reader.run(testing::run_id("r")); });
+  EXPECT_EQ(kept->workspace.git.url, "https://example.test/a");
+  EXPECT_EQ(kept->workspace.tree, "t1");
+}
+
+TEST_P(ConversationConformance, UploadsAreKeptUntilTheirTimeIsOver) {
+  const Upload upload{"upload_1", "sum", 5'000'000'000, "t1", 3, testing::test_time(), testing::test_time(7)};
+  write([&](Transaction& tx) { tx.put_upload(upload); });
+  reopen();
+  const auto kept = read([](Reader& reader) { return reader.upload("upload_1"); });
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(kept->sha256, "sum");
+  EXPECT_EQ(kept->size_bytes, 5'000'000'000);
+  EXPECT_EQ(kept->tree, "t1");
+  EXPECT_EQ(kept->files, 3);
+  EXPECT_EQ(kept->created_at, testing::test_time());
+  EXPECT_EQ(kept->expires_at, testing::test_time(7));
+  EXPECT_EQ(read([](Reader& reader) { return reader.next_upload_expiry(); }), testing::test_time(7));
+  write([](Transaction& tx) { tx.purge_uploads(testing::test_time(6)); });
+  EXPECT_TRUE(read([](Reader& reader) { return reader.upload("upload_1"); }));
+  write([](Transaction& tx) { tx.purge_uploads(testing::test_time(7)); });
+  EXPECT_FALSE(read([](Reader& reader) { return reader.upload("upload_1"); }));
+  EXPECT_FALSE(read([](Reader& reader) { return reader.next_upload_expiry(); }));
+}
+
+TEST_P(ConversationConformance, TreesAreInUseByUploadsAndByConversationsThatAreNotReclaimed) {
+  for (const char* name : {"c", "a", "b", "a again"}) {
+    auto run = testing::make_run(name);
+    run.workspace = {.kind = model::WorkspaceKind::upload, .tree = std::string("tree ") + name[0]};
+    write([&](Transaction& tx) { tx.insert_run(run); });
+  }
+  insert("scratch");
+  const Upload upload{"upload_1", "sum", 1, "tree u", 3, testing::test_time(), testing::test_time(7)};
+  write([&](Transaction& tx) { tx.put_upload(upload); });
+  expire("b", 1);
+  expire("c", 1, true);
+  EXPECT_THAT(read([](Reader& reader) { return reader.trees_in_use(); }),
+              ElementsAre("tree a", "tree b", "tree u"));
+}
+
 TEST_P(ConversationConformance, CheckpointsAreFoundByTheTurnBefore) {
   const auto put = [&](const char* run, int turn) {
     Checkpoint checkpoint{

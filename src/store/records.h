@@ -41,6 +41,18 @@ struct Checkpoint {
   base::Time created_at;
 };
 
+// Files that a client has sent to work on. Their tree is DATA/trees/<tree>/tree; the archive itself is not
+// kept.
+struct Upload {
+  std::string id;               // upload_<uuid>
+  std::string sha256;           // of the archive, 64 lower-case hex digits
+  std::int64_t size_bytes = 0;  // of the archive
+  std::string tree;
+  std::int64_t files = 0;  // in the tree
+  base::Time created_at;
+  base::Time expires_at;  // from then on no run can be made of it
+};
+
 // One try at a run. `token` grows with every lease of the run: a worker that holds an older one may not
 // write.
 struct Attempt {

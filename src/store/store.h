@@ -70,6 +70,12 @@ class Reader {
   [[nodiscard]] virtual std::optional<IdempotencyKey> idempotency_key(std::string_view key_hash) = 0;
   // When the next key's time is over; none when there is no key.
   [[nodiscard]] virtual std::optional<base::Time> next_idempotency_expiry() = 0;
+  [[nodiscard]] virtual std::optional<Upload> upload(std::string_view id) = 0;
+  // When the next upload's time is over; none when there is no upload.
+  [[nodiscard]] virtual std::optional<base::Time> next_upload_expiry() = 0;
+  // The base trees that may be worked on yet: those of uploads, and of conversations that are not reclaimed.
+  // Sorted, each once.
+  [[nodiscard]] virtual std::vector<std::string> trees_in_use() = 0;
   // Runs that are queued, highest priority first, then oldest.
   [[nodiscard]] virtual std::vector<model::RunId> queued_runs(int limit) = 0;
   // Runs that are cancelling and have no open attempt: nobody but the store's owner can settle them.
@@ -101,6 +107,9 @@ class Transaction : public Reader {
   virtual void put_idempotency_key(const IdempotencyKey& key) = 0;
   // Forgets keys whose time was over before then.
   virtual void purge_idempotency_keys(base::Time expired_before) = 0;
+  virtual void put_upload(const Upload& upload) = 0;
+  // Forgets uploads whose time was over at `now`.
+  virtual void purge_uploads(base::Time now) = 0;
   // The lowest number >= 0 that no open attempt uses.
   [[nodiscard]] virtual int free_slot() = 0;
 };

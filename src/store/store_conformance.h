@@ -126,7 +126,11 @@ TEST_P(StoreConformance, RunKeepsEveryField) {
   run.completed_at = testing::test_time(2);
   run.cancel_requested_at = testing::test_time(3);
   run.failure = model::RunFailure{"worker_failed", "it broke", "disk_limit"};
-  run.workspace_path = "/srv/a b";
+  run.workspace = {.kind = model::WorkspaceKind::git,
+                   .git = {.url = "https://example.test/a.git", .ref = "main"},
+                   .from_run = testing::run_id("other"),
+                   .tree = "t1",
+                   .commit = "c1"};
   run.priority = -3;
   run.attempts = 2;
   write([&](Transaction& tx) { tx.insert_run(run); });
@@ -136,7 +140,7 @@ TEST_P(StoreConformance, RunKeepsEveryField) {
   EXPECT_EQ(found->to_wire(), run.to_wire());
   EXPECT_EQ(found->task, run.task);
   EXPECT_EQ(found->approval_mode, run.approval_mode);
-  EXPECT_EQ(found->workspace_path, run.workspace_path);
+  EXPECT_EQ(found->workspace, run.workspace);
   EXPECT_EQ(found->priority, -3);
   EXPECT_EQ(found->attempts, 2);
 }

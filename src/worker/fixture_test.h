@@ -80,7 +80,7 @@ class WorkerTest : public ::testing::Test {
     request.input = base::to_text(json::object{{"task", script}});
     request.task = script;
     request.approval_mode = mode;
-    request.workspace_path = workspace;
+    if (!workspace.empty()) request.workspace = {.kind = model::WorkspaceKind::path, .path = workspace};
     const auto created = write([&](store::Transaction& tx) { return runs::create_run(tx, request, now()); });
     return created->run.id;
   }

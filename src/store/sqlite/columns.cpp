@@ -57,7 +57,7 @@ model::Run read_run(const Statement& row) {
   run.completed_at = maybe_time(row, 11);
   run.cancel_requested_at = maybe_time(row, 12);
   if (!row.is_null(13)) run.failure = model::RunFailure{row.text(13), row.text(14), row.text(15)};
-  run.workspace_path = row.text(16);
+  if (!row.is_null(16)) run.workspace = base::value_or_throw(model::Workspace::from_json_text(row.text(16)));
   run.priority = static_cast<int>(row.integer(17));
   run.attempts = static_cast<int>(row.integer(18));
   run.turn_number = static_cast<int>(row.integer(19));
@@ -156,6 +156,18 @@ Checkpoint read_checkpoint(const Statement& row) {
   checkpoint.thread_id = row.text(6);
   checkpoint.created_at = time_at(row, 7);
   return checkpoint;
+}
+
+Upload read_upload(const Statement& row) {
+  Upload upload;
+  upload.id = row.text(0);
+  upload.sha256 = row.text(1);
+  upload.size_bytes = row.integer(2);
+  upload.tree = row.text(3);
+  upload.files = row.integer(4);
+  upload.created_at = time_at(row, 5);
+  upload.expires_at = time_at(row, 6);
+  return upload;
 }
 
 ActionRecord read_action(const Statement& row) {

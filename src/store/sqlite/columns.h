@@ -11,7 +11,7 @@ namespace agentrouter::store {
 #define RUN_COLUMNS                                                                                       \
   "SELECT r.id, status, runtime_kind, runtime_mode, runtime_model, approval_mode, last_event_seq, "       \
   "session_id, conversation_id, queued_at, started_at, completed_at, cancel_requested_at, failure_code, " \
-  "failure_reason, failure_cause, workspace_path, priority, attempts, turn_number, turn_id, tags, "       \
+  "failure_reason, failure_cause, workspace, priority, attempts, turn_number, turn_id, tags, "            \
   "approval_timeout, t.task, t.input "                                                                    \
   "FROM runs r JOIN run_texts t ON t.run = r.n "
 #define EVENT_COLUMNS                                                                                    \
@@ -31,6 +31,7 @@ namespace agentrouter::store {
 #define CHECKPOINT_COLUMNS                                                                            \
   "SELECT run_id, conversation_id, turn_number, key, size_bytes, sha256, thread_id, created_at FROM " \
   "checkpoints "
+#define UPLOAD_COLUMNS "SELECT id, sha256, size_bytes, tree, files, created_at, expires_at FROM uploads "
 #define ACTION_COLUMNS                                                                                   \
   "SELECT run_id, action_id, action_digest, args_digest, name, target, proposed_seq, policy_seq, "       \
   "policy_decision, policy_reason, requested_seq, settled_seq, approval, approval_reason, started_seq, " \
@@ -44,6 +45,7 @@ namespace agentrouter::store {
 [[nodiscard]] Conversation read_conversation(const Statement& row);
 [[nodiscard]] Checkpoint read_checkpoint(const Statement& row);
 [[nodiscard]] ActionRecord read_action(const Statement& row);
+[[nodiscard]] Upload read_upload(const Statement& row);
 
 // {"name":"value",...}, or empty for none.
 [[nodiscard]] std::string tags_text(const model::Tags& tags);

@@ -1,4 +1,4 @@
-// The queries of Rows about conversations, deadlines and actions.
+// The queries of Rows about conversations, deadlines, uploads and actions.
 
 #include "store/sqlite/columns.h"
 #include "store/sqlite/rows.h"
@@ -74,6 +74,23 @@ std::optional<base::Time> Rows::next_approval_expiry() {
 
 std::optional<base::Time> Rows::next_idempotency_expiry() {
   return earliest(connection_.statement("SELECT min(expires_at) FROM idempotency_keys"));
+}
+
+std::optional<Upload> Rows::upload(std::string_view id) {
+  auto statement = connection_.statement(UPLOAD_COLUMNS "WHERE id = ?");
+  statement.bind(id);
+  return one(std::move(statement), read_upload);
+}
+
+std::optional<base::Time> Rows::next_upload_expiry() {
+  return earliest(connection_.statement("SELECT min(expires_at) FROM uploads"));
+}
+
+std::vector<std::string> Rows::trees_in_use() {
+  return all(connection_.statement(
+                 "SELECT r.tree FROM runs r JOIN conversations c ON c.id = r.conversation_id WHERE r.tree IS "
+                 "NOT NULL AND c.reclaimed = 0 UNION SELECT tree FROM uploads ORDER BY 1"),
+             [](const Statement& row) { return row.text(0); });
 }
 
 std::optional<ActionRecord> Rows::action(const model::RunId& run, const model::ActionId& action) {

@@ -38,6 +38,9 @@ class Rows {
   [[nodiscard]] std::vector<Attempt> open_attempts();
   [[nodiscard]] std::optional<IdempotencyKey> idempotency_key(std::string_view key_hash);
   [[nodiscard]] std::optional<base::Time> next_idempotency_expiry();
+  [[nodiscard]] std::optional<Upload> upload(std::string_view id);
+  [[nodiscard]] std::optional<base::Time> next_upload_expiry();
+  [[nodiscard]] std::vector<std::string> trees_in_use();
   [[nodiscard]] std::vector<model::RunId> queued_runs(int limit);
   [[nodiscard]] std::vector<model::RunId> cancelling_runs_without_attempt();
 
@@ -124,6 +127,9 @@ class SqliteReading : public Port {
     return rows_.idempotency_key(key_hash);
   }
   std::optional<base::Time> next_idempotency_expiry() override { return rows_.next_idempotency_expiry(); }
+  std::optional<Upload> upload(std::string_view id) override { return rows_.upload(id); }
+  std::optional<base::Time> next_upload_expiry() override { return rows_.next_upload_expiry(); }
+  std::vector<std::string> trees_in_use() override { return rows_.trees_in_use(); }
   std::vector<model::RunId> queued_runs(int limit) override { return rows_.queued_runs(limit); }
   std::vector<model::RunId> cancelling_runs_without_attempt() override {
     return rows_.cancelling_runs_without_attempt();

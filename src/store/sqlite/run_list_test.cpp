@@ -26,10 +26,9 @@ class ManyRuns : public ::testing::Test {
     const auto sql =
         "WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < " + std::to_string(count) +
         ") INSERT OR IGNORE INTO runs (n, id, status, runtime_kind, runtime_mode, approval_mode, "
-        "conversation_id, queued_at, workspace_path, priority, attempts, turn_id) SELECT n, 'run_' || n, "
+        "conversation_id, queued_at, priority, attempts, turn_id) SELECT n, 'run_' || n, "
         "CASE n % 4 WHEN 0 THEN 'running' ELSE 'completed' END, "
         "CASE n % 2 WHEN 0 THEN 'claude_code' ELSE 'codex' END, 'default', 'auto', 'run_' || n, 1000 + n, "
-        "'', "
         "0, 0, '' FROM i";
     connection_->execute(sql.c_str());
     connection_->execute("INSERT OR IGNORE INTO run_texts SELECT n, 'fix everything', '{}' FROM runs");

@@ -223,7 +223,27 @@ FROM control c JOIN runs r ON r.n = c.run WHERE c.action IS NOT NULL
 GROUP BY r.id, c.action ORDER BY min(c.key);
 )sql";
 
-constexpr std::array<const char*, 2> steps{first, second};
+// Where workspaces come from: base trees and uploads. `workspace_path` is a part of `workspace` from now on.
+constexpr const char* third = R"sql(
+ALTER TABLE runs ADD COLUMN workspace TEXT;
+ALTER TABLE runs ADD COLUMN tree TEXT;
+UPDATE runs SET workspace = json_object('kind', 'path', 'path', workspace_path) WHERE workspace_path <> '';
+ALTER TABLE runs DROP COLUMN workspace_path;
+CREATE INDEX runs_trees ON runs (tree, conversation_id) WHERE tree IS NOT NULL;
+CREATE TABLE uploads (
+  id TEXT PRIMARY KEY,
+  sha256 TEXT NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  tree TEXT NOT NULL,
+  files INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX uploads_expiry ON uploads (expires_at);
+CREATE INDEX uploads_trees ON uploads (tree);
+)sql";
+
+constexpr std::array<const char*, 3> steps{first, second, third};
 
 std::int64_t pragma(Connection& connection, std::string_view sql) {
   auto statement = connection.statement(sql);

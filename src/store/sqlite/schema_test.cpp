@@ -162,6 +162,28 @@ TEST_F(SchemaStep2, QuestionsHaveNoDeadlineAndKeysAreKept) {
   EXPECT_EQ(key->event_seq, 0);
 }
 
+TEST(SchemaStep3, AFolderThatARunWorkedOnIsItsWorkspace) {
+  const testing::TempDir folder;
+  const auto path = folder / "a.db";
+  std::ofstream(path).close();
+  {
+    Connection connection(path, "");
+    migrate(connection, 1);
+    connection.execute(rows_of_schema_1);
+    migrate(connection, 2);
+    connection.execute(R"(UPDATE runs SET workspace_path = '/srv/a "b"' WHERE id = 'run_ended')");
+  }
+  asio::io_context io;
+  const auto store = base::value_or_throw(open_sqlite_store(path));
+  const auto workspace_of = [&](const char* id) {
+    return testing::run_task(io, store->read([&](Reader& reader) { return reader.run(model::RunId(id)); }))
+        ->workspace;
+  };
+  EXPECT_EQ(workspace_of("run_ended"),
+            (model::Workspace{.kind = model::WorkspaceKind::path, .path = R"(/srv/a "b")"}));
+  EXPECT_EQ(workspace_of("run_active"), model::Workspace());
+}
+
 }  // namespace
 
 }  // namespace agentrouter::store

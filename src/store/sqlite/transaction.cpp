@@ -17,9 +17,14 @@ std::optional<std::string_view> or_null(const std::string& text) {
   return text;
 }
 
+// Empty for a scratch tree.
+std::string workspace_text(const model::Workspace& workspace) {
+  return workspace == model::Workspace() ? std::string() : base::to_text(workspace.to_json());
+}
+
 // status, runtime, approval mode, session, conversation, times, failure, the rest: in this order in both
-// statements that write a run.
-void bind_run(Statement& statement, const model::Run& run) {
+// statements that write a run. `workspace` is borrowed until the statement has run, as `run` is.
+void bind_run(Statement& statement, const model::Run& run, const std::string& workspace) {
   statement.bind(to_string(run.status)).bind(to_string(run.runtime.kind)).bind(run.runtime.mode);
   statement.bind(run.runtime.model).bind(to_string(run.approval_mode));
   if (run.session_id) {
@@ -34,7 +39,8 @@ void bind_run(Statement& statement, const model::Run& run) {
   } else {
     statement.bind_null().bind_null().bind_null();
   }
-  statement.bind(run.workspace_path).bind(std::int64_t{run.priority}).bind(std::int64_t{run.attempts});
+  statement.bind(or_null(workspace)).bind(or_null(run.workspace.tree));
+  statement.bind(std::int64_t{run.priority}).bind(std::int64_t{run.attempts});
   statement.bind(std::int64_t{run.turn_number}).bind(run.turn_id);
   if (run.approval_timeout) {
     statement.bind(std::int64_t{run.approval_timeout->count()});
@@ -62,13 +68,14 @@ void SqliteTransaction::check_turn(const model::Run& run) {
 
 std::int64_t SqliteTransaction::insert_run_row(const model::Run& run) {
   const auto tags = tags_text(run.tags);
+  const auto workspace = workspace_text(run.workspace);
   auto statement = connection_.statement(
       "INSERT INTO runs (status, runtime_kind, runtime_mode, runtime_model, approval_mode, session_id, "
       "conversation_id, queued_at, started_at, completed_at, cancel_requested_at, failure_code, "
-      "failure_reason, failure_cause, workspace_path, priority, attempts, turn_number, turn_id, "
+      "failure_reason, failure_cause, workspace, tree, priority, attempts, turn_number, turn_id, "
       "approval_timeout, tags, id) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-  bind_run(statement, run);
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  bind_run(statement, run, workspace);
   statement.bind(tags).bind(run.id.str()).run();
   return sqlite3_last_insert_rowid(connection_.handle());
 }
@@ -109,12 +116,14 @@ void SqliteTransaction::update_run(const model::Run& run) {
       base::throw_failure(base::Code::not_found, "no run " + run.id.str(), "run_not_found");
     before = statement.text(0);
   }
+  const auto workspace = workspace_text(run.workspace);
   auto statement = connection_.statement(
       "UPDATE runs SET status = ?, runtime_kind = ?, runtime_mode = ?, runtime_model = ?, approval_mode = ?, "
       "session_id = ?, conversation_id = ?, queued_at = ?, started_at = ?, completed_at = ?, "
-      "cancel_requested_at = ?, failure_code = ?, failure_reason = ?, failure_cause = ?, workspace_path = ?, "
-      "priority = ?, attempts = ?, turn_number = ?, turn_id = ?, approval_timeout = ? WHERE id = ?");
-  bind_run(statement, run);
+      "cancel_requested_at = ?, failure_code = ?, failure_reason = ?, failure_cause = ?, workspace = ?, "
+      "tree = ?, priority = ?, attempts = ?, turn_number = ?, turn_id = ?, approval_timeout = ? WHERE id = "
+      "?");
+  bind_run(statement, run, workspace);
   statement.bind(run.id.str()).run();
   if (before != to_string(run.status)) changes_.push_back({run.id, run.status});
 }
@@ -293,6 +302,20 @@ void SqliteTransaction::purge_idempotency_keys(base::Time expired_before) {
   connection_.statement("DELETE FROM idempotency_keys WHERE expires_at < ?")
       .bind(to_column(expired_before))
       .run();
+}
+
+void SqliteTransaction::put_upload(const Upload& upload) {
+  auto statement = connection_.statement(
+      "INSERT INTO uploads (id, sha256, size_bytes, tree, files, created_at, expires_at) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET sha256 = excluded.sha256, "
+      "size_bytes = excluded.size_bytes, tree = excluded.tree, files = excluded.files, "
+      "created_at = excluded.created_at, expires_at = excluded.expires_at");
+  statement.bind(upload.id).bind(upload.sha256).bind(upload.size_bytes).bind(upload.tree).bind(upload.files);
+  statement.bind(to_column(upload.created_at)).bind(to_column(upload.expires_at)).run();
+}
+
+void SqliteTransaction::purge_uploads(base::Time now) {
+  connection_.statement("DELETE FROM uploads WHERE expires_at <= ?").bind(to_column(now)).run();
 }
 
 int SqliteTransaction::free_slot() {

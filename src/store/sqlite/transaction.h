@@ -27,6 +27,8 @@ class SqliteTransaction final : public SqliteReading<Transaction> {
   void update_attempt(const Attempt& attempt) override;
   void put_idempotency_key(const IdempotencyKey& key) override;
   void purge_idempotency_keys(base::Time expired_before) override;
+  void put_upload(const Upload& upload) override;
+  void purge_uploads(base::Time now) override;
   int free_slot() override;
 
   // How much has been remembered, and forgetting what came after: for a savepoint that is undone.
