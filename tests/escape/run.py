@@ -140,7 +140,10 @@ class Mode:
             for name in outside.groups_of(pid) - self.groups:
                 self.groups.add(name)
                 self.counters += outside.refusal_counters(name)
-            self.uids |= outside.uids_of(pid)
+            # A sandbox's first process is the host's root until it has its range of ids.
+            uids = outside.uids_of(pid)
+            if 0 not in uids or not same(lambda: 0 not in outside.uids_of(pid)):
+                self.uids |= uids
 
     def _start_neighbour(self):
         """Another run, which must not notice anything. Its workspace holds a secret."""
