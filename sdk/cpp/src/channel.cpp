@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <mutex>
 
 namespace agentrouter::detail {
@@ -48,6 +49,7 @@ struct Channel::State {
   CURL* easy = nullptr;
   curl_slist* headers = nullptr;
   std::string request_body;
+  std::unique_ptr<std::FILE, decltype(&std::fclose)> request_file{nullptr, &std::fclose};
   bool running = false;
 
   bool head_done = false;
@@ -96,6 +98,19 @@ template <class State>
 std::size_t on_header(char* data, std::size_t, std::size_t size, void* state) {
   static_cast<State*>(state)->header({data, size});
   return size;
+}
+
+std::size_t on_read(char* into, std::size_t size, std::size_t count, void* file) {
+  const auto got = std::fread(into, size, count, static_cast<std::FILE*>(file));
+  return got < count && std::ferror(static_cast<std::FILE*>(file)) != 0 ? CURL_READFUNC_ABORT : got;
+}
+
+// Throws Error read_failed.
+curl_off_t size_of(std::FILE* file, const std::filesystem::path& path) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  if (!file || error) throw Error("read_failed", "cannot read " + path.string());
+  return static_cast<curl_off_t>(size);
 }
 
 template <class State>
@@ -165,6 +180,15 @@ void Channel::start(const ClientOptions& options, HttpRequest request) {
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(state.request_body.size()));
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, state.request_body.c_str());
   }
+  if (!request.body_file.empty()) {
+    state.request_file.reset(std::fopen(request.body_file.c_str(), "rb"));
+    const auto size = size_of(state.request_file.get(), request.body_file);
+    curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, nullptr);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, size);
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, &on_read);
+    curl_easy_setopt(easy, CURLOPT_READDATA, state.request_file.get());
+  }
   curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
   curl_multi_add_handle(state.multi, easy);
   state.running = true;
@@ -204,6 +228,12 @@ void Channel::abandon() {
 
 void Channel::wake() {
   curl_multi_wakeup(state_->multi);
+}
+
+std::int64_t Channel::sent() const {
+  curl_off_t bytes = 0;
+  curl_easy_getinfo(state_->easy, CURLINFO_SIZE_UPLOAD_T, &bytes);
+  return bytes;
 }
 
 int Channel::status() const {

@@ -4,6 +4,7 @@
 
 #include <agentrouter/client.hpp>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@ struct HttpRequest {
   std::string target;  // path and query, encoded
   std::vector<std::string> headers = {};
   std::optional<std::string> body = {};
+  std::filesystem::path body_file = {};  // instead: the bytes of this file
 };
 
 // One thread at a time, except wake().
@@ -39,6 +41,8 @@ class Channel {
   // From any thread: makes a drive() or pause(), also the next one, return early.
   void wake();
 
+  // Bytes of the request's body that have left.
+  [[nodiscard]] std::int64_t sent() const;
   // Of the reply's head; 0 and empty before it is complete.
   [[nodiscard]] int status() const;
   [[nodiscard]] const std::string& content_type() const;

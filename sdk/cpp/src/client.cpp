@@ -1,74 +1,26 @@
 #include <agentrouter/client.hpp>
-#include <cerrno>
 #include <condition_variable>
-#include <cstring>
-#include <fstream>
 #include <mutex>
 
+#include "client_state.hpp"
 #include "codec.hpp"
 #include "stream_state.hpp"
-#include "transport.hpp"
 
 namespace agentrouter {
 
+using detail::add_query;
 using detail::HttpRequest;
-using detail::percent_encoded;
+using detail::number;
+using detail::post;
 using detail::Repeat;
-
-struct Client::State {
-  std::shared_ptr<detail::Transport> transport;
-
-  [[nodiscard]] RunPage list(const ListRunsRequest& request, const CallOptions& call) const;
-
-  // Replies that are not JSON come from something else than the server: a proxy, a wrong URL.
-  [[nodiscard]] Json json(const HttpRequest& request, const CallOptions& call,
-                          Repeat repeat = Repeat::safe) const {
-    const auto body = transport->call(request, call, repeat);
-    try {
-      return Json::parse(body);
-    } catch (const Error& error) {
-      throw Error("protocol_error", "the server's reply is not JSON: " + error.message());
-    }
-  }
-};
+using detail::repeat_with;
+using detail::run_path;
+using detail::segment;
 
 namespace {
 
-constexpr std::size_t max_in_memory = 1u << 30;
-
-// A missing id would turn one route into another.
-std::string segment(std::string_view id, std::string_view what) {
-  if (id.empty()) throw Error("invalid_argument", "the " + std::string(what) + " is empty");
-  return percent_encoded(id);
-}
-
-std::string run_path(std::string_view run_id, std::string_view rest = {}) {
-  return "/v1/runs/" + segment(run_id, "run id") + std::string(rest);
-}
-
 std::string artifact_path(std::string_view run_id, std::string_view artifact_id) {
   return run_path(run_id, "/artifacts/" + segment(artifact_id, "artifact id") + "/download");
-}
-
-void add_query(std::string& target, std::string_view name, const std::string& value) {
-  if (value.empty()) return;
-  target += target.find('?') == std::string::npos ? '?' : '&';
-  target.append(name).append("=").append(percent_encoded(value));
-}
-
-std::string number(std::int64_t value) {
-  return value > 0 ? std::to_string(value) : std::string();
-}
-
-// Where an idempotency key makes a POST safe to repeat.
-Repeat repeat_with(const std::string& key, HttpRequest& request, Repeat without = Repeat::never) {
-  if (key.empty()) return without;
-  request.headers.push_back("idempotency-key: " + key);
-  return Repeat::safe;
-}
-
-HttpRequest post(std::string target, std::string body = "{}") {
-  return {.method = "POST", .target = std::move(target), .body = std::move(body)};
 }
 
 HttpRequest decision(const ActionDecisionRequest& request, std::string_view verb) {
@@ -174,7 +126,7 @@ RunPage Client::State::list(const ListRunsRequest& request, const CallOptions& c
   std::string target = "/v1/runs";
   add_query(target, "status", request.status);
   add_query(target, "runtime", request.runtime);
-  for (const auto& [name, value] : request.tags) add_query(target, "tag." + percent_encoded(name), value);
+  for (const auto& [name, value] : request.tags) add_query(target, "tag." + detail::percent_encoded(name), value);
   add_query(target, "conversationId", request.conversation_id);
   add_query(target, "createdAfter", request.created_after);
   add_query(target, "createdBefore", request.created_before);
@@ -306,43 +258,13 @@ void Client::download_artifact(std::string_view run_id, std::string_view artifac
 
 std::string Client::download_artifact(std::string_view run_id, std::string_view artifact_id,
                                       const CallOptions& call) const {
-  std::string all;
-  download_artifact(
-      run_id, artifact_id,
-      [&all](std::string_view bytes) {
-        if (all.size() + bytes.size() > max_in_memory) {
-          throw Error("response_too_large", "the artifact is over 1 GiB: download it to a file");
-        }
-        all += bytes;
-      },
-      call);
-  return all;
+  return detail::fetch_to_memory(
+      "artifact", [&](const Sink& sink) { download_artifact(run_id, artifact_id, sink, call); });
 }
 
 void Client::download_artifact(std::string_view run_id, std::string_view artifact_id,
                                const std::filesystem::path& file, const CallOptions& call) const {
-  auto partial = file;
-  partial += ".part";
-  const auto fail = [&](int number) {
-    throw Error("write_failed", "cannot write " + file.string() + ": " + std::strerror(number));
-  };
-  std::ofstream out(partial, std::ios::binary | std::ios::trunc);
-  if (!out) fail(errno);
-  try {
-    const auto write = [&](std::string_view bytes) {
-      if (!out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()))) fail(errno);
-    };
-    download_artifact(run_id, artifact_id, write, call);
-    out.close();
-    if (!out) fail(errno);
-    std::error_code error;
-    std::filesystem::rename(partial, file, error);
-    if (error) fail(error.value());
-  } catch (const std::exception&) {
-    std::error_code ignored;
-    std::filesystem::remove(partial, ignored);
-    throw;
-  }
+  detail::fetch_to_file(file, [&](const Sink& sink) { download_artifact(run_id, artifact_id, sink, call); });
 }
 
 }  // namespace agentrouter

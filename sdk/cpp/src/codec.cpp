@@ -37,6 +37,21 @@ Json encode_runtime(const RuntimeSelection& runtime) {
   return Json::object(std::move(object));
 }
 
+Json encode_workspace(const Workspace& workspace) {
+  Json::Object object;
+  add(object, "path", workspace.path);
+  if (const auto& git = workspace.git) {
+    Json::Object source{{"url", git->url}};
+    add(source, "ref", git->ref);
+    if (git->depth != 0) source.emplace_back("depth", git->depth);
+    add(source, "subdir", git->subdir);
+    object.emplace_back("git", Json::object(std::move(source)));
+  }
+  if (!workspace.upload_id.empty()) object.emplace_back("upload", Json::object({{"id", workspace.upload_id}}));
+  if (!workspace.from_run.empty()) object.emplace_back("fromRun", Json::object({{"runId", workspace.from_run}}));
+  return Json::object(std::move(object));
+}
+
 std::optional<AgentResponse> decode_response(const Json& json) {
   if (!json.is_object()) return std::nullopt;
   return AgentResponse{.text = text(json, "text"),
@@ -187,13 +202,44 @@ CloseRunResult decode_close(const Json& json) {
           .raw = json};
 }
 
+Upload decode_upload(const Json& json) {
+  const auto& upload = json["upload"];
+  return {.id = required(upload, "id", "upload"),
+          .bytes = upload["bytes"].as_int(),
+          .sha256 = text(upload, "sha256"),
+          .expires_at = text(upload, "expiresAt"),
+          .raw = upload};
+}
+
+FilePage decode_files(const Json& json) {
+  FilePage page{.next_cursor = text(json, "nextCursor"), .raw = json};
+  for (const auto& item : required_items(json, "list of files")) {
+    page.items.push_back({.path = required(item, "path", "file"),
+                          .type = text(item, "type"),
+                          .size = item["size"].as_int(),
+                          .mode = text(item, "mode"),
+                          .status = text(item, "status"),
+                          .raw = item});
+  }
+  return page;
+}
+
+PushResult decode_push(const Json& json) {
+  const auto& push = json["push"];
+  return {.branch = text(push, "branch"),
+          .commit = required(push, "commit", "reply"),
+          .url = text(push, "url"),
+          .files = static_cast<int>(push["files"].as_int()),
+          .raw = push};
+}
+
 Json encode_create(const CreateRunRequest& request) {
   Json::Object object{{"task", request.task}};
   if (request.runtime) object.emplace_back("runtime", encode_runtime(*request.runtime));
   add(object, "approvalMode", request.approval_mode);
   if (!request.metadata.is_null()) object.emplace_back("metadata", request.metadata);
   if (request.workspace) {
-    object.emplace_back("workspace", Json::object({{"path", request.workspace->path}}));
+    object.emplace_back("workspace", encode_workspace(*request.workspace));
   }
   if (!request.tags.empty()) {
     object.emplace_back("tags", Json::object({request.tags.begin(), request.tags.end()}));
@@ -208,6 +254,21 @@ Json encode_create(const CreateRunRequest& request) {
 Json encode_message(const ContinueRunRequest& request) {
   Json::Object object{{"message", request.message}};
   add(object, "approvalMode", request.approval_mode);
+  return Json::object(std::move(object));
+}
+
+Json encode_fork(const ForkRunRequest& request) {
+  Json::Object object{{"message", request.message}};
+  if (request.at_turn != 0) object.emplace_back("atTurn", request.at_turn);
+  return Json::object(std::move(object));
+}
+
+Json encode_push(const PushRunRequest& request) {
+  Json::Object object{{"branch", request.branch}, {"message", request.message}};
+  Json::Object author;
+  add(author, "name", request.author_name);
+  add(author, "email", request.author_email);
+  if (!author.empty()) object.emplace_back("author", Json::object(std::move(author)));
   return Json::object(std::move(object));
 }
 

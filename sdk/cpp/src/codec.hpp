@@ -21,9 +21,15 @@ namespace agentrouter::detail {
 // Also when it does not name the new run.
 [[nodiscard]] ContinueRunResult decode_continue(const Json& json);
 [[nodiscard]] CloseRunResult decode_close(const Json& json);
+// Also when there is no id.
+[[nodiscard]] Upload decode_upload(const Json& json);
+[[nodiscard]] FilePage decode_files(const Json& json);
+[[nodiscard]] PushResult decode_push(const Json& json);
 
 [[nodiscard]] Json encode_create(const CreateRunRequest& request);
 [[nodiscard]] Json encode_message(const ContinueRunRequest& request);
+[[nodiscard]] Json encode_fork(const ForkRunRequest& request);
+[[nodiscard]] Json encode_push(const PushRunRequest& request);
 [[nodiscard]] Json encode_decision(const ActionDecisionRequest& request);
 
 }  // namespace agentrouter::detail

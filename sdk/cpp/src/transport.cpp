@@ -109,6 +109,7 @@ HttpRequest Transport::completed(const HttpRequest& request) const {
   if (!options_.api_key.empty()) add("authorization", "Bearer " + options_.api_key);
   add("user-agent", "agentrouter-cpp/0.1");
   if (result.body) add("content-type", "application/json");
+  if (!result.body_file.empty()) add("content-type", "application/octet-stream");
   for (const auto& [name, value] : options_.headers) {
     auto lower = name;
     std::ranges::transform(lower, lower.begin(),
@@ -149,9 +150,13 @@ bool Transport::attempt(Channel& channel, const HttpRequest& request, const Call
   attempt.at_least = {};
   channel.start(options_, request);
   bool running = true;
+  std::int64_t sent = 0;
   while (running) {
     throw_if_stopped(call.stop);
     running = channel.drive(until(deadline));
+    if (running && !request.body_file.empty() && channel.sent() > std::exchange(sent, channel.sent())) {
+      deadline = now() + limit;
+    }
     const auto bytes = channel.take_body();
     const bool success = channel.status() >= 200 && channel.status() < 300;
     if (!bytes.empty() && !success) {

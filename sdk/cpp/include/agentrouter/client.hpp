@@ -130,8 +130,38 @@ class AGENTROUTER_API Client {
   ContinueRunResult continue_run(std::string_view run_id, std::string_view message,
                                  const CallOptions& call = {}) const;
   [[nodiscard]] RunTurns get_run_turns(std::string_view run_id, const CallOptions& call = {}) const;
-  // Ends a conversation: no further turn is taken. One under way goes on. Repeating it changes nothing.
+  // A new conversation that begins where a turn of another has ended; that one is not touched and may go on.
+  // Gives its first run. Refusals to expect: run_busy (the turn has not ended), turn_not_found,
+  // checkpoint_unavailable.
+  Run fork_run(const ForkRunRequest& request, const CallOptions& call = {}) const;
+  // Ends a conversation: no further turn is taken, and one under way is cancelled. Repeating it changes nothing.
   CloseRunResult close_run(std::string_view run_id, const CallOptions& call = {}) const;
+
+  // Sends an archive (tar, plain or compressed with gzip or zstd; zip) whose files a run can work on:
+  // Workspace::upload_id. The time limit is on silence, not on the whole. Throws read_failed for a file that
+  // cannot be read; refusals name the entry that is not taken.
+  [[nodiscard]] Upload upload(const std::filesystem::path& archive, const CallOptions& call = {}) const;
+
+  // The workspace, while the run is active and afterwards.
+  [[nodiscard]] FilePage list_run_files(std::string_view run_id, const ListFilesRequest& request = {},
+                                        const CallOptions& call = {}) const;
+  // One file of it: whole in memory (at most 1 GiB), piece by piece, or as a file like a downloaded artifact.
+  // `path` as the list has it. Files and archives tell how many bytes they have.
+  [[nodiscard]] std::string read_run_file(std::string_view run_id, std::string_view path,
+                                          const CallOptions& call = {}) const;
+  void read_run_file(std::string_view run_id, std::string_view path, const Sink& sink,
+                     const CallOptions& call = {}) const;
+  std::int64_t read_run_file(std::string_view run_id, std::string_view path,
+                             const std::filesystem::path& file, const CallOptions& call = {}) const;
+  // All of it as one archive.
+  std::int64_t download_workspace(std::string_view run_id, const std::filesystem::path& file,
+                                  const DownloadWorkspaceRequest& request = {},
+                                  const CallOptions& call = {}) const;
+  void download_workspace(std::string_view run_id, const Sink& sink,
+                          const DownloadWorkspaceRequest& request = {}, const CallOptions& call = {}) const;
+  // Commits what an ended run changed and pushes it to the repository that its workspace was cloned from, with
+  // the server's credential and as far as the server's configuration allows. Repeating it changes nothing.
+  PushResult push_run(const PushRunRequest& request, const CallOptions& call = {}) const;
 
   [[nodiscard]] ArtifactPage list_run_artifacts(std::string_view run_id, const CallOptions& call = {}) const;
   // The stored bytes: whole in memory (at most 1 GiB), piece by piece, or as a file, which appears under its

@@ -46,11 +46,22 @@ struct ClaudeCodeOptions {
 };
 [[nodiscard]] AGENTROUTER_API RuntimeSelection claude_code(ClaudeCodeOptions options = {});
 
-// What the agent works on. Without one it starts in an empty folder.
+// A repository that the server clones: credentials are the server's, never part of the URL.
+struct GitWorkspace {
+  std::string url;
+  std::string ref = {};     // a branch, a tag or a full commit; empty: what the remote's HEAD names
+  int depth = 0;            // commits of history; 0: all of it
+  std::string subdir = {};  // the part of the tree to work on; empty: all of it
+};
+
+// What the agent works on: one of these. Without a workspace it starts in an empty folder.
 struct Workspace {
   // An absolute folder of the server's machine, under a root that the server allows. The agent gets a
   // copy-on-write view: the folder itself is never changed.
-  std::string path;
+  std::string path = {};
+  std::optional<GitWorkspace> git = {};
+  std::string upload_id = {};  // of Client::upload
+  std::string from_run = {};   // the files as they were at the end of that run
 };
 
 struct CreateRunRequest {
@@ -82,6 +93,14 @@ struct ContinueRunResult {
   int turn_number = 0;
   std::string conversation_id;
   Json raw;
+};
+
+// A new conversation that begins where a turn of another one ended, with its files and its memory.
+struct ForkRunRequest {
+  std::string run_id;  // any run of the conversation
+  std::string message;
+  int at_turn = 0;  // 0: the newest that can be forked
+  std::string idempotency_key = {};  // as of CreateRunRequest
 };
 
 struct RunTurn {
@@ -127,6 +146,56 @@ struct Run {
   std::string cancel_requested_at;
   Tags tags;
   std::optional<Failure> failure;
+  Json raw;
+};
+
+struct Upload {
+  std::string id;
+  std::int64_t bytes = 0;
+  std::string sha256;
+  std::string expires_at;
+  Json raw;
+};
+
+struct ListFilesRequest {
+  std::string prefix = {};  // only paths that begin with it
+  int limit = 0;            // 0: the server's default
+  std::string cursor = {};
+};
+
+struct WorkspaceFile {
+  std::string path;
+  std::string type;  // file, directory, symlink, ...
+  std::int64_t size = 0;
+  std::string mode;    // octal
+  std::string status;  // how it differs from the base, as in the file index; empty: not at all
+  Json raw;
+};
+
+struct FilePage {
+  std::vector<WorkspaceFile> items;
+  std::string next_cursor;  // empty at the end
+  Json raw;
+};
+
+struct DownloadWorkspaceRequest {
+  std::string format = "tar.gz";  // or tar.zst
+  bool only_changes = false;
+};
+
+struct PushRunRequest {
+  std::string run_id;
+  std::string branch;
+  std::string message;
+  std::string author_name = {};  // empty: the server's
+  std::string author_email = {};
+};
+
+struct PushResult {
+  std::string branch;
+  std::string commit;
+  std::string url;
+  int files = 0;
   Json raw;
 };
 
