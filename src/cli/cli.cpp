@@ -32,7 +32,7 @@ constexpr std::array<ServerCommand, 4> served = {{
 using Action = int (*)(const Command&, Context&);
 
 Action action_of(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, Action>, 11> actions = {
+  constexpr std::array<std::pair<std::string_view, Action>, 14> actions = {
       {{"run", run_task},
        {"runs", list_runs},
        {"show", show_run},
@@ -43,7 +43,10 @@ Action action_of(std::string_view name) {
        {"turns", list_turns},
        {"close", close_run},
        {"artifacts", list_artifacts},
-       {"download", download_artifacts}}};
+       {"download", download_artifacts},
+       {"files", show_files},
+       {"archive", archive_files},
+       {"push", push_changes}}};
   return std::ranges::find(actions, name, &std::pair<std::string_view, Action>::first)->second;
 }
 
@@ -102,6 +105,7 @@ int run_connected(const Command& command, const Environment& environment, Output
   if (interrupts.first().stop_requested()) return report(output.err, "interrupted", exit_code::cancelled);
   const Client client({.api_key = server->api_key, .base_url = server->url});
   Context context{client, output, std::cin, interrupts.first(), interrupts.second()};
+  context.remote = !is_this_machine(server->url);
   if (output.err_terminal && ::isatty(STDIN_FILENO) == 1) context.line_typed = line_on_standard_input;
   return action_of(command.name)(command, context);
 }

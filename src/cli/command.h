@@ -18,12 +18,20 @@ struct Command {
   std::string mode;
   std::string model;
   std::string approve;
-  std::string workspace;
+  std::string workspace;          // a folder or a URL
+  std::string ref;                // of a URL
+  std::string subdir;             // of a URL
+  int depth = 0;                  // of a URL
+  bool upload = false;            // send the folder although the server may see it
+  bool apply = false;             // take the changes over without a question
+  std::string from_run;           // the run whose files to begin with
   std::string continue_run;       // a run of the conversation to continue
+  std::string fork_run;           // a run of the conversation to fork
+  int at_turn = 0;                // of fork_run; 0: the newest
   std::vector<std::string> tags;  // of run and runs: "key=value"
   bool sim = false;
 
-  // show, events, approve, deny, cancel, turns, close, artifacts, download
+  // of every command about one run
   std::string run_id;
 
   // runs
@@ -43,7 +51,20 @@ struct Command {
 
   // download
   std::string artifact;  // an id or a kind; empty: all
-  std::string output;    // "-": standard output
+
+  // files
+  std::string path;  // of one file; empty: the list
+  std::string prefix;
+
+  // archive
+  bool changes = false;
+
+  // download, files, archive
+  std::string output;  // "-": standard output
+
+  // push
+  std::string branch;
+  std::string message;
 
   // completion
   std::string shell;

@@ -20,6 +20,8 @@ struct Context {
   std::stop_token leave;      // and now at once
   // Whether a person at a terminal has typed a line; none when nobody is there to be asked.
   std::function<bool()> line_typed = {};
+  // The server is another machine's: a folder of this one is sent to it.
+  bool remote = false;
 };
 
 // Something the person has to correct before anything is sent. Caught in run_client_command.
@@ -45,6 +47,11 @@ struct UsageError {
 [[nodiscard]] int cancel_run(const Command& command, Context& context);
 
 [[nodiscard]] int download_artifacts(const Command& command, Context& context);
+
+// The workspace of a run: its list, one file, all of it as an archive, and pushed as a commit.
+[[nodiscard]] int show_files(const Command& command, Context& context);
+[[nodiscard]] int archive_files(const Command& command, Context& context);
+[[nodiscard]] int push_changes(const Command& command, Context& context);
 
 // Of --tag KEY=VALUE.
 [[nodiscard]] Tags tags_of(const Command& command);

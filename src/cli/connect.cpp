@@ -58,6 +58,16 @@ Result<Server> find_or_start(const Environment& environment, const ConnectReques
 
 }  // namespace
 
+bool is_this_machine(std::string_view url) {
+  auto host = url.substr(std::min(url.find("://"), url.size()));
+  host.remove_prefix(std::min<std::size_t>(3, host.size()));
+  host = host.substr(0, host.find_first_of("/?#"));
+  if (const auto at = host.rfind('@'); at != host.npos) host.remove_prefix(at + 1);
+  if (host.starts_with("[::1]")) return true;
+  host = host.substr(0, host.find(':'));
+  return host == "localhost" || host.starts_with("127.");
+}
+
 Result<Server> connect(const Environment& environment, const ConnectRequest& request) {
   const auto& chosen = request.data.empty() ? std::filesystem::path(environment.data) : request.data;
   const auto data = chosen.empty() ? chosen : std::filesystem::absolute(chosen).lexically_normal();

@@ -17,6 +17,9 @@ struct Server {
   std::string api_key;
 };
 
+// Whether a URL names this machine by a loopback name: a server there sees the same folders.
+[[nodiscard]] bool is_this_machine(std::string_view url);
+
 struct ConnectRequest {
   std::filesystem::path data;  // empty: the environment's
   // What the server has to use; none: whatever it does.

@@ -55,12 +55,26 @@ void define_run(Definition& d) {
            "Who allows the run to start; manual asks you at the terminal, or waits for approve and deny");
   d.app
       .add_option("--workspace", c.workspace,
-                  "The folder to work on; it is never changed itself (copy-on-write)")
-      ->type_name("DIR");
+                  "The folder to work on, never changed itself, or the URL of a git repository")
+      ->type_name("DIR|URL");
+  d.app.add_option("--ref", c.ref, "Branch, tag or commit of the repository")->type_name("REF");
+  d.app.add_option("--subdir", c.subdir, "Part of the repository to work on")->type_name("PATH");
+  d.app.add_option("--depth", c.depth, "Commits of history to fetch (default: all)")
+      ->check(CLI::Range(1, 1'000'000));
+  d.app.add_flag("--upload", c.upload,
+                 "Send the folder, without what git ignores, also to a server that could see it");
+  d.app.add_flag("--apply", c.apply, "Take the changes over into the folder at the end, without a question");
+  d.app.add_option("--from", c.from_run, "Begin with the files that this run has left")->type_name("RUN");
   d.app
       .add_option("--continue", c.continue_run,
                   "Go on with the conversation of this run: its files, its thread, its agent")
       ->type_name("RUN");
+  d.app
+      .add_option("--fork", c.fork_run,
+                  "Begin a conversation of its own where a turn of this run's conversation has ended")
+      ->type_name("RUN");
+  d.app.add_option("--at-turn", c.at_turn, "The turn to fork (default: the newest)")
+      ->check(CLI::PositiveNumber);
   define_tags(d, "Kept with the run, which can be listed by it; may be repeated");
   d.app.add_flag("--sim", c.sim, "Simulated provider, if a server has to be started: no key, no cost");
   d.common("Print every event as one line of JSON, then the session");
@@ -132,6 +146,35 @@ void define_download(Definition& d) {
   d.common("Print what was written as JSON");
 }
 
+void define_files(Definition& d) {
+  d.run_id();
+  auto* path = d.app.add_option("PATH", d.command.path, "A file of the workspace; the list when left out");
+  d.app.add_option("--prefix", d.command.prefix, "Only paths that begin with it")
+      ->type_name("PATH")
+      ->excludes(path);
+  d.app.add_option("-o,--output", d.command.output, "Where to write the file (default: standard output)")
+      ->type_name("FILE")
+      ->needs(path);
+  d.common("Print the list as JSON");
+}
+
+void define_archive(Definition& d) {
+  d.run_id();
+  d.app
+      .add_option("-o,--output", d.command.output,
+                  "File to write, - for standard output (default: RUN.tar.gz); .tar.zst gives zstd")
+      ->type_name("FILE");
+  d.app.add_flag("--changes", d.command.changes, "Only the files that the run changed or added");
+  d.common("Print what was written as JSON");
+}
+
+void define_push(Definition& d) {
+  d.run_id();
+  d.app.add_option("BRANCH", d.command.branch, "The branch to push to")->required();
+  d.app.add_option("-m,--message", d.command.message, "The commit's message")->type_name("TEXT")->required();
+  d.common("Print the server's reply as JSON");
+}
+
 void define_completion(Definition& d) {
   d.app.add_option("SHELL", d.command.shell, "bash, zsh or fish")
       ->required()
@@ -145,7 +188,7 @@ struct Entry {
   void (*define)(Definition&);
 };
 
-constexpr std::array<Entry, 12> entries = {{
+constexpr std::array<Entry, 15> entries = {{
     {"run", "Run an agent on a task and follow it to its end",
      "agentrouter run --workspace . \"Find out why the tests are slow\"", define_run},
     {"runs", "List runs, newest first", "agentrouter runs --status failed --tag branch=main", define_runs},
@@ -161,6 +204,12 @@ constexpr std::array<Entry, 12> entries = {{
     {"artifacts", "List what a run left behind", "agentrouter artifacts run_1f0c...", define_artifacts},
     {"download", "Fetch artifacts of a run",
      "agentrouter download run_1f0c... workspace_patch -o - | git apply", define_download},
+    {"files", "List the files of a run's workspace, or print one of them",
+     "agentrouter files run_1f0c... src/main.c", define_files},
+    {"archive", "Fetch the whole workspace of a run", "agentrouter archive run_1f0c... -o work.tar.gz",
+     define_archive},
+    {"push", "Push what a run changed to the repository that it was cloned from",
+     "agentrouter push run_1f0c... fix/slow-tests -m \"Make the tests faster\"", define_push},
     {"completion", "Print a completion script for a shell", "source <(agentrouter completion bash)",
      define_completion},
 }};

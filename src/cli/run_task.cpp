@@ -4,9 +4,11 @@
 #include "base/id.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/folder.h"
 #include "cli/progress.h"
 #include "cli/prompt.h"
 #include "cli/session_view.h"
+#include "cli/take_over.h"
 #include "cli/text.h"
 
 namespace agentrouter::cli {
@@ -29,18 +31,47 @@ bool looks_like_url(std::string_view text) {
   return text.find("://") != std::string_view::npos || text.starts_with("git@");
 }
 
-std::optional<Workspace> workspace_of(const std::string& folder) {
-  if (folder.empty()) return std::nullopt;
-  if (looks_like_url(folder)) {
-    throw UsageError{"--workspace takes a folder: clone " + one_line(folder) + " first"};
-  }
+std::filesystem::path folder_of(const std::string& folder) {
   std::error_code error;
   const auto path = std::filesystem::canonical(folder, error);
   if (error) throw UsageError{"cannot use the workspace " + one_line(folder) + ": " + error.message()};
   if (!std::filesystem::is_directory(path, error)) {
     throw UsageError{"the workspace " + one_line(folder) + " is not a folder"};
   }
-  return Workspace{.path = path.string()};
+  return path;
+}
+
+bool works_on_folder(const Command& command) {
+  return !command.workspace.empty() && !looks_like_url(command.workspace);
+}
+
+void check_workspace(const Command& command) {
+  const bool url = looks_like_url(command.workspace);
+  const bool folder = works_on_folder(command);
+  if (!url && (!command.ref.empty() || !command.subdir.empty() || command.depth != 0)) {
+    throw UsageError{"--ref, --subdir and --depth go with --workspace URL"};
+  }
+  if (!folder && (command.upload || command.apply)) {
+    throw UsageError{"--upload and --apply go with --workspace DIR"};
+  }
+  if (!command.from_run.empty() && !command.workspace.empty()) {
+    throw UsageError{"--workspace and --from exclude each other"};
+  }
+}
+
+std::optional<Workspace> workspace_of(const Command& command, Context& context) {
+  check_workspace(command);
+  if (!command.from_run.empty()) return Workspace{.from_run = command.from_run};
+  if (command.workspace.empty()) return std::nullopt;
+  if (looks_like_url(command.workspace)) {
+    return Workspace{.git = GitWorkspace{.url = command.workspace,
+                                         .ref = command.ref,
+                                         .depth = command.depth,
+                                         .subdir = command.subdir}};
+  }
+  const auto folder = folder_of(command.workspace);
+  if (!context.remote && !command.upload) return Workspace{.path = folder.string()};
+  return Workspace{.upload_id = upload_folder(folder, context)};
 }
 
 CreateRunRequest request_of(const Command& command, Context& context) {
@@ -49,20 +80,38 @@ CreateRunRequest request_of(const Command& command, Context& context) {
           .runtime = is_codex ? codex({.mode = command.mode, .model = command.model})
                               : claude_code({.permission_mode = command.mode, .model = command.model}),
           .approval_mode = command.approve,
-          .workspace = workspace_of(command.workspace),
+          .workspace = workspace_of(command, context),
           .tags = tags_of(command),
           .idempotency_key = base::new_uuid(base::system_entropy())};
 }
 
-ContinueRunRequest turn_of(const Command& command, Context& context) {
+// What a conversation has cannot be given again.
+void check_inherited(const Command& command) {
   const std::pair<const char*, bool> fixed[] = {{"--runtime", !command.runtime.empty()},
                                                 {"--mode", !command.mode.empty()},
                                                 {"--model", !command.model.empty()},
                                                 {"--workspace", !command.workspace.empty()},
+                                                {"--from", !command.from_run.empty()},
                                                 {"--tag", !command.tags.empty()}};
   for (const auto& [flag, given] : fixed) {
     if (given) throw UsageError{std::string(flag) + " cannot be changed in a conversation: leave it out"};
   }
+  check_workspace(command);
+}
+
+ForkRunRequest fork_of(const Command& command, Context& context) {
+  check_inherited(command);
+  if (!command.approve.empty()) {
+    throw UsageError{"--approve is the conversation's: leave it out of a fork"};
+  }
+  return {.run_id = command.fork_run,
+          .message = task_of(command, context),
+          .at_turn = command.at_turn,
+          .idempotency_key = base::new_uuid(base::system_entropy())};
+}
+
+ContinueRunRequest turn_of(const Command& command, Context& context) {
+  check_inherited(command);
   return {.continue_run = command.continue_run,
           .message = task_of(command, context),
           .approval_mode = command.approve,
@@ -72,6 +121,11 @@ ContinueRunRequest turn_of(const Command& command, Context& context) {
 // The id of the run that now works on the command's task.
 std::string start_run(const Command& command, Context& context) {
   const CallOptions call{.stop = context.leave};
+  if (!command.continue_run.empty() && !command.fork_run.empty()) {
+    throw UsageError{"--continue and --fork exclude each other"};
+  }
+  if (command.at_turn != 0 && command.fork_run.empty()) throw UsageError{"--at-turn goes with --fork"};
+  if (!command.fork_run.empty()) return context.client.fork_run(fork_of(command, context), call).id;
   if (!command.continue_run.empty()) {
     return context.client.continue_run(turn_of(command, context), call).run_id;
   }
@@ -181,11 +235,6 @@ void print_end(const RunSession& session, const Command& command, Context& conte
              << toned(output.colour, good ? Tone::good : Tone::bad,
                       "Run " + one_line(run.id) + " " + state_line(run))
              << '\n';
-  for (const auto& artifact : session.artifacts) {
-    if (artifact.kind != "workspace_patch" || artifact.size_bytes == 0 || command.workspace.empty()) continue;
-    output.err << "Take the changes over: agentrouter download " << one_line(run.id)
-               << " workspace_patch -o - | git apply\n";
-  }
   output.err.flush();
 }
 
@@ -210,7 +259,9 @@ int run_task(const Command& command, Context& context) {
   }
   const auto session = context.client.get_run_session(run_id, {.stop = context.leave});
   print_end(session, command, context);
-  return exit_code_of(session.run);
+  const bool taken = !works_on_folder(command) || take_over(session, command, context);
+  const auto code = exit_code_of(session.run);
+  return code == exit_code::completed && !taken ? exit_code::failed : code;
 }
 
 }  // namespace agentrouter::cli

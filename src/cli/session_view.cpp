@@ -9,14 +9,6 @@ namespace {
 constexpr std::size_t most_files = 50;
 constexpr std::int64_t largest_index = 32 << 20;
 
-std::string mark_of(std::string_view porcelain) {
-  if (porcelain == "??") return "A";
-  for (const char c : porcelain) {
-    if (c != ' ') return std::string(1, c);
-  }
-  return "?";
-}
-
 std::string duration_between(const std::string& from, const std::string& to) {
   const auto begin = base::parse_iso(from);
   const auto end = base::parse_iso(to);
@@ -53,6 +45,14 @@ void print_file_index(const Client& client, const RunSession& session, Output& o
 }
 
 }  // namespace
+
+std::string mark_of(std::string_view porcelain) {
+  if (porcelain == "??") return "A";
+  for (const char c : porcelain) {
+    if (c != ' ') return std::string(1, c);
+  }
+  return "?";
+}
 
 std::optional<ChangedFiles> parse_file_index(std::string_view json) {
   try {

@@ -20,6 +20,9 @@ struct ChangedFiles {
   bool truncated = false;
 };
 
+// Of a status as `git status --porcelain` writes it: M, D, T, or A for a new file.
+[[nodiscard]] std::string mark_of(std::string_view porcelain);
+
 // Of the bytes of a workspace_file_index artifact; nothing when they are none.
 [[nodiscard]] std::optional<ChangedFiles> parse_file_index(std::string_view json);
 
