@@ -38,7 +38,7 @@ inline std::string run_json(const std::string& status, const std::string& more =
 }
 
 inline std::string artifact_json(const std::string& id, const std::string& kind, const std::string& key,
-                          const std::string& bytes) {
+                                 const std::string& bytes) {
   return R"({"id":")" + id + R"(","runId":"run_1","kind":")" + kind + R"(","r2Key":"runs/run_1/)" + key +
          R"(","sizeBytes":)" + std::to_string(bytes.size()) + R"(,"sha256":")" + base::Sha256::hex_of(bytes) +
          R"(","metadata":{},"createdAt":"2026-11-24T13:38:23.007Z"})";

@@ -20,9 +20,9 @@ void list_files(const Command& command, Context& context) {
       if (command.json) {
         out << file.raw.dump() << '\n';
       } else {
-        rows.push_back({file.status.empty() ? std::string() : one_line(mark_of(file.status)), one_line(file.mode),
-                        file.type == "file" ? human_size(file.size) : one_line(file.type),
-                        one_line(file.path)});
+        rows.push_back(
+            {file.status.empty() ? std::string() : one_line(mark_of(file.status)), one_line(file.mode),
+             file.type == "file" ? human_size(file.size) : one_line(file.type), one_line(file.path)});
       }
     }
     request.cursor = page.next_cursor;
@@ -50,7 +50,8 @@ void print_file(const Command& command, Context& context) {
   std::string text;
   const Sink collect = [&text](std::string_view bytes) {
     text += bytes;
-    if (text.size() > most_on_terminal) throw UsageError{"the file is over 1 MiB: write it to a file with -o"};
+    if (text.size() > most_on_terminal)
+      throw UsageError{"the file is over 1 MiB: write it to a file with -o"};
   };
   context.client.read_run_file(command.run_id, command.path, collect, call);
   output.out << printable(text) << std::flush;
@@ -81,7 +82,8 @@ int archive_files(const Command& command, Context& context) {
   DownloadWorkspaceRequest request{.only_changes = command.changes};
   if (command.output.ends_with(".zst")) request.format = "tar.zst";
   if (command.output == "-") {
-    if (context.output.out_terminal) throw UsageError{"an archive is not for a terminal: name a file with -o"};
+    if (context.output.out_terminal)
+      throw UsageError{"an archive is not for a terminal: name a file with -o"};
     context.client.download_workspace(command.run_id, standard_output(context), request, call);
     context.output.out.flush();
     return exit_code::completed;

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/fd.h"
+#include "cli/environment.h"
 #include "cli/text.h"
 #include "workspace/pack.h"
 
@@ -35,8 +36,8 @@ void tell_left_out(const std::vector<std::string>& paths, Output& output) {
 // git, in a folder that is not looked for any repository above it: the patch's paths are the folder's.
 std::vector<std::string> environment_below(const std::filesystem::path& folder) {
   std::vector<std::string> variables = {"GIT_CEILING_DIRECTORIES=" + folder.parent_path().string()};
-  for (char** entry = environ; *entry; ++entry) {
-    if (!std::string_view(*entry).starts_with("GIT_")) variables.emplace_back(*entry);
+  for (auto& variable : read_environment().all) {
+    if (!variable.starts_with("GIT_")) variables.push_back(std::move(variable));
   }
   return variables;
 }
@@ -77,9 +78,8 @@ std::string upload_folder(const std::filesystem::path& folder, Context& context)
 }
 
 bool apply_patch(const std::filesystem::path& folder, const std::filesystem::path& patch) {
-  std::vector<std::string> arguments = {"git",   "-C",
-                                        folder.string(), "apply",
-                                        "--whitespace=nowarn", patch.string()};
+  std::vector<std::string> arguments = {"git",         "-C", folder.string(), "apply", "--whitespace=nowarn",
+                                        patch.string()};
   auto variables = environment_below(folder);
   pid_t child = -1;
   const int failed =

@@ -64,10 +64,9 @@ std::optional<Workspace> workspace_of(const Command& command, Context& context) 
   if (!command.from_run.empty()) return Workspace{.from_run = command.from_run};
   if (command.workspace.empty()) return std::nullopt;
   if (looks_like_url(command.workspace)) {
-    return Workspace{.git = GitWorkspace{.url = command.workspace,
-                                         .ref = command.ref,
-                                         .depth = command.depth,
-                                         .subdir = command.subdir}};
+    return Workspace{
+        .git = GitWorkspace{
+            .url = command.workspace, .ref = command.ref, .depth = command.depth, .subdir = command.subdir}};
   }
   const auto folder = folder_of(command.workspace);
   if (!context.remote && !command.upload) return Workspace{.path = folder.string()};
@@ -87,12 +86,10 @@ CreateRunRequest request_of(const Command& command, Context& context) {
 
 // What a conversation has cannot be given again.
 void check_inherited(const Command& command) {
-  const std::pair<const char*, bool> fixed[] = {{"--runtime", !command.runtime.empty()},
-                                                {"--mode", !command.mode.empty()},
-                                                {"--model", !command.model.empty()},
-                                                {"--workspace", !command.workspace.empty()},
-                                                {"--from", !command.from_run.empty()},
-                                                {"--tag", !command.tags.empty()}};
+  const std::pair<const char*, bool> fixed[] = {
+      {"--runtime", !command.runtime.empty()}, {"--mode", !command.mode.empty()},
+      {"--model", !command.model.empty()},     {"--workspace", !command.workspace.empty()},
+      {"--from", !command.from_run.empty()},   {"--tag", !command.tags.empty()}};
   for (const auto& [flag, given] : fixed) {
     if (given) throw UsageError{std::string(flag) + " cannot be changed in a conversation: leave it out"};
   }

@@ -67,8 +67,7 @@ TEST_F(CommandsTest, RunPassesModeModelAndApprovalAndReadsTheTaskFromInput) {
 
 TEST_F(CommandsTest, AWorkspaceThatCannotBeUsedIsRefusedBeforeAnythingIsSent) {
   std::ofstream(folder / "file");
-  for (const std::string& workspace :
-       {(folder / "none").string(), (folder / "file").string()}) {
+  for (const std::string& workspace : {(folder / "none").string(), (folder / "file").string()}) {
     EXPECT_NE(message_of([&] { static_cast<void>(run(run_task, {.task = "t", .workspace = workspace})); }),
               "none");
   }

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
+#include <condition_variable>
+#include <mutex>
 
 #include "cli/folder.h"
 #include "cli/text.h"
@@ -12,9 +13,12 @@ namespace {
 
 // False for a line that says no, and at the end of input.
 bool agrees(Context& context) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
   while (!context.line_typed()) {
     if (context.interrupt.stop_requested()) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    never.wait_for(lock, context.interrupt, std::chrono::milliseconds(50), [] { return false; });
   }
   std::string line;
   if (!std::getline(context.in, line)) return false;

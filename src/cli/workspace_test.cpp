@@ -20,9 +20,11 @@ struct WorkspaceTest : CommandsTest {
     server.on("POST /v1/runs", reply(201, run_json("queued")));
     server.on("GET /v1/runs/run_1/stream", open_stream({frame(1, "run.completed")}));
     const auto artifacts = R"({"items":[)" +
-                           artifact_json("artifact_2", "workspace_patch", "workspace/changes.patch", patch) + "]}";
+                           artifact_json("artifact_2", "workspace_patch", "workspace/changes.patch", patch) +
+                           "]}";
     server.on("GET /v1/runs/run_1/session",
-              reply(200, R"({"run":)" + run_json("completed") + R"(,"response":null,"artifacts":)" + artifacts + "}"));
+              reply(200, R"({"run":)" + run_json("completed") + R"(,"response":null,"artifacts":)" +
+                             artifacts + "}"));
     server.on("GET /v1/runs/run_1/artifacts/artifact_2/download", reply(200, patch));
   }
   std::string body_of_create() { return server.requests("POST /v1/runs").at(0).body; }
@@ -33,14 +35,14 @@ struct WorkspaceTest : CommandsTest {
 
 TEST_F(WorkspaceTest, AUrlIsClonedByTheServer) {
   run_that_ends("completed");
-  EXPECT_EQ(run(run_task, {.task = "t",
-                           .workspace = "https://host/repo.git",
-                           .ref = "main",
-                           .subdir = "lib",
-                           .depth = 1}),
-            exit_code::completed);
-  EXPECT_THAT(body_of_create(),
-              HasSubstr(R"("workspace":{"git":{"url":"https://host/repo.git","ref":"main","depth":1,"subdir":"lib"}})"));
+  EXPECT_EQ(
+      run(run_task,
+          {.task = "t", .workspace = "https://host/repo.git", .ref = "main", .subdir = "lib", .depth = 1}),
+      exit_code::completed);
+  EXPECT_THAT(
+      body_of_create(),
+      HasSubstr(
+          R"("workspace":{"git":{"url":"https://host/repo.git","ref":"main","depth":1,"subdir":"lib"}})"));
 }
 
 TEST_F(WorkspaceTest, TheFilesOfAnotherRunAreABeginning) {
@@ -55,7 +57,8 @@ TEST_F(WorkspaceTest, AFolderIsSentWhenItIsAskedForAndToAnotherMachine) {
   for (const bool remote : {false, true}) {
     run_that_ends("completed");
     Context context{client, output, in, interrupt.get_token(), leave.get_token(), line_typed, remote};
-    EXPECT_EQ(run_task({.task = "t", .workspace = project, .upload = !remote}, context), exit_code::completed);
+    EXPECT_EQ(run_task({.task = "t", .workspace = project, .upload = !remote}, context),
+              exit_code::completed);
   }
   for (const auto& request : server.requests("POST /v1/runs")) {
     EXPECT_THAT(request.body, HasSubstr(R"("workspace":{"upload":{"id":"upload_1"}})"));
@@ -90,8 +93,9 @@ TEST_F(WorkspaceTest, APersonDecidesAboutTheChanges) {
 
 TEST_F(WorkspaceTest, ChangesThatDoNotFitChangeNothing) {
   write("kept.txt", "mine\n");
-  run_with_patch(std::string("diff --git a/a b/a\nnew file mode 100644\n--- /dev/null\n+++ b/a\n@@ -0,0 +1 @@\n+a\n") +
-                 patch);
+  run_with_patch(
+      std::string("diff --git a/a b/a\nnew file mode 100644\n--- /dev/null\n+++ b/a\n@@ -0,0 +1 @@\n+a\n") +
+      patch);
   EXPECT_EQ(run(run_task, {.task = "t", .workspace = project, .apply = true}), exit_code::failed);
   EXPECT_EQ(read("kept.txt"), "mine\n");
   EXPECT_FALSE(std::filesystem::exists(project / "a"));
@@ -106,7 +110,8 @@ TEST_F(WorkspaceTest, APatchIsForTheFolderAlsoInsideARepositoryAndNeverOutsideOf
   EXPECT_EQ(read("kept.txt"), "new\n");
   for (const std::string& name : {"../outside", ".git/config", "/tmp/agentrouter-outside"}) {
     std::ofstream(file.path()) << "diff --git a/" + name + " b/" + name +
-                                      "\nnew file mode 100644\n--- /dev/null\n+++ b/" + name + "\n@@ -0,0 +1 @@\n+x\n";
+                                      "\nnew file mode 100644\n--- /dev/null\n+++ b/" + name +
+                                      "\n@@ -0,0 +1 @@\n+x\n";
     EXPECT_FALSE(apply_patch(project, file.path())) << name;
   }
   EXPECT_FALSE(std::filesystem::exists(folder / "outside"));
@@ -142,8 +147,10 @@ TEST_F(WorkspaceTest, FlagsThatDoNotGoTogetherAreRefusedBeforeAnythingIsSent) {
 
 TEST_F(WorkspaceTest, FilesAreListedPageByPage) {
   const std::string route = "GET /v1/runs/run_1/files";
-  server.on(route, reply(200, R"({"items":[{"path":"a\u001b[2J","type":"file","size":2048,"mode":"0644","status":" M"}],)"
-                              R"("nextCursor":"c1"})"));
+  server.on(
+      route,
+      reply(200, R"({"items":[{"path":"a\u001b[2J","type":"file","size":2048,"mode":"0644","status":" M"}],)"
+                 R"("nextCursor":"c1"})"));
   server.on(route, reply(200, R"({"items":[{"path":"d","type":"directory","size":0,"mode":"0755"}]})"));
   EXPECT_EQ(run(show_files, {.prefix = "s"}), exit_code::completed);
   EXPECT_EQ(out.str(), "M  0644  2.0 KiB    a\n   0755  directory  d\n");
@@ -166,7 +173,8 @@ TEST_F(WorkspaceTest, AFileIsPrintedOrWritten) {
 TEST_F(WorkspaceTest, ALargeFileIsNotForATerminal) {
   server.on("GET /v1/runs/run_1/files/big", reply(200, std::string((1 << 20) + 1, 'x')));
   output.out_terminal = true;
-  EXPECT_THAT(message_of([&] { static_cast<void>(run(show_files, {.path = "big"})); }), HasSubstr("over 1 MiB"));
+  EXPECT_THAT(message_of([&] { static_cast<void>(run(show_files, {.path = "big"})); }),
+              HasSubstr("over 1 MiB"));
 }
 
 TEST_F(WorkspaceTest, TheWholeWorkspaceIsAnArchive) {

@@ -20,8 +20,8 @@ struct PackLimits {
 };
 
 struct PackReport {
-  std::uint64_t bytes = 0;  // of the archive
-  std::uint64_t files = 0;  // files and links
+  std::uint64_t bytes = 0;            // of the archive
+  std::uint64_t files = 0;            // files and links
   std::vector<std::string> left_out;  // links that lead out, and what is neither file, folder nor link
 };
 

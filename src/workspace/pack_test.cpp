@@ -34,24 +34,26 @@ class PackTest : public OverlayTest {
 };
 
 TEST_F(PackTest, TakesWhatGitWouldTakeAndNothingOfItsHistory) {
-  ASSERT_EQ(0, shell("cd " + base().string() + R"sh( && git init -q . && git config user.email a@b && git config user.name a
+  ASSERT_EQ(0, shell("cd " + base().string() +
+                     R"sh( && git init -q . && git config user.email a@b && git config user.name a
     mkdir -p src build deep/er && echo x > src/a && echo o > build/out.o && echo l > x.log && echo k > kept.log
     printf '*.log\nbuild/\n' > .gitignore && printf '!x.log\n' > deep/.gitignore && echo l > deep/x.log
     echo t > build/tracked && git add -f build/tracked && echo n > deep/er/new && ln -s ../src/a deep/link)sh"));
   const auto report = pack();
   ASSERT_TRUE(report) << report.error().message;
-  EXPECT_THAT(packed(), ElementsAre(".gitignore", "build/", "build/tracked", "deep/", "deep/.gitignore", "deep/er/",
-                                    "deep/er/new", "deep/link", "deep/x.log", "src/", "src/a"));
+  EXPECT_THAT(packed(), ElementsAre(".gitignore", "build/", "build/tracked", "deep/", "deep/.gitignore",
+                                    "deep/er/", "deep/er/new", "deep/link", "deep/x.log", "src/", "src/a"));
   EXPECT_EQ(7u, report->files);
   EXPECT_EQ(fs::file_size(archive()), report->bytes);
 }
 
 TEST_F(PackTest, ItsArchiveUnpacksToTheSameFiles) {
-  ASSERT_EQ(0, shell("cd " + base().string() + R"sh( && mkdir -p a/b empty && echo 1 > a/b/c && chmod 755 a/b/c
+  ASSERT_EQ(0,
+            shell("cd " + base().string() + R"sh( && mkdir -p a/b empty && echo 1 > a/b/c && chmod 755 a/b/c
     printf x > "$(printf 'bytes-\377')" && : > zero && ln -s a/b link && touch -d '2001-02-03 04:05:06.5' a/b/c)sh"));
   ASSERT_TRUE(pack());
-  ASSERT_EQ(0, shell("mkdir " + (root / "out").string() + " && tar --zstd -xf " + archive().string() + " -C " +
-                     (root / "out").string()));
+  ASSERT_EQ(0, shell("mkdir " + (root / "out").string() + " && tar --zstd -xf " + archive().string() +
+                     " -C " + (root / "out").string()));
   const auto list = [](const fs::path& place) {
     return "cd " + place.string() + " && find . -printf '%p %y %m %T@ %l\\n' | grep -v '^\\. ' | sort";
   };
@@ -60,8 +62,10 @@ TEST_F(PackTest, ItsArchiveUnpacksToTheSameFiles) {
 }
 
 TEST_F(PackTest, NamesWhatAnUploadWouldRefuse) {
-  ASSERT_EQ(0, shell("cd " + base().string() + " && mkfifo pipe && ln -s /etc/passwd absolute && ln -s ../up out &&" +
-                     " mkdir d && ln -s ../../up d/out && ln -s ../in d/in && echo s > suid && chmod 4755 suid"));
+  ASSERT_EQ(
+      0,
+      shell("cd " + base().string() + " && mkfifo pipe && ln -s /etc/passwd absolute && ln -s ../up out &&" +
+            " mkdir d && ln -s ../../up d/out && ln -s ../in d/in && echo s > suid && chmod 4755 suid"));
   const auto report = pack();
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_THAT(report->left_out, ElementsAre("absolute", "d/out", "out", "pipe"));
@@ -81,7 +85,8 @@ TEST_F(PackTest, RefusesWhatIsOverALimitAndSaysWhere) {
   write_text(base() / "a/b/c", "12345");
   const auto said = [&](const PackLimits& limits) {
     const auto report = pack(limits);
-    return report ? std::string() : std::string(to_string(report.error().code)) + ": " + report.error().message;
+    return report ? std::string()
+                  : std::string(to_string(report.error().code)) + ": " + report.error().message;
   };
   EXPECT_EQ("", said({.entries = 3}));
   EXPECT_THAT(said({.entries = 2}), HasSubstr("exhausted: too many files at a/b/c"));

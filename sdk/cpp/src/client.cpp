@@ -126,7 +126,8 @@ RunPage Client::State::list(const ListRunsRequest& request, const CallOptions& c
   std::string target = "/v1/runs";
   add_query(target, "status", request.status);
   add_query(target, "runtime", request.runtime);
-  for (const auto& [name, value] : request.tags) add_query(target, "tag." + detail::percent_encoded(name), value);
+  for (const auto& [name, value] : request.tags)
+    add_query(target, "tag." + detail::percent_encoded(name), value);
   add_query(target, "conversationId", request.conversation_id);
   add_query(target, "createdAfter", request.created_after);
   add_query(target, "createdBefore", request.created_before);

@@ -52,8 +52,7 @@ Repeat repeat_with(const std::string& key, HttpRequest& request, Repeat without)
   return Repeat::safe;
 }
 
-std::int64_t fetch_to_file(const std::filesystem::path& file,
-                           const std::function<void(const Sink&)>& fetch) {
+std::int64_t fetch_to_file(const std::filesystem::path& file, const std::function<void(const Sink&)>& fetch) {
   auto partial = file;
   partial += ".part";
   const auto fail = [&](int number) {

@@ -38,7 +38,8 @@ void add_query(std::string& target, std::string_view name, const std::string& va
 // size.
 std::int64_t fetch_to_file(const std::filesystem::path& file, const std::function<void(const Sink&)>& fetch);
 // The whole in memory. Throws Error response_too_large above 1 GiB.
-[[nodiscard]] std::string fetch_to_memory(std::string_view what, const std::function<void(const Sink&)>& fetch);
+[[nodiscard]] std::string fetch_to_memory(std::string_view what,
+                                          const std::function<void(const Sink&)>& fetch);
 
 }  // namespace detail
 }  // namespace agentrouter

@@ -58,8 +58,7 @@ void Client::read_run_file(std::string_view run_id, std::string_view path, const
 
 std::string Client::read_run_file(std::string_view run_id, std::string_view path,
                                   const CallOptions& call) const {
-  return detail::fetch_to_memory("file",
-                                 [&](const Sink& sink) { read_run_file(run_id, path, sink, call); });
+  return detail::fetch_to_memory("file", [&](const Sink& sink) { read_run_file(run_id, path, sink, call); });
 }
 
 void Client::download_workspace(std::string_view run_id, const Sink& sink,
@@ -69,15 +68,14 @@ void Client::download_workspace(std::string_view run_id, const Sink& sink,
 
 std::int64_t Client::read_run_file(std::string_view run_id, std::string_view path,
                                    const std::filesystem::path& file, const CallOptions& call) const {
-  return detail::fetch_to_file(file,
-                               [&](const Sink& sink) { read_run_file(run_id, path, sink, call); });
+  return detail::fetch_to_file(file, [&](const Sink& sink) { read_run_file(run_id, path, sink, call); });
 }
 
 std::int64_t Client::download_workspace(std::string_view run_id, const std::filesystem::path& file,
                                         const DownloadWorkspaceRequest& request,
                                         const CallOptions& call) const {
-  return detail::fetch_to_file(
-      file, [&](const Sink& sink) { download_workspace(run_id, sink, request, call); });
+  return detail::fetch_to_file(file,
+                               [&](const Sink& sink) { download_workspace(run_id, sink, request, call); });
 }
 
 PushResult Client::push_run(const PushRunRequest& request, const CallOptions& call) const {

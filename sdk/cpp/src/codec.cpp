@@ -47,8 +47,10 @@ Json encode_workspace(const Workspace& workspace) {
     add(source, "subdir", git->subdir);
     object.emplace_back("git", Json::object(std::move(source)));
   }
-  if (!workspace.upload_id.empty()) object.emplace_back("upload", Json::object({{"id", workspace.upload_id}}));
-  if (!workspace.from_run.empty()) object.emplace_back("fromRun", Json::object({{"runId", workspace.from_run}}));
+  if (!workspace.upload_id.empty())
+    object.emplace_back("upload", Json::object({{"id", workspace.upload_id}}));
+  if (!workspace.from_run.empty())
+    object.emplace_back("fromRun", Json::object({{"runId", workspace.from_run}}));
   return Json::object(std::move(object));
 }
 

@@ -134,7 +134,8 @@ class AGENTROUTER_API Client {
   // Gives its first run. Refusals to expect: run_busy (the turn has not ended), turn_not_found,
   // checkpoint_unavailable.
   Run fork_run(const ForkRunRequest& request, const CallOptions& call = {}) const;
-  // Ends a conversation: no further turn is taken, and one under way is cancelled. Repeating it changes nothing.
+  // Ends a conversation: no further turn is taken, and one under way is cancelled. Repeating it changes
+  // nothing.
   CloseRunResult close_run(std::string_view run_id, const CallOptions& call = {}) const;
 
   // Sends an archive (tar, plain or compressed with gzip or zstd; zip) whose files a run can work on:
@@ -159,8 +160,9 @@ class AGENTROUTER_API Client {
                                   const CallOptions& call = {}) const;
   void download_workspace(std::string_view run_id, const Sink& sink,
                           const DownloadWorkspaceRequest& request = {}, const CallOptions& call = {}) const;
-  // Commits what an ended run changed and pushes it to the repository that its workspace was cloned from, with
-  // the server's credential and as far as the server's configuration allows. Repeating it changes nothing.
+  // Commits what an ended run changed and pushes it to the repository that its workspace was cloned from,
+  // with the server's credential and as far as the server's configuration allows. Repeating it changes
+  // nothing.
   PushResult push_run(const PushRunRequest& request, const CallOptions& call = {}) const;
 
   [[nodiscard]] ArtifactPage list_run_artifacts(std::string_view run_id, const CallOptions& call = {}) const;

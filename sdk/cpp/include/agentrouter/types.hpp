@@ -99,7 +99,7 @@ struct ContinueRunResult {
 struct ForkRunRequest {
   std::string run_id;  // any run of the conversation
   std::string message;
-  int at_turn = 0;  // 0: the newest that can be forked
+  int at_turn = 0;                   // 0: the newest that can be forked
   std::string idempotency_key = {};  // as of CreateRunRequest
 };
 
@@ -305,8 +305,9 @@ struct PendingApproval {
 // One structured record of a run: where it stands, what it has done and cost, and what can be done with it.
 struct RunRecord {
   Run run;
-  std::string phase;  // finer than the status: queued, preparing, running, waiting_for_approval, closing, ended
-  int attempt = 0;    // 0: no worker has taken it yet
+  std::string
+      phase;        // finer than the status: queued, preparing, running, waiting_for_approval, closing, ended
+  int attempt = 0;  // 0: no worker has taken it yet
   std::string conversation_state;  // open, closed, expired
   int turn_number = 0;
   std::vector<PendingApproval> pending_approvals;
