@@ -3,7 +3,7 @@ import { Feed, type FeedSource } from "./feed.js";
 import { eventOf, liveStreams, type OpenStream } from "./live.js";
 import { FrameParser } from "./sse.js";
 import { sleep } from "./timing.js";
-import { transport, type Transport } from "./transport.js";
+import { transport, type Call, type Transport } from "./transport.js";
 import type {
   AgentRouter,
   AgentRouterClient,
@@ -48,10 +48,8 @@ export async function waitForRun(
   return client.getRunSession(runId, { signal: options.signal });
 }
 
+type Query = NonNullable<Call["query"]>;
 const segment = encodeURIComponent;
-/** With a key, a POST may be sent again. */
-const keyed = (key: string | undefined) => (key ? { headers: { "idempotency-key": key }, repeatable: true } : {});
-const pauseOf = (n: number): number => Math.min(250 * (n + 1), 1000);
 
 /** Repeats `turn` for as long as it asks for it and `limit` allows. */
 async function repeatFor<T>(limit: number, signal: AbortSignal | undefined, turn: (last: boolean) => Promise<T | undefined>) {
@@ -59,13 +57,13 @@ async function repeatFor<T>(limit: number, signal: AbortSignal | undefined, turn
   for (let n = 0; ; n++) {
     const result = await turn(Date.now() - startedAt >= limit);
     if (result !== undefined) return result;
-    await sleep(pauseOf(n), signal);
+    await sleep(Math.min(250 * (n + 1), 1000), signal);
   }
 }
 
 function continueRun(http: Transport, runId: string, message: string, options: ContinueRunOptions = {}) {
-  const { idempotencyKey, approvalMode, ...call } = options;
-  const request = { ...call, ...keyed(idempotencyKey), body: { message, approvalMode } };
+  const { approvalMode, ...call } = options;
+  const request = { ...call, body: { message, approvalMode } };
   return repeatFor<ContinueRunResult>(8_000, call.signal, async (last) => {
     try {
       return await http.json<ContinueRunResult>("POST", `/v1/runs/${segment(runId)}/messages`, request);
@@ -98,10 +96,13 @@ async function* streamRun(client: AgentRouterClient, http: Transport, runId: str
   else yield* new Feed(sourceOf(client), runId, options.afterSeq ?? 0, { signal: options.signal, maxWaitMs: Infinity }).read();
 }
 
-function listQuery({ tags = {}, signal: _signal, timeoutMs: _timeoutMs, limit, ...filters }: ListRunsRequest) {
-  const query: Record<string, string | number | undefined> = { ...filters, limit: limit || undefined };
+/** Options of a call, and everything else as its query. */
+const asked = ({ signal, timeoutMs, ...query }: CallOptions = {}): Call => ({ signal, timeoutMs, query: query as Query });
+
+function listed({ tags = {}, limit, ...filters }: ListRunsRequest = {}): Call {
+  const query: Query = { ...(filters as Query), limit: limit || undefined };
   for (const [key, value] of Object.entries(tags)) query[`tag.${key}`] = value;
-  return query;
+  return asked(query as CallOptions);
 }
 
 async function* iterateRuns(client: AgentRouterClient, request: ListRunsRequest = {}) {
@@ -117,25 +118,23 @@ async function* iterateRuns(client: AgentRouterClient, request: ListRunsRequest 
 export function agentrouter(options: AgentRouterOptions): AgentRouter {
   const http = transport(options);
   const of = (runId: string, rest = ""): string => `/v1/runs/${segment(runId)}${rest}`;
+  const get = <T>(rest: string) => (runId: string, options?: CallOptions): Promise<T> => http.json("GET", of(runId, rest), asked(options));
   const decide = (verb: "approve" | "deny") => (request: RunActionDecisionRequest, call: CallOptions = {}) => {
     const { runId, actionId, actionDigest, reason, idempotencyKey } = request;
-    const body = { actionDigest, reason };
-    return http.json<RunEvent>("POST", of(runId, `/actions/${segment(actionId)}/${verb}`), { ...call, ...keyed(idempotencyKey), body });
+    return http.json<RunEvent>("POST", of(runId, `/actions/${segment(actionId)}/${verb}`), { ...call, idempotencyKey, body: { actionDigest, reason } });
   };
 
   const client: AgentRouter & { [openStream]?: OpenStream } = {
     createRun: ({ idempotencyKey, ...body }: CreateRunRequest, call) =>
-      http.json("POST", "/v1/runs", { ...call, ...keyed(idempotencyKey), body }),
-    listRuns: (request = {}) =>
-      http.json("GET", "/v1/runs", { query: listQuery(request), signal: request.signal, timeoutMs: request.timeoutMs }),
+      http.json("POST", "/v1/runs", { ...call, idempotencyKey, body }),
+    listRuns: (request) => http.json("GET", "/v1/runs", listed(request)),
     iterateRuns: (request) => iterateRuns(client, request),
-    getRun: (runId, call) => http.json("GET", of(runId), call),
-    getRunSession: (runId, call) => http.json("GET", of(runId, "/session"), call),
-    getRunRecord: (runId, call) => http.json("GET", of(runId, "/record"), call),
-    listRunEvents: (runId, { afterSeq, limit, ...call } = {}) =>
-      http.json("GET", of(runId, "/events"), { ...call, query: { afterSeq, limit } }),
+    getRun: get(""),
+    getRunSession: get("/session"),
+    getRunRecord: get("/record"),
+    listRunEvents: get("/events"),
     cancelRun: (runId, call) => http.json("POST", of(runId, "/cancel"), { ...call, body: {} }),
-    listRunArtifacts: (runId, call) => http.json("GET", of(runId, "/artifacts"), call),
+    listRunArtifacts: get("/artifacts"),
     downloadArtifact: (runId, artifactId, call) =>
       http.bytes(of(runId, `/artifacts/${segment(artifactId)}/download`), call),
     streamRun: (runId, request) => streamRun(client, http, runId, request),
@@ -146,11 +145,17 @@ export function agentrouter(options: AgentRouterOptions): AgentRouter {
     approveRunAction: decide("approve"),
     denyRunAction: decide("deny"),
     continueRun: (runId, message, request) => continueRun(http, runId, message, request),
-    getRunTurns: (runId, call) => http.json("GET", of(runId, "/turns"), call),
+    getRunTurns: get("/turns"),
     closeRun: (runId, call) => closeRun(http, client, runId, call),
-    forkRun: (runId, request, call) => http.json("POST", of(runId, "/fork"), { ...call, body: request }),
-    listRunFiles: (runId, call) => http.json("GET", of(runId, "/files"), call),
-    readRunFile: (runId, path, call) => http.bytes(of(runId, `/files/${path.split("/").map(segment).join("/")}`), call)
+    forkRun: (runId, body, options) => http.json("POST", of(runId, "/fork"), { ...options, body }),
+    // How long an upload takes depends on its size: without a time of the caller's there is no limit.
+    upload: (archive, call) =>
+      http.json("POST", "/v1/uploads", { timeoutMs: 0, ...call, bytes: archive, repeatable: true }),
+    listRunFiles: get("/files"),
+    readRunFile: (runId, path, options) =>
+      http.bytes(of(runId, `/files/${path.split("/").map(segment).join("/")}`), asked(options)),
+    downloadWorkspace: (runId, options) => http.bytes(of(runId, "/archive"), asked(options)),
+    pushRun: (runId, body, call) => http.json("POST", of(runId, "/push"), { ...call, body, repeatable: true })
   };
   if (options.live !== false) client[openStream] = liveStreams(http);
   return client;

@@ -6,10 +6,13 @@ const RETRIED = new Set([408, 429, 502, 503, 504]);
 const MOST_RETRY_AFTER_MS = 60_000;
 
 export interface Call extends CallOptions {
-  query?: Record<string, string | number | undefined>;
+  query?: Record<string, string | number | boolean | undefined>;
   body?: unknown;
+  /** Instead of `body`: as they are. */
+  bytes?: Blob | ArrayBuffer | Uint8Array;
   headers?: Record<string, string>;
-  /** Whether the request may be sent again. Default: GET only. */
+  idempotencyKey?: string;
+  /** Whether the request may be sent again. Default: GET, and what has a key. */
   repeatable?: boolean;
 }
 
@@ -73,19 +76,22 @@ export function transport(options: AgentRouterOptions): Transport {
     };
     add(options.defaultHeaders);
     if (request.body !== undefined) add({ "content-type": "application/json" });
+    if (request.bytes !== undefined) add({ "content-type": "application/octet-stream" });
     add(request.headers);
+    if (request.idempotencyKey) add({ "idempotency-key": request.idempotencyKey });
     return headers;
   }
 
   function urlOf(path: string, query: Call["query"] = {}): string {
-    const pairs = Object.entries(query).filter((pair): pair is [string, string | number] => pair[1] !== undefined);
+    const pairs = Object.entries(query).filter((pair): pair is [string, string | number | true] => pair[1] !== undefined && pair[1] !== false);
     const text = pairs.map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`).join("&");
     return base + path + (text && `?${text}`);
   }
 
   function fetchOnce(method: string, path: string, request: Call, signal?: AbortSignal): Promise<Response> {
     const init: RequestInit = { method, headers: headersOf(request) };
-    if (request.body !== undefined) init.body = JSON.stringify(request.body);
+    const body = (request.bytes ?? JSON.stringify(request.body)) as RequestInit["body"];
+    if (body !== undefined) init.body = body;
     if (signal) init.signal = signal;
     return call(urlOf(path, request.query), init);
   }
@@ -125,7 +131,7 @@ export function transport(options: AgentRouterOptions): Transport {
   }
 
   async function send<T>(method: string, path: string, request: Call, read: Reader<T>): Promise<T> {
-    const repeatable = request.repeatable ?? method === "GET";
+    const repeatable = request.repeatable ?? (method === "GET" || !!request.idempotencyKey);
     for (let n = 0; ; n++) {
       const last = !repeatable || n >= maxRetries;
       let pause = backoff(n);

@@ -63,7 +63,7 @@ export type ResolvedRuntimeSelection =
 
 /** What the agent works on; without one, an empty folder. AgentRouter 0.2. */
 export type RunWorkspace =
-  | { git: { url: string; ref?: string; depth?: number } }
+  | { git: { url: string; ref?: string; depth?: number; subdir?: string } }
   | { path: string }
   | { artifactId: string }
   | { fromRun: { runId: string } }
@@ -392,11 +392,17 @@ export interface AgentRouterClient {
   /** AgentRouter 0.2. */
   getRunRecord?(runId: string, options?: CallOptions): Promise<RunRecord>;
   /** AgentRouter 0.2: a new conversation from a checkpoint of this one; `not_found` on a server without it. */
-  forkRun?(runId: string, request: ForkRunRequest, options?: CallOptions): Promise<ContinueRunResult>;
-  /** AgentRouter 0.2: the workspace; `not_found` on a server without it. */
-  listRunFiles?(runId: string, options?: CallOptions): Promise<{ items: RunFile[] }>;
+  forkRun?(runId: string, request: ForkRunRequest, options?: CallOptions & { idempotencyKey?: string }): Promise<Run>;
+  /** AgentRouter 0.2: an archive whose files a run can work on (`workspace: { upload }`); `not_found` on a server without it. */
+  upload?(archive: Blob | ArrayBuffer | Uint8Array, options?: CallOptions): Promise<{ upload: Upload }>;
+  /** AgentRouter 0.2: the workspace, of an active run as it is now; `not_found` on a server without it. */
+  listRunFiles?(runId: string, options?: ListRunFilesOptions): Promise<{ items: RunFile[]; nextCursor?: string }>;
   /** AgentRouter 0.2: one file of the workspace; `not_found` on a server without it. */
-  readRunFile?(runId: string, path: string, options?: CallOptions): Promise<ArrayBuffer>;
+  readRunFile?(runId: string, path: string, options?: CallOptions & { encoding?: RunFile["encoding"] }): Promise<ArrayBuffer>;
+  /** AgentRouter 0.2: the whole workspace as one archive; `not_found` on a server without it. */
+  downloadWorkspace?(runId: string, options?: DownloadWorkspaceOptions): Promise<ArrayBuffer>;
+  /** AgentRouter 0.2: commits what an ended run changed and pushes it to the repository that it was cloned from. */
+  pushRun?(runId: string, request: PushRunRequest, options?: CallOptions): Promise<{ push: PushResult }>;
 }
 
 /** AgentRouter 0.2. */
@@ -406,8 +412,58 @@ export interface ForkRunRequest {
 }
 
 /** AgentRouter 0.2. */
+export interface Upload {
+  id: string;
+  bytes?: number;
+  sha256?: string;
+  expiresAt?: string;
+  [member: string]: unknown;
+}
+
+/** AgentRouter 0.2. */
+export interface ListRunFilesOptions extends CallOptions {
+  /** The folder to list; without it the workspace itself. */
+  prefix?: string;
+  /** Also what is in the folders below. */
+  recursive?: boolean;
+  limit?: number;
+  cursor?: string;
+}
+
+/** AgentRouter 0.2. */
 export interface RunFile {
   path: string;
+  type?: string;
+  size?: number;
+  mode?: string;
+  /** How it differs from the base, as `git status --porcelain` writes it; absent when it does not. */
+  status?: string;
+  /** The path has `\xNN` for bytes that are no UTF-8: to be given to `readRunFile` with it. */
+  encoding?: "escaped";
+  [member: string]: unknown;
+}
+
+/** AgentRouter 0.2. */
+export interface DownloadWorkspaceOptions extends CallOptions {
+  /** Default `tar.gz`. */
+  format?: "tar.gz" | "tar.zst";
+  /** Only the files that the run changed or added. */
+  changes?: boolean;
+}
+
+/** AgentRouter 0.2. */
+export interface PushRunRequest {
+  branch: string;
+  message: string;
+  author?: { name: string; email: string };
+}
+
+/** AgentRouter 0.2. */
+export interface PushResult {
+  branch: string;
+  commit: string;
+  url?: string;
+  files?: number;
   [member: string]: unknown;
 }
 

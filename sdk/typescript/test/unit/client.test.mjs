@@ -32,7 +32,12 @@ test("each method sends the request of the contract", async (t) => {
     [() => client.closeRun("r"), "POST /v1/runs/r/close", {}],
     [() => client.forkRun("r", { message: "m", atTurn: 2 }), "POST /v1/runs/r/fork", { message: "m", atTurn: 2 }],
     [() => client.listRunFiles("r"), "GET /v1/runs/r/files"],
-    [() => client.readRunFile("r", "src/a b.ts"), "GET /v1/runs/r/files/src/a%20b.ts"]
+    [() => client.listRunFiles("r", { prefix: "a b", recursive: true, limit: 2, cursor: "c" }), "GET /v1/runs/r/files?prefix=a%20b&recursive=true&limit=2&cursor=c"],
+    [() => client.readRunFile("r", "src/a b.ts"), "GET /v1/runs/r/files/src/a%20b.ts"],
+    [() => client.readRunFile("r", "a\\xff", { encoding: "escaped" }), "GET /v1/runs/r/files/a%5Cxff?encoding=escaped"],
+    [() => client.downloadWorkspace("r"), "GET /v1/runs/r/archive"],
+    [() => client.downloadWorkspace("r", { format: "tar.zst", changes: true }), "GET /v1/runs/r/archive?format=tar.zst&changes=true"],
+    [() => client.pushRun("r", { branch: "b", message: "m" }), "POST /v1/runs/r/push", { branch: "b", message: "m" }]
   ];
   for (const [call, line, body] of calls) {
     await call();
@@ -162,4 +167,12 @@ test("createRunAndWait gives the session and tells the events in order", async (
     `GET /v1/runs/${RUN}`,
     `GET /v1/runs/${RUN}/session`
   ]);
+});
+
+test("an upload sends bytes as they are", async (t) => {
+  const server = await serve(t, () => [201, { upload: { id: "upload_1", bytes: 4 } }]);
+  const client = agentrouter({ apiKey: "k", baseUrl: server.url });
+  assert.deepEqual(await client.upload(new TextEncoder().encode("1234")), { upload: { id: "upload_1", bytes: 4 } });
+  const [sent] = server.requests;
+  assert.deepEqual([sent.url, sent.text, sent.headers["content-type"]], ["/v1/uploads", "1234", "application/octet-stream"]);
 });
