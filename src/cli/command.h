@@ -53,8 +53,9 @@ struct Command {
   std::string artifact;  // an id or a kind; empty: all
 
   // files
-  std::string path;  // of one file; empty: the list
-  std::string prefix;
+  std::string path;    // of one file; empty: the list
+  std::string folder;  // to list; empty: the workspace
+  bool recursive = false;
 
   // archive
   bool changes = false;

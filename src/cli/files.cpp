@@ -12,7 +12,7 @@ constexpr std::int64_t most_on_terminal = 1 << 20;
 
 void list_files(const Command& command, Context& context) {
   auto& out = context.output.out;
-  ListFilesRequest request{.prefix = command.prefix};
+  ListFilesRequest request{.folder = command.folder, .recursive = command.recursive};
   std::vector<std::vector<std::string>> rows;
   do {
     const auto page = context.client.list_run_files(command.run_id, request, {.stop = context.interrupt});

@@ -149,9 +149,10 @@ void define_download(Definition& d) {
 void define_files(Definition& d) {
   d.run_id();
   auto* path = d.app.add_option("PATH", d.command.path, "A file of the workspace; the list when left out");
-  d.app.add_option("--prefix", d.command.prefix, "Only paths that begin with it")
+  d.app.add_option("--folder", d.command.folder, "The folder to list (default: the workspace itself)")
       ->type_name("PATH")
       ->excludes(path);
+  d.app.add_flag("-r,--recursive", d.command.recursive, "Also what is in the folders below")->excludes(path);
   d.app.add_option("-o,--output", d.command.output, "Where to write the file (default: standard output)")
       ->type_name("FILE")
       ->needs(path);

@@ -149,13 +149,14 @@ TEST_F(WorkspaceTest, FilesAreListedPageByPage) {
   const std::string route = "GET /v1/runs/run_1/files";
   server.on(
       route,
-      reply(200, R"({"items":[{"path":"a\u001b[2J","type":"file","size":2048,"mode":"0644","status":" M"}],)"
-                 R"("nextCursor":"c1"})"));
-  server.on(route, reply(200, R"({"items":[{"path":"d","type":"directory","size":0,"mode":"0755"}]})"));
-  EXPECT_EQ(run(show_files, {.prefix = "s"}), exit_code::completed);
-  EXPECT_EQ(out.str(), "M  0644  2.0 KiB    a\n   0755  directory  d\n");
-  EXPECT_EQ(server.requests(route).at(0).target, "/v1/runs/run_1/files?prefix=s");
-  EXPECT_EQ(server.requests(route).at(1).target, "/v1/runs/run_1/files?prefix=s&cursor=c1");
+      reply(200,
+            R"({"items":[{"path":"a\u001b[2J","type":"file","size":2048,"mode":"100644","status":" M"}],)"
+            R"("nextCursor":"c1"})"));
+  server.on(route, reply(200, R"({"items":[{"path":"d","type":"folder","mode":"040755"}]})"));
+  EXPECT_EQ(run(show_files, {.folder = "s", .recursive = true}), exit_code::completed);
+  EXPECT_EQ(out.str(), "M  100644  2.0 KiB  a\n   040755  folder   d\n");
+  EXPECT_EQ(server.requests(route).at(0).target, "/v1/runs/run_1/files?prefix=s&recursive=true");
+  EXPECT_EQ(server.requests(route).at(1).target, "/v1/runs/run_1/files?prefix=s&recursive=true&cursor=c1");
 }
 
 TEST_F(WorkspaceTest, AFileIsPrintedOrWritten) {

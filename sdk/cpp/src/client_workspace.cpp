@@ -45,7 +45,8 @@ Upload Client::upload(const std::filesystem::path& archive, const CallOptions& c
 FilePage Client::list_run_files(std::string_view run_id, const ListFilesRequest& request,
                                 const CallOptions& call) const {
   auto target = run_path(run_id, "/files");
-  add_query(target, "prefix", request.prefix);
+  add_query(target, "prefix", request.folder);
+  if (request.recursive) add_query(target, "recursive", "true");
   add_query(target, "limit", detail::number(request.limit));
   add_query(target, "cursor", request.cursor);
   return detail::decode_files(state_->json({.target = target}, call));

@@ -158,16 +158,17 @@ struct Upload {
 };
 
 struct ListFilesRequest {
-  std::string prefix = {};  // only paths that begin with it
+  std::string folder = {};  // empty: the workspace itself
+  bool recursive = false;   // also what is in the folders below
   int limit = 0;            // 0: the server's default
   std::string cursor = {};
 };
 
 struct WorkspaceFile {
   std::string path;
-  std::string type;  // file, directory, symlink, ...
+  std::string type;  // file, folder, link
   std::int64_t size = 0;
-  std::string mode;    // octal
+  std::string mode;    // as git writes it: 100644
   std::string status;  // how it differs from the base, as in the file index; empty: not at all
   Json raw;
 };
