@@ -42,6 +42,8 @@ ArchiveEntry describe(::archive_entry* entry) {
   using Kind = ArchiveEntry::Kind;
   ArchiveEntry found;
   found.path = text_of(::archive_entry_pathname(entry));
+  // A name that the locale cannot write.
+  if (found.path.empty()) found.path = text_of(::archive_entry_pathname_utf8(entry));
   found.mode = static_cast<unsigned>(::archive_entry_perm(entry)) & 07777u;
   found.mtime = {::archive_entry_mtime(entry), ::archive_entry_mtime_nsec(entry)};
   const auto size = ::archive_entry_size(entry);
@@ -57,6 +59,7 @@ ArchiveEntry describe(::archive_entry* entry) {
   } else if (type == AE_IFLNK) {
     found.kind = Kind::link;
     found.target = text_of(::archive_entry_symlink(entry));
+    if (found.target.empty()) found.target = text_of(::archive_entry_symlink_utf8(entry));
   }
   return found;
 }
@@ -130,20 +133,32 @@ Result<void> ArchiveWriter::finish() {
   return sink_.finish();
 }
 
-ArchiveReader::ArchiveReader(int fd) : fd_(fd), archive_(::archive_read_new()) {}
+ArchiveReader::ArchiveReader(int fd, TarKind kind) : fd_(fd), kind_(kind), archive_(::archive_read_new()) {}
+
+Result<void> ArchiveReader::open() {
+  auto* const archive = archive_.get();
+  ::archive_read_support_filter_zstd(archive);
+  if (kind_ == TarKind::any) ::archive_read_support_filter_gzip(archive);
+  ::archive_read_support_format_tar(archive);
+  if (::archive_read_open_fd(archive, fd_, read_size) != ARCHIVE_OK) return damaged(archive);
+  if (::archive_filter_count(archive) > 2) {
+    return fail(Code::corrupt, "cannot read the archive: it is compressed more than once");
+  }
+  return {};
+}
 
 Result<std::optional<ArchiveEntry>> ArchiveReader::next() {
   auto* const archive = archive_.get();
   if (!opened_) {
     opened_ = true;
-    ::archive_read_support_filter_zstd(archive);
-    ::archive_read_support_format_tar(archive);
-    if (::archive_read_open_fd(archive, fd_, read_size) != ARCHIVE_OK) return damaged(archive);
+    if (auto good = open(); !good) return tl::unexpected(good.error());
   }
   ::archive_entry* entry = nullptr;
   const int status = ::archive_read_next_header(archive, &entry);
   if (status == ARCHIVE_EOF) return std::optional<ArchiveEntry>();
-  if (status != ARCHIVE_OK) return damaged(archive);
+  // A warning is of text in another encoding: the bytes are there.
+  const bool good = status == ARCHIVE_OK || (kind_ == TarKind::any && status == ARCHIVE_WARN);
+  if (!good) return damaged(archive);
   return describe(entry);
 }
 

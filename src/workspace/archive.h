@@ -1,32 +1,19 @@
 #pragma once
-// A tar archive (pax, with times to the nanosecond and names of any bytes) compressed with zstd. The only
-// place that knows libarchive.
+// Tar archives. Those of ours are pax, with times to the nanosecond and names of any bytes, compressed with
+// zstd; those of others are read in every dialect of tar, plain or compressed. The only place that knows
+// libarchive.
 
 #include <sys/types.h>
 
-#include <ctime>
 #include <memory>
-#include <optional>
-#include <span>
-#include <string>
 
-#include "base/error.h"
+#include "workspace/entry_reader.h"
 #include "workspace/sink.h"
 
 struct archive;
 struct archive_entry;
 
 namespace agentrouter::workspace {
-
-struct ArchiveEntry {
-  enum class Kind { file, folder, link, hard_link, other };
-  Kind kind = Kind::other;
-  std::string path;
-  std::string target;      // of a link, or the path in the archive that a hard link is another name of
-  unsigned mode = 0;       // permission bits
-  timespec mtime{};        // of what it describes
-  std::uint64_t size = 0;  // of a file
-};
 
 struct CloseArchive {
   void operator()(::archive* archive) const;
@@ -56,18 +43,22 @@ class ArchiveWriter {
   std::unique_ptr<::archive_entry, FreeEntry> entry_;
 };
 
-class ArchiveReader {
+// `ours`: tar in zstd. `any`: also plain, and in gzip; compressed once at most.
+enum class TarKind { ours, any };
+
+class ArchiveReader final : public EntryReader {
  public:
   // `fd` is borrowed and read from where it stands.
-  explicit ArchiveReader(int fd);
+  explicit ArchiveReader(int fd, TarKind kind = TarKind::ours);
 
-  // Nothing at the end. Errors of both: corrupt.
-  [[nodiscard]] base::Result<std::optional<ArchiveEntry>> next();
-  // The next bytes of the file that next() has returned; 0 at its end.
-  [[nodiscard]] base::Result<std::size_t> read(std::span<char> into);
+  [[nodiscard]] base::Result<std::optional<ArchiveEntry>> next() override;
+  [[nodiscard]] base::Result<std::size_t> read(std::span<char> into) override;
 
  private:
+  [[nodiscard]] base::Result<void> open();
+
   int fd_;
+  TarKind kind_;
   bool opened_ = false;
   std::unique_ptr<::archive, CloseArchive> archive_;
 };

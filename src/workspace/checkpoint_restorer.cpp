@@ -10,6 +10,7 @@
 #include "workspace/checkpoint.h"
 #include "workspace/entry_name.h"
 #include "workspace/layer.h"
+#include "workspace/remove.h"
 
 namespace agentrouter::workspace {
 
@@ -31,28 +32,6 @@ tl::unexpected<base::Error> not_ours(const std::string& path) {
 bool is_read_only(int folder) {
   struct statvfs info{};
   return ::fstatvfs(folder, &info) == 0 && (info.f_flag & ST_RDONLY) != 0;
-}
-
-// Takes away what stands at `name`, with everything below. What is not there is fine.
-Result<void> remove(int folder, const std::string& name, unsigned depth) {
-  struct stat info{};
-  if (::fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno == ENOENT) return {};
-    return fail_errno("cannot look at " + name, errno);
-  }
-  if (!S_ISDIR(info.st_mode)) {
-    if (::unlinkat(folder, name.c_str(), 0) == 0) return {};
-    return fail_errno("cannot remove " + name, errno);
-  }
-  if (depth == 0) return fail(Code::exhausted, "the folders are too deep");
-  (void)::fchmodat(folder, name.c_str(), while_filled, 0);
-  const Fd inner = open_beneath(folder, name, O_RDONLY | O_DIRECTORY, Mounts::refuse);
-  AGENTROUTER_TRY(const auto names, Folder::root(inner.get()).names(~0ull));
-  for (const auto& each : names) {
-    if (auto done = remove(inner.get(), each, depth - 1); !done) return done;
-  }
-  if (::unlinkat(folder, name.c_str(), AT_REMOVEDIR) == 0) return {};
-  return fail_errno("cannot remove " + name, errno);
 }
 
 class Restorer {

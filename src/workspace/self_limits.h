@@ -4,9 +4,17 @@
 
 #include <chrono>
 
+#include "base/error.h"
+
 namespace agentrouter::workspace {
 
 // `wall_time` is the work's own deadline; the process ends 30 s after it.
-void limit_self(std::chrono::milliseconds wall_time);
+void limit_self(std::chrono::milliseconds wall_time,
+                std::chrono::seconds cpu_time = std::chrono::seconds(120));
+
+// For a subcommand that runs outside of every sandbox: no capabilities, no new privileges, not to be traced,
+// and, where the kernel has Landlock, no file is reached but those below `folder` and what is open already.
+// Errors: denied (a capability cannot be given up).
+[[nodiscard]] base::Result<void> give_up_rights(int folder);
 
 }  // namespace agentrouter::workspace

@@ -1,0 +1,36 @@
+#pragma once
+// Which repositories may become a workspace, and how their parts are written. Judged as text, before anything
+// is asked of anybody.
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "workspace/allow.h"
+
+namespace agentrouter::workspace {
+
+struct GitRules {
+  std::vector<std::string> http_hosts;   // "host" or "host:port" that plain http may go to
+  std::vector<std::string> https_hosts;  // that https may go to; empty: anywhere
+  AllowRules files;                      // of file:// repositories
+};
+
+// The address as it is used: https://host[:port]/path, http:// to a listed host, or file:// with the folder's
+// real path.
+//
+// Errors, all to be answered with 400: invalid with reason workspace_forbidden (an option, another transport,
+// credentials in it, a host or path that is not allowed, characters that have no place there) or
+// workspace_not_found (no such folder); unsupported_option for ssh.
+[[nodiscard]] base::Result<std::string> admit_git_url(const std::string& url, const GitRules& rules);
+
+// Of a host with its port when it is not the scheme's own: what [git.credentials."host"] is named after.
+// Empty for file://.
+[[nodiscard]] std::string host_of_git_url(const std::string& url);
+
+// A branch, a tag, a ref with "refs/" in front, or a commit in full.
+[[nodiscard]] bool is_git_ref(std::string_view ref);
+// "lib/core": relative, without "." and "..".
+[[nodiscard]] bool is_git_subdir(std::string_view path);
+
+}  // namespace agentrouter::workspace

@@ -1,0 +1,127 @@
+#include "workspace/git_source.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "workspace/overlay_test.h"
+
+namespace agentrouter::workspace {
+namespace {
+
+class GitUrls : public OverlayTest {
+ protected:
+  GitUrls() {
+    rules_.http_hosts = {"127.0.0.1:8080", "git.test"};
+    rules_.files.roots = {base()};
+    fs::create_directories(base() / "repo.git");
+    fs::create_directories(root / "elsewhere");
+    fs::create_directory_symlink(root / "elsewhere", base() / "way-out");
+  }
+  std::string refusal(const std::string& url) const {
+    const auto admitted = admit_git_url(url, rules_);
+    return admitted ? "admitted" : admitted.error().reason;
+  }
+
+  GitRules rules_;
+};
+
+TEST_F(GitUrls, HttpsGoesAnywhereUnlessHostsAreListed) {
+  EXPECT_EQ(admit_git_url("https://example.test/a/b.git", rules_).value(), "https://example.test/a/b.git");
+  EXPECT_EQ(refusal("https://example.test:8443/a"), "admitted");
+  rules_.https_hosts = {"example.test"};
+  EXPECT_EQ(refusal("https://example.test/a"), "admitted");
+  EXPECT_EQ(refusal("https://other.test/a"), "workspace_forbidden");
+  EXPECT_EQ(refusal("https://example.test:444/a"), "workspace_forbidden");
+}
+
+TEST_F(GitUrls, PlainHttpGoesOnlyToListedHosts) {
+  EXPECT_EQ(refusal("http://127.0.0.1:8080/a.git"), "admitted");
+  EXPECT_EQ(refusal("http://git.test/a.git"), "admitted");
+  EXPECT_EQ(refusal("http://127.0.0.1:8081/a.git"), "workspace_forbidden");
+  EXPECT_EQ(refusal("http://git.test.evil.test/a.git"), "workspace_forbidden");
+  EXPECT_EQ(refusal("http://169.254.169.254/latest"), "workspace_forbidden");
+}
+
+TEST_F(GitUrls, FilesAreBelowTheirRootsWhereverLinksLead) {
+  const auto url = "file://" + (base() / "repo.git").string();
+  EXPECT_EQ(admit_git_url(url, rules_).value(), "file://" + fs::canonical(base() / "repo.git").string());
+  EXPECT_EQ(refusal("file://" + (root / "elsewhere").string()), "workspace_forbidden");
+  EXPECT_EQ(refusal("file://" + (base() / "way-out").string()), "workspace_forbidden");
+  EXPECT_EQ(refusal("file://" + (base() / "../elsewhere").string()), "workspace_forbidden");
+  EXPECT_EQ(refusal("file:///etc"), "workspace_forbidden");
+  EXPECT_EQ(refusal("file://relative"), "workspace_forbidden");
+  EXPECT_EQ(refusal("file://" + (base() / "nothing").string()), "workspace_not_found");
+}
+
+TEST_F(GitUrls, WhatIsNoPlainAddressIsRefused) {
+  for (const std::string& url : std::vector<std::string>{"--upload-pack=touch x",
+                                                         "-u",
+                                                         "ext::sh -c touch%20x",
+                                                         "ext::x",
+                                                         "fd::3",
+                                                         "https://user:token@h.test/a",
+                                                         "https://token@h.test/a",
+                                                         "https://h.test",
+                                                         "https://h.test/",
+                                                         "https:///a",
+                                                         "https://h.test/../a",
+                                                         "https://h.test/a/./b",
+                                                         "https://h.test//a",
+                                                         "https://h.test/a?x=1",
+                                                         "https://h.test/a#x",
+                                                         "https://h.test/a b",
+                                                         "https://h.test/a\nb",
+                                                         "https://h.test/a\\b",
+                                                         "https://h.test/\"",
+                                                         "https://-h/a",
+                                                         "https://H.test/a",
+                                                         "ftp://h.test/a",
+                                                         "git://h.test/a",
+                                                         "/srv/repo",
+                                                         "repo",
+                                                         "",
+                                                         "https://h.test/a::b",
+                                                         "http::https://h.test/a"}) {
+    EXPECT_EQ(refusal(url), "workspace_forbidden") << url;
+  }
+  EXPECT_EQ(refusal("https://h.test/" + std::string(2048, 'a')), "workspace_forbidden");
+}
+
+TEST_F(GitUrls, SshIsNotSupported) {
+  EXPECT_EQ(refusal("ssh://git@h.test/a"), "unsupported_option");
+  EXPECT_EQ(refusal("git@h.test:a/b.git"), "unsupported_option");
+}
+
+TEST(GitParts, RefsAreNamesAndNothingElse) {
+  for (const char* ref : {"main", "feature/x", "v1.0", "refs/heads/main", "refs/pull/1/head", "a@b",
+                          "\xc3\xbc", "0123456789012345678901234567890123456789"})
+    EXPECT_TRUE(is_git_ref(ref)) << ref;
+  for (const char* ref : {"",         "-x",   "--upload-pack=x",
+                          "a..b",     "a b",  "a~1",
+                          "a^",       "a:b",  "a?",
+                          "a*",       "a[",   "a\\b",
+                          "/a",       "a/",   "a//b",
+                          ".a",       "a/.b", "a.lock",
+                          "a.lock/b", "a.",   "@",
+                          "a@{1}",    "a\tb", "a\x7f",
+                          "a/-b",     "\"a\""})
+    EXPECT_FALSE(is_git_ref(ref)) << ref;
+  EXPECT_FALSE(is_git_ref(std::string(256, 'a')));
+}
+
+TEST(GitParts, SubdirsAreRelativeAndStayInside) {
+  for (const char* path : {"lib", "lib/core", "a b", "\xc3\xbc/x"}) EXPECT_TRUE(is_git_subdir(path)) << path;
+  for (const char* path :
+       {"", "/lib", "lib/", "..", "a/../b", "./a", "a//b", "-a", "a:b", "a\nb", ".git", ".git/x"})
+    EXPECT_FALSE(is_git_subdir(path)) << path;
+}
+
+TEST(GitParts, HostsAreThoseOfCredentials) {
+  EXPECT_EQ(host_of_git_url("https://example.test/a"), "example.test");
+  EXPECT_EQ(host_of_git_url("http://127.0.0.1:80/a"), "127.0.0.1:80");
+  EXPECT_EQ(host_of_git_url("file:///srv/a"), "");
+}
+
+}  // namespace
+}  // namespace agentrouter::workspace
