@@ -22,6 +22,7 @@ const std::vector<Api::RouteEntry>& Api::routes() {
       {"GET", {"healthz"}, &Api::health, Access::open},
       {"GET", {"readyz"}, &Api::ready, Access::open},
       {"GET", {"openapi.json"}, &Api::openapi, Access::open},
+      {"POST", {"v1", "uploads"}, &Api::upload},
       {"GET", {"v1", "runs"}, &Api::list_runs},
       {"POST", {"v1", "runs"}, &Api::create_run},
       {"GET", {"v1", "runs", "{run}"}, &Api::get_run},

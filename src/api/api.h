@@ -7,6 +7,7 @@
 #include <string>
 
 #include "api/auth.h"
+#include "api/uploads.h"
 #include "base/pool.h"
 #include "blobs/blob_store.h"
 #include "net/exchange.h"
@@ -30,6 +31,9 @@ struct ApiNeeds {
 struct ApiOptions {
   // The real path of a workspace that a request may use. Errors: invalid. Called on the pool.
   std::function<base::Result<std::string>(std::string_view path)> admit_workspace;
+  UploadDesk* uploads = nullptr;  // none: nothing can be uploaded. Outlives the Api
+  // A repository as it is used. Errors: invalid. Called on the pool.
+  std::function<base::Result<model::GitSource>(const model::GitSource& source)> admit_git;
   std::chrono::milliseconds heartbeat = std::chrono::seconds{10};  // of live streams
   runs::ConversationRules conversations;
   std::function<void()> on_request = [] {};  // told of each authenticated request
@@ -75,6 +79,9 @@ class Api final : public net::Handler {
   base::Task<void> list_turns(Call& call);
   base::Task<void> close_conversation(Call& call);
   base::Task<void> get_record(Call& call);
+  base::Task<void> upload(Call& call);
+  base::Task<base::Result<ReceivedUpload>> receive(Call& call, UploadDesk& desk);
+  base::Task<void> make_room(UploadDesk& desk, ReceivedUpload& received);
   base::Task<void> list_artifacts(Call& call);
   base::Task<void> download(Call& call);
 
@@ -84,6 +91,8 @@ class Api final : public net::Handler {
   Authenticator authenticator_;
   ApiOptions options_;
   std::size_t in_flight_ = 0;
+  std::size_t uploads_ = 0;    // on their way
+  base::Pool upload_pool_{2};  // unpacking takes long: it does not hold up anybody else's file calls
 };
 
 }  // namespace agentrouter::api

@@ -16,7 +16,7 @@ struct CreateBody {
   std::string task;
   model::Runtime runtime;
   model::ApprovalMode approval_mode = model::ApprovalMode::automatic;
-  std::string workspace_path;  // as asked for, not yet admitted; empty when none
+  model::Workspace workspace;  // as asked for, not yet admitted
   int priority = 0;
   model::Tags tags;
   std::optional<std::chrono::seconds> approval_timeout;

@@ -14,12 +14,6 @@ using base::Result;
 
 constexpr std::int64_t max_key_chars = 256;
 
-base::Error reading_fault(const base::Error& error) {
-  if (error.code == Code::exhausted) return {Code::invalid, error.message, "payload_too_large"};
-  if (error.code == Code::timeout) return {Code::timeout, error.message, "body_timeout"};
-  return {Code::invalid, error.message, "bad_request"};
-}
-
 bool is_json_type(std::string_view content_type) {
   const auto type = base::trim_js(content_type.substr(0, content_type.find(';')));
   return net::iequals(type, "application/json");
@@ -55,6 +49,12 @@ Result<json::value> parse_body(std::string_view text) {
 }
 
 }  // namespace
+
+base::Error reading_fault(const base::Error& error) {
+  if (error.code == Code::exhausted) return {Code::invalid, error.message, "payload_too_large"};
+  if (error.code == Code::timeout) return {Code::timeout, error.message, "body_timeout"};
+  return {Code::invalid, error.message, "bad_request"};
+}
 
 net::Response Api::Call::finished(net::Response response) const {
   finish(response, occasion);

@@ -38,4 +38,7 @@ struct Api::Call {
   base::Task<base::Result<json::value>> read_json();
 };
 
+// What a body that could not be read is to its sender.
+[[nodiscard]] base::Error reading_fault(const base::Error& error);
+
 }  // namespace agentrouter::api

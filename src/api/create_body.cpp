@@ -5,6 +5,7 @@
 #include "api/body.h"
 #include "api/query.h"
 #include "api/schema.h"
+#include "api/workspace_body.h"
 #include "base/utf8.h"
 #include "model/defaults.h"
 
@@ -17,7 +18,7 @@ const Names claude_modes{"default", "acceptEdits", "plan", "auto", "dontAsk", "b
 const Names workspace_keys{"source", "repoUrl", "checkout"};
 const Names tool_keys{"model",   "tools",        "mcpServers", "rawArgs",
                       "cliArgs", "providerArgs", "codexArgs",  "claudeArgs"};
-const Names later_workspaces{"git", "artifactId", "fromRun", "upload"};
+const Names later_workspaces{"artifactId", "fromRun"};
 const Names later_options{"policy", "limits", "mcp"};
 const Names known_keys{"task",          "runtime",          "approvalMode", "metadata",
                        "workspace",     "priority",         "tags",         "approvalTimeoutSeconds",
@@ -71,7 +72,15 @@ base::Result<void> refuse_later_options(const json::object& object) {
     if (key != "workspace" || !value.is_object()) continue;
     for (const auto& part : value.get_object()) {
       const std::string_view name(part.key().data(), part.key().size());
-      if (holds(later_workspaces, name)) return unsupported("workspace." + std::string(name), "use \"path\"");
+      if (holds(later_workspaces, name)) {
+        return unsupported("workspace." + std::string(name), "use \"path\", \"upload\" or \"git\"");
+      }
+      const auto* git = name == "git" ? part.value().if_object() : nullptr;
+      for (const char* more : {"submodules", "lfs"}) {
+        const auto* wanted = git ? git->if_contains(more) : nullptr;
+        if (wanted && *wanted == json::value(true))
+          return unsupported("workspace.git." + std::string(more), "leave it out");
+      }
     }
   }
   return {};
@@ -104,23 +113,6 @@ model::Runtime runtime_of(Issues& issues, const json::value* value) {
     }
   }
   return runtime;
-}
-
-std::string workspace_of(Issues& issues, const json::value* value) {
-  const auto* object = value ? object_of(issues, {"workspace"}, *value) : nullptr;
-  if (!object) return {};
-  check_keys(issues, {"workspace"}, *object, {"path"});
-  const auto* path = object->if_contains("path");
-  const auto* text = path ? path->if_string() : nullptr;
-  if (!text) {
-    issues.wrong_type({"workspace", "path"}, "string", path);
-    return {};
-  }
-  std::string result(text->data(), text->size());
-  if (result.empty() || result.size() > 4096 || result.front() != '/') {
-    issues.other({"workspace", "path"}, "Invalid path: expected an absolute path of at most 4096 bytes");
-  }
-  return result;
 }
 
 model::Tags tags_of(Issues& issues, const json::value* value) {
@@ -189,7 +181,7 @@ base::Result<CreateBody> parse_create_body(const json::value& body) {
   result.runtime = runtime_of(issues, object->if_contains("runtime"));
   result.approval_mode =
       approval_mode_of(issues, object->if_contains("approvalMode")).value_or(model::ApprovalMode::automatic);
-  result.workspace_path = workspace_of(issues, object->if_contains("workspace"));
+  result.workspace = workspace_of(issues, object->if_contains("workspace"));
   result.tags = tags_of(issues, object->if_contains("tags"));
   if (const auto* value = object->if_contains("priority"))
     result.priority = static_cast<int>(integer_of(issues, {"priority"}, *value, priority_bounds).value_or(0));

@@ -60,15 +60,55 @@ TEST(CreateBody, OptionsThatThisVersionLacksAreRefusedByName) {
            {"waitForQuota", R"("waitForQuota":true)"},
            {"requireIsolation", R"("requireIsolation":"vm")"},
            {"mcp", R"("mcp":["x"])"},
-           {"workspace.git", R"("workspace":{"git":{"url":"x"}})"},
+           {"workspace.git.submodules", R"("workspace":{"git":{"url":"x","submodules":true}})"},
+           {"workspace.git.lfs", R"("workspace":{"git":{"url":"x","lfs":true}})"},
            {"workspace.artifactId", R"("workspace":{"artifactId":"x"})"},
-           {"workspace.fromRun", R"("workspace":{"fromRun":{"runId":"x"}})"},
-           {"workspace.upload", R"("workspace":{"upload":{"id":"x"}})"}}) {
+           {"workspace.fromRun", R"("workspace":{"fromRun":{"runId":"x"}})"}}) {
     const auto refused = parse(R"({"task":"t",)" + body + "}");
     ASSERT_FALSE(refused) << body;
     EXPECT_EQ(refused.error().reason, "unsupported_option") << body;
     EXPECT_EQ(refused.error().details, R"({"option":")" + option + "\"}");
     EXPECT_THAT(refused.error().message, HasSubstr("\"" + option + "\" is not supported by this version"));
+  }
+}
+
+TEST(CreateBody, AWorkspaceIsNamedInExactlyOneWay) {
+  const auto upload = parse(R"({"task":"t","workspace":{"upload":{"id":" upload_1 "}}})");
+  ASSERT_TRUE(upload);
+  EXPECT_EQ(upload->workspace.kind, model::WorkspaceKind::upload);
+  EXPECT_EQ(upload->workspace.upload_id, "upload_1");
+  const auto git = parse(
+      R"({"task":"t","workspace":{"git":{"url":" https://h.test/a ","ref":"v1","depth":2,"subdir":"s","lfs":false}}})");
+  ASSERT_TRUE(git);
+  EXPECT_EQ(git->workspace.git, (model::GitSource{"https://h.test/a", "v1", 2, "s"}));
+  EXPECT_EQ(parse(R"({"task":"t","workspace":{"path":"/a"}})")->workspace.path, "/a");
+  EXPECT_EQ(parse(R"({"task":"t"})")->workspace, model::Workspace());
+  for (const char* workspace : {"null",
+                                "{}",
+                                "[]",
+                                R"({"path":"/a","upload":{"id":"x"}})",
+                                R"({"path":1})",
+                                R"({"path":""})",
+                                R"({"path":"a"})",
+                                R"({"upload":"x"})",
+                                R"({"upload":{}})",
+                                R"({"upload":{"id":""}})",
+                                R"({"git":"x"})",
+                                R"({"git":{}})",
+                                R"({"git":{"url":1}})",
+                                R"({"git":{"url":""}})",
+                                R"({"git":{"url":"x","depth":0}})",
+                                R"({"git":{"url":"x","depth":"1"}})",
+                                R"({"git":{"url":"x","ref":""}})",
+                                R"({"git":{"url":"x","subdir":[]}})",
+                                R"({"git":{"url":"x","lfs":1}})",
+                                R"({"git":{"url":"x","more":1}})",
+                                R"({"git":{"url":"x"},"path":"/a"})",
+                                R"({"upload":{"id":1}})",
+                                R"({"upload":{"id":"x","more":1}})",
+                                R"({"other":{}})"}) {
+    EXPECT_EQ(reason_of(R"({"task":"t","workspace":)" + std::string(workspace) + "}"), "validation_error")
+        << workspace;
   }
 }
 

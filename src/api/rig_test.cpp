@@ -90,11 +90,56 @@ const std::string& Wire::read_until(const std::string& mark) {
   return text_;
 }
 
+namespace {
+
+class TestUpload final : public IncomingUpload {
+ public:
+  explicit TestUpload(TestDesk& desk) : desk_(desk) { desk_.last.clear(); }
+  base::Result<void> write(std::string_view bytes) override {
+    desk_.last += bytes;
+    if (bytes != "full") return {};
+    return base::fail(base::Code::exhausted, "cannot write: no space", "storage_full");
+  }
+  base::Result<ReceivedUpload> finish() override {
+    const std::string details = R"({"entry":"a"})";
+    if (desk_.last == "refused")
+      return base::fail(base::Code::invalid, "a device", "archive_refused", details);
+    if (desk_.last == "limit") return base::fail(base::Code::invalid, "too many", "archive_limit", details);
+    if (desk_.last == "unreadable")
+      return base::fail(base::Code::invalid, "no archive", "archive_unreadable", "{}");
+    ++desk_.held;
+    return ReceivedUpload{.sha256 = std::string(64, 'a'),
+                          .bytes = desk_.last.size(),
+                          .tree = "tree-" + desk_.last,
+                          .files = 3,
+                          .hold = std::shared_ptr<void>(nullptr, [&desk = desk_](void*) { --desk.held; })};
+  }
+
+ private:
+  TestDesk& desk_;
+};
+
+}  // namespace
+
+base::Result<std::unique_ptr<IncomingUpload>> TestDesk::begin() {
+  return std::make_unique<TestUpload>(*this);
+}
+
+bool TestDesk::trim(const std::vector<std::string>& used) {
+  in_use = used;
+  return has_room;
+}
+
 ApiRig::ApiRig()
     : api_({*store_, *blobs_, hub_, pool_, clock_, entropy_}, Authenticator("test-key"),
            {.admit_workspace = [](std::string_view path) -> base::Result<std::string> {
               if (path == "/allowed") return std::string(path);
               if (path == "/defect") throw std::logic_error("what only the log may say");
+              return base::fail(base::Code::invalid, "not allowed", "workspace_forbidden");
+            },
+            .uploads = &desk_,
+            .admit_git = [](const model::GitSource& source) -> base::Result<model::GitSource> {
+              if (source.url.starts_with("https://")) return source;
               return base::fail(base::Code::invalid, "not allowed", "workspace_forbidden");
             },
             .heartbeat = std::chrono::milliseconds(50)}),

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <future>
@@ -63,6 +64,20 @@ inline std::string test_digest() {
 }
 
 // Of workspaces, "/allowed" is, and looking at "/defect" throws what no route expects.
+class TestDesk final : public UploadDesk {
+ public:
+  [[nodiscard]] std::uint64_t max_bytes() const override { return 100'000; }
+  [[nodiscard]] std::chrono::milliseconds keep() const override { return std::chrono::hours(1); }
+  [[nodiscard]] base::Result<std::unique_ptr<IncomingUpload>> begin() override;
+  [[nodiscard]] bool trim(const std::vector<std::string>& in_use) override;
+
+  // What a folder would hold. An upload says which way it goes: "refused", "limit", "unreadable", "full".
+  std::string last;
+  std::atomic<int> held = 0;
+  bool has_room = true;
+  std::vector<std::string> in_use;
+};
+
 class ApiRig : public ::testing::Test {
  protected:
   ApiRig();
@@ -111,6 +126,7 @@ class ApiRig : public ::testing::Test {
   std::unique_ptr<blobs::BlobStore> blobs_ =
       base::value_or_throw(blobs::open_fs_blobs(folder_.path() / "blobs"));
   stream::Hub hub_{io_.get_executor(), *store_};
+  TestDesk desk_;
   Api api_;
   net::Server server_;
   std::optional<asio::executor_work_guard<base::Executor>> work_{io_.get_executor()};

@@ -29,14 +29,18 @@ base::Task<void> Api::create_run(Call& call) {
                        .task = body.task,
                        .runtime = body.runtime,
                        .approval_mode = body.approval_mode,
+                       .workspace = body.workspace,
                        .priority = body.priority,
                        .idempotency_key = key,
                        .tags = body.tags,
                        .approval_timeout = body.approval_timeout};
-  if (!body.workspace_path.empty()) {
-    auto admitted = co_await needs_.pool.run([&] { return options_.admit_workspace(body.workspace_path); });
-    request.workspace = {.kind = model::WorkspaceKind::path,
-                         .path = base::value_or_throw(std::move(admitted))};
+  if (body.workspace.kind == model::WorkspaceKind::path) {
+    auto admitted = co_await needs_.pool.run([&] { return options_.admit_workspace(body.workspace.path); });
+    request.workspace.path = base::value_or_throw(std::move(admitted));
+  }
+  if (body.workspace.kind == model::WorkspaceKind::git) {
+    auto admitted = co_await needs_.pool.run([&] { return options_.admit_git(body.workspace.git); });
+    request.workspace.git = base::value_or_throw(std::move(admitted));
   }
   auto created = co_await needs_.store.write([&request, context = context()](store::Transaction& tx) {
     return runs::create_run(tx, request, context);

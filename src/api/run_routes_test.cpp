@@ -67,7 +67,8 @@ TEST_F(RunRoutes, BadBodiesAreNamedAndNothingIsStored) {
            {"{\"task\":\"\xff\"}", "validation_error"},
            {R"({"tools":[],"repoUrl":"x"})", "unsupported_tool_configuration"},
            {R"({"repoUrl":"x","tools":[]})", "unsupported_workspace_attachment"},
-           {R"({"task":"t","workspace":{"git":{}}})", "unsupported_option"},
+           {R"({"task":"t","workspace":{"git":{}}})", "validation_error"},
+           {R"({"task":"t","workspace":{"git":{"url":"ext::sh -c x"}}})", "workspace_forbidden"},
            {R"({"task":"t","workspace":{"other":{}}})", "validation_error"},
            {R"({"task":"t","workspace":{"path":"relative"}})", "validation_error"},
            {R"({"task":"t","workspace":{"path":"/etc"}})", "workspace_forbidden"},
@@ -80,6 +81,7 @@ TEST_F(RunRoutes, BadBodiesAreNamedAndNothingIsStored) {
             "validation_error");
   EXPECT_EQ(get("/v1/runs").body, R"({"items":[]})");
   EXPECT_EQ(post("/v1/runs", R"({"task":"t","workspace":{"path":"/allowed"}})").status, 201);
+  EXPECT_EQ(post("/v1/runs", R"({"task":"t","workspace":{"git":{"url":"https://h.test/a"}}})").status, 201);
 }
 
 TEST_F(RunRoutes, CancellingAQueuedRunAnswersCancellingAndEndsIt) {

@@ -168,21 +168,24 @@ std::string place(const std::string& file, const toml::node& node) {
 Result<void> apply_value(Config& config, const std::string& file, const std::string& key,
                          const toml::node& node) {
   const auto known = settings().find(key);
-  if (known == settings().end()) {
+  const bool of_trees = is_tree_setting(key);
+  if (known == settings().end() && !of_trees) {
     return fail(Code::invalid,
                 place(file, node) + ": unknown key \"" + key + "\": docs/operating.md lists all keys",
                 "usage");
   }
   std::vector<std::string> values;
-  if (const auto* list = node.as_array(); list && key == "workspace_roots") {
+  const bool is_list = key == "workspace_roots" || is_tree_list(key);
+  if (const auto* list = node.as_array(); list && is_list) {
     for (const auto& item : *list) values.push_back(scalar_text(item).value_or(""));
-  } else if (auto text = scalar_text(node); text && key != "workspace_roots") {
+  } else if (auto text = scalar_text(node); text && !is_list) {
     values.push_back(*text);
   } else {
     return fail(Code::invalid, place(file, node) + ": \"" + key + "\" has the wrong type", "usage");
   }
   for (const auto& value : values) {
-    if (auto done = known->second.set(config, value); !done) {
+    const auto done = of_trees ? set_tree_value(config.trees, key, value) : known->second.set(config, value);
+    if (!done) {
       return fail(Code::invalid, place(file, node) + ": " + done.error().message, "usage");
     }
   }
@@ -304,6 +307,7 @@ Result<Config> load_config(const Flags& flags, const Environment& environment, b
   if (auto done = apply_environment(config, environment); !done) return tl::unexpected(done.error());
   if (auto done = apply_flags(config, flags); !done) return tl::unexpected(done.error());
   if (const auto agents = environment.get("AGENTROUTER_AGENTS_DIR")) config.agents_dir = *agents;
+  if (auto done = settle_tree_config(config.trees, environment); !done) return tl::unexpected(done.error());
   if (config.api_key == "ar_dev_local_change_me") {
     return fail(Code::invalid, "AGENTROUTER_API_KEY is the published example key: choose one of your own",
                 "usage");
@@ -342,6 +346,7 @@ std::string print_config(const Config& config) {
       << "body_timeout_ms = " << config.http.body_timeout.count() << "\n"
       << "idle_timeout_ms = " << config.http.idle_timeout.count() << "\n"
       << "write_timeout_ms = " << config.http.write_timeout.count() << "\n"
+      << print_tree_config(config.trees)
       << "\n[sandbox]\nrequire_limits = " << (config.require_limits ? "true" : "false") << "\n"
       << "\n# AGENTROUTER_API_KEY: " << (config.api_key ? "[REDACTED]" : "kept in the data folder") << "\n";
   return out.str();

@@ -9,6 +9,7 @@
 
 #include "apps/environment.h"
 #include "apps/flags.h"
+#include "apps/tree_config.h"
 #include "base/error.h"
 #include "net/server.h"
 #include "runs/conversations.h"
@@ -40,6 +41,7 @@ struct Config {
   int idle_exit_seconds = 0;  // 0: never
   std::string log_level = "info";
   runs::ConversationRules conversations;
+  TreeConfig trees;
   net::ServerOptions http = {.max_connections = default_connections};
 };
 

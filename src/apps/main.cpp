@@ -8,11 +8,13 @@
 #include "apps/commands.h"
 #include "apps/environment.h"
 #include "cli/cli.h"
+#include "keeper/fetch/fetcher.h"
 #include "keeper/keeper.h"
 #include "sandbox/plan.h"
 #include "sandbox/warden.h"
 #include "workspace/checkpoint.h"
 #include "workspace/collector.h"
+#include "workspace/unpack.h"
 
 namespace {
 
@@ -28,9 +30,11 @@ int run(int argc, char** argv) {
   const std::string command = argc > 1 ? argv[1] : "";
   // Parts that the server starts: they get no environment and parse no arguments.
   if (command == "keeper") return keeper::run_keeper();
+  if (command == "fetcher") return keeper::run_fetcher();
   if (command == "warden") return run_warden_command();
   if (command == "collect") return workspace::run_collector();
   if (command == "checkpoint") return workspace::run_checkpointer({argv + 2, argv + argc});
+  if (command == "unpack") return workspace::run_unpacker(argc > 2 ? argv[2] : "");
   if (command == "restore") return workspace::run_restorer(sandbox::workspace_path, sandbox::home_path);
 
   const std::vector<std::string> rest(argv + std::min(argc, 2), argv + argc);

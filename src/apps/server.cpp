@@ -23,7 +23,7 @@
 #include "store/sqlite/sqlite_store.h"
 #include "stream/hub.h"
 #include "worker/worker.h"
-#include "workspace/allow.h"
+#include "workspace/git_source.h"
 
 namespace agentrouter::apps {
 
@@ -67,6 +67,27 @@ LogLevel log_level(const std::string& name) {
   return name == "error" ? LogLevel::error : LogLevel::info;
 }
 
+workspace::AllowRules file_rules(const std::vector<std::string>& roots, const std::filesystem::path& data) {
+  workspace::AllowRules rules;
+  for (const auto& root : roots) rules.roots.emplace_back(root);
+  rules.data_directory = data;
+  return rules;
+}
+
+base::Result<model::GitSource> admit_source(model::GitSource source, const workspace::GitRules& rules) {
+  AGENTROUTER_TRY(source.url, workspace::admit_git_url(source.url, rules));
+  if (!source.ref.empty() && !workspace::is_git_ref(source.ref)) {
+    return base::fail(base::Code::invalid, "cannot use this repository: the ref is not the name of one",
+                      "workspace_forbidden");
+  }
+  if (!source.subdir.empty() && !workspace::is_git_subdir(source.subdir)) {
+    return base::fail(base::Code::invalid,
+                      "cannot use this repository: subdir is not a relative path without \"..\"",
+                      "workspace_forbidden");
+  }
+  return source;
+}
+
 // As root the privileged steps are the warden's; a plain user's are done here.
 std::unique_ptr<sandbox::Launcher> make_launcher() {
   if (::geteuid() != 0) return std::make_unique<sandbox::LocalLauncher>();
@@ -98,6 +119,9 @@ class Program {
   std::string api_key_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<blobs::BlobStore> blobs_;
+  std::unique_ptr<workspace::Trees> trees_;
+  Unpacker unpacker_;
+  TreeDesk desk_;
   std::unique_ptr<sandbox::Launcher> launcher_;
   stream::Hub hub_;
   Activity activity_;
@@ -133,6 +157,9 @@ Program::Program(const Config& config, bool drain)
       data_(value_or_throw(DataFolder::open(config.data))),
       store_(value_or_throw(store::open_sqlite_store(data_.database(), {}))),
       blobs_(value_or_throw(blobs::open_fs_blobs(data_.blobs()))),
+      trees_(
+          value_or_throw(workspace::Trees::open(data_.trees(), config.trees.trees, base::system_entropy()))),
+      desk_(data_.trees(), *trees_, unpacker_, config.trees.uploads, base::system_entropy()),
       launcher_(config.role == Role::api ? nullptr : make_launcher()),
       hub_(io_.get_executor(), *store_),
       activity_(io_.get_executor(), *store_),
@@ -156,22 +183,26 @@ Program::Program(const Config& config, bool drain)
   options.provider = provider_of(config_, config_.openai_base_url, config_.openai_key);
   options.claude_provider = provider_of(config_, config_.anthropic_base_url, config_.anthropic_key);
   options.require_limits = config_.require_limits;
+  options.git = config_.trees.git.fetching;
   options.conversations = config_.conversations;
   worker_ = std::make_unique<worker::Worker>(
       worker::Worker::Needs{io_.get_executor(), *store_, *blobs_, *launcher_, agents_, base::system_clock(),
-                            base::system_entropy()},
+                            base::system_entropy(), worker::kill_process, trees_.get(), &unpacker_},
       options);
 }
 
 api::ApiOptions Program::api_options() {
-  workspace::AllowRules rules;
-  for (const auto& root : config_.workspace_roots) rules.roots.emplace_back(root);
-  rules.data_directory = data_.path();
+  const auto rules = file_rules(config_.workspace_roots, data_.path());
   api::ApiOptions options;
   options.admit_workspace = [rules](std::string_view path) -> base::Result<std::string> {
     AGENTROUTER_TRY(const auto real, workspace::admit(path, rules));
     return real.string();
   };
+  const workspace::GitRules git{.http_hosts = config_.trees.git.http_hosts,
+                                .https_hosts = config_.trees.git.https_hosts,
+                                .files = file_rules(config_.trees.git.file_roots, data_.path())};
+  options.admit_git = [git](const model::GitSource& source) { return admit_source(source, git); };
+  options.uploads = &desk_;
   options.conversations = config_.conversations;
   options.on_request = [this] { activity_.touch(); };
   return options;
@@ -263,6 +294,7 @@ base::Task<void> Program::stop() {
   signals_.cancel();
   if (drain_) co_await activity_.wait_for_runs();
   if (worker_) worker_->stop();
+  unpacker_.stop();
   co_await server_.stop(std::chrono::steady_clock::now() + stop_grace);
   co_await tasks_.cancel_and_join();
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 
 namespace agentrouter::apps {
 
@@ -71,6 +72,44 @@ base::Result<int> start_self(const std::string& command, const base::Fd& channel
   actions.open_null(1);
   actions.copy(channel.get(), 3);
   return start("/proc/self/exe", {"agentrouter", command}, {}, actions);
+}
+
+base::Result<bool> SelfRun::run(const std::vector<std::string>& words, const std::vector<int>& fds) {
+  FileActions actions;
+  actions.open_null(0);
+  actions.open_null(1);
+  std::vector<base::Fd> apart;  // above all targets, so that none is written over before it is copied
+  for (const int fd : fds) {
+    apart.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 3 + static_cast<int>(fds.size())));
+    if (!apart.back()) return base::fail_errno("cannot start a helper", errno);
+    actions.copy(apart.back().get(), 2 + static_cast<int>(apart.size()));
+  }
+  std::vector<std::string> argv{"agentrouter"};
+  argv.insert(argv.end(), words.begin(), words.end());
+  int child = -1;
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopped_) return base::fail(base::Code::cancelled, "the server is stopping");
+    AGENTROUTER_TRY(child, start("/proc/self/exe", argv, {}, actions));
+    pid_ = child;
+  }
+  siginfo_t info{};
+  while (::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
+  }
+  // Not reaped before nobody may signal it any more.
+  const std::lock_guard lock(mutex_);
+  pid_ = -1;
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (stopped_) return base::fail(base::Code::cancelled, "the server is stopping");
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void SelfRun::stop() {
+  const std::lock_guard lock(mutex_);
+  stopped_ = true;
+  if (pid_ > 0) (void)::kill(pid_, SIGKILL);
 }
 
 void reap(int pid) {

@@ -1,6 +1,7 @@
 #pragma once
 // Ordinary helper processes of the server: npm, `--version` of an agent, the warden.
 
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,21 @@ enum class Stderr { pass_on, discard };
 // Starts this very program again as `agentrouter <command>` with `channel` as descriptor 3, and nothing of
 // the environment. It ends when the other end of `channel` is closed. Returns its pid.
 [[nodiscard]] base::Result<int> start_self(const std::string& command, const base::Fd& channel);
+
+// One run of this very program as `agentrouter <words>` that another thread may cut short.
+class SelfRun {
+ public:
+  // Runs it to its end. `fds` (borrowed) become its descriptors 3, 4...; it has nothing of the environment.
+  // True when it ended with status 0. Errors: cancelled (stop() came first), unavailable.
+  [[nodiscard]] base::Result<bool> run(const std::vector<std::string>& words, const std::vector<int>& fds);
+  // SIGKILL. run() returns soon; one that comes later does not start anything.
+  void stop();
+
+ private:
+  std::mutex mutex_;
+  int pid_ = -1;
+  bool stopped_ = false;
+};
 
 // Reaps a child. Blocks until it has ended.
 void reap(int pid);

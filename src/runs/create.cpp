@@ -1,5 +1,7 @@
 #include "runs/create.h"
 
+#include "runs/workspace_source.h"
+
 namespace agentrouter::runs {
 
 namespace {
@@ -13,7 +15,6 @@ model::Run make_run(const NewRun& request, Context context) {
   run.approval_mode = request.approval_mode;
   run.conversation_id = run.id;
   run.queued_at = context.clock.now();
-  run.workspace = request.workspace;
   run.priority = request.priority;
   run.turn_id = "turn_" + base::new_uuid(context.entropy);
   run.tags = request.tags;
@@ -36,7 +37,9 @@ base::Result<Created> create_run(store::Transaction& tx, const NewRun& request, 
   if (earlier) {
     if (auto run = tx.run(earlier->run_id)) return Created{std::move(*run), true};
   }
+  AGENTROUTER_TRY(auto workspace, settle_workspace(tx, request.workspace, context));
   auto run = make_run(request, context);
+  run.workspace = std::move(workspace);
   tx.insert_run(run);
   remember_use(tx, use, run.id, 0, context);
   return Created{std::move(run), false};

@@ -11,7 +11,7 @@ struct NewRun {
   std::string task;   // trimmed
   model::Runtime runtime;
   model::ApprovalMode approval_mode = model::ApprovalMode::automatic;
-  model::Workspace workspace = {};  // checked
+  model::Workspace workspace = {};  // as asked for; a path is checked and real
   int priority = 0;
   std::string idempotency_key;  // as the client sent it; empty for none. Stored only as its SHA-256
   model::Tags tags = {};        // sorted by name, each name once
@@ -25,7 +25,8 @@ struct Created {
 
 // The new run is queued and has no event yet.
 //
-// Errors: conflict with reason idempotency_conflict (the key was used with another body).
+// Errors: conflict with reason idempotency_conflict (the key was used with another body); those of
+// settle_workspace.
 [[nodiscard]] base::Result<Created> create_run(store::Transaction& tx, const NewRun& request,
                                                Context context);
 

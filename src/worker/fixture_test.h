@@ -48,8 +48,10 @@ class WorkerTest : public ::testing::Test {
   }
 
   void start() {
-    worker_ = std::make_unique<Worker>(
-        Worker::Needs{io_.get_executor(), *store_, *blobs_, launcher_, preparer_, clock_, entropy_}, config_);
+    worker_ =
+        std::make_unique<Worker>(Worker::Needs{io_.get_executor(), *store_, *blobs_, launcher_, preparer_,
+                                               clock_, entropy_, kill_process, trees_.get(), &unpacker_},
+                                 config_);
     running_ = true;
     asio::co_spawn(io_.get_executor(), worker_->run(), [this](std::exception_ptr error) {
       running_ = false;
@@ -179,6 +181,9 @@ class WorkerTest : public ::testing::Test {
   asio::io_context io_{1};  // outlives the store, whose threads post to it
   std::unique_ptr<store::Store> store_ = base::value_or_throw(store::open_sqlite_store(folder_ / "test.db"));
   std::unique_ptr<blobs::BlobStore> blobs_ = base::value_or_throw(blobs::open_fs_blobs(folder_ / "blobs"));
+  std::unique_ptr<workspace::Trees> trees_ =
+      base::value_or_throw(workspace::Trees::open(folder_ / "trees", {}, entropy_));
+  DirectUnpacker unpacker_;
   ScriptedLauncher launcher_{keeper_nursery.socket()};
   ScriptedPreparer preparer_;
   WorkerConfig config_;

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "model/run.h"
 #include "sandbox/plan.h"
+#include "workspace/unpack.h"
 
 namespace agentrouter::worker {
 
@@ -29,6 +30,18 @@ class AgentPreparer {
   // session_runtime_unsupported for a runtime that this build does not drive).
   [[nodiscard]] virtual base::Result<PreparedAgent> prepare(const model::Runtime& runtime,
                                                             const std::string& model, bool simulated) = 0;
+};
+
+// Unpacks what a tree is made of, in a process of its own. Safe from any thread.
+class TreeUnpacker {
+ public:
+  virtual ~TreeUnpacker() = default;
+  // Blocks. `archive` and `folder` are borrowed. Errors: those of workspace::unpack; cancelled.
+  [[nodiscard]] virtual base::Result<workspace::UnpackReport> unpack(int archive, int folder,
+                                                                     const workspace::UnpackLimits& limits,
+                                                                     const std::string& label) = 0;
+  // Ends what is being unpacked under this label.
+  virtual void cancel(const std::string& label) = 0;
 };
 
 // Ends a keeper that does not obey. SIGKILL through a pidfd; a process that has ended is no error.

@@ -20,6 +20,7 @@ base::Task<void> Reclaimer::run() {
     try {
       co_await purge_keys();
       const bool all = co_await reclaim_due();
+      co_await purge_uploads();
       if (all) until = co_await next_look();
     } catch (const base::Failure& failure) {
       base::log(base::LogLevel::warn, "conversations could not be reclaimed",
@@ -68,10 +69,25 @@ base::Task<void> Reclaimer::purge_keys() {
       [this](store::Transaction& tx) { tx.purge_idempotency_keys(context_.needs.clock.now()); });
 }
 
+// Uploads are forgotten; their trees stay as long as there is room.
+base::Task<void> Reclaimer::purge_uploads() {
+  const auto now = context_.needs.clock.now();
+  const auto next =
+      co_await context_.needs.store.read([](store::Reader& reader) { return reader.next_upload_expiry(); });
+  if (next && *next <= now)
+    co_await context_.needs.store.write([now](store::Transaction& tx) { tx.purge_uploads(now); });
+  auto* const trees = context_.needs.trees;
+  if (trees == nullptr) co_return;
+  const auto in_use =
+      co_await context_.needs.store.read([](store::Reader& reader) { return reader.trees_in_use(); });
+  (void)co_await context_.pool.run([trees, &in_use] { return trees->trim(in_use); });
+}
+
 base::Task<base::Deadline> Reclaimer::next_look() {
   const auto next = co_await context_.needs.store.read([](store::Reader& reader) {
-    return std::min(reader.next_conversation_expiry().value_or(store::never),
-                    reader.next_idempotency_expiry().value_or(store::never));
+    return std::min({reader.next_conversation_expiry().value_or(store::never),
+                     reader.next_idempotency_expiry().value_or(store::never),
+                     reader.next_upload_expiry().value_or(store::never)});
   });
   if (next == store::never) co_return base::Deadline::max();
   co_return deadline_of(next, context_.needs.clock);

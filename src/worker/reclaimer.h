@@ -1,7 +1,8 @@
 #pragma once
 // Throws away what nobody may use any more: the checkpoints of conversations that are closed or whose time is
-// over, and idempotency keys whose time is over. Sleeps until the next one is due and is woken when that may
-// have changed; nothing polls.
+// over, idempotency keys and uploads whose time is over, and base trees that nothing stands on when there is
+// no more room for them. Sleeps until the next one is due and is woken when that may have changed; nothing
+// polls.
 
 #include "base/event.h"
 #include "worker/run_driver.h"
@@ -22,6 +23,7 @@ class Reclaimer {
   base::Task<bool> reclaim_due();
   base::Task<void> reclaim(model::RunId conversation);
   base::Task<void> purge_keys();
+  base::Task<void> purge_uploads();
   base::Task<base::Deadline> next_look();
 
   DriverContext& context_;

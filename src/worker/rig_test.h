@@ -13,12 +13,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <csignal>
 #include <filesystem>
 #include <iostream>
 #include <mutex>
+#include <thread>
 
 #include "base/file.h"
 #include "keeper/attempt_lock.h"
@@ -163,7 +165,10 @@ class ScriptedLauncher final : public sandbox::Launcher {
 
   base::Result<sandbox::Launched> launch(const sandbox::LaunchRequest& request) override {
     const std::lock_guard lock(mutex_);
-    requests.push_back({request.attempt.id, request.plan, request.slot});
+    std::error_code none;
+    const auto lower = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(request.lower), none);
+    requests.push_back({request.attempt.id, request.plan, request.slot, request.keeper_argv, lower});
+    if (request.keeper_argv.back() == "fetcher") return fetch(request);
     if (refuse) return tl::unexpected(*refuse);
     base::Fd folder(
         ::openat(request.attempt.attempts, request.attempt.id.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -196,7 +201,11 @@ class ScriptedLauncher final : public sandbox::Launcher {
     std::string attempt;
     sandbox::Plan plan;
     std::uint32_t slot;
+    std::vector<std::string> argv;
+    std::filesystem::path lower;
   };
+  // What a fetcher does with its stream and the attempt's folder, on a thread of its own.
+  std::function<void(int stream, int folder)> fetcher;
   // Looked at while no launch is under way.
   std::vector<Request> requests;
   std::vector<pid_t> keepers;
@@ -207,8 +216,31 @@ class ScriptedLauncher final : public sandbox::Launcher {
   int sweeps = 0;
 
  private:
+  base::Result<sandbox::Launched> fetch(const sandbox::LaunchRequest& request) {
+    base::Fd folder(
+        ::openat(request.attempt.attempts, request.attempt.id.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    base::Fd stream(::fcntl(request.plan_pipe, F_DUPFD_CLOEXEC, 0));
+    fetchers_.emplace_back([this, folder = std::move(folder), stream = std::move(stream)] {
+      fetcher(stream.get(), folder.get());
+    });
+    return sandbox::Launched{base::Fd(), -1, sandbox::LimitsMode::rlimit};
+  }
+
   int nursery_;
   std::mutex mutex_;
+  std::vector<std::jthread> fetchers_;
+};
+
+// Unpacks in this process.
+class DirectUnpacker final : public TreeUnpacker {
+ public:
+  base::Result<workspace::UnpackReport> unpack(int archive, int folder, const workspace::UnpackLimits& limits,
+                                               const std::string&) override {
+    ++unpacked;
+    return workspace::unpack({archive, folder}, limits);
+  }
+  void cancel(const std::string&) override {}
+  std::atomic<int> unpacked = 0;
 };
 
 class ScriptedPreparer final : public AgentPreparer {

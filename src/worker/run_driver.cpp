@@ -1,6 +1,7 @@
 #include "worker/run_driver.h"
 
 #include "base/log.h"
+#include "worker/git_fetch.h"
 
 namespace agentrouter::worker {
 
@@ -64,6 +65,7 @@ base::Deadline deadline_of(base::Time time, const base::Clock& clock) {
 
 void RunDriver::stop() {
   if (stop_waiting_) stop_waiting_();
+  if (fetch_ != nullptr) fetch_->stop();
   wake_.notify();
 }
 
@@ -83,6 +85,7 @@ base::Task<void> RunDriver::pause(std::chrono::milliseconds time) {
 
 void RunDriver::cancel_requested() {
   cancel_due_ = true;
+  if (fetch_ != nullptr) fetch_->stop();
   wake_.notify();
 }
 

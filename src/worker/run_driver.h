@@ -39,6 +39,8 @@ struct DriverContext {
 // When a wall clock that now says `clock` will say `time`.
 [[nodiscard]] base::Deadline deadline_of(base::Time time, const base::Clock& clock);
 
+class GitFetch;
+
 class RunDriver {
  public:
   enum class Origin { claimed, adopted };
@@ -69,6 +71,8 @@ class RunDriver {
   std::optional<model::RunFailure> check_provider() const;
   base::Task<base::Result<sandbox::Launched>> launch(const PreparedAgent& agent, int plan_end);
   base::Task<base::Result<bool>> place_state();
+  base::Task<std::optional<model::RunFailure>> find_base();
+  base::Task<std::optional<model::RunFailure>> fetch_repository();
   base::Task<bool> hand_over_plan(base::Fd end, const PreparedAgent& agent);
   [[nodiscard]] std::string model_of_run() const;
   [[nodiscard]] const ProviderConfig& provider() const;
@@ -107,6 +111,9 @@ class RunDriver {
   base::Deadline approval_deadline_ = base::Deadline::max();
   bool restores_ = false;  // the state of an earlier turn was placed in the folder
   std::string resume_thread_;
+  std::string lower_;                   // the folder that the workspace stands on; empty for a scratch tree
+  GitFetch* fetch_ = nullptr;           // under way
+  std::shared_ptr<void> tree_hold_;     // keeps it, if it is a base tree
   std::function<void()> stop_waiting_;  // for a keeper that comes up
   bool damaged_ = false;                // the journal of a dead keeper cannot be trusted
   std::optional<base::Deadline> cancel_deadline_;

@@ -8,7 +8,9 @@
 
 #include "base/log.h"
 #include "keeper/plan.h"
+#include "runs/prepare.h"
 #include "worker/checkpoint_source.h"
+#include "worker/git_fetch.h"
 #include "worker/run_driver.h"
 
 namespace agentrouter::worker {
@@ -80,6 +82,7 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
     co_return failure_of(agent.error(), "agent_missing");
   }
   base::value_or_throw(AttemptFolder::make(context_.attempts, claim_.attempt.id));
+  if (auto missing = co_await find_base()) co_return missing;
   const auto placed = co_await place_state();
   if (!placed) co_return failure_of(placed.error(), "checkpoint_unavailable");
   restores_ = *placed;
@@ -92,6 +95,62 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   const bool ready = co_await hand_over_plan(std::move(stream.first), *agent);
   // What follows from a keeper that did not come up is found out from its lock.
   if (!ready && !context_.stopping) context_.needs.kill_keeper(launched->keeper_pid);
+  co_return std::nullopt;
+}
+
+// What the workspace stands on, or why it is not there.
+base::Task<std::optional<model::RunFailure>> RunDriver::find_base() {
+  lower_ = claim_.attempt.lower_path;
+  if (claim_.run.workspace.kind == model::WorkspaceKind::git) co_return co_await fetch_repository();
+  const std::string tree = claim_.run.workspace.tree;
+  if (tree.empty()) co_return std::nullopt;
+  auto* const trees = context_.needs.trees;
+  auto held = co_await context_.pool.run([trees, &tree]() -> base::Result<workspace::Trees::Held> {
+    if (trees == nullptr) return base::fail(base::Code::not_found, "this worker has no base trees");
+    return trees->find(tree);
+  });
+  if (!held) {
+    co_return model::RunFailure{
+        "workspace_failed",
+        "The files to work on are gone (" + held.error().message + "): send them again, with a new run",
+        "workspace_unavailable"};
+  }
+  lower_ = held->path.string();
+  tree_hold_ = std::move(held->hold);
+  co_return std::nullopt;
+}
+
+base::Task<std::optional<model::RunFailure>> RunDriver::fetch_repository() {
+  const runs::Fence fence = claim_.fence();
+  auto begun = co_await context_.needs.store.write([this, &fence](store::Transaction& tx) {
+    return runs::workspace_preparing(tx, fence, context_.now());
+  });
+  base::value_or_throw(std::move(begun));
+  GitFetch fetch(context_, claim_);
+  fetch_ = &fetch;
+  if (cancel_due_ || context_.stopping) fetch.stop();
+  auto fetched = co_await fetch.run();
+  fetch_ = nullptr;
+  if (cancel_due_) co_return model::RunFailure{"run_cancelled", "The run was cancelled", {}};
+  check_stopping();
+  if (!fetched) {
+    const auto& error = fetched.error();
+    if (error.reason == "sandbox_unavailable") co_return failure_of(error, error.reason);
+    co_return model::RunFailure{"workspace_failed", "The repository could not be fetched: " + error.message,
+                                error.reason.empty() ? "workspace_unavailable" : error.reason};
+  }
+  const runs::PreparedTree prepared{.tree = fetched->tree.name,
+                                    .commit = fetched->commit,
+                                    .branch = fetched->branch,
+                                    .files = static_cast<std::int64_t>(fetched->tree.content.files),
+                                    .bytes = static_cast<std::int64_t>(fetched->tree.content.bytes),
+                                    .cached = fetched->tree.cached};
+  auto run = co_await context_.needs.store.write([this, &fence, &prepared](store::Transaction& tx) {
+    return runs::workspace_prepared(tx, fence, prepared, context_.now());
+  });
+  claim_.run = base::value_or_throw(std::move(run));
+  lower_ = fetched->tree.path.string();
+  tree_hold_ = std::move(fetched->tree.hold);
   co_return std::nullopt;
 }
 
@@ -112,7 +171,7 @@ base::Task<base::Result<bool>> RunDriver::place_state() {
 }
 
 base::Task<base::Result<sandbox::Launched>> RunDriver::launch(const PreparedAgent& agent, int plan_end) {
-  AGENTROUTER_CO_TRY(const base::Fd lower, open_lower(claim_.attempt.lower_path));
+  AGENTROUTER_CO_TRY(const base::Fd lower, open_lower(lower_));
   sandbox::LaunchRequest request{
       .attempt = {context_.attempts_dir, claim_.attempt.id.str()},
       .plan = sandbox_plan(agent, claim_.run.runtime, context_.config.require_limits),

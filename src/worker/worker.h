@@ -7,6 +7,7 @@
 // and bound waits.
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -18,6 +19,7 @@
 #include "sandbox/launch.h"
 #include "store/store.h"
 #include "worker/ports.h"
+#include "workspace/trees.h"
 
 namespace agentrouter::worker {
 
@@ -27,6 +29,15 @@ struct ProviderConfig {
   ProviderKind kind = ProviderKind::none;
   std::string base_url;  // of an upstream: "https://api.openai.com/v1", "https://api.anthropic.com"
   std::string api_key;
+};
+
+// How repositories are fetched. A credential is what follows "Basic ", by host as the address writes it.
+struct GitConfig {
+  std::vector<std::string> fetcher_argv = {"agentrouter", "fetcher"};  // of this same program
+  std::uint64_t max_bytes = 4ull << 30;  // of what comes over the network, and of the files
+  std::uint64_t max_entries = 200'000;
+  std::chrono::milliseconds timeout = std::chrono::minutes(10);
+  std::map<std::string, std::string> credentials = {};
 };
 
 struct WorkerConfig {
@@ -40,6 +51,7 @@ struct WorkerConfig {
   ProviderConfig provider;                                           // of Codex
   ProviderConfig claude_provider;                                    // of Claude Code
   std::chrono::seconds wall_time = std::chrono::seconds{3600};
+  GitConfig git = {};
   runs::ConversationRules conversations = {};
   std::chrono::milliseconds cancel_grace = std::chrono::seconds{2};
   std::chrono::seconds lease = std::chrono::seconds{30};             // renewed every third of it
@@ -63,6 +75,8 @@ class Worker {
     const base::Clock& clock;
     base::Entropy& entropy;
     KillKeeper kill_keeper = kill_process;
+    workspace::Trees* trees = nullptr;  // none: no run can stand on a base tree
+    TreeUnpacker* unpacker = nullptr;   // none: no repository can be fetched
   };
   Worker(Needs needs, WorkerConfig config);
   ~Worker();

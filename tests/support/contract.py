@@ -125,7 +125,8 @@ class Contract:
     def _operation(self, template, item, method):
         operation = item[method]
         body = None
-        if "requestBody" in operation:
+        # A body of another kind is bytes, of which only the server can tell what they are.
+        if "application/json" in operation.get("requestBody", {}).get("content", {}):
             media = operation["requestBody"]["content"]["application/json"]
             body = (operation["requestBody"].get("required", False), schemas.Validator(media["schema"]))
         sibling = item.get("get", {}).get("responses") if method == "head" else None

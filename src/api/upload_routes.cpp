@@ -1,0 +1,97 @@
+// The route that takes files to work on.
+
+#include "api/call.h"
+
+namespace agentrouter::api {
+
+namespace {
+
+constexpr std::size_t uploads_at_once = 16;
+
+class OnTheWay {
+ public:
+  explicit OnTheWay(std::size_t& count) : count_(count) {
+    if (count_ >= uploads_at_once)
+      base::throw_failure(base::Code::unavailable, "Too many uploads at the same time", "unavailable");
+    ++count_;
+  }
+  OnTheWay(const OnTheWay&) = delete;
+  OnTheWay& operator=(const OnTheWay&) = delete;
+  ~OnTheWay() { --count_; }
+
+ private:
+  std::size_t& count_;
+};
+
+base::Error upload_fault(const base::Error& error, std::uint64_t most) {
+  if (error.code != base::Code::exhausted) return reading_fault(error);
+  return {
+      base::Code::invalid,
+      "The upload is larger than " + std::to_string(most) + " bytes: leave out what an agent does not need",
+      "archive_limit", base::to_text(json::object{{"limit", "archive_bytes"}, {"most", most}})};
+}
+
+store::Upload record_of(const ReceivedUpload& received, std::string id, base::Time now,
+                        std::chrono::milliseconds keep) {
+  return {.id = std::move(id),
+          .sha256 = received.sha256,
+          .size_bytes = static_cast<std::int64_t>(received.bytes),
+          .tree = received.tree,
+          .files = static_cast<std::int64_t>(received.files),
+          .created_at = now,
+          .expires_at = now + keep};
+}
+
+std::string upload_wire(const store::Upload& upload) {
+  return base::to_text(
+      json::object{{"upload", json::object{{"id", upload.id},
+                                           {"bytes", upload.size_bytes},
+                                           {"sha256", upload.sha256},
+                                           {"files", upload.files},
+                                           {"expiresAt", base::to_iso(upload.expires_at)}}}});
+}
+
+}  // namespace
+
+base::Task<void> Api::upload(Call& call) {
+  if (options_.uploads == nullptr)
+    base::throw_failure(base::Code::unavailable, "This server takes no uploads", "unavailable");
+  const OnTheWay counted(uploads_);
+  auto& desk = *options_.uploads;
+  auto received = co_await receive(call, desk);
+  if (!received) throw base::Failure(received.error());
+  co_await make_room(desk, *received);
+  const auto record =
+      record_of(*received, "upload_" + base::new_uuid(needs_.entropy), needs_.clock.now(), desk.keep());
+  co_await needs_.store.write([&record](store::Transaction& tx) { tx.put_upload(record); });
+  co_await call.respond_json(201, upload_wire(record));
+}
+
+base::Task<base::Result<ReceivedUpload>> Api::receive(Call& call, UploadDesk& desk) {
+  call.exchange.limit_body(desk.max_bytes());
+  auto incoming = co_await needs_.pool.run([&desk] { return desk.begin(); });
+  if (!incoming) co_return tl::unexpected(incoming.error());
+  auto& archive = **incoming;
+  for (;;) {
+    const auto piece = co_await call.exchange.read_some();
+    if (!piece) co_return tl::unexpected(upload_fault(piece.error(), desk.max_bytes()));
+    if (piece->empty()) break;
+    const auto written = co_await needs_.pool.run([&archive, &piece] { return archive.write(*piece); });
+    if (!written) co_return tl::unexpected(written.error());
+  }
+  co_return co_await upload_pool_.run([&archive] { return archive.finish(); });
+}
+
+// A tree for which there is no room goes again.
+base::Task<void> Api::make_room(UploadDesk& desk, ReceivedUpload& received) {
+  const auto in_use = co_await needs_.store.read([](store::Reader& reader) { return reader.trees_in_use(); });
+  if (co_await upload_pool_.run([&desk, &in_use] { return desk.trim(in_use); })) co_return;
+  received.hold.reset();
+  (void)co_await upload_pool_.run([&desk, &in_use] { return desk.trim(in_use); });
+  base::throw_failure(base::Code::exhausted,
+                      "Base trees that are in use fill their space ([trees] max_bytes): try again when "
+                      "conversations have ended",
+                      "storage_full");
+}
+
+}  // namespace agentrouter::api

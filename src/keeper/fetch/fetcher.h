@@ -1,0 +1,58 @@
+#pragma once
+// The program `agentrouter fetcher`: holds a sandbox of its own in which git fetches one repository, lets it
+// reach that repository and nothing else, and leaves the tree as a tar file in the attempt's folder. It ends
+// when the worker's end of its socket is closed, and its sandbox with it.
+
+#include <functional>
+
+#include "egress/git_gate.h"
+#include "keeper/fetch/git_commands.h"
+#include "keeper/notices.h"
+
+namespace agentrouter::keeper {
+
+// Fetches in steps, each a process inside. Everything passed outlives it.
+class Fetch {
+ public:
+  struct Needs {
+    base::Executor executor;
+    Sandbox& sandbox;
+    Notices& notices;
+    int attempt_dir = -1;
+    const FetchPlan& plan;
+    const egress::GitGate* gate = nullptr;  // none: a folder of this machine
+  };
+  explicit Fetch(Needs needs);
+
+  // Which commit the plan's ref names.
+  base::Task<tl::expected<ResolvedRef, FetchFailure>> resolve();
+  // The tree at that commit as fetch_file below the attempt's folder.
+  base::Task<tl::expected<void, FetchFailure>> fetch(ResolvedRef at);
+
+ private:
+  struct Ended {
+    bool worked = false;
+    std::string out;
+    std::string err;
+  };
+  using Reader = std::function<bool(std::string_view piece)>;
+  using Step = tl::expected<Ended, FetchFailure>;
+
+  base::Task<Step> run(Argv argv, Reader reader = {}, int out = -1);
+  base::Task<tl::expected<void, FetchFailure>> must(Argv argv);
+  base::Task<tl::expected<void, FetchFailure>> get_objects(const ResolvedRef& at);
+  base::Task<tl::expected<void, FetchFailure>> check_size(const ResolvedRef& at);
+  base::Task<tl::expected<void, FetchFailure>> check_folder(const ResolvedRef& at);
+  base::Task<tl::expected<void, FetchFailure>> pack();
+  base::Task<bool> has(std::string object, std::string_view type);
+  [[nodiscard]] FetchFailure failure(const Ended& ended) const;
+  [[nodiscard]] FetchFailure too_large(const std::string& what) const;
+
+  Needs needs_;
+  base::Deadline deadline_;
+};
+
+// The whole program. Returns the exit status.
+[[nodiscard]] int run_fetcher();
+
+}  // namespace agentrouter::keeper
