@@ -18,7 +18,8 @@ class GitGateTest : public ::testing::Test {
  protected:
   GitGateTest() : server_(io_.get_executor()) {}
 
-  void open(const std::string& path = "/team/repo.git", std::uint64_t response_bytes = 1 << 20) {
+  void open(const std::string& path = "/team/repo.git", std::uint64_t response_bytes = 1 << 20,
+            std::uint16_t other_port = 0) {
     auto [listener, port] = loopback_listener();
     upstream_.emplace(io_.get_executor(), server_, [](const net::ServerError& error) {
       return reply("text/plain", std::string(error.message));
@@ -27,6 +28,7 @@ class GitGateTest : public ::testing::Test {
     port_ = port;
     config_.repository =
         base::value_or_throw(net::parse_url("http://127.0.0.1:" + std::to_string(port) + path));
+    if (other_port != 0) config_.repository.port = other_port;
     config_.response_bytes = response_bytes;
     gate_.emplace(io_.get_executor(), config_);
     auto [inner, inner_port] = loopback_listener();
@@ -122,7 +124,7 @@ TEST_F(GitGateTest, NothingButReadingThisRepositoryIsLetThrough) {
            get("/team/repo.git/../other.git/info/refs"), get("/"), get("/team/repo.git/HEAD"),
            get("/team/repo.git/objects/info/packs"), post("/team/repo.git/git-receive-pack", "x"),
            post("/team/other.git/git-upload-pack", "x"),
-           get("http://127.0.0.1/team/repo.git/info/refs?service=git-upload-pack")}) {
+           get("http://127.83.1.1/team/repo.git/info/refs?service=git-upload-pack")}) {
     open();
     answer_with(200);
     EXPECT_THAT(ask(request), StartsWith("HTTP/1.1 403")) << request;
@@ -176,12 +178,7 @@ TEST_F(GitGateTest, AnAnswerOverTheLimitIsCut) {
 }
 
 TEST_F(GitGateTest, AServerThatIsNotThereIsUnreachable) {
-  open();
-  config_.repository.port = 9;
-  gate_.emplace(io_.get_executor(), config_);
-  auto [inner, port] = loopback_listener();
-  base::value_or_throw(gate_->serve(std::move(inner)));
-  gate_port_ = port;
+  open("/team/repo.git", 1 << 20, 9);
   EXPECT_THAT(ask(get("/team/repo.git/info/refs?service=git-upload-pack")), StartsWith("HTTP/1.1 502"));
   EXPECT_EQ(gate_->problem().trouble, GitTrouble::unreachable);
 }

@@ -15,6 +15,7 @@ import time
 from agents import AgentsDir
 from harness import Case, Server, main, wait_for
 
+PLAIN_USER = 65534
 TOKEN = "s3cr3t-token-of-the-server"
 IDENTITY = {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org", "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org",
             "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
@@ -326,6 +327,24 @@ class Fetching(Repositories):
         self.assertEqual(self.output(events), "two\n")
         self.assertIn("run.attempt_started", [e["type"] for e in events])
         self.nothing_left()
+
+    def test_a_server_of_a_plain_user_fetches_too(self):
+        data = pathlib.Path(tempfile.mkdtemp(prefix="agentrouter-test-"))
+        user = PLAIN_USER if os.geteuid() == 0 else None
+        if user:
+            os.chown(data, user, user)
+        config = self.folder / "plain.toml"
+        config.write_text(f'[git]\nhttp_hosts = ["{self.open_backend.host}"]\nfile_roots = ["{self.roots}"]\n')
+        try:
+            with Server(data=data, agents_dir=self.agents.path, user=user, env={"HOME": str(data)}, args=("--sim", "--config", str(config))) as server:
+                for url in (f"http://{self.open_backend.host}/bare.git", f"file://{self.roots}/bare.git"):
+                    run = server.create("sim: sh cat a.txt; git status --short | wc -l\nsim: reply Done.", workspace={"git": {"url": url}})["id"]
+                    found, events = server.finish(run)
+                    self.assertEqual(found["status"], "completed", found.get("failure"))
+                    self.assertEqual(self.output(events), "two\n0\n")
+        finally:
+            shutil.rmtree(data, ignore_errors=True)
+            (data.parent / (data.name + ".log")).unlink(missing_ok=True)
 
     def test_addresses_that_are_not_allowed_make_no_run(self):
         outside = self.folder / "outside"

@@ -4,14 +4,16 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import tarfile
 import tempfile
 import zipfile
 
 from agents import AgentsDir
-from harness import Case, Server, main, sha256, wait_for
+from harness import Case, Server, main, sha256
 
+PLAIN_USER = 65534
 FILES = {"README": b"hello\n", "src/a.txt": b"alpha\n", "src/deep/b.txt": b"beta\n", "run.sh": b"#!/bin/sh\necho ran\n"}
 
 
@@ -130,6 +132,20 @@ class Uploads(Trees):
             self.assertEqual(os.stat(tree / "tree").st_ino, before)
             run = server.create("sim: sh cat own\nsim: reply Done.", workspace={"upload": {"id": first["id"]}})["id"]
             self.assertEqual(self.output(self.ended(run, server=server)), "for this test")
+
+    def test_a_server_of_a_plain_user_takes_uploads(self):
+        data = pathlib.Path(tempfile.mkdtemp(prefix="agentrouter-test-"))
+        user = PLAIN_USER if os.geteuid() == 0 else None
+        if user:
+            os.chown(data, user, user)
+        try:
+            with Server(data=data, agents_dir=self.agents.path, user=user, env={"HOME": str(data)}) as server:
+                upload = self.upload(tar_of(), server=server)["upload"]["id"]
+                run = server.create("sim: sh cat src/a.txt; echo changed > src/a.txt; ./run.sh\nsim: reply Done.", workspace={"upload": {"id": upload}})["id"]
+                self.assertEqual(self.output(self.ended(run, server=server)), "alpha\nran\n")
+        finally:
+            shutil.rmtree(data, ignore_errors=True)
+            (data.parent / (data.name + ".log")).unlink(missing_ok=True)
 
     def test_hostile_archives_are_refused_by_name_and_leave_nothing(self):
         with tempfile.TemporaryDirectory() as outside:

@@ -109,9 +109,9 @@ TEST(GitCommands, AsMuchIsFetchedAsWasAskedFor) {
 }
 
 TEST(CheckoutSizes, AreSummedUpWhereverThePiecesAreCut) {
-  using namespace std::string_literals;
-  const auto listed = "100644 blob "s + one + "     12\ta\tb\0100644 blob "s + two + "  30\tc\0"s +
-                      "160000 commit " + one + "       -\tsub\0"s;
+  const std::string end(1, '\0');
+  const auto listed = "100644 blob " + one + "     12\ta\tb" + end + "100644 blob " + two + "  30\tc" + end +
+                      "160000 commit " + one + "       -\tsub" + end;
   for (std::size_t cut = 0; cut <= listed.size(); ++cut) {
     CheckoutSize size;
     size.feed(std::string_view(listed).substr(0, cut));
