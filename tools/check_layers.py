@@ -26,6 +26,7 @@ CONFINED = {
     r"curl/": ["sdk/cpp/src/"],
     r"sodium\.h": ["src/base/", "src/egress/", "src/apps/"],
     r"archive(_entry)?\.h": ["src/workspace/archive.cpp"],
+    r"git2(\.h|/)": ["src/git/"],
     r"zlib\.h": ["src/base/", "src/workspace/"],
 }
 INCLUDE = re.compile(r'\s*#\s*include\s+([<"])([^>"]+)[>"]')

@@ -9,7 +9,8 @@ namespace agentrouter::api {
 
 enum class Access { open, keyed };
 
-// A path is a list of segments; "{run}" and "{item}" stand for any one segment that is not empty.
+// A path is a list of segments; "{run}" and "{item}" stand for any one segment that is not empty, "{path}" at
+// the end for one or more.
 struct Api::RouteEntry {
   std::string_view method;
   std::vector<std::string_view> path;
@@ -38,6 +39,10 @@ const std::vector<Api::RouteEntry>& Api::routes() {
       {"POST", {"v1", "runs", "{run}", "actions", "{item}", "deny"}, &Api::deny},
       {"GET", {"v1", "runs", "{run}", "artifacts"}, &Api::list_artifacts},
       {"GET", {"v1", "runs", "{run}", "artifacts", "{item}", "download"}, &Api::download},
+      {"GET", {"v1", "runs", "{run}", "files"}, &Api::list_files},
+      {"GET", {"v1", "runs", "{run}", "files", "{path}"}, &Api::read_file},
+      {"GET", {"v1", "runs", "{run}", "archive"}, &Api::download_archive},
+      {"POST", {"v1", "runs", "{run}", "push"}, &Api::push_run},
   };
   return table;
 }
@@ -47,7 +52,8 @@ namespace {
 constexpr std::size_t max_id_bytes = 256;
 
 bool path_matches(const std::vector<std::string_view>& pattern, const std::vector<std::string>& segments) {
-  return pattern.size() == segments.size() && std::equal(pattern.begin(), pattern.end(), segments.begin(),
+  const bool open_ended = pattern.back() == "{path}" && segments.size() > pattern.size();
+  return (open_ended || pattern.size() == segments.size()) && std::equal(pattern.begin(), pattern.end(), segments.begin(),
                                                          [](std::string_view wanted, const std::string& got) {
                                                            return wanted.front() == '{' ? !got.empty()
                                                                                         : wanted == got;

@@ -4,9 +4,11 @@
 // and headers, body, use case.
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "api/auth.h"
+#include "api/push.h"
 #include "api/uploads.h"
 #include "base/pool.h"
 #include "blobs/blob_store.h"
@@ -15,6 +17,7 @@
 #include "runs/conversations.h"
 #include "store/store.h"
 #include "stream/hub.h"
+#include "workspace/file_answer.h"
 
 namespace agentrouter::api {
 
@@ -36,6 +39,11 @@ struct ApiOptions {
   std::function<base::Result<model::GitSource>(const model::GitSource& source)> admit_git;
   std::chrono::milliseconds heartbeat = std::chrono::seconds{10};  // of live streams
   runs::ConversationRules conversations;
+  // The files of a run; may be null. Errors: with a reason that is a code, or unavailable.
+  std::function<base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>>(model::RunId,
+                                                                                 workspace::FileRequest)>
+      files;
+  PushOffice push;  // may be null: nothing is pushed
   std::function<void()> on_request = [] {};  // told of each authenticated request
 };
 
@@ -84,6 +92,12 @@ class Api final : public net::Handler {
   base::Task<void> make_room(UploadDesk& desk, ReceivedUpload& received);
   base::Task<void> list_artifacts(Call& call);
   base::Task<void> download(Call& call);
+  using FileReply = std::unique_ptr<workspace::FileAnswer>;
+  base::Task<FileReply> ask_files(Call& call, workspace::FileRequest request);
+  base::Task<void> list_files(Call& call);
+  base::Task<void> read_file(Call& call);
+  base::Task<void> download_archive(Call& call);
+  base::Task<void> push_run(Call& call);
 
   [[nodiscard]] runs::Context context() const { return {needs_.clock, needs_.entropy}; }
 

@@ -142,7 +142,16 @@ ApiRig::ApiRig()
               if (source.url.starts_with("https://")) return source;
               return base::fail(base::Code::invalid, "not allowed", "workspace_forbidden");
             },
-            .heartbeat = std::chrono::milliseconds(50)}),
+            .heartbeat = std::chrono::milliseconds(50),
+            .files = [this](model::RunId, workspace::FileRequest request)
+                -> base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> {
+              asked_files_.push_back(std::move(request));
+              co_return files_();
+            },
+            .push = [this](model::RunId, PushBody body) -> base::Task<base::Result<PushAnswer>> {
+              asked_pushes_.push_back(std::move(body));
+              co_return pushes_();
+            }}),
       server_(io_.get_executor(), api_,
               [this](const net::ServerError& error) { return api_.error_reply(error); }) {
   std::promise<std::uint16_t> port;

@@ -22,6 +22,25 @@
 
 namespace agentrouter::api {
 
+// What comes when the files of a run are asked for: a head, pieces, and whether that is all of it.
+class ToldFiles final : public workspace::FileAnswer {
+ public:
+  explicit ToldFiles(json::object head, std::vector<std::string> pieces = {}, bool cut = false)
+      : head_(std::move(head)), pieces_(std::move(pieces)), cut_(cut) {}
+  [[nodiscard]] const json::object& head() const override { return head_; }
+  [[nodiscard]] base::Task<base::Result<std::string>> next() override {
+    if (at_ < pieces_.size()) co_return pieces_[at_++];
+    if (cut_) co_return base::fail(base::Code::unavailable, "cut off");
+    co_return std::string();
+  }
+
+ private:
+  json::object head_;
+  std::vector<std::string> pieces_;
+  bool cut_;
+  std::size_t at_ = 0;
+};
+
 struct Reply {
   int status = 0;
   std::string head;
@@ -114,6 +133,12 @@ class ApiRig : public ::testing::Test {
   void end_run(const std::string& id, model::RunStatus status = model::RunStatus::completed);
   // Lets the agent of this run ask for its one action; gives the action's id.
   std::string asked(const std::string& run, const std::string& digest = test_digest());
+
+  // What the files of runs are, and what pushes come to; both have heard what was asked.
+  std::function<base::Result<std::unique_ptr<workspace::FileAnswer>>()> files_;
+  std::vector<workspace::FileRequest> asked_files_;
+  std::function<base::Result<PushAnswer>()> pushes_;
+  std::vector<PushBody> asked_pushes_;
 
   bool described_ = true;  // by openapi.yaml, so that what it answers is held against it
   testing::TempDir folder_;

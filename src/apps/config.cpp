@@ -76,6 +76,18 @@ Setting http_timeout(std::chrono::milliseconds net::ServerOptions::* member, con
   }};
 }
 
+Result<void> set_author_part(std::string& target, const std::string& name, const std::string& text) {
+  if (text.empty() || text.find_first_of("<>\r\n") != std::string::npos)
+    return fail(Code::invalid, name + " is \"" + text + "\": want text without < and >", "usage");
+  target = text;
+  return {};
+}
+
+// Keys whose values are lists.
+bool is_list(const std::string& key) {
+  return key == "workspace_roots" || is_tree_list(key) || key == "push.allow" || key == "push.credentials";
+}
+
 Setting text_setting(std::string Config::* member) {
   return {[member](Config& config, const std::string& text) -> Result<void> {
     config.*member = text;
@@ -147,6 +159,27 @@ const std::map<std::string, Setting>& settings() {
       {"http.body_timeout_ms", http_timeout(&net::ServerOptions::body_timeout, "body_timeout_ms")},
       {"http.idle_timeout_ms", http_timeout(&net::ServerOptions::idle_timeout, "idle_timeout_ms")},
       {"http.write_timeout_ms", http_timeout(&net::ServerOptions::write_timeout, "write_timeout_ms")},
+      {"push.allow", {[](Config& config, const std::string& text) -> Result<void> {
+         AGENTROUTER_TRY(auto rule, parse_push_rule(text));
+         config.push.allow.push_back(std::move(rule));
+         return {};
+       }}},
+      {"push.credentials", {[](Config& config, const std::string& text) -> Result<void> {
+         AGENTROUTER_TRY(auto credential, parse_push_credential(text));
+         config.push.credentials.push_back(std::move(credential));
+         return {};
+       }}},
+      {"push.author_name", {[](Config& config, const std::string& text) -> Result<void> {
+         return set_author_part(config.push.author_name, "push.author_name", text);
+       }}},
+      {"push.author_email", {[](Config& config, const std::string& text) -> Result<void> {
+         return set_author_part(config.push.author_email, "push.author_email", text);
+       }}},
+      {"push.timeout_seconds", {[](Config& config, const std::string& text) -> Result<void> {
+         AGENTROUTER_TRY(const auto number, parse_number(text, "push.timeout_seconds", 1, 540));
+         config.push.timeout = std::chrono::seconds(number);
+         return {};
+       }}},
       {"sandbox.require_limits", {[](Config& c, const std::string& t) {
          return set_bool(c.require_limits, "sandbox.require_limits", t);
        }}},
@@ -175,10 +208,9 @@ Result<void> apply_value(Config& config, const std::string& file, const std::str
                 "usage");
   }
   std::vector<std::string> values;
-  const bool is_list = key == "workspace_roots" || is_tree_list(key);
-  if (const auto* list = node.as_array(); list && is_list) {
+  if (const auto* list = node.as_array(); list && is_list(key)) {
     for (const auto& item : *list) values.push_back(scalar_text(item).value_or(""));
-  } else if (auto text = scalar_text(node); text && !is_list) {
+  } else if (auto text = scalar_text(node); text && !is_list(key)) {
     values.push_back(*text);
   } else {
     return fail(Code::invalid, place(file, node) + ": \"" + key + "\" has the wrong type", "usage");
@@ -318,6 +350,16 @@ Result<Config> load_config(const Flags& flags, const Environment& environment, b
   return config;
 }
 
+namespace {
+
+std::string push_rules(const PushConfig& config) {
+  std::string text;
+  for (const auto& rule : config.allow) text += (text.empty() ? "" : ", ") + quoted(rule.url + " " + rule.branch);
+  return text;
+}
+
+}  // namespace
+
 std::string print_config(const Config& config) {
   static constexpr std::string_view roles[] = {"all", "api", "worker"};
   std::ostringstream out;
@@ -347,6 +389,11 @@ std::string print_config(const Config& config) {
       << "idle_timeout_ms = " << config.http.idle_timeout.count() << "\n"
       << "write_timeout_ms = " << config.http.write_timeout.count() << "\n"
       << print_tree_config(config.trees)
+      << "\n[push]\nallow = [" << push_rules(config.push) << "]\n"
+      << "credentials = [" << (config.push.credentials.empty() ? "" : "\"[REDACTED]\"") << "]\n"
+      << "author_name = " << quoted(config.push.author_name) << "\n"
+      << "author_email = " << quoted(config.push.author_email) << "\n"
+      << "timeout_seconds = " << config.push.timeout.count() << "\n"
       << "\n[sandbox]\nrequire_limits = " << (config.require_limits ? "true" : "false") << "\n"
       << "\n# AGENTROUTER_API_KEY: " << (config.api_key ? "[REDACTED]" : "kept in the data folder") << "\n";
   return out.str();

@@ -9,6 +9,7 @@
 
 #include "apps/environment.h"
 #include "apps/flags.h"
+#include "apps/push_desk.h"
 #include "apps/tree_config.h"
 #include "base/error.h"
 #include "net/server.h"
@@ -42,6 +43,7 @@ struct Config {
   std::string log_level = "info";
   runs::ConversationRules conversations;
   TreeConfig trees;
+  PushConfig push;
   net::ServerOptions http = {.max_connections = default_connections};
 };
 

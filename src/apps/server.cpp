@@ -14,6 +14,7 @@
 #include "apps/agent_store.h"
 #include "apps/data_folder.h"
 #include "apps/idle.h"
+#include "apps/spawn.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "blobs/fs/fs_blobs.h"
@@ -22,6 +23,7 @@
 #include "sandbox/warden.h"
 #include "store/sqlite/sqlite_store.h"
 #include "stream/hub.h"
+#include "worker/run_files.h"
 #include "worker/worker.h"
 #include "workspace/git_source.h"
 
@@ -126,6 +128,8 @@ class Program {
   stream::Hub hub_;
   Activity activity_;
   AgentStore agents_;
+  worker::RunFiles files_;
+  PushDesk push_;
   api::Api api_;
   api::Health health_;
   net::Server server_;
@@ -143,6 +147,17 @@ std::string key_of(const Config& config, const DataFolder& data) {
   if (!config.api_key) return value_or_throw(data.api_key());
   value_or_throw(data.save_api_key(*config.api_key));
   return *config.api_key;
+}
+
+base::Result<pid_t> start_reader(int base, int archive, int out, const std::string& request) {
+  return start_self({"files", "kept", request}, {base, archive, -1, out});
+}
+
+// agentrouter-git stands beside this program.
+std::string git_program() {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? "agentrouter-git" : (self.parent_path() / "agentrouter-git").string();
 }
 
 net::Handler& handler_of(const Config& config, api::Api& api, net::Handler& health) {
@@ -164,6 +179,8 @@ Program::Program(const Config& config, bool drain)
       hub_(io_.get_executor(), *store_),
       activity_(io_.get_executor(), *store_),
       agents_(config.agents_dir),
+      files_({io_.get_executor(), *store_, *blobs_, pool_, data_.path(), start_reader}),
+      push_({*store_, *blobs_, data_.path().string(), git_program()}, config.push),
       api_({*store_, *blobs_, hub_, pool_, base::system_clock(), base::system_entropy()},
            api::Authenticator(api_key_ = key_of(config, data_)), api_options()),
       health_(base::system_entropy()),
@@ -204,6 +221,12 @@ api::ApiOptions Program::api_options() {
   options.admit_git = [git](const model::GitSource& source) { return admit_source(source, git); };
   options.uploads = &desk_;
   options.conversations = config_.conversations;
+  options.files = [this](model::RunId run, workspace::FileRequest request) {
+    return files_.ask(std::move(run), std::move(request));
+  };
+  options.push = [this](model::RunId run, api::PushBody body) {
+    return push_.push(std::move(run), std::move(body));
+  };
   options.on_request = [this] { activity_.touch(); };
   return options;
 }

@@ -112,6 +112,33 @@ void SelfRun::stop() {
   if (pid_ > 0) (void)::kill(pid_, SIGKILL);
 }
 
+base::Result<int> start_program(const std::string& program, const std::vector<std::string>& argv,
+                                const std::vector<int>& fds) {
+  constexpr int first = 3;
+  const int above = first + static_cast<int>(fds.size());
+  FileActions actions;
+  actions.open_null(0);
+  actions.open_null(1);
+  std::vector<base::Fd> apart;  // above all places, so that none is written over before it is copied
+  for (int place = first; place < above; ++place) {
+    const int fd = fds[static_cast<std::size_t>(place - first)];
+    if (fd < 0) {
+      actions.open_null(place);
+      continue;
+    }
+    apart.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, above));
+    if (!apart.back()) return base::fail_errno("cannot start a helper", errno);
+    actions.copy(apart.back().get(), place);
+  }
+  return start(program, argv, {}, actions);
+}
+
+base::Result<int> start_self(const std::vector<std::string>& words, const std::vector<int>& fds) {
+  std::vector<std::string> argv{"agentrouter"};
+  argv.insert(argv.end(), words.begin(), words.end());
+  return start_program("/proc/self/exe", argv, fds);
+}
+
 void reap(int pid) {
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {

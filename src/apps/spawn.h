@@ -42,6 +42,14 @@ class SelfRun {
   bool stopped_ = false;
 };
 
+// Starts a program with these descriptors (borrowed; -1 is /dev/null) as 3, 4, 5..., and nothing of the
+// environment. Returns its pid, which the caller reaps. Errors: not_found, unavailable.
+[[nodiscard]] base::Result<int> start_program(const std::string& program, const std::vector<std::string>& argv,
+                                              const std::vector<int>& fds);
+
+// The same of this very program, as `agentrouter <words>`.
+[[nodiscard]] base::Result<int> start_self(const std::vector<std::string>& words, const std::vector<int>& fds);
+
 // Reaps a child. Blocks until it has ended.
 void reap(int pid);
 

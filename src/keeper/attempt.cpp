@@ -18,6 +18,10 @@ json::string provider_of(const AttemptPlan& plan) {
   return json::string(model::to_string(plan.runtime.kind));
 }
 
+json::object patch_json(const workspace::CollectReport::Patch& patch) {
+  return {{"bytes", patch.bytes}, {"sha256", patch.sha256}, {"truncated", patch.truncated}};
+}
+
 model::RunFailure failure_of(const base::Error& error) {
   if (error.reason == "storage_full") return {"storage_full", error.message, {}};
   return {"worker_failed", error.message, {}};
@@ -64,6 +68,7 @@ base::Task<void> Attempt::drive() {
   stderr_log_ =
       base::value_or_throw(AgentLog::create(needs_.attempt_dir, "stderr.ndjson", needs_.recorder.secret()));
   if (!co_await restore()) co_return;
+  files_open_ = true;
   announce();
   if (result_.failure.code.empty()) {
     GateResult gate = co_await gate_.pass();
@@ -222,12 +227,27 @@ void Attempt::close_execution(const GateResult& gate, const std::string& started
                         std::move(payload));
 }
 
+base::Result<base::Fd> Attempt::open_files(const std::string& request) {
+  constexpr std::size_t readers_at_most = 4;
+  if (!files_open_) return base::fail(base::Code::unavailable, "the workspace is not ready, or the run is ending");
+  std::erase_if(readers_, [this](pid_t pid) {
+    const bool ended = notices_.exited(pid) != nullptr;
+    if (ended) notices_.forget(pid);
+    return ended;
+  });
+  if (readers_.size() >= readers_at_most)
+    return base::fail(base::Code::exhausted, "too many requests for the files of the run at once");
+  return start_reader(needs_.sandbox, request, readers_);
+}
+
 base::Task<void> Attempt::finish() {
+  files_open_ = false;
   co_await close_egress();
   (void)needs_.sandbox.kill_all();
   notices_.poll();
   if (!notices_.gone()) {
-    auto collected = co_await collect_changes(needs_.sandbox, notices_, needs_.attempt_dir);
+    const auto start = needs_.plan.restores && released_ ? TurnStart::continued : TurnStart::afresh;
+    auto collected = co_await collect_changes(needs_.sandbox, notices_, needs_.attempt_dir, start);
     if (collected) changes_ = std::move(*collected);
     if (released_) co_await save();
   }
@@ -287,9 +307,8 @@ json::object Attempt::exit_record() {
                                  {"sha256", changes_->index.sha256},
                                  {"files", changes_->index.files},
                                  {"truncated", changes_->index.truncated}};
-    exit["patch"] = json::object{{"bytes", changes_->patch.bytes},
-                                 {"sha256", changes_->patch.sha256},
-                                 {"truncated", changes_->patch.truncated}};
+    exit["patch"] = patch_json(changes_->patch);
+    if (changes_->turn_patch) exit["turnPatch"] = patch_json(*changes_->turn_patch);
   }
   exit["checkpoint"] = nullptr;
   if (checkpoint_) {

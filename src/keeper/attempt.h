@@ -37,6 +37,9 @@ class Attempt {
 
   void decide(const DecisionMessage& message);
   void cancel();
+  // Answers a request for the workspace's files (workspace/file_request.h) through a pipe, whose read end it
+  // gives. Errors: unavailable (the workspace is not there yet, or the turn is over), exhausted.
+  base::Result<base::Fd> open_files(const std::string& request);
 
  private:
   struct Result {
@@ -79,6 +82,8 @@ class Attempt {
   bool restoring_ = false;
   bool released_ = false;  // the agent may have been started
   bool gone_ = false;
+  bool files_open_ = false;
+  std::set<pid_t> readers_;  // of files, as far as known still running
   base::TaskScope scope_;
 };
 

@@ -150,14 +150,20 @@ class ScriptedSandbox final : public Sandbox {
   }
   base::Result<pid_t> collect(const sandbox::Collect& request) override {
     if (request.argv.at(1) == "checkpoint") return checkpoint(request);
+    if (request.argv.at(1) == "files") return read_files(request);
     ++collections;
     if (refuse_collect) return base::fail(base::Code::unavailable, "no collector");
     (void)base::write_all(request.outputs.at(0), "{\"files\":[]}");
     (void)base::write_all(request.outputs.at(1), "a patch");
-    (void)base::write_all(request.outputs.at(2),
-                          R"({"index":{"bytes":12,"sha256":")" + std::string(64, 'a') +
-                              R"(","files":2,"truncated":false},"patch":{"bytes":7,"sha256":")" +
-                              std::string(64, 'b') + R"(","truncated":false}})");
+    std::string report = R"({"index":{"bytes":12,"sha256":")" + std::string(64, 'a') +
+                         R"(","files":2,"truncated":false},"patch":{"bytes":7,"sha256":")" +
+                         std::string(64, 'b') + R"(","truncated":false})";
+    if (request.argv.size() > 2) {
+      (void)base::write_all(request.outputs.at(3), "a turn's patch");
+      turn_began_with = base::read_all(request.outputs.at(4), 1 << 20).value_or("");
+      report += R"(,"turnPatch":{"bytes":14,"sha256":")" + std::string(64, 'c') + R"(","truncated":false})";
+    }
+    (void)base::write_all(request.outputs.at(2), report + "}");
     notify(sandbox::Exited{collector_pid, 0, 0});
     return collector_pid;
   }
@@ -185,6 +191,7 @@ class ScriptedSandbox final : public Sandbox {
   static constexpr pid_t collector_pid = 101;
   static constexpr pid_t restorer_pid = 102;
   static constexpr pid_t checkpointer_pid = 103;
+  static constexpr pid_t first_reader_pid = 200;
   std::optional<sandbox::Spawn> spawned;
   std::optional<base::Error> refuse_spawn;
   bool refuse_collect = false;
@@ -195,6 +202,7 @@ class ScriptedSandbox final : public Sandbox {
   int restorations = 0;
   bool restorer_hangs = false;
   std::string restored_bytes;
+  std::string turn_began_with;  // what the collector of a later turn was given
   std::string restorer_says = "{}";
   std::string keeps = "a checkpoint";            // added to what was restored, it is the next checkpoint
   std::optional<std::string> checkpointer_says;  // instead of the truth
@@ -205,7 +213,18 @@ class ScriptedSandbox final : public Sandbox {
 
   void listen_on(int fd) { listener_ = fd; }
 
+  std::vector<std::string> file_requests;
+  std::string files_answer = "frames";
+  bool readers_stay = false;  // a request for files is answered and its process does not end
+
  private:
+  pid_t read_files(const sandbox::Collect& request) {
+    file_requests.push_back(request.argv.at(3));
+    const pid_t pid = first_reader_pid + static_cast<pid_t>(file_requests.size());
+    (void)base::write_all(request.outputs.at(0), files_answer);
+    if (!readers_stay) notify(sandbox::Exited{pid, 0, 0});
+    return pid;
+  }
   pid_t checkpoint(const sandbox::Collect& request) {
     ++checkpoints;
     left_out.assign(request.argv.begin() + 2, request.argv.end());

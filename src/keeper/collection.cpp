@@ -20,6 +20,24 @@ base::Result<base::Fd> output_file(int attempt_dir, const char* name) {
   return fd;
 }
 
+// What the patch of the turn alone is made from.
+struct TurnFiles {
+  base::Fd patch;
+  base::Fd earlier;
+  base::Fd scratch;
+};
+
+base::Result<TurnFiles> open_turn_files(int attempt_dir) {
+  constexpr const char* scratch = "turn.scratch";
+  TurnFiles files;
+  AGENTROUTER_TRY(files.patch, output_file(attempt_dir, turn_patch_file));
+  files.earlier = base::Fd(::openat(attempt_dir, restore_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  files.scratch = base::Fd(::openat(attempt_dir, scratch, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!files.earlier || !files.scratch || ::unlinkat(attempt_dir, scratch, 0) != 0)
+    return base::fail_errno("cannot open the state that the turn began with", errno);
+  return files;
+}
+
 // Its writer has ended and it is smaller than a pipe: what is there is there at once.
 std::string read_report(int fd) {
   std::string text(4096, '\0');
@@ -59,23 +77,30 @@ base::Task<base::Result<std::string>> wait_for_report(Sandbox& sandbox, Notices&
 }  // namespace
 
 base::Task<base::Result<workspace::CollectReport>> collect_changes(Sandbox& sandbox, Notices& notices,
-                                                                   int attempt_dir,
+                                                                   int attempt_dir, TurnStart start,
                                                                    std::chrono::milliseconds patience) {
   AGENTROUTER_CO_TRY(const base::Fd program, sandbox::open_this_program());
   AGENTROUTER_CO_TRY(const base::Fd index, output_file(attempt_dir, "index.json"));
   AGENTROUTER_CO_TRY(const base::Fd patch, output_file(attempt_dir, "changes.patch"));
   AGENTROUTER_CO_TRY(base::FdPair report, base::make_pipe());
-  AGENTROUTER_CO_TRY(const pid_t pid,
-                     sandbox.collect({.program = program.get(),
-                                      .argv = {"agentrouter", "collect"},
-                                      .env = {},
-                                      .outputs = {index.get(), patch.get(), report.second.get()}}));
+  sandbox::Collect request{.program = program.get(),
+                           .argv = {"agentrouter", "collect"},
+                           .env = {},
+                           .outputs = {index.get(), patch.get(), report.second.get()}};
+  TurnFiles turn;
+  if (start == TurnStart::continued) {
+    AGENTROUTER_CO_TRY(turn, open_turn_files(attempt_dir));
+    request.argv.emplace_back("turn");
+    for (const auto* file : {&turn.patch, &turn.earlier, &turn.scratch})
+      request.outputs.push_back(file->get());
+  }
+  AGENTROUTER_CO_TRY(const pid_t pid, sandbox.collect(request));
   report.second.reset();
   Started started{pid, std::move(report.first), "cannot collect the changes"};
   auto text = co_await wait_for_report(sandbox, notices, std::move(started), patience);
   if (!text) co_return tl::unexpected(std::move(text).error());
-  if (::fsync(index.get()) != 0 || ::fsync(patch.get()) != 0) {
-    co_return base::fail_errno("cannot collect the changes", errno);
+  for (const auto* file : {&index, &patch, static_cast<const base::Fd*>(&turn.patch)}) {
+    if (*file && ::fsync(file->get()) != 0) co_return base::fail_errno("cannot collect the changes", errno);
   }
   co_return workspace::parse_report(*text);
 }
@@ -99,6 +124,17 @@ base::Task<base::Result<workspace::CheckpointReport>> save_checkpoint(
   if (saved && ::fsync(file.get()) != 0) saved = base::fail_errno("cannot save a checkpoint", errno);
   if (!saved) (void)::unlinkat(attempt_dir, checkpoint_file, 0);
   co_return saved;
+}
+
+base::Result<base::Fd> start_reader(Sandbox& sandbox, const std::string& request, std::set<pid_t>& started) {
+  AGENTROUTER_TRY(const base::Fd program, sandbox::open_this_program());
+  AGENTROUTER_TRY(base::FdPair answer, base::make_pipe());
+  AGENTROUTER_TRY(const pid_t pid, sandbox.collect({.program = program.get(),
+                                                    .argv = {"agentrouter", "files", "live", request},
+                                                    .env = {},
+                                                    .outputs = {answer.second.get()}}));
+  started.insert(pid);
+  return std::move(answer.first);
 }
 
 base::Task<base::Result<void>> restore_checkpoint(Sandbox& sandbox, Notices& notices, int attempt_dir,

@@ -2,6 +2,8 @@
 // What is left when nothing runs inside any more: the file index and the patch, made by our collector inside
 // the sandbox and written into the attempt's folder.
 
+#include <set>
+
 #include "keeper/notices.h"
 #include "workspace/checkpoint.h"
 #include "workspace/collector.h"
@@ -12,12 +14,17 @@ namespace agentrouter::keeper {
 inline constexpr const char* checkpoint_file = "checkpoint.tar.zst";
 inline constexpr const char* restore_file = "restore.tar.zst";
 
+inline constexpr const char* turn_patch_file = "turn.patch";
+
+// `continued`: the turn began with the state in restore.tar.zst.
+enum class TurnStart { afresh, continued };
+
 // Runs the collector and waits for it, at most `patience`; a collector that takes longer is killed. Writes
-// index.json and changes.patch below `attempt_dir`.
+// index.json and changes.patch below `attempt_dir`, and turn.patch of a continued turn.
 //
 // Errors: unavailable (it could not be started, or failed), timeout.
 base::Task<base::Result<workspace::CollectReport>> collect_changes(
-    Sandbox& sandbox, Notices& notices, int attempt_dir,
+    Sandbox& sandbox, Notices& notices, int attempt_dir, TurnStart start,
     std::chrono::milliseconds patience = std::chrono::seconds(90));
 
 // Runs the checkpointer in the same way, which writes checkpoint.tar.zst below `attempt_dir`. `left_out` are
@@ -34,5 +41,12 @@ base::Task<base::Result<workspace::CheckpointReport>> save_checkpoint(
 base::Task<base::Result<void>> restore_checkpoint(
     Sandbox& sandbox, Notices& notices, int attempt_dir,
     std::chrono::milliseconds patience = std::chrono::seconds(90));
+
+// Starts a process that answers one request for files (workspace/files_command.h) and adds it to `started`;
+// gives the read end of the pipe that it writes to. Returns at once.
+//
+// Errors: unavailable, exhausted.
+[[nodiscard]] base::Result<base::Fd> start_reader(Sandbox& sandbox, const std::string& request,
+                                                  std::set<pid_t>& started);
 
 }  // namespace agentrouter::keeper

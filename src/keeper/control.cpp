@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/redirect_error.hpp>
 
 #include "base/file.h"
@@ -14,6 +15,8 @@ struct ControlServer::Connection {
   LineSocket lines;
   base::Event wake;
   std::int64_t token = 0;  // of its lease
+  std::optional<FilesMessage> files;
+  std::optional<asio::posix::basic_stream_descriptor<base::Executor>> answer;  // to `files`
   bool closed = false;
 };
 
@@ -97,6 +100,11 @@ bool ControlServer::obey(Connection& connection, const ServerMessage& message) {
   }
   if (connection.token < newest_token_) return false;
   if (const auto* decision = std::get_if<DecisionMessage>(&message)) handler_.on_decision(*decision);
+  if (const auto* files = std::get_if<FilesMessage>(&message)) {
+    if (connection.files) return false;
+    connection.files = *files;
+    connection.wake.notify();
+  }
   if (std::holds_alternative<CancelMessage>(message)) handler_.on_cancel();
   if (std::holds_alternative<DoneMessage>(message)) handler_.on_done();
   return true;
@@ -114,6 +122,10 @@ base::Task<void> ControlServer::write(std::shared_ptr<Connection> connection) {
     }
     next.clear();
     if (connection->closed) break;
+    if (connection->files) {
+      co_await answer_files(*connection);
+      break;
+    }
     if (told != length_) {
       told = length_;
       next = to_line(KeeperMessage(Length{told}));
@@ -127,8 +139,28 @@ base::Task<void> ControlServer::write(std::shared_ptr<Connection> connection) {
   close(*connection);
 }
 
+base::Task<void> ControlServer::answer_files(Connection& connection) {
+  auto started = handler_.on_files(*connection.files);
+  FilesBegin begin;
+  if (!started) begin.refused = started.error().message;
+  std::string bytes = to_line(KeeperMessage(begin));
+  if (started) connection.answer.emplace(executor_, started->release());
+  for (;;) {
+    const auto written = co_await connection.lines.write(std::move(bytes));
+    if (!written || !connection.answer || connection.closed) break;
+    bytes.assign(64u << 10, '\0');
+    boost::system::error_code error;
+    const auto size = co_await connection.answer->async_read_some(
+        asio::buffer(bytes), asio::redirect_error(base::use_task, error));
+    if (error) break;
+    bytes.resize(size);
+  }
+}
+
 void ControlServer::close(Connection& connection) {
   if (std::exchange(connection.closed, true)) return;
+  boost::system::error_code ignored;
+  if (connection.answer) connection.answer->close(ignored);
   connection.lines.close();
   connection.wake.notify();
 }

@@ -5,6 +5,7 @@
 #include <list>
 
 #include "base/event.h"
+#include "base/fd.h"
 #include "base/task_scope.h"
 #include "keeper/protocol.h"
 
@@ -17,6 +18,9 @@ class ControlHandler {
   virtual void on_decision(const DecisionMessage& message) = 0;
   virtual void on_cancel() = 0;
   virtual void on_done() = 0;
+  // Starts to answer a request for files; gives the read end of a pipe with the frames, up to its end.
+  // Errors: what the server is told.
+  virtual base::Result<base::Fd> on_files(const FilesMessage& message) = 0;
 };
 
 class ControlServer {
@@ -46,6 +50,7 @@ class ControlServer {
   base::Task<void> accept();
   base::Task<void> read(std::shared_ptr<Connection> connection);
   base::Task<void> write(std::shared_ptr<Connection> connection);
+  base::Task<void> answer_files(Connection& connection);
   bool obey(Connection& connection, const ServerMessage& message);
   void close(Connection& connection);
 

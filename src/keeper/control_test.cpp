@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <csignal>
+
 #include "base/file.h"
 #include "testing/run_task.h"
 #include "testing/temp_dir.h"
@@ -18,6 +20,14 @@ class Listener final : public ControlHandler {
   }
   void on_cancel() override { said.emplace_back("cancel"); }
   void on_done() override { said.emplace_back("done"); }
+  base::Result<base::Fd> on_files(const FilesMessage& message) override {
+    said.push_back("files " + message.request);
+    if (message.request == "refused") return base::fail(base::Code::unavailable, "not now");
+    auto pipe = base::value_or_throw(base::make_pipe());
+    reader_out = std::move(pipe.second);
+    return std::move(pipe.first);
+  }
+  base::Fd reader_out;
   std::vector<std::string> said;
 };
 
@@ -72,6 +82,58 @@ TEST_F(ControlServerTest, ObeysTheHolderOfTheNewestLease) {
   say(socket, DoneMessage{});
   settle();
   EXPECT_THAT(listener_.said, ::testing::ElementsAre("decision action_1 sha256:x evt_1", "cancel", "done"));
+}
+
+TEST_F(ControlServerTest, ARequestForFilesIsAnsweredByWhatItsReaderWrites) {
+  auto socket = connect();
+  read(socket);
+  say(socket, LeaseMessage{3});
+  say(socket, FilesMessage{"list"});
+  EXPECT_EQ(read(socket), R"({"type":"files"})");
+  ASSERT_TRUE(base::write_all(listener_.reader_out.get(), std::string_view("\0\n raw", 6)));
+  EXPECT_EQ(testing::run_task(io_, socket.read_some()), std::string("\0\n raw", 6));
+  server_.set_length(10);  // is not told between
+  listener_.reader_out.reset();
+  EXPECT_EQ(testing::run_task(io_, socket.read_some()), "");
+  EXPECT_THAT(listener_.said, ::testing::ElementsAre("files list"));
+}
+
+TEST_F(ControlServerTest, ARequestForFilesThatIsRefusedIsToldWhy) {
+  auto socket = connect();
+  read(socket);
+  say(socket, LeaseMessage{3});
+  say(socket, FilesMessage{"refused"});
+  EXPECT_EQ(read(socket), R"({"type":"files","refused":"not now"})");
+  EXPECT_EQ(read(socket), "closed");
+}
+
+TEST_F(ControlServerTest, FilesAreNotForAConnectionWithoutTheLeaseAndNotTwice) {
+  auto stranger = connect();
+  read(stranger);
+  say(stranger, FilesMessage{"list"});
+  EXPECT_EQ(read(stranger), "closed");
+  auto greedy = connect();
+  read(greedy);
+  say(greedy, LeaseMessage{3});
+  say(greedy, FilesMessage{"one"});
+  say(greedy, FilesMessage{"two"});
+  EXPECT_EQ(read(greedy), R"({"type":"files"})");
+  EXPECT_EQ(read(greedy), "closed");
+  EXPECT_THAT(listener_.said, ::testing::ElementsAre("files one"));
+}
+
+TEST_F(ControlServerTest, AServerThatLeavesEndsItsRequestForFiles) {
+  {
+    auto socket = connect();
+    read(socket);
+    say(socket, LeaseMessage{3});
+    say(socket, FilesMessage{"list"});
+    EXPECT_EQ(read(socket), R"({"type":"files"})");
+    socket.close();
+  }
+  settle();
+  ::signal(SIGPIPE, SIG_IGN);
+  EXPECT_FALSE(base::write_all(listener_.reader_out.get(), "nobody reads this"));
 }
 
 TEST_F(ControlServerTest, OlderLeaseIsAnsweredByClosing) {

@@ -37,6 +37,10 @@ class Switchboard final : public ControlHandler {
   void on_cancel() override {
     if (attempt_ != nullptr) attempt_->cancel();
   }
+  base::Result<base::Fd> on_files(const FilesMessage& message) override {
+    if (attempt_ == nullptr) return base::fail(base::Code::unavailable, "the run has ended");
+    return attempt_->open_files(message.request);
+  }
   void on_done() override {
     done_ = true;
     changed_.notify();

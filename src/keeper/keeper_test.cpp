@@ -197,9 +197,61 @@ TEST_F(KeeperTest, ALaterTurnIsRestoredBeforeAnythingElse) {
   keep();
   EXPECT_EQ(outcome(), "completed");
   EXPECT_EQ(sandbox_->restored_bytes, "what was left");
+  EXPECT_EQ(sandbox_->turn_began_with, "what was left");
+  EXPECT_EQ(file("turn.patch"), "a turn's patch");
+  EXPECT_THAT(exit_text(), HasSubstr(R"("turnPatch":{"bytes":14,)"));
   EXPECT_THAT(kinds(),
               ElementsAre("hello", "sandbox.resumed", "action.proposed", "policy.evaluated", "released",
                           "execution.started", "agent.completed", "execution.completed", "exit"));
+}
+
+// Asks for files on a connection of its own and gives what comes.
+base::Task<std::string> files_of(base::Executor executor, int dir, std::string request) {
+  auto socket = connect_to_keeper(executor, dir);
+  (void)co_await socket->write(to_line(ServerMessage(LeaseMessage{1})));
+  (void)co_await socket->write(to_line(ServerMessage(FilesMessage{std::move(request)})));
+  std::string all;
+  for (;;) {
+    const auto piece = co_await socket->read_some();
+    if (!piece || piece->empty()) break;
+    all += *piece;
+  }
+  co_return all;
+}
+
+TEST_F(KeeperTest, FilesAreReadInsideWhileTheAgentRunsAndNoMoreThanFourAtOnce) {
+  agent({}).readers_stay = true;
+  std::vector<std::string> answers;
+  keep([&](LineSocket socket) -> base::Task<void> {
+    (void)co_await socket.write(to_line(ServerMessage(LeaseMessage{1})));
+    while (!sandbox_->spawned) co_await base::sleep_for(5ms);
+    for (int i = 0; i < 5; ++i)
+      answers.push_back(co_await files_of(io_.get_executor(), dir_.get(), "request"));
+    (void)co_await socket.write(to_line(ServerMessage(CancelMessage{})));
+    co_await until_bye(socket);
+    answers.push_back(co_await files_of(io_.get_executor(), dir_.get(), "late"));
+    (void)co_await socket.write(to_line(ServerMessage(DoneMessage{})));
+  });
+  ASSERT_EQ(answers.size(), 6u);
+  for (int i = 0; i < 4; ++i) EXPECT_THAT(answers[i], ::testing::EndsWith("{\"type\":\"files\"}\nframes"));
+  EXPECT_THAT(answers[4], HasSubstr("too many requests"));
+  EXPECT_THAT(answers[5], HasSubstr("the run has ended"));
+  EXPECT_THAT(sandbox_->file_requests, ElementsAre("request", "request", "request", "request"));
+}
+
+TEST_F(KeeperTest, AReaderThatHasEndedMakesRoomForTheNext) {
+  agent({});
+  std::string last;
+  keep([&](LineSocket socket) -> base::Task<void> {
+    (void)co_await socket.write(to_line(ServerMessage(LeaseMessage{1})));
+    while (!sandbox_->spawned) co_await base::sleep_for(5ms);
+    for (int i = 0; i < 10; ++i) last = co_await files_of(io_.get_executor(), dir_.get(), "request");
+    (void)co_await socket.write(to_line(ServerMessage(CancelMessage{})));
+    co_await until_bye(socket);
+    (void)co_await socket.write(to_line(ServerMessage(DoneMessage{})));
+  });
+  EXPECT_THAT(last, HasSubstr("frames"));
+  EXPECT_EQ(sandbox_->file_requests.size(), 10u);
 }
 
 TEST_F(KeeperTest, AStateThatCannotBeRestoredEndsTheRunBeforeItsAgent) {
@@ -209,6 +261,7 @@ TEST_F(KeeperTest, AStateThatCannotBeRestoredEndsTheRunBeforeItsAgent) {
   keep();
   EXPECT_EQ(outcome(), "failed checkpoint_unavailable");
   EXPECT_THAT(exit_text(), HasSubstr("cannot read the archive"));
+  EXPECT_THAT(exit_text(), ::testing::Not(HasSubstr("turnPatch")));
   EXPECT_FALSE(sandbox_->spawned);
   EXPECT_EQ(sandbox_->checkpoints, 0);
 }
@@ -442,7 +495,7 @@ TEST_F(KeeperTest, FailedCollectionAndTeardownAreInTheExit) {
   agent({.says = "say ok\n"}).refuse_collect = true;
   keep();
   EXPECT_EQ(outcome(), "completed");
-  EXPECT_THAT(exit_text(), HasSubstr(R"("index":null,"patch":null)"));
+  EXPECT_THAT(exit_text(), HasSubstr(R"("index":null,"patch":null,"checkpoint")"));
   std::filesystem::remove(folder_ / "journal");
   agent({.says = "say ok\n"}).refuse_destroy = true;
   keep();

@@ -22,6 +22,8 @@ class Notices {
   void poll();
 
   [[nodiscard]] const sandbox::Exited* exited(pid_t pid) const;
+  // It will not be asked about again.
+  void forget(pid_t pid) { exits_.erase(pid); }
   [[nodiscard]] bool killed_for_memory(pid_t pid) const { return memory_kills_.contains(pid); }
   [[nodiscard]] bool gone() const { return gone_; }
   // Notified after each change.

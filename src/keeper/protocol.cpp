@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/write.hpp>
 
@@ -68,6 +69,11 @@ std::string to_line(const KeeperMessage& message) {
   if (const auto* length = std::get_if<Length>(&message)) {
     return line_of({{"type", "length"}, {"length", length->length}});
   }
+  if (const auto* files = std::get_if<FilesBegin>(&message)) {
+    json::object object{{"type", "files"}};
+    if (!files->refused.empty()) object["refused"] = files->refused;
+    return line_of(object);
+  }
   return line_of({{"type", "bye"}});
 }
 
@@ -83,6 +89,9 @@ std::string to_line(const ServerMessage& message) {
     if (!decision->event_id.empty()) object["eventId"] = decision->event_id;
     return line_of(object);
   }
+  if (const auto* files = std::get_if<FilesMessage>(&message)) {
+    return line_of({{"type", "files"}, {"request", files->request}});
+  }
   return line_of({{"type", std::holds_alternative<CancelMessage>(message) ? "cancel" : "done"}});
 }
 
@@ -91,6 +100,7 @@ base::Result<KeeperMessage> parse_keeper_message(std::string_view line) {
   const auto type = base::get_string(object, "type").value_or("");
   const auto length = base::get_int(object, "length");
   if (type == "bye") return Bye{};
+  if (type == "files") return FilesBegin{std::string(base::get_string(object, "refused").value_or(""))};
   if (!length || *length < 0) return malformed(type);
   if (type == "length") return Length{static_cast<std::uint64_t>(*length)};
   const auto protocol = base::get_int(object, "protocol");
@@ -111,6 +121,11 @@ base::Result<ServerMessage> parse_server_message(std::string_view line) {
     const auto token = base::get_int(object, "token");
     if (!token) return malformed(type);
     return LeaseMessage{*token};
+  }
+  if (type == "files") {
+    const auto request = base::get_string(object, "request");
+    if (!request) return malformed(type);
+    return FilesMessage{std::string(*request)};
   }
   if (type != "decision") return malformed(type);
   AGENTROUTER_TRY(DecisionMessage decision, parse_decision(object));
@@ -138,6 +153,18 @@ base::Task<base::Result<std::string>> LineSocket::read_line() {
       co_return base::fail(base::Code::unavailable, "cannot read the keeper's socket: " + error.message());
     buffer_.append(bytes, n);
   }
+}
+
+base::Task<base::Result<std::string>> LineSocket::read_some() {
+  if (!buffer_.empty()) co_return std::exchange(buffer_, {});
+  std::string bytes(64u << 10, '\0');
+  boost::system::error_code error;
+  const std::size_t n =
+      co_await socket_.async_read_some(asio::buffer(bytes), asio::redirect_error(base::use_task, error));
+  if (error && error != asio::error::eof)
+    co_return base::fail(base::Code::unavailable, "cannot read the keeper's socket: " + error.message());
+  bytes.resize(n);
+  co_return bytes;
 }
 
 base::Task<base::Result<void>> LineSocket::write(std::string bytes) {

@@ -31,7 +31,12 @@ struct Length {
   std::uint64_t length = 0;
 };
 struct Bye {};
-using KeeperMessage = std::variant<Hello, Length, Bye>;
+// The last message of a connection that has asked for files: unless it says why not, what follows up to the
+// end of the connection are the frames of workspace/file_request.h.
+struct FilesBegin {
+  std::string refused;
+};
+using KeeperMessage = std::variant<Hello, Length, Bye, FilesBegin>;
 
 // Server to keeper.
 struct LeaseMessage {
@@ -46,7 +51,12 @@ struct DecisionMessage {
 };
 struct CancelMessage {};
 struct DoneMessage {};
-using ServerMessage = std::variant<LeaseMessage, DecisionMessage, CancelMessage, DoneMessage>;
+// The last message of a connection, which then carries one answer: workspace::to_json(FileRequest).
+struct FilesMessage {
+  std::string request;
+};
+using ServerMessage =
+    std::variant<LeaseMessage, DecisionMessage, CancelMessage, DoneMessage, FilesMessage>;
 
 [[nodiscard]] std::string to_line(const KeeperMessage& message);
 [[nodiscard]] std::string to_line(const ServerMessage& message);
@@ -64,6 +74,8 @@ class LineSocket {
   // The next line without its end. Errors: unavailable (the other end is gone, or close() was called),
   // invalid (a line over control_line_bytes).
   base::Task<base::Result<std::string>> read_line();
+  // What comes next, whether it has a line end or not; "" at the end. Errors: unavailable.
+  base::Task<base::Result<std::string>> read_some();
   // Errors: unavailable.
   base::Task<base::Result<void>> write(std::string bytes);
   // Wakes reader and writer with unavailable.

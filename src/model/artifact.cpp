@@ -12,11 +12,12 @@ struct Kind {
   std::string_view content_type;
 };
 
-constexpr std::array<Kind, 7> kinds{{
+constexpr std::array<Kind, 8> kinds{{
     {"stdout_log", "logs/stdout/000001.ndjson.gz", "application/x-ndjson"},
     {"stderr_log", "logs/stderr/000001.ndjson.gz", "application/x-ndjson"},
     {"workspace_file_index", "workspace/file-index.json", "application/json"},
     {"workspace_patch", "workspace/changes.patch", "text/x-patch"},
+    {"workspace_turn_patch", "workspace/turn.patch", "text/x-patch"},
     {"session_events", "session/events.jsonl", "application/x-ndjson"},
     {"session_manifest", "session/manifest.json", "application/json"},
     {"payload_overflow", "payloads/", "application/json"},

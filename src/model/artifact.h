@@ -28,7 +28,7 @@ struct Artifact {
 };
 
 // stdout_log, stderr_log, workspace_file_index, workspace_patch, session_events, session_manifest: id, key and
-// content type as the contract (section 10) has them. `suffix` tells several artifacts of one kind apart
+// content type as the contract (section 10) has them. workspace_turn_patch: what a later turn alone changed. `suffix` tells several artifacts of one kind apart
 // (payload_overflow).
 [[nodiscard]] Artifact named_artifact(const RunId& run, std::string_view kind, std::string_view suffix = {});
 

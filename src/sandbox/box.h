@@ -43,8 +43,8 @@ struct Spawn {
   std::array<int, 3> stdio = {-1, -1, -1};  // borrowed; -1 is /dev/null
 };
 
-// The collector: our own program, run inside after kill_all() to read what the agent left. It has no network,
-// no agent beside it, and of all capabilities DAC_OVERRIDE, DAC_READ_SEARCH and FOWNER inside the sandbox.
+// The collector: our own program, run inside to read what the agent left, after kill_all(), or what it has
+// made so far, while it runs. It has no network, and of all capabilities DAC_OVERRIDE, DAC_READ_SEARCH and FOWNER inside the sandbox.
 // It finds 0,1,2 = stdio, 3 = the lower folder, 4 = the overlay's upper folder, 5 = the same of the home (all
 // read-only mounts of their own, so ".." leads nowhere), 6... = outputs.
 struct Collect {

@@ -69,6 +69,19 @@ class ConversationTest : public WorkerTest {
   }
 };
 
+TEST_F(ConversationTest, ALaterTurnHasAPatchOfItsOwn) {
+  start();
+  const auto first = first_turn("one ");
+  const auto second = next_turn(first, "two ");
+  EXPECT_EQ(blob(first, "workspace_turn_patch"), "no such artifact");
+  EXPECT_FALSE(payload(first, "workspace.patch_collected").contains("turn"));
+  EXPECT_EQ(blob(second, "workspace_turn_patch"), "a turn's patch");
+  EXPECT_EQ(blob(second, "workspace_patch"), "a patch");
+  const auto turn = payload(second, "workspace.patch_collected").at("turn").as_object();
+  EXPECT_EQ(turn.at("bytes").as_int64(), 14);
+  EXPECT_EQ(artifacts(second).size(), artifacts(first).size() + 1);
+}
+
 TEST_F(ConversationTest, EachTurnBeginsWithWhatTheOneBeforeHasLeft) {
   start();
   const auto first = first_turn("one ");
@@ -84,7 +97,7 @@ TEST_F(ConversationTest, EachTurnBeginsWithWhatTheOneBeforeHasLeft) {
                   "execution.started", "agent.completed", "execution.completed", "provider.stdout",
                   "provider.stderr", "agent.response", "usage.recorded", "workspace.file_index_collected",
                   "workspace.patch_collected", "checkpoint.created", "sandbox.destroyed", "run.completed"));
-  EXPECT_EQ(artifacts(third).size(), 6u);
+  EXPECT_EQ(artifacts(third).size(), 7u);
   EXPECT_THAT(left_in("attempts"), IsEmpty());
 }
 

@@ -220,12 +220,12 @@ class CrashTest : public ::testing::Test {
           "checkpoint.created", "sandbox.destroyed", "run.completed"})
       expected.emplace_back(type);
     EXPECT_EQ(types, expected);
-    check_artifacts(place, events.size());
+    check_artifacts(place, events.size(), begins == Begins::restored ? 7 : 6);
     EXPECT_TRUE(std::filesystem::is_empty(place.folder / "attempts"));
   }
-  static void check_artifacts(const Place& place, std::size_t events) {
+  static void check_artifacts(const Place& place, std::size_t events, std::size_t count) {
     const auto artifacts = read(place, [&](store::Reader& reader) { return reader.artifacts(place.run); });
-    EXPECT_EQ(artifacts.size(), 6u);
+    EXPECT_EQ(artifacts.size(), count);
     for (const auto& artifact : artifacts) {
       const auto bytes = blob(place, artifact.r2_key);
       EXPECT_EQ(base::Sha256::hex_of(bytes), artifact.sha256) << artifact.kind;

@@ -122,15 +122,27 @@ class Gatherer {
     add("workspace.file_index_collected", std::move(payload)).artifact_ref = ref;
   }
 
-  void patch() {
-    auto artifact = model::named_artifact(source_.run.id, "workspace_patch");
-    const auto stored = store_file("changes.patch", artifact.r2_key, {});
-    const bool truncated = !source_.exit.changes || source_.exit.changes->patch_truncated;
+  // The artifact of this file, and what the event says of it.
+  json::object patch_artifact(std::string_view kind, const char* file, bool truncated,
+                              std::optional<model::ArtifactRef>& ref) {
+    auto artifact = model::named_artifact(source_.run.id, kind);
+    const auto stored = store_file(file, artifact.r2_key, {});
     json::object metadata = size_metadata(stored);
     if (truncated) metadata["truncated"] = true;
-    const auto ref = keep(std::move(artifact), stored, metadata);
-    json::object payload{{"bytes", stored.size}, {"artifactRef", ref_json(ref)}};
+    ref = keep(std::move(artifact), stored, metadata);
+    json::object payload{{"bytes", stored.size}, {"artifactRef", ref_json(*ref)}};
     if (truncated) payload["truncated"] = true;
+    return payload;
+  }
+
+  void patch() {
+    const auto& changes = source_.exit.changes;
+    std::optional<model::ArtifactRef> ref, turn_ref;
+    auto payload = patch_artifact("workspace_patch", "changes.patch", !changes || changes->patch_truncated, ref);
+    if (changes && changes->turn_patch_truncated) {
+      payload["turn"] = patch_artifact("workspace_turn_patch", keeper::turn_patch_file,
+                                       *changes->turn_patch_truncated, turn_ref);
+    }
     add("workspace.patch_collected", std::move(payload)).artifact_ref = ref;
   }
 

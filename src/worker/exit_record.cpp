@@ -17,9 +17,14 @@ std::optional<ExitRecord::Changes> changes_of(const json::object& data) {
   const json::object* index = base::get_object(data, "index");
   const json::object* patch = base::get_object(data, "patch");
   if (index == nullptr || patch == nullptr) return std::nullopt;
-  return ExitRecord::Changes{.index_files = base::get_int(*index, "files").value_or(0),
-                             .index_truncated = base::get_bool(*index, "truncated").value_or(true),
-                             .patch_truncated = base::get_bool(*patch, "truncated").value_or(true)};
+  ExitRecord::Changes changes{.index_files = base::get_int(*index, "files").value_or(0),
+                              .index_truncated = base::get_bool(*index, "truncated").value_or(true),
+                              .patch_truncated = base::get_bool(*patch, "truncated").value_or(true),
+                              .turn_patch_truncated = {}};
+  if (const json::object* turn = base::get_object(data, "turnPatch")) {
+    changes.turn_patch_truncated = base::get_bool(*turn, "truncated").value_or(true);
+  }
+  return changes;
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ struct ExitRecord {
     std::int64_t index_files = 0;
     bool index_truncated = false;
     bool patch_truncated = false;
+    std::optional<bool> turn_patch_truncated;  // none: a first turn, which has no patch of its own
   };
   std::optional<Changes> changes;  // none: neither index nor patch was made
   struct Checkpoint {

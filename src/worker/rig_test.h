@@ -4,7 +4,7 @@
 // which can be killed like anything else.
 //
 // The task of a run is its agent's script, as JSON: {says, stderr, leaves, exit, obeys}, and what it leaves
-// for the next turn: {keeps}, {checkpoint} the checkpointer's report instead of the true one.
+// to be read: {files} the frames of an answer; for the next turn: {keeps}, {checkpoint} the checkpointer's report instead of the true one.
 
 #include <poll.h>
 #include <sys/prctl.h>
@@ -58,6 +58,7 @@ inline int run_scripted_keeper(base::Fd attempt_dir, base::Fd stream) {
                                    .leaves_at_once = base::get_bool(script, "leaves").value_or(false),
                                    .exit_code = static_cast<int>(base::get_int(script, "exit").value_or(0)),
                                    .obeys_interrupt = base::get_bool(script, "obeys").value_or(true)});
+  if (const auto files = text("files"); !files.empty()) sandbox.files_answer = files;
   if (const auto keeps = text("keeps"); !keeps.empty()) sandbox.keeps = keeps;
   if (const auto report = text("checkpoint"); !report.empty()) sandbox.checkpointer_says = report;
   const base::Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

@@ -74,8 +74,11 @@ void FreeEntry::operator()(::archive_entry* entry) const {
   ::archive_entry_free(entry);
 }
 
-ArchiveWriter::ArchiveWriter(Sink& sink)
-    : sink_(sink), archive_(::archive_write_new()), entry_(::archive_entry_new()) {}
+ArchiveWriter::ArchiveWriter(Sink& sink, Compression compression)
+    : sink_(sink),
+      compression_(compression),
+      archive_(::archive_write_new()),
+      entry_(::archive_entry_new()) {}
 
 ssize_t ArchiveWriter::put(::archive* archive, void* self, const void* bytes, std::size_t size) {
   auto& writer = *static_cast<ArchiveWriter*>(self);
@@ -85,6 +88,10 @@ ssize_t ArchiveWriter::put(::archive* archive, void* self, const void* bytes, st
     return -1;
   }
   writer.sink_.append({static_cast<const char*>(bytes), size});
+  if (!writer.sink_.state()) {
+    ::archive_set_error(archive, EIO, "cannot be written");
+    return -1;
+  }
   return static_cast<ssize_t>(size);
 }
 
@@ -100,7 +107,8 @@ Result<void> ArchiveWriter::begin(const ArchiveEntry& entry) {
   if (::archive_format(archive) == 0) {
     const bool ready =
         ::archive_write_set_format_pax(archive) == ARCHIVE_OK &&
-        ::archive_write_add_filter_zstd(archive) == ARCHIVE_OK &&
+        (compression_ == Compression::zstd ? ::archive_write_add_filter_zstd(archive)
+                                           : ::archive_write_add_filter_gzip(archive)) == ARCHIVE_OK &&
         ::archive_write_set_options(archive, "hdrcharset=BINARY,compression-level=1") == ARCHIVE_OK &&
         ::archive_write_set_bytes_in_last_block(archive, 1) == ARCHIVE_OK &&
         ::archive_write_open(archive, this, nullptr, &put, nullptr) == ARCHIVE_OK;

@@ -24,8 +24,9 @@ struct FreeEntry {
 
 class ArchiveWriter {
  public:
+  enum class Compression { zstd, gzip };
   // `sink` outlives it. Equal calls give equal bytes.
-  explicit ArchiveWriter(Sink& sink);
+  explicit ArchiveWriter(Sink& sink, Compression compression = Compression::zstd);
 
   // Errors of all three: exhausted (the sink is full), those of writing.
   // A file's `size` bytes follow in any pieces.
@@ -38,6 +39,7 @@ class ArchiveWriter {
   static ssize_t put(::archive* archive, void* self, const void* bytes, std::size_t size);
 
   Sink& sink_;
+  Compression compression_;
   bool full_ = false;
   std::unique_ptr<::archive, CloseArchive> archive_;
   std::unique_ptr<::archive_entry, FreeEntry> entry_;

@@ -34,17 +34,22 @@ bool read_part(const json::object& report, std::string_view key, Part& part) {
   return true;
 }
 
+json::object patch_json(const CollectReport::Patch& patch) {
+  return {{"bytes", patch.bytes}, {"sha256", patch.sha256}, {"truncated", patch.truncated}};
+}
+
 }  // namespace
 
 std::string to_json(const CollectReport& report) {
-  const auto& [index, patch] = report;
-  return base::to_text(json::object{
-      {"index",
-       {{"bytes", index.bytes},
-        {"sha256", index.sha256},
-        {"files", index.files},
-        {"truncated", index.truncated}}},
-      {"patch", {{"bytes", patch.bytes}, {"sha256", patch.sha256}, {"truncated", patch.truncated}}}});
+  const auto& index = report.index;
+  json::object document{{"index",
+                         {{"bytes", index.bytes},
+                          {"sha256", index.sha256},
+                          {"files", index.files},
+                          {"truncated", index.truncated}}},
+                        {"patch", patch_json(report.patch)}};
+  if (report.turn_patch) document["turnPatch"] = patch_json(*report.turn_patch);
+  return base::to_text(document);
 }
 
 Result<CollectReport> parse_report(std::string_view text) {
@@ -53,17 +58,25 @@ Result<CollectReport> parse_report(std::string_view text) {
   const auto* object = document.if_object();
   const auto* index = object ? base::get_object(*object, "index") : nullptr;
   const auto files = index ? get_size(*index, "files") : std::nullopt;
-  if (!files || !read_part(*object, "index", report.index) || !read_part(*object, "patch", report.patch)) {
+  const bool of_turn = object && object->contains("turnPatch");
+  if (of_turn) report.turn_patch.emplace();
+  if (!files || !read_part(*object, "index", report.index) || !read_part(*object, "patch", report.patch) ||
+      (of_turn && !read_part(*object, "turnPatch", *report.turn_patch))) {
     return fail(Code::invalid, "cannot read the collector's report: a field is missing or of another type");
   }
   report.index.files = *files;
   return report;
 }
 
-int run_collector() {
+int run_collector(CollectWhat what) {
   const CollectLimits limits;
   limit_self(limits.wall_time);
-  const CollectFds fds{collect_fd::lower, collect_fd::upper, collect_fd::index_out, collect_fd::patch_out};
+  CollectFds fds{collect_fd::lower, collect_fd::upper, collect_fd::index_out, collect_fd::patch_out};
+  if (what == CollectWhat::all_and_turn) {
+    fds.turn_patch_out = collect_fd::turn_patch_out;
+    fds.earlier = collect_fd::earlier;
+    fds.scratch = collect_fd::scratch;
+  }
   const auto report = collect(fds, limits);
   auto written = report ? base::write_all(collect_fd::report_out, to_json(*report) + "\n")
                         : Result<void>(tl::unexpected(report.error()));

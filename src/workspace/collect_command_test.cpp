@@ -20,7 +20,7 @@ class CollectCommand : public OverlayTest {
       const int places[] = {collect_fd::lower, collect_fd::upper, collect_fd::index_out,
                             collect_fd::patch_out, collect_fd::report_out};
       for (int i = 0; i < 5; ++i) ::dup2(safe[i], places[i]);
-      ::_exit(run_collector());
+      ::_exit(run_collector(CollectWhat::all));
     }
     int status = 0;
     EXPECT_EQ(child, ::waitpid(child, &status, 0));

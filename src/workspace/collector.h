@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,12 @@ struct CollectLimits {
   std::chrono::milliseconds wall_time{60'000};
 };
 
+struct PatchReport {
+  std::uint64_t bytes = 0;  // 0 when nothing changed
+  std::string sha256;       // 64 hex digits
+  bool truncated = false;
+};
+
 struct CollectReport {
   struct Index {
     std::uint64_t bytes = 0;
@@ -37,14 +44,12 @@ struct CollectReport {
     std::uint64_t files = 0;
     bool truncated = false;
   } index;
-  struct Patch {
-    std::uint64_t bytes = 0;  // 0 when nothing changed
-    std::string sha256;
-    bool truncated = false;
-  } patch;
+  using Patch = PatchReport;
+  Patch patch;
+  std::optional<Patch> turn_patch;  // of a turn that began with a checkpoint
 };
 
-// {"index":{"bytes","sha256","files","truncated"},"patch":{"bytes","sha256","truncated"}}
+// {"index":{"bytes","sha256","files","truncated"},"patch":{"bytes","sha256","truncated"},"turnPatch"?}
 [[nodiscard]] std::string to_json(const CollectReport& report);
 // Errors: invalid.
 [[nodiscard]] base::Result<CollectReport> parse_report(std::string_view text);
@@ -55,6 +60,10 @@ struct CollectFds {
   int upper = -1;
   int index_out = -1;
   int patch_out = -1;
+  // Of a turn that began with a checkpoint, all three or none:
+  int turn_patch_out = -1;  // what only this turn changed, turn_patch.h
+  int earlier = -1;         // the archive of the checkpoint, seekable
+  int scratch = -1;         // an empty file for reading and writing
 };
 
 // Writes index and patch. The paths of both come in byte order, so equal layers give equal bytes.
@@ -68,10 +77,14 @@ inline constexpr int upper = 4;
 inline constexpr int index_out = 6;  // 5 is the agent's home, which the collector does not need
 inline constexpr int patch_out = 7;
 inline constexpr int report_out = 8;  // to_json(report), last
+inline constexpr int turn_patch_out = 9;  // these three: only of `agentrouter collect turn`
+inline constexpr int earlier = 10;
+inline constexpr int scratch = 11;
 }  // namespace collect_fd
 
 // The whole subcommand: limits itself (address space, open files, CPU and wall time), collects, writes the
 // report. Returns the exit status: 0, or 1 with nothing on report_out when the work could not be done.
-[[nodiscard]] int run_collector();
+enum class CollectWhat { all, all_and_turn };
+[[nodiscard]] int run_collector(CollectWhat what);
 
 }  // namespace agentrouter::workspace

@@ -15,12 +15,16 @@ void Sink::append(std::string_view bytes) {
   if (bytes.size() < piece) {
     pending_ += bytes;
   } else if (state_) {
-    state_ = base::write_all(fd_, bytes);
+    state_ = put(bytes);
   }
 }
 
+base::Result<void> Sink::put(std::string_view bytes) const {
+  return take_ ? take_(bytes) : base::write_all(fd_, bytes);
+}
+
 void Sink::flush() {
-  if (state_ && !pending_.empty()) state_ = base::write_all(fd_, pending_);
+  if (state_ && !pending_.empty()) state_ = put(pending_);
   pending_.clear();
 }
 

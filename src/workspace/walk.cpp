@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/ascii.h"
+#include "workspace/archived_layer.h"
 
 namespace agentrouter::workspace {
 
@@ -22,26 +23,30 @@ struct Scope {
   unsigned depth = 0;
 };
 
+template <class Upper>
 class Walk {
  public:
   Walk(const Folder& lower_root, const WalkLimits& limits) : lower_root_(lower_root), limits_(limits) {}
 
-  void start(const Folder& upper);
+  void start(const Upper& upper);
   Changes take();
 
  private:
-  void visit(const Folder& upper, const Folder& lower, Scope scope);
-  void visit_entry(const Folder& upper, const Folder& lower, const Scope& scope, const std::string& name);
+  void visit(const Upper& upper, const Folder& lower, Scope scope);
+  void visit_entry(const Upper& upper, const Folder& lower, const Scope& scope, const std::string& name);
   void remove_folder(const Folder& lower, Scope scope);
   void remove_entry(const Folder& lower, const Scope& scope, const std::string& name);
 
   Scope enter(const Scope& scope, const std::string& name) const;
-  void load_rules(const Folder& upper, const Folder& lower, Scope& scope);
-  IgnoreRules::Ptr read_rules(const Folder& folder, const std::string& file, const IgnoreRules::Ptr& above,
+  void load_rules(const Upper& upper, const Folder& lower, Scope& scope);
+  template <class Layer>
+  IgnoreRules::Ptr read_rules(const Layer& folder, const std::string& file, const IgnoreRules::Ptr& above,
                               std::size_t prefix);
   void record(const Scope& scope, const std::string& name, Node before, Node after);
-  std::vector<std::string> names(const Folder& folder);
-  Folder open(const Folder& folder, const std::string& name);
+  template <class Layer>
+  std::vector<std::string> names(const Layer& folder);
+  template <class Layer>
+  Layer open(const Layer& folder, const std::string& name);
   bool out_of_bounds(const Scope& scope);
   const std::optional<TrackedPaths>& tracked();
   bool is_tracked(std::string_view path);
@@ -56,7 +61,8 @@ class Walk {
   std::optional<TrackedPaths> tracked_;  // none: everything in the base counts as tracked
 };
 
-Scope Walk::enter(const Scope& scope, const std::string& name) const {
+template <class Upper>
+Scope Walk<Upper>::enter(const Scope& scope, const std::string& name) const {
   Scope inner = scope;
   const auto path = scope.path + name;
   inner.ignored = scope.ignored || IgnoreRules::ignores(scope.merged, path, true);
@@ -66,13 +72,16 @@ Scope Walk::enter(const Scope& scope, const std::string& name) const {
   return inner;
 }
 
-IgnoreRules::Ptr Walk::read_rules(const Folder& folder, const std::string& file,
+template <class Upper>
+template <class Layer>
+IgnoreRules::Ptr Walk<Upper>::read_rules(const Layer& folder, const std::string& file,
                                   const IgnoreRules::Ptr& above, std::size_t prefix) {
   auto text = folder.read(file, Kind::file, IgnoreRules::max_bytes);
   return text ? IgnoreRules::add(above, *text, prefix) : above;
 }
 
-void Walk::load_rules(const Folder& upper, const Folder& lower, Scope& scope) {
+template <class Upper>
+void Walk<Upper>::load_rules(const Upper& upper, const Folder& lower, Scope& scope) {
   const std::string file = ".gitignore";
   const bool shared = scope.merged == scope.base;
   const auto base_before = scope.base;
@@ -86,7 +95,8 @@ void Walk::load_rules(const Folder& upper, const Folder& lower, Scope& scope) {
   }
 }
 
-const std::optional<TrackedPaths>& Walk::tracked() {
+template <class Upper>
+const std::optional<TrackedPaths>& Walk<Upper>::tracked() {
   if (!tracked_loaded_) {
     tracked_loaded_ = true;
     if (const auto index = lower_root_.read(".git/index", Kind::file, limits_.git_index_bytes)) {
@@ -96,15 +106,18 @@ const std::optional<TrackedPaths>& Walk::tracked() {
   return tracked_;
 }
 
-bool Walk::is_tracked(std::string_view path) {
+template <class Upper>
+bool Walk<Upper>::is_tracked(std::string_view path) {
   return !tracked() || tracked()->contains(path);
 }
 
-bool Walk::has_tracked_below(std::string_view folder) {
+template <class Upper>
+bool Walk<Upper>::has_tracked_below(std::string_view folder) {
   return !tracked() || tracked()->has_below(folder);
 }
 
-bool Walk::out_of_bounds(const Scope& scope) {
+template <class Upper>
+bool Walk<Upper>::out_of_bounds(const Scope& scope) {
   ++seen_;
   const bool late = seen_ % 256 == 0 && std::chrono::steady_clock::now() > limits_.deadline;
   full_ = full_ || late || seen_ > limits_.entries || changes_.list.size() >= limits_.changes;
@@ -113,19 +126,24 @@ bool Walk::out_of_bounds(const Scope& scope) {
   return full_ || too_deep;
 }
 
-std::vector<std::string> Walk::names(const Folder& folder) {
+template <class Upper>
+template <class Layer>
+std::vector<std::string> Walk<Upper>::names(const Layer& folder) {
   auto found = folder.names(limits_.entries);
   if (!found) changes_.truncated = true;
   return found ? std::move(*found) : std::vector<std::string>();
 }
 
-Folder Walk::open(const Folder& folder, const std::string& name) {
+template <class Upper>
+template <class Layer>
+Layer Walk<Upper>::open(const Layer& folder, const std::string& name) {
   auto opened = folder.open(name);
   if (!opened) changes_.truncated = true;
-  return opened ? std::move(*opened) : Folder();
+  return opened ? std::move(*opened) : Layer();
 }
 
-void Walk::record(const Scope& scope, const std::string& name, Node before, Node after) {
+template <class Upper>
+void Walk<Upper>::record(const Scope& scope, const std::string& name, Node before, Node after) {
   if (!before.is_content()) before = {};
   if (!after.is_content()) after = {};
   if (!before.is_content() && !after.is_content()) return;
@@ -142,7 +160,8 @@ void Walk::record(const Scope& scope, const std::string& name, Node before, Node
   changes_.list.push_back({std::move(path), before, after});
 }
 
-void Walk::visit(const Folder& upper, const Folder& lower, Scope scope) {
+template <class Upper>
+void Walk<Upper>::visit(const Upper& upper, const Folder& lower, Scope scope) {
   load_rules(upper, lower, scope);
   const auto above = names(upper);
   for (const auto& name : above) {
@@ -158,7 +177,8 @@ void Walk::visit(const Folder& upper, const Folder& lower, Scope scope) {
   }
 }
 
-void Walk::visit_entry(const Folder& upper, const Folder& lower, const Scope& scope,
+template <class Upper>
+void Walk<Upper>::visit_entry(const Upper& upper, const Folder& lower, const Scope& scope,
                        const std::string& name) {
   const auto after = upper.stat(name);
   const auto before = lower.stat(name);
@@ -176,7 +196,8 @@ void Walk::visit_entry(const Folder& upper, const Folder& lower, const Scope& sc
   visit(upper_folder, before.kind == Kind::folder ? open(lower, name) : Folder(), std::move(inner));
 }
 
-void Walk::remove_entry(const Folder& lower, const Scope& scope, const std::string& name) {
+template <class Upper>
+void Walk<Upper>::remove_entry(const Folder& lower, const Scope& scope, const std::string& name) {
   const auto before = lower.stat(name);
   if (before.kind != Kind::folder) return record(scope, name, before, {});
   auto inner = enter(scope, name);
@@ -185,7 +206,8 @@ void Walk::remove_entry(const Folder& lower, const Scope& scope, const std::stri
 }
 
 // The whole folder is gone, so its own .gitignore is known from the base only.
-void Walk::remove_folder(const Folder& lower, Scope scope) {
+template <class Upper>
+void Walk<Upper>::remove_folder(const Folder& lower, Scope scope) {
   scope.base = read_rules(lower, ".gitignore", scope.base, scope.path.size());
   for (const auto& name : names(lower)) {
     if (is_git_folder(name)) continue;
@@ -194,7 +216,8 @@ void Walk::remove_folder(const Folder& lower, Scope scope) {
   }
 }
 
-void Walk::start(const Folder& upper) {
+template <class Upper>
+void Walk<Upper>::start(const Upper& upper) {
   Scope scope;
   scope.hidden = upper.is_opaque();
   scope.base = read_rules(lower_root_, ".git/info/exclude", nullptr, 0);
@@ -202,7 +225,8 @@ void Walk::start(const Folder& upper) {
   visit(upper, lower_root_, std::move(scope));
 }
 
-Changes Walk::take() {
+template <class Upper>
+Changes Walk<Upper>::take() {
   std::sort(changes_.list.begin(), changes_.list.end(),
             [](const Change& a, const Change& b) { return a.path < b.path; });
   return std::move(changes_);
@@ -215,7 +239,13 @@ bool is_git_folder(std::string_view name) {
 }
 
 Changes find_changes(const Folder& upper, const Folder& lower, const WalkLimits& limits) {
-  Walk walk(lower, limits);
+  Walk<Folder> walk(lower, limits);
+  walk.start(upper);
+  return walk.take();
+}
+
+Changes find_changes(const ArchivedFolder& upper, const Folder& lower, const WalkLimits& limits) {
+  Walk<ArchivedFolder> walk(lower, limits);
   walk.start(upper);
   return walk.take();
 }

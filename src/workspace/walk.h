@@ -15,6 +15,8 @@
 
 namespace agentrouter::workspace {
 
+class ArchivedFolder;
+
 // A path whose content may have changed. Nodes that git cannot record count as absent; not both are absent.
 struct Change {
   std::string path;
@@ -36,6 +38,9 @@ struct Changes {
 };
 
 [[nodiscard]] Changes find_changes(const Folder& upper, const Folder& lower, const WalkLimits& limits);
+// The same for the upper layer that a checkpoint holds.
+[[nodiscard]] Changes find_changes(const ArchivedFolder& upper, const Folder& lower,
+                                   const WalkLimits& limits);
 
 // What git takes for its own folder: `.git` in any case.
 [[nodiscard]] bool is_git_folder(std::string_view name);

@@ -23,7 +23,7 @@ MOST_KIB = 400 * 1024
 
 
 def new_things():
-    return {"key": KEY, "runId": [], "actionId": ["action_00000000-0000-4000-8000-000000000000"], "artifactId": [], "questions": [], "makes_subjects": False}
+    return {"key": KEY, "runId": [], "actionId": ["action_00000000-0000-4000-8000-000000000000"], "artifactId": [], "path": ["a.txt"], "questions": [], "makes_subjects": False}
 
 
 def add_run(things, server, run_id):

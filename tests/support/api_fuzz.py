@@ -300,7 +300,7 @@ def verdict(exchange, things):
     if refused and not problems and not contract().undecided(operation, exchange):
         found.append(f"valid, but refused with {exchange.status}: {exchange.reply[:200]!r}")
     run = path.split("/")[3] if path.startswith("/v1/runs/") else None
-    if not problems and run in things["runId"] and exchange.status == 404 and "artifact" not in operation.template:
+    if not problems and run in things["runId"] and b'"run_not_found"' in exchange.reply and "artifact" not in operation.template:
         found.append("a known run was not found")
     return found
 

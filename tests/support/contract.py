@@ -138,7 +138,9 @@ class Contract:
         """(operation or None, whether the path has any)."""
         segments, known = path.split("/")[1:], False
         for operation in self.operations:
-            if len(operation.segments) == len(segments) and all(
+            # "{path}" at the end stands for one segment or more.
+            open_ended = operation.segments[-1] == "{path}" and len(segments) > len(operation.segments)
+            if (open_ended or len(operation.segments) == len(segments)) and all(
                     (got != "" if want.startswith("{") else urllib.parse.unquote(got) == want) for want, got in zip(operation.segments, segments)):
                 known = True
                 if operation.method.upper() == method:
@@ -150,7 +152,9 @@ class Contract:
         """Why the document does not allow this request; empty when it does."""
         found = []
         path, _, query = exchange.target.partition("?")
-        values = dict(zip(operation.segments, path.split("/")[1:]))
+        last = len(operation.segments) - 1
+        segments = path.split("/")[1:]
+        values = dict(zip(operation.segments, segments[:last] + ["/".join(segments[last:])]))
         pairs = urllib.parse.parse_qsl(query, keep_blank_values=True, encoding="utf-8", errors="surrogateescape")
         for parameter in operation.parameters:
             name, place = parameter["name"], parameter["in"]

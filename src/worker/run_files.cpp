@@ -1,0 +1,155 @@
+#include "worker/run_files.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "runs/queries.h"
+#include "worker/attempt_folder.h"
+
+namespace agentrouter::worker {
+namespace {
+
+using namespace std::chrono_literals;
+using base::Code;
+using base::fail;
+using base::Result;
+using Answer = Result<std::unique_ptr<workspace::FileAnswer>>;
+
+constexpr auto keeper_patience = 5s;  // for its first words
+
+tl::unexpected<base::Error> not_now(const std::string& why) {
+  return fail(Code::unavailable, "The files of the run cannot be read now: " + why);
+}
+
+// Reads past what the keeper says about its journal.
+base::Task<Result<void>> wait_for_begin(keeper::LineSocket& socket) {
+  base::Timer timer(co_await base::this_executor, base::after(keeper_patience));
+  auto waiting = std::make_shared<bool>(true);
+  timer.async_wait([&socket, waiting](boost::system::error_code error) {
+    if (!error && *waiting) socket.close();
+  });
+  std::optional<keeper::FilesBegin> begin;
+  bool greeted = false;
+  while (!begin) {
+    const auto line = co_await socket.read_line();
+    if (!line) break;
+    const auto message = keeper::parse_keeper_message(*line);
+    if (!message) break;
+    if (const auto* hello = std::get_if<keeper::Hello>(&*message))
+      greeted = hello->protocol == keeper::control_protocol;
+    if (!greeted) break;
+    if (const auto* found = std::get_if<keeper::FilesBegin>(&*message)) begin = *found;
+  }
+  *waiting = false;
+  if (!begin) co_return not_now("its keeper does not answer");
+  if (!begin->refused.empty()) co_return not_now(begin->refused);
+  co_return Result<void>{};
+}
+
+Result<base::FdPair> make_socket_pair() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    return base::fail_errno("cannot make a stream for files", errno);
+  return base::FdPair{base::Fd(ends[0]), base::Fd(ends[1])};
+}
+
+}  // namespace
+
+RunFiles::~RunFiles() {
+  for (const auto pid : ending_) ::waitpid(pid, nullptr, 0);
+}
+
+Result<base::Fd> open_base_tree(const FilesPlace& place, const std::filesystem::path& data_dir) {
+  const auto& tree = place.run.workspace.tree;
+  const std::string path = tree.empty() ? place.attempt.lower_path : (data_dir / "trees" / tree / "tree").string();
+  if (path.empty()) return base::Fd();
+  base::Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return fail(Code::not_found, "What the run worked on is not there any more", "files_gone");
+  return fd;
+}
+
+Result<FilesPlace> find_files(store::Reader& reader, const model::RunId& id) {
+  FilesPlace place;
+  AGENTROUTER_TRY(place.run, runs::find_run(reader, id));
+  auto attempt = reader.latest_attempt(id);
+  if (attempt) place.attempt = std::move(*attempt);
+  if (!model::is_terminal(place.run.status)) {
+    if (!attempt) return fail(Code::conflict, "The run has not begun", "run_not_started");
+    return place;
+  }
+  for (auto& checkpoint : reader.checkpoints(place.run.conversation_id))
+    if (checkpoint.run_id == id) place.checkpoint = std::move(checkpoint);
+  if (place.checkpoint) return place;
+  const auto conversation = reader.conversation(place.run.conversation_id);
+  if (conversation && conversation->reclaimed)
+    return fail(Code::not_found, "The conversation is over and its files were thrown away", "files_gone");
+  return fail(Code::not_found,
+              "The run has ended and left no files: its agent was never started, or they could not be kept",
+              "files_not_kept");
+}
+
+base::Task<Answer> RunFiles::ask(model::RunId run, workspace::FileRequest request) {
+  auto answer = co_await look(std::move(run), std::move(request));
+  if (answer || !answer.error().reason.empty()) co_return answer;
+  if (answer.error().code == Code::corrupt)
+    co_return fail(Code::not_found, "The files that the run left cannot be read: " + answer.error().message,
+                   "files_gone");
+  co_return fail(Code::unavailable, answer.error().message);
+}
+
+base::Task<Answer> RunFiles::look(model::RunId run, workspace::FileRequest request) {
+  auto place = co_await needs_.store.read([&run](store::Reader& reader) { return find_files(reader, run); });
+  if (!place) co_return tl::unexpected(place.error());
+  auto text = workspace::to_json(request);
+  if (place->checkpoint) co_return co_await ask_reader(std::move(*place), std::move(text));
+  co_return co_await ask_keeper(std::move(place->attempt), std::move(text));
+}
+
+base::Task<Answer> RunFiles::ask_keeper(store::Attempt attempt, std::string request) {
+  const auto folder = AttemptFolder::open(needs_.data_dir / "attempts", attempt.id);
+  if (!folder) co_return not_now("its sandbox is being made");
+  auto socket = keeper::connect_to_keeper(needs_.executor, folder->fd());
+  if (!socket) co_return not_now("its sandbox is being made or taken apart");
+  const auto hello = keeper::to_line(keeper::ServerMessage(keeper::LeaseMessage{attempt.token}));
+  const auto asked = keeper::to_line(keeper::ServerMessage(keeper::FilesMessage{std::move(request)}));
+  const auto written = co_await socket->write(hello + asked);
+  if (!written) co_return not_now("its keeper does not answer");
+  const auto begun = co_await wait_for_begin(*socket);
+  if (!begun) co_return tl::unexpected(begun.error());
+  co_return co_await FramedAnswer::open(std::move(*socket), {}, {});
+}
+
+base::Task<Answer> RunFiles::ask_reader(FilesPlace place, std::string request) {
+  reap();
+  if (readers_ >= readers_at_most) co_return not_now("too many requests at once");
+  auto base_tree = open_base_tree(place, needs_.data_dir);
+  if (!base_tree) co_return tl::unexpected(base_tree.error());
+  const auto& key = place.checkpoint->key;
+  auto blob = co_await needs_.pool.run([this, &key] { return needs_.blobs.open(key); });
+  if (!blob) co_return fail(Code::not_found, "The files that the run left are not there any more", "files_gone");
+  AGENTROUTER_CO_TRY(auto ends, make_socket_pair());
+  AGENTROUTER_CO_TRY(const pid_t pid, needs_.start_reader(base_tree->get(), blob->fd.get(), ends.second.get(), request));
+  ends.second.reset();
+  ++readers_;
+  keeper::LineSocket::Socket socket(needs_.executor, asio::local::stream_protocol(), ends.first.release());
+  co_return co_await FramedAnswer::open(keeper::LineSocket(std::move(socket)), {},
+                                        [this, pid] { end_reader(pid); });
+}
+
+void RunFiles::end_reader(pid_t pid) {
+  --readers_;
+  if (pid <= 0) return;
+  ::kill(pid, SIGKILL);
+  ending_.push_back(pid);
+  reap();
+}
+
+void RunFiles::reap() {
+  std::erase_if(ending_, [](pid_t pid) { return ::waitpid(pid, nullptr, WNOHANG) != 0; });
+}
+
+}  // namespace agentrouter::worker

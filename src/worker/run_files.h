@@ -1,0 +1,72 @@
+#pragma once
+// The files of a run, wherever they are: of a running one its keeper has them read inside the sandbox, of an
+// ended one a process of its own reads the base tree and the kept checkpoint. Needs no worker.
+
+#include <filesystem>
+
+#include "blobs/blob_store.h"
+#include "store/store.h"
+#include "worker/framed_answer.h"
+
+namespace agentrouter::worker {
+
+// Where the files of a run are.
+struct FilesPlace {
+  model::Run run;
+  store::Attempt attempt;
+  std::optional<store::Checkpoint> checkpoint;  // there exactly when the run has ended
+};
+// Errors: the first four of RunFiles::ask().
+[[nodiscard]] base::Result<FilesPlace> find_files(store::Reader& reader, const model::RunId& run);
+
+// What the run stood on; none for a scratch workspace. Errors: not_found (files_gone).
+[[nodiscard]] base::Result<base::Fd> open_base_tree(const FilesPlace& place,
+                                                    const std::filesystem::path& data_dir);
+
+class RunFiles {
+ public:
+  // Starts `agentrouter files kept REQUEST` with these descriptors (borrowed; -1: /dev/null); gives its pid.
+  using StartReader = std::function<base::Result<pid_t>(int base, int archive, int out, const std::string& request)>;
+
+  // Everything that is passed by reference outlives it.
+  struct Needs {
+    base::Executor executor;
+    store::Store& store;
+    blobs::BlobStore& blobs;
+    base::Pool& pool;
+    std::filesystem::path data_dir;
+    StartReader start_reader;
+  };
+  explicit RunFiles(Needs needs) : needs_(std::move(needs)) {}
+  // Every answer is gone by now.
+  ~RunFiles();
+
+  // Errors:
+  //   not_found, run_not_found
+  //   conflict, run_not_started      it is queued, or ended before its workspace was there
+  //   not_found, files_not_kept      it has ended and left no state
+  //   not_found, files_gone          its state was thrown away, or the base tree is not there any more
+  //   unavailable                    not now: its workspace is being made or taken apart, too many requests
+  //   those of the request itself: file_not_found, not_a_file, not_a_folder, file_too_large,
+  //   range_not_satisfiable
+  base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> ask(model::RunId run,
+                                                                       workspace::FileRequest request);
+
+ private:
+  base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> look(model::RunId run,
+                                                                        workspace::FileRequest request);
+  base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> ask_keeper(store::Attempt attempt,
+                                                                              std::string request);
+  base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> ask_reader(FilesPlace place,
+                                                                              std::string request);
+  void end_reader(pid_t pid);
+  void reap();
+
+  static constexpr std::size_t readers_at_most = 8;
+
+  Needs needs_;
+  std::size_t readers_ = 0;    // of ended runs, at the same time
+  std::vector<pid_t> ending_;  // killed, not yet reaped
+};
+
+}  // namespace agentrouter::worker

@@ -1,0 +1,169 @@
+#include "worker/run_files.h"
+
+#include <boost/asio/co_spawn.hpp>
+
+#include "runs/conversations.h"
+#include "worker/fixture_test.h"
+
+namespace agentrouter::worker {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string frame(std::string_view bytes) {
+  std::string whole;
+  for (const int shift : {24, 16, 8, 0}) whole += static_cast<char>(bytes.size() >> shift & 0xff);
+  return whole.append(bytes);
+}
+
+class RunFilesTest : public WorkerTest {
+ protected:
+  // "head content", or the error's reason or message; `...` where it was cut off.
+  std::string ask(const model::RunId& id) {
+    std::optional<std::string> said;
+    asio::co_spawn(io_.get_executor(), look(id), [&](std::exception_ptr error, std::string text) {
+      said = error ? "thrown" : text;
+    });
+    until([&] { return said.has_value(); });
+    return *said;
+  }
+  base::Task<std::string> look(model::RunId id) {
+    auto answer = co_await files_.ask(id, {});
+    if (!answer) {
+      const auto& error = answer.error();
+      co_return error.reason.empty() ? std::string(base::to_string(error.code)) + ": " + error.message : error.reason;
+    }
+    auto text = base::to_text((*answer)->head());
+    for (;;) {
+      const auto piece = co_await (*answer)->next();
+      if (!piece) co_return text + "...";
+      if (piece->empty()) co_return text;
+      text += " " + *piece;
+    }
+  }
+
+  // Instead of a process: says what it was given, as a reader would say what it found.
+  base::Result<pid_t> read(int base, int archive, int out, const std::string& request) {
+    ++started_;
+    EXPECT_THAT(request, HasSubstr("\"what\":\"list\""));
+    std::string content = base < 0 ? "no base," : "a base,";
+    content += base::value_or_throw(base::read_all(archive, 1 << 20));
+    EXPECT_TRUE(base::write_all(out, answer_.value_or(frame("{}") + frame(content) + frame(""))));
+    return -1;
+  }
+  static std::string script(const std::string& frames) {
+    return base::to_text(
+        json::object{{"says", "event agent.started {\"provider\":\"codex\"}\n"}, {"files", frames}});
+  }
+
+  base::Pool pool_{1};
+  int started_ = 0;
+  std::optional<std::string> answer_;
+  RunFiles files_{{io_.get_executor(), *store_, *blobs_, pool_, folder_.path(),
+                   [this](int base, int archive, int out, const std::string& request) {
+                     return read(base, archive, out, request);
+                   }}};
+};
+
+TEST_F(RunFilesTest, OfAnEndedRunAReaderIsGivenWhatItLeft) {
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  EXPECT_EQ(ask(id), "{} no base,a checkpoint");
+  const auto in_folder = submit(simple_script, model::ApprovalMode::automatic, folder_.path().string());
+  until_retired(in_folder);
+  EXPECT_EQ(ask(in_folder), "{} a base,a checkpoint");
+}
+
+TEST_F(RunFilesTest, OfARunningRunItsKeeperIsAsked) {
+  start();
+  const auto id = submit(script(frame("{\"a\":1}") + frame("live") + frame("")));
+  until_event(id, "agent.started");
+  EXPECT_EQ(ask(id), "{\"a\":1} live");
+  EXPECT_EQ(started_, 0);
+  cancel(id);
+  until_retired(id);
+  EXPECT_EQ(ask(id), "{} no base,a checkpoint");
+}
+
+TEST_F(RunFilesTest, RunsWithoutFilesAreToldApart) {
+  const auto queued = submit(simple_script);
+  EXPECT_EQ(ask(queued), "run_not_started");
+  EXPECT_EQ(ask(model::RunId("run_nobody")), "run_not_found");
+  start();
+  until_retired(queued);
+  const auto denied = submit(simple_script, model::ApprovalMode::block);
+  until_retired(denied);
+  EXPECT_EQ(ask(denied), "files_not_kept");
+  ASSERT_TRUE(write([&](store::Transaction& tx) { return runs::close_conversation(tx, queued, now()); }));
+  until([&] { return WorkerTest::read([&](store::Reader& reader) { return reader.conversation(queued)->reclaimed; }); });
+  EXPECT_EQ(ask(queued), "files_gone");
+}
+
+TEST_F(RunFilesTest, BytesThatAreGoneAreGone) {
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  const auto key = WorkerTest::read([&](store::Reader& reader) { return reader.checkpoints(id).at(0).key; });
+  blobs_->remove(key);
+  EXPECT_EQ(ask(id), "files_gone");
+  const auto place = folder_ / "work";
+  std::filesystem::create_directories(place);
+  const auto in_folder = submit(simple_script, model::ApprovalMode::automatic, place.string());
+  until_retired(in_folder);
+  std::filesystem::remove(place);
+  EXPECT_EQ(ask(in_folder), "files_gone");
+  write([&](store::Transaction& tx) {
+    auto changed = *tx.run(in_folder);
+    changed.workspace.tree = "t1";
+    tx.update_run(changed);
+  });
+  EXPECT_EQ(ask(in_folder), "files_gone");
+  std::filesystem::create_directories(folder_ / "trees/t1/tree");
+  EXPECT_EQ(ask(in_folder), "{} a base,a checkpoint");
+}
+
+TEST_F(RunFilesTest, WhatTheReaderSaysIsNotTrusted) {
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  const auto after = [&](std::string answer) {
+    answer_ = std::move(answer);
+    return ask(id);
+  };
+  EXPECT_EQ(after(frame("{}") + frame("half")), "{} half...");
+  EXPECT_THAT(after(""), HasSubstr("unavailable"));
+  EXPECT_EQ(after(frame("no JSON")), "files_gone");
+  EXPECT_EQ(after("\xff\xff\xff\xff more"), "files_gone");
+  EXPECT_EQ(after(frame(R"({"error":{"code":"conflict","reason":"not_a_file","message":"m"}})")), "not_a_file");
+  EXPECT_THAT(after(frame(R"({"error":{"code":"internal","reason":"","message":"m"}})")), HasSubstr("unavailable"));
+  EXPECT_EQ(after(frame(R"({"error":{"code":"corrupt","reason":"","message":"m"}})")), "files_gone");
+}
+
+TEST_F(RunFilesTest, NoMoreThanEightReadersAtOnce) {
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  std::vector<std::unique_ptr<workspace::FileAnswer>> open;
+  std::string refused;
+  std::optional<bool> done;
+  const auto many = [&]() -> base::Task<void> {
+    for (int i = 0; i < 9; ++i) {
+      auto answer = co_await files_.ask(id, {});
+      if (answer) {
+        open.push_back(std::move(*answer));
+      } else {
+        refused = answer.error().message;
+      }
+    }
+  };
+  asio::co_spawn(io_.get_executor(), many(), [&](std::exception_ptr error) { done = !error; });
+  until([&] { return done.has_value(); });
+  EXPECT_EQ(open.size(), 8u);
+  EXPECT_THAT(refused, HasSubstr("too many"));
+  open.clear();
+  EXPECT_EQ(ask(id), "{} no base,a checkpoint");
+}
+
+}  // namespace
+}  // namespace agentrouter::worker
