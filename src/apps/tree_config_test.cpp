@@ -1,0 +1,90 @@
+#include "apps/tree_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace agentrouter::apps {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class TreeSettings : public ::testing::Test {
+ protected:
+  void set(const std::string& key, const std::string& text) {
+    ASSERT_TRUE(is_tree_setting(key)) << key;
+    const auto done = set_tree_value(config_, key, text);
+    ASSERT_TRUE(done) << done.error().message;
+  }
+  std::string refusal(const std::string& key, const std::string& text) {
+    const auto done = set_tree_value(config_, key, text);
+    return done ? "taken" : done.error().message;
+  }
+  base::Result<void> settle() {
+    return settle_tree_config(config_, Environment({{"GIT_TOKEN", "from-env"}}));
+  }
+
+  TreeConfig config_;
+};
+
+TEST_F(TreeSettings, AreReadAndPrintedAsTheyAreRead) {
+  set("uploads.max_bytes", "11");
+  set("uploads.keep_minutes", "12");
+  set("uploads.max_ratio", "13");
+  set("trees.max_bytes", "14");
+  set("git.timeout_seconds", "15");
+  set("git.http_hosts", "a.test");
+  set("git.http_hosts", "b.test:80");
+  set("git.file_roots", "/srv/git");
+  EXPECT_EQ(config_.uploads.max_bytes, 11u);
+  EXPECT_EQ(config_.uploads.keep, std::chrono::minutes(12));
+  EXPECT_EQ(config_.uploads.unpack.ratio, 13u);
+  EXPECT_EQ(config_.trees.max_bytes, 14u);
+  EXPECT_EQ(config_.git.fetching.timeout, std::chrono::seconds(15));
+  EXPECT_THAT(config_.git.http_hosts, ElementsAre("a.test", "b.test:80"));
+  const auto text = print_tree_config(config_);
+  EXPECT_THAT(text, HasSubstr("[uploads]\nmax_bytes = 11\nkeep_minutes = 12\n"));
+  EXPECT_THAT(text, HasSubstr("[trees]\nmax_bytes = 14\n"));
+  EXPECT_THAT(text, HasSubstr("timeout_seconds = 15\nhttp_hosts = [\"a.test\", \"b.test:80\"]\n"));
+}
+
+TEST_F(TreeSettings, WhatIsOutOfRangeOrUnknownIsNamed) {
+  EXPECT_THAT(refusal("uploads.max_bytes", "0"), HasSubstr("uploads.max_bytes"));
+  EXPECT_THAT(refusal("uploads.max_depth", "513"), HasSubstr("uploads.max_depth"));
+  EXPECT_THAT(refusal("git.file_roots", "relative"), HasSubstr("absolute paths"));
+  EXPECT_THAT(refusal("git.http_hosts", ""), HasSubstr("hosts"));
+  EXPECT_FALSE(is_tree_setting("uploads.other"));
+  EXPECT_FALSE(is_tree_setting("git.credentials.h.test.password"));
+  EXPECT_FALSE(is_tree_setting("git.credentials.username"));
+  EXPECT_TRUE(is_tree_list("git.https_hosts"));
+  EXPECT_FALSE(is_tree_list("git.max_bytes"));
+}
+
+TEST_F(TreeSettings, ACredentialIsMadeOfANameAndATokenAndNeverPrinted) {
+  const auto file = ::testing::TempDir() + "/git-token";
+  std::ofstream(file) << "from-file\n";
+  set("git.credentials.h.test:8443.username", "robot");
+  set("git.credentials.h.test:8443.token_file", file);
+  set("git.credentials.other.test.username", "robot");
+  set("git.credentials.other.test.token_env", "GIT_TOKEN");
+  ASSERT_TRUE(settle());
+  EXPECT_EQ(config_.git.fetching.credentials.at("h.test:8443"), "cm9ib3Q6ZnJvbS1maWxl");
+  EXPECT_EQ(config_.git.fetching.credentials.at("other.test"), "cm9ib3Q6ZnJvbS1lbnY=");
+  EXPECT_THAT(print_tree_config(config_), Not(HasSubstr("from-")));
+  EXPECT_THAT(print_tree_config(config_), HasSubstr("[git.credentials.\"h.test:8443\"]"));
+}
+
+TEST_F(TreeSettings, HalfACredentialIsAnError) {
+  set("git.credentials.h.test.username", "robot");
+  EXPECT_THAT(settle().error().message, HasSubstr("h.test"));
+  set("git.credentials.h.test.token_env", "NOT_SET");
+  EXPECT_FALSE(settle());
+  EXPECT_THAT(refusal("git.credentials.h.test.username", "a:b"), HasSubstr("colon"));
+  EXPECT_NE(refusal("git.credentials.h.test.token_file", "/nowhere/token"), "taken");
+}
+
+}  // namespace
+}  // namespace agentrouter::apps
