@@ -228,7 +228,7 @@ void Attempt::close_execution(const GateResult& gate, const std::string& started
 }
 
 base::Result<base::Fd> Attempt::open_files(const std::string& request) {
-  constexpr std::size_t readers_at_most = 4;
+  constexpr std::size_t readers_at_most = 8;
   if (!files_open_) return base::fail(base::Code::unavailable, "the workspace is not ready, or the run is ending");
   std::erase_if(readers_, [this](pid_t pid) {
     const bool ended = notices_.exited(pid) != nullptr;

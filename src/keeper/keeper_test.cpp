@@ -219,24 +219,24 @@ base::Task<std::string> files_of(base::Executor executor, int dir, std::string r
   co_return all;
 }
 
-TEST_F(KeeperTest, FilesAreReadInsideWhileTheAgentRunsAndNoMoreThanFourAtOnce) {
+TEST_F(KeeperTest, FilesAreReadInsideWhileTheAgentRunsAndNoMoreThanEightAtOnce) {
   agent({}).readers_stay = true;
   std::vector<std::string> answers;
   keep([&](LineSocket socket) -> base::Task<void> {
     (void)co_await socket.write(to_line(ServerMessage(LeaseMessage{1})));
     while (!sandbox_->spawned) co_await base::sleep_for(5ms);
-    for (int i = 0; i < 5; ++i)
+    for (int i = 0; i < 9; ++i)
       answers.push_back(co_await files_of(io_.get_executor(), dir_.get(), "request"));
     (void)co_await socket.write(to_line(ServerMessage(CancelMessage{})));
     co_await until_bye(socket);
     answers.push_back(co_await files_of(io_.get_executor(), dir_.get(), "late"));
     (void)co_await socket.write(to_line(ServerMessage(DoneMessage{})));
   });
-  ASSERT_EQ(answers.size(), 6u);
-  for (int i = 0; i < 4; ++i) EXPECT_THAT(answers[i], ::testing::EndsWith("{\"type\":\"files\"}\nframes"));
-  EXPECT_THAT(answers[4], HasSubstr("too many requests"));
-  EXPECT_THAT(answers[5], HasSubstr("the run has ended"));
-  EXPECT_THAT(sandbox_->file_requests, ElementsAre("request", "request", "request", "request"));
+  ASSERT_EQ(answers.size(), 10u);
+  for (int i = 0; i < 8; ++i) EXPECT_THAT(answers[i], ::testing::EndsWith("{\"type\":\"files\"}\nframes"));
+  EXPECT_THAT(answers[8], HasSubstr("too many requests"));
+  EXPECT_THAT(answers[9], HasSubstr("the run has ended"));
+  EXPECT_THAT(sandbox_->file_requests, ::testing::AllOf(::testing::SizeIs(8), ::testing::Each("request")));
 }
 
 TEST_F(KeeperTest, AReaderThatHasEndedMakesRoomForTheNext) {
