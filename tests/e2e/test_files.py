@@ -2,7 +2,9 @@
 import http.client
 import io
 import json
+import os
 import pathlib
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -12,6 +14,7 @@ from agents import AgentsDir
 from harness import Case, Server, main, wait_for
 
 CANARY = "CANARY-HOST-5d1f"
+PLAIN_USER = 65534
 MAKE = r"""sim: say making
 sim: sh echo new > new.txt; echo more >> kept.txt; rm gone.txt; mkdir -p deep/er; echo x > deep/er/x; ln -s /etc/passwd secret; ln -s ../.. deep/up; mkfifo pipe; truncate -s 8G giant; printf '\0\377' > raw; : > "$(printf 'odd\377name')"; mkdir -p .git; echo x > .git/config; python3 -c "import os;[(os.mkdir('d'),os.chdir('d')) for _ in range(300)]"; chmod 000 new.txt
 """
@@ -213,6 +216,28 @@ class Files(Case):
                                               {"status": "??", "path": "two", "size": 4, "mode": "100644"}])
             self.assertEqual(self.read(server, first, "one")[2], b"one\n")
             self.assertEqual(self.read(server, second, "one")[2], b"one\nmore\n")
+
+    def test_a_server_of_a_plain_user_reads_them_too(self):
+        data = pathlib.Path(tempfile.mkdtemp(prefix="agentrouter-test-"))
+        user = PLAIN_USER if os.geteuid() == 0 else None
+        if user:
+            os.chown(data, user, user)
+        agents = AgentsDir()
+        self.addCleanup(agents.remove)
+        try:
+            with Server(data=data, agents_dir=agents.path, user=user, env={"HOME": str(data)}) as server:
+                run = server.create("sim: sh echo x > x; chmod 000 x; ln -s /etc/passwd l\nsim: sh sleep 600\n")["id"]
+                server.wait_until(run, lambda e: e["type"] == "agent.tool_started" and "sleep 600" in json.dumps(e["payload"]))
+                for ended in (False, True):
+                    self.assertEqual([i["path"] for i in self.list(server, run)[0]], ["l", "x"])
+                    self.assertEqual(self.read(server, run, "x")[2], b"x\n")
+                    self.assertEqual(self.code(self.read(server, run, "l")), (409, "not_a_file"))
+                    if not ended:
+                        server.call("POST", f"/v1/runs/{run}/cancel", {})
+                        server.finish(run)
+        finally:
+            shutil.rmtree(data, ignore_errors=True)
+            (data.parent / (data.name + ".log")).unlink(missing_ok=True)
 
     def test_the_real_codex(self):
         with Server(args=("--sim", "--workspace-root", str(self.folder))) as server:

@@ -42,6 +42,10 @@ def text_for(pattern, rng):
              "^sha256:.+$": lambda n: ("sha256:" + "ab01" * 64)[:max(n, 8)],
              "^/": lambda n: "/" + "d" * min(n - 1, 30),
              r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$": lambda n: rng.choice(["2026-01-05T09:30:00Z", "2026-02-30T09:30:00.5Z", "2026-01-05t23:59:59+02:00"]),
+             r"^(?!\.{1,2}(/|$))[^/\x00]+(/(?!\.{1,2}(/|$))[^/\x00]+)*$": lambda n: rng.choice(["a.txt", "a", "deep/er/x", "...", "a b/\u00e9", "x" * 300, "a/" * 100 + "b"]),
+             r"^((?!\.{1,2}(/|$))[^/\x00]+(/(?!\.{1,2}(/|$))[^/\x00]+)*/?)?$": lambda n: rng.choice(["", "a/", *["a.txt", "a", "deep/er/x", "...", "a b/\u00e9", "x" * 300, "a/" * 100 + "b"]]),
+             r"^\s*[A-Za-z0-9_][A-Za-z0-9._/-]*\s*$": lambda n: rng.choice(["main", "agentrouter/x-1", "a.b/c_d", "x..y", "x.lock"]),
+             r"^[^<>\r\n]+$": lambda n: "n" * n,
              "^[ -~]*$": lambda n: "".join(rng.choice("abc019-_ ~!") for _ in range(n))}
     return known[pattern]
 
