@@ -33,6 +33,7 @@ const std::vector<Api::RouteEntry>& Api::routes() {
       {"GET", {"v1", "runs", "{run}", "record"}, &Api::get_record},
       {"POST", {"v1", "runs", "{run}", "cancel"}, &Api::cancel_run},
       {"POST", {"v1", "runs", "{run}", "messages"}, &Api::send_message},
+      {"POST", {"v1", "runs", "{run}", "fork"}, &Api::fork_run},
       {"GET", {"v1", "runs", "{run}", "turns"}, &Api::list_turns},
       {"POST", {"v1", "runs", "{run}", "close"}, &Api::close_conversation},
       {"POST", {"v1", "runs", "{run}", "actions", "{item}", "approve"}, &Api::approve},

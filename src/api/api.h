@@ -84,6 +84,7 @@ class Api final : public net::Handler {
   base::Task<void> deny(Call& call);
   base::Task<void> decide(Call& call, bool approved);
   base::Task<void> send_message(Call& call);
+  base::Task<void> fork_run(Call& call);
   base::Task<void> list_turns(Call& call);
   base::Task<void> close_conversation(Call& call);
   base::Task<void> get_record(Call& call);

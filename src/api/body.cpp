@@ -1,5 +1,7 @@
 #include "api/body.h"
 
+#include <limits>
+
 #include "api/schema.h"
 #include "model/defaults.h"
 
@@ -8,6 +10,12 @@ namespace agentrouter::api {
 namespace {
 
 const Names approval_modes{"auto", "manual", "block"};
+constexpr Bounds turn_bounds{1, std::numeric_limits<int>::max()};
+
+std::string message_of(Issues& issues, const json::object& body) {
+  const auto limit = static_cast<std::int64_t>(model::defaults::task_chars);
+  return text_of(issues, {"message"}, body.if_contains("message"), {1, limit}).value_or("");
+}
 
 }  // namespace
 
@@ -36,10 +44,22 @@ base::Result<MessageBody> parse_message_body(const json::value& body) {
   const auto* object = object_of(issues, {}, body);
   if (!object) return tl::unexpected(issues.to_error());
   MessageBody result;
-  const auto limit = static_cast<std::int64_t>(model::defaults::task_chars);
-  result.message = text_of(issues, {"message"}, object->if_contains("message"), {1, limit}).value_or("");
+  result.message = message_of(issues, *object);
   result.approval_mode = approval_mode_of(issues, object->if_contains("approvalMode"));
   check_keys(issues, {}, *object, {"message", "approvalMode"});
+  if (!issues.empty()) return tl::unexpected(issues.to_error());
+  return result;
+}
+
+base::Result<ForkBody> parse_fork_body(const json::value& body) {
+  Issues issues;
+  const auto* object = object_of(issues, {}, body);
+  if (!object) return tl::unexpected(issues.to_error());
+  ForkBody result;
+  result.message = message_of(issues, *object);
+  if (const auto* turn = object->if_contains("atTurn"))
+    result.at_turn = static_cast<int>(integer_of(issues, {"atTurn"}, *turn, turn_bounds).value_or(1));
+  check_keys(issues, {}, *object, {"message", "atTurn"});
   if (!issues.empty()) return tl::unexpected(issues.to_error());
   return result;
 }

@@ -42,6 +42,12 @@ struct MessageBody {
 };
 [[nodiscard]] base::Result<MessageBody> parse_message_body(const json::value& body);
 
+struct ForkBody {
+  std::string message;
+  std::optional<int> at_turn;
+};
+[[nodiscard]] base::Result<ForkBody> parse_fork_body(const json::value& body);
+
 // A body that must be `{}`.
 [[nodiscard]] base::Result<void> parse_empty_body(const json::value& body);
 

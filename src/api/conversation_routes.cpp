@@ -1,8 +1,9 @@
-// Routes of conversations: the next turn, all turns, the end.
+// Routes of conversations: the next turn, a fork, all turns, the end.
 
 #include "api/body.h"
 #include "api/call.h"
 #include "runs/conversations.h"
+#include "runs/fork.h"
 
 namespace agentrouter::api {
 
@@ -36,6 +37,23 @@ base::Task<void> Api::send_message(Call& call) {
   auto response = json_response(202, to_wire(continued->run));
   response.headers.add("Location", "/v1/runs/" + continued->run.id.str());
   call.mark_replay(response, continued->replayed);
+  co_await call.respond(std::move(response));
+}
+
+base::Task<void> Api::fork_run(Call& call) {
+  const auto key = base::value_or_throw(call.idempotency_key());
+  const auto json_body = co_await call.read_json();
+  if (!json_body) throw base::Failure(json_body.error());
+  const auto body = base::value_or_throw(parse_fork_body(*json_body));
+  const runs::ForkRequest request{
+      .run = call.run(), .message = body.message, .at_turn = body.at_turn, .idempotency_key = key};
+  const auto forked = co_await needs_.store.write([&request, context = context()](store::Transaction& tx) {
+    return runs::fork_run(tx, request, context);
+  });
+  if (!forked) throw base::Failure(forked.error());
+  auto response = json_response(forked->replayed ? 200 : 201, forked->run.to_wire());
+  response.headers.add("Location", "/v1/runs/" + forked->run.id.str());
+  call.mark_replay(response, forked->replayed);
   co_await call.respond(std::move(response));
 }
 

@@ -18,6 +18,21 @@ class ConversationRoutes : public ApiRig {
     end_run(id);
     return id;
   }
+  // A run that has ended and left a checkpoint.
+  std::string left_state() {
+    auto id = ended();
+    write([&id](store::Transaction& tx) {
+      store::Checkpoint checkpoint;
+      checkpoint.run_id = checkpoint.conversation_id = model::RunId(id);
+      checkpoint.key = "runs/" + id + "/checkpoint/000001.tar.zst";
+      tx.put_checkpoint(checkpoint);
+    });
+    return id;
+  }
+  Reply fork(const std::string& run, const std::string& body = R"({"message":"m"})",
+             const std::string& more = "") {
+    return post("/v1/runs/" + run + "/fork", body, more);
+  }
 };
 
 TEST_F(ConversationRoutes, TheNextTurnIsARunOfItsOwnInTheSameConversation) {
@@ -113,13 +128,88 @@ TEST_F(ConversationRoutes, ClosingMayBeRepeatedAndNeedsNoBody) {
   EXPECT_EQ(post("/v1/runs/run_none/close", "").error_code(), "run_not_found");
 }
 
-TEST_F(ConversationRoutes, ClosingAnActiveFirstRunLetsItEndAndNothingFollow) {
+TEST_F(ConversationRoutes, ClosingCancelsAnActiveTurnAndNothingFollows) {
   const auto id = created();
   EXPECT_EQ(post("/v1/runs/" + id + "/close", "").body,
             R"({"closed":true,"conversationId":")" + id + R"(","reclaimed":false})");
-  EXPECT_EQ(get("/v1/runs/" + id).object().at("status").as_string(), "queued");
-  end_run(id);
+  EXPECT_EQ(get("/v1/runs/" + id).object().at("status").as_string(), "cancelling");
   EXPECT_EQ(say(id, "m").error_code(), "session_closed");
+  const auto first = ended();
+  const auto second = run_of(say(first, "m"));
+  EXPECT_EQ(post("/v1/runs/" + first + "/close", "").body,
+            R"({"closed":true,"conversationId":")" + first + R"(","reclaimed":true})");
+  EXPECT_EQ(get("/v1/runs/" + second).object().at("status").as_string(), "cancelling");
+}
+
+TEST_F(ConversationRoutes, AForkIsARunInAConversationOfItsOwn) {
+  const auto first = left_state();
+  const auto reply = fork(first, R"({"message":"  else  "})");
+  ASSERT_EQ(reply.status, 201) << reply.body;
+  const auto run = reply.object();
+  const std::string id(run.at("id").as_string());
+  EXPECT_EQ(reply.header("Location"), "/v1/runs/" + id);
+  EXPECT_EQ(run.at("conversationId").as_string(), id.c_str());
+  EXPECT_EQ(run.at("status").as_string(), "queued");
+  EXPECT_EQ(run.at("task").as_string(), "else");
+  const auto origin = R"({"runId":")" + first + R"(","conversationId":")" + first + R"(","turn":1})";
+  EXPECT_EQ(base::to_text(run.at("forkedFrom")), origin);
+  EXPECT_EQ(base::to_text(get("/v1/runs/" + id).object().at("forkedFrom")), origin);
+  const auto record = get("/v1/runs/" + id + "/record").object();
+  EXPECT_EQ(base::to_text(record.at("conversation").at("forkedFrom")), origin);
+  EXPECT_EQ(get("/v1/runs/" + first + "/turns").object().at("items").as_array().size(), 1u);
+  EXPECT_EQ(get("/v1/runs/" + id + "/turns").object().at("conversationId").as_string(), id.c_str());
+  const auto second = run_of(say(first, "m"));  // busy, and forked at a turn that has ended
+  EXPECT_EQ(fork(second, R"({"message":"else","atTurn":1.0})").status, 201);
+}
+
+TEST_F(ConversationRoutes, AForkThatCannotBeIsRefusedWithAReason) {
+  const auto first = left_state();
+  EXPECT_EQ(fork("run_none").error_code(), "run_not_found");
+  const auto unknown = fork(first, R"({"message":"m","atTurn":2})");
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(unknown.error_code(), "turn_not_found");
+  say(first, "m");
+  const auto busy = fork(first, R"({"message":"m","atTurn":2})");
+  EXPECT_EQ(busy.error_code(), "run_busy");
+  EXPECT_EQ(busy.header("Retry-After"), "1");
+  const auto stateless = fork(ended());
+  EXPECT_EQ(stateless.status, 409);
+  EXPECT_EQ(stateless.error_code(), "checkpoint_unavailable");
+  const auto late = ended();
+  clock_.advance(std::chrono::minutes(10));
+  EXPECT_EQ(fork(late).error_code(), "session_closed");
+  const auto review = created(R"({"task":"t","runtime":{"kind":"codex","mode":"auto_review"}})");
+  EXPECT_EQ(fork(review).error_code(), "run_not_continuable");
+}
+
+TEST_F(ConversationRoutes, AForkIsReadStrictly) {
+  const auto id = left_state();
+  for (const char* body : {"[]", "{}", R"({"message":" "})", R"({"message":1})", R"({"message":"m","x":1})",
+                           R"({"message":"m","approvalMode":"manual"})", R"({"message":"m","atTurn":0})",
+                           R"({"message":"m","atTurn":-1})", R"({"message":"m","atTurn":1.5})",
+                           R"({"message":"m","atTurn":"1"})", R"({"message":"m","atTurn":null})",
+                           R"({"message":"m","atTurn":1e300})", R"({"message":"m","atTurn":2147483648})",
+                           R"({"message":"\ud800"})"}) {
+    const auto reply = fork(id, body);
+    EXPECT_EQ(reply.status, 400) << body;
+    EXPECT_EQ(reply.error_code(), "validation_error") << body;
+  }
+  EXPECT_EQ(fork(id, R"({"message":")" + std::string(120'001, 'x') + "\"}").error_code(), "validation_error");
+  EXPECT_EQ(fork(id, R"({"message":"m","atTurn":2147483647})").error_code(), "turn_not_found");
+  EXPECT_EQ(get("/v1/runs").object().at("items").as_array().size(), 1u);
+}
+
+TEST_F(ConversationRoutes, TheSameKeyGivesTheSameFork) {
+  const auto id = left_state();
+  const std::string key = "Idempotency-Key: k\r\n";
+  const auto first = fork(id, R"({"message":"m"})", key);
+  const auto again = fork(id, R"({"message":" m "})", key);
+  EXPECT_EQ(first.status, 201);
+  EXPECT_EQ(first.header("Idempotent-Replayed"), "");
+  EXPECT_EQ(again.status, 200);
+  EXPECT_EQ(again.header("Idempotent-Replayed"), "true");
+  EXPECT_EQ(again.body, first.body);
+  EXPECT_EQ(fork(id, R"({"message":"m","atTurn":1})", key).error_code(), "idempotency_conflict");
 }
 
 TEST_F(ConversationRoutes, TheSameKeyGivesTheSameTurn) {

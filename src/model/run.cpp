@@ -108,6 +108,10 @@ json::object RunFailure::to_json() const {
   return object;
 }
 
+json::object ForkOrigin::to_json() const {
+  return {{"runId", run.str()}, {"conversationId", conversation.str()}, {"turn", turn}};
+}
+
 std::string Run::to_wire() const {
   json::object object;
   object["id"] = id.str();
@@ -127,6 +131,7 @@ std::string Run::to_wire() const {
   if (completed_at) object["completedAt"] = base::to_iso(*completed_at);
   if (cancel_requested_at) object["cancelRequestedAt"] = base::to_iso(*cancel_requested_at);
   if (failure) object["failure"] = failure->to_json();
+  if (forked_from) object["forkedFrom"] = forked_from->to_json();
   if (!tags.empty()) {
     json::object named;
     for (const auto& [name, value] : tags) named[name] = value;

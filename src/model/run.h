@@ -56,6 +56,15 @@ struct RunFailure {
   [[nodiscard]] json::object to_json() const;
 };
 
+// Where a conversation that was forked from another one begins: behind this turn of it.
+struct ForkOrigin {
+  RunId run;  // that turn's
+  RunId conversation;
+  int turn = 1;
+  // {runId, conversationId, turn}
+  [[nodiscard]] json::object to_json() const;
+};
+
 struct Run {
   RunId id;
   RunStatus status = RunStatus::queued;
@@ -78,6 +87,7 @@ struct Run {
   int attempts = 0;  // started so far
   Tags tags;
   std::optional<std::chrono::seconds> approval_timeout;  // how long a question waits; none: for ever
+  std::optional<ForkOrigin> forked_from = {};            // of the first run of a fork
 
   // The Run of the wire: its fields, `task` cut to 500 UTF-16 units, unset fields and empty tags left out.
   [[nodiscard]] std::string to_wire() const;

@@ -2,6 +2,8 @@
 
 #include "base/hash.h"
 #include "base/utf8.h"
+#include "runs/cancel.h"
+#include "runs/heir.h"
 #include "runs/idempotency.h"
 #include "runs/payloads.h"
 
@@ -13,21 +15,6 @@ using store::ConversationState;
 
 base::Error conflict(std::string message, std::string reason) {
   return {base::Code::conflict, std::move(message), std::move(reason)};
-}
-
-// Of a run that is in the store: every run has one.
-store::Conversation conversation_of(store::Reader& reader, const model::Run& run) {
-  auto conversation = reader.conversation(run.conversation_id);
-  if (!conversation) {
-    base::throw_failure(base::Code::corrupt, "the conversation of run " + run.id.str() + " is missing",
-                        "store_corrupt");
-  }
-  return std::move(*conversation);
-}
-
-bool is_over(const store::Conversation& conversation, base::Time now) {
-  return conversation.state == ConversationState::closed || conversation.reclaimed ||
-         conversation.expires_at <= now;
 }
 
 base::Error looser(model::ApprovalMode inherited) {
@@ -52,23 +39,10 @@ base::Result<model::ApprovalMode> mode_of_turn(const model::Run& before, const C
 
 model::Run next_turn(const model::Run& before, const store::Conversation& conversation,
                      const ContinueRequest& request, Context context) {
-  model::Run run;
-  run.id = model::RunId("run_" + base::new_uuid(context.entropy));
-  run.turn_id = "turn_" + base::new_uuid(context.entropy);
+  auto run = heir_of(before, request.message, context);
   run.turn_number = before.turn_number + 1;
   run.conversation_id = conversation.id;
   run.session_id = conversation.session_id;
-  run.runtime = before.runtime;
-  run.task = request.message;
-  json::object input;
-  input["task"] = request.message;
-  input["runtime"] = before.runtime.to_json();
-  run.input = base::to_text(input);
-  run.queued_at = context.clock.now();
-  run.workspace = before.workspace;
-  run.priority = before.priority;
-  run.tags = before.tags;
-  run.approval_timeout = before.approval_timeout;
   return run;
 }
 
@@ -84,9 +58,8 @@ KeyedUse keyed_use(const ContinueRequest& request) {
 // The newest turn, when another may follow it.
 base::Result<model::Run> turn_to_continue(store::Reader& reader, const model::Run& named,
                                           const store::Conversation& conversation, base::Time now) {
-  if (named.runtime.kind == model::RuntimeKind::codex && named.runtime.mode == "auto_review") {
+  if (is_review(named.runtime))
     return tl::unexpected(conflict("a review cannot be continued", "run_not_continuable"));
-  }
   if (is_over(conversation, now)) {
     return tl::unexpected(conflict("conversation " + conversation.id.str() + " is closed", "session_closed"));
   }
@@ -110,6 +83,24 @@ base::Result<store::Conversation> reclaimable(store::Reader& reader, const model
 }
 
 }  // namespace
+
+store::Conversation conversation_of(store::Reader& reader, const model::Run& run) {
+  auto conversation = reader.conversation(run.conversation_id);
+  if (!conversation) {
+    base::throw_failure(base::Code::corrupt, "the conversation of run " + run.id.str() + " is missing",
+                        "store_corrupt");
+  }
+  return std::move(*conversation);
+}
+
+bool is_over(const store::Conversation& conversation, base::Time now) {
+  return conversation.state == ConversationState::closed || conversation.reclaimed ||
+         conversation.expires_at <= now;
+}
+
+bool is_review(const model::Runtime& runtime) {
+  return runtime.kind == model::RuntimeKind::codex && runtime.mode == "auto_review";
+}
 
 void end_turn(store::Transaction& tx, const model::Run& run, const ConversationRules& rules, base::Time now) {
   auto conversation = conversation_of(tx, run);
@@ -185,6 +176,9 @@ base::Result<ClosedConversation> close_conversation(store::Transaction& tx, cons
   if (!named) return tl::unexpected(run_not_found(id));
   auto conversation = conversation_of(tx, *named);
   const ClosedConversation result{conversation.id, conversation.session_id.has_value()};
+  if (const auto latest = tx.latest_turn(conversation.id)) {
+    AGENTROUTER_TRY(std::ignore, cancel_run(tx, latest->id, context));
+  }
   if (conversation.state == ConversationState::closed) return result;
   conversation.state = ConversationState::closed;
   conversation.closed_at = context.clock.now();
@@ -203,12 +197,22 @@ base::Result<std::vector<store::Checkpoint>> begin_reclaim(store::Transaction& t
     conversation.closed_at = now;
     tx.put_conversation(conversation);
   }
-  return tx.checkpoints(id);
+  std::vector<store::Checkpoint> doomed;
+  for (auto& checkpoint : tx.checkpoints(id)) {
+    if (tx.is_shared(checkpoint)) {
+      tx.delete_checkpoint(id, checkpoint.turn_number);
+      continue;
+    }
+    checkpoint.doomed = true;
+    tx.put_checkpoint(checkpoint);
+    doomed.push_back(std::move(checkpoint));
+  }
+  return doomed;
 }
 
 base::Result<void> reclaim(store::Transaction& tx, const model::RunId& id, Context context) {
   AGENTROUTER_TRY(auto conversation, reclaimable(tx, id, context.clock.now()));
-  for (const auto& checkpoint : tx.checkpoints(id)) tx.delete_checkpoint(checkpoint.run_id);
+  for (const auto& checkpoint : tx.checkpoints(id)) tx.delete_checkpoint(id, checkpoint.turn_number);
   conversation.state = ConversationState::closed;
   if (!conversation.closed_at) conversation.closed_at = context.clock.now();
   conversation.reclaimed = true;

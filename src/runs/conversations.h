@@ -15,6 +15,15 @@ struct ConversationRules {
   bool published_turn2 = false;
 };
 
+// Of a run that is in the store: every run has one.
+[[nodiscard]] store::Conversation conversation_of(store::Reader& reader, const model::Run& run);
+
+// Closed, or its time is over: it is not continued.
+[[nodiscard]] bool is_over(const store::Conversation& conversation, base::Time now);
+
+// A review looks at what is there and has no conversation.
+[[nodiscard]] bool is_review(const model::Runtime& runtime);
+
 // A turn has ended: its conversation has a session, and can be continued until the rules say otherwise. To be
 // called in the transaction that makes `run` terminal, after apply_end.
 void end_turn(store::Transaction& tx, const model::Run& run, const ConversationRules& rules, base::Time now);
@@ -31,8 +40,7 @@ struct Continued {
   bool replayed = false;
 };
 
-// The next turn: a run with its own id and events, the runtime, workspace, tags, approval mode and approval
-// timeout of the turn before, no metadata, and {task, runtime} as its input.
+// The next turn: a run with its own id and events that inherits from the turn before (heir.h).
 //
 // Errors: not_found (run_not_found); conflict with reason idempotency_conflict, run_not_continuable
 // (auto_review), session_closed (closed or expired), run_busy (a turn is active); invalid with reason
@@ -64,16 +72,17 @@ struct ClosedConversation {
   [[nodiscard]] std::string to_wire() const;
 };
 
-// By any run of the conversation. No further turn is accepted; an active one goes on to its end. Repeating it
-// changes nothing.
+// By any run of the conversation. No further turn is accepted, and an active one is cancelled (cancel.h);
+// when that has ended, everything is freed. Repeating it changes nothing.
 //
 // Errors: not_found (run_not_found).
 [[nodiscard]] base::Result<ClosedConversation> close_conversation(store::Transaction& tx,
                                                                   const model::RunId& run, Context context);
 
 // Reclaiming, in three steps that may each be repeated after a crash: begin_reclaim closes a conversation
-// whose time is over, so that nobody continues it, and says what its checkpoints are; the caller deletes
-// their bytes; reclaim forgets them. Reader::conversations_to_reclaim says which are due.
+// whose time is over, so that nobody continues it, lets go of checkpoints that a fork shares, dooms the
+// others, so that nobody forks from them, and returns these; the caller deletes their bytes; reclaim forgets
+// them. Reader::conversations_to_reclaim says which are due.
 //
 // Errors: not_found (conversation_not_found), conflict (conversation_in_use: it has been continued, or its
 // time is not over).

@@ -65,6 +65,9 @@ class Conversations : public ::testing::Test {
   store::Conversation conversation() {
     return *db_.read([&](store::Reader& reader) { return reader.conversation(first_); });
   }
+  model::RunStatus status() {
+    return db_.read([&](store::Reader& reader) { return reader.run(latest_); })->status;
+  }
   std::vector<store::Conversation> due() {
     return db_.read(
         [&](store::Reader& reader) { return reader.conversations_to_reclaim(db_.clock.now(), 10); });
@@ -291,27 +294,50 @@ TEST_F(Conversations, ClosingIsFinalAndIdempotent) {
   EXPECT_EQ(say("hello?").error().reason, "session_closed");
 }
 
-TEST_F(Conversations, ClosingDuringTheFirstRunLetsItEndAndTakesNoOther) {
+TEST_F(Conversations, ClosingCancelsAQueuedFirstRunAndTakesNoOther) {
   create();
   const auto closed = close();
   EXPECT_EQ(closed->to_wire(),
             R"({"closed":true,"conversationId":")" + first_.str() + R"(","reclaimed":false})");
+  EXPECT_EQ(status(), model::RunStatus::cancelling);
   EXPECT_TRUE(due().empty());
   EXPECT_EQ(say("more").error().reason, "session_closed");
-  EXPECT_EQ(end().status, model::RunStatus::completed);
+  db_.write(
+      [&](store::Transaction& tx) { base::value_or_throw(settle_cancelled(tx, first_, context(), rules_)); });
   EXPECT_EQ(say("more").error().reason, "session_closed");
   EXPECT_TRUE(close()->reclaimed);
+  EXPECT_EQ(status(), model::RunStatus::cancelled);
   EXPECT_EQ(due().size(), 1u);
 }
 
-TEST_F(Conversations, ClosingDuringALaterTurnKeepsItsStateUntilTheTurnHasEnded) {
+TEST_F(Conversations, ClosingCancelsALaterTurnAndKeepsItsStateUntilThatHasEnded) {
   create();
   end();
   ASSERT_TRUE(say("two"));
+  const auto claim =
+      *db_.write([&](store::Transaction& tx) { return claim_run(tx, {"worker_1"}, context()); });
   EXPECT_TRUE(close()->reclaimed);
+  EXPECT_EQ(status(), model::RunStatus::cancelling);
   db_.clock.advance(24h);
+  EXPECT_TRUE(close()->reclaimed);
   EXPECT_TRUE(due().empty());
-  end();
+  db_.write([&](store::Transaction& tx) {
+    base::value_or_throw(begin_close(tx, claim.fence(), {.status = model::RunStatus::completed}, context()));
+    base::value_or_throw(finish_close(tx, claim.fence(), {}, context(), rules_));
+  });
+  EXPECT_EQ(status(), model::RunStatus::cancelled);
+  EXPECT_EQ(due().size(), 1u);
+}
+
+TEST_F(Conversations, ClosingATurnWhoseEndIsDecidedDoesNotChangeIt) {
+  create();
+  db_.write([&](store::Transaction& tx) {
+    const auto claim = *claim_run(tx, {"worker_1"}, context());
+    base::value_or_throw(begin_close(tx, claim.fence(), {.status = model::RunStatus::completed}, context()));
+    base::value_or_throw(close_conversation(tx, first_, context()));
+    base::value_or_throw(finish_close(tx, claim.fence(), {}, context(), rules_));
+  });
+  EXPECT_EQ(status(), model::RunStatus::completed);
   EXPECT_EQ(due().size(), 1u);
 }
 

@@ -42,10 +42,11 @@ std::vector<std::string> operations_of(const RunRecord& record, const model::Run
     operations.emplace_back("approve");
     operations.emplace_back("deny");
   }
-  if (record.conversation_state != "open") return operations;
-  if (model::is_terminal(latest.status) && record.run.runtime.mode != "auto_review")
-    operations.emplace_back("continue");
-  operations.emplace_back("close");
+  const bool open = record.conversation_state == "open";
+  const bool review = is_review(record.run.runtime);
+  if (open && model::is_terminal(latest.status) && !review) operations.emplace_back("continue");
+  if (record.has_state && !review) operations.emplace_back("fork");
+  if (open) operations.emplace_back("close");
   return operations;
 }
 
@@ -53,6 +54,13 @@ void read_actions(store::Reader& reader, RunRecord& record) {
   record.actions = reader.actions(record.run.id, record_actions + 1);
   record.has_older_actions = record.actions.size() > record_actions;
   if (record.has_older_actions) record.actions.erase(record.actions.begin());
+}
+
+void read_origin(store::Reader& reader, RunRecord& record) {
+  const auto& id = record.conversation.id;
+  const auto newest = reader.latest_checkpoint(id, record.turns + 1);
+  record.has_state = newest && newest->turn_number > 0;
+  if (const auto first = reader.run(id)) record.forked_from = first->forked_from;
 }
 
 }  // namespace
@@ -79,6 +87,7 @@ base::Result<RunRecord> run_record(store::Reader& reader, const model::RunId& id
   record.conversation = std::move(*conversation);
   record.conversation_state = state_of(record.conversation, now);
   record.turns = latest->turn_number;
+  read_origin(reader, record);
   record.published_turn2 = rules.published_turn2;
   record.operations = operations_of(record, *latest);
   return record;

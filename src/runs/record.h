@@ -31,10 +31,12 @@ struct RunRecord {
   std::optional<PatchSummary> patch;
   std::vector<model::Artifact> artifacts;
   store::Conversation conversation;
-  std::string conversation_state;  // open, closed, expired
+  std::string conversation_state;                     // open, closed, expired
+  std::optional<model::ForkOrigin> forked_from = {};  // of the conversation
+  bool has_state = false;                             // a turn has left a checkpoint that is there
   int turns = 1;
   bool published_turn2 = false;  // the rule under which later turns are made
-  // What may be asked for now: cancel, approve, deny, continue, close.
+  // What may be asked for now: cancel, approve, deny, continue, fork, close.
   std::vector<std::string> operations;
 
   // The body of GET /v1/runs/{runId}/record.

@@ -77,6 +77,7 @@ json::object conversation_json(const RunRecord& record) {
   if (row.session_id) conversation["sessionId"] = row.session_id->str();
   if (row.expires_at != store::never) conversation["expiresAt"] = base::to_iso(row.expires_at);
   if (row.closed_at) conversation["closedAt"] = base::to_iso(*row.closed_at);
+  if (record.forked_from) conversation["forkedFrom"] = record.forked_from->to_json();
   return conversation;
 }
 

@@ -97,6 +97,8 @@ TEST_P(ConversationConformance, TurnsAreInOrderAndEachNumberIsTakenOnce) {
   EXPECT_EQ(turns[0].id, testing::run_id("one"));
   EXPECT_EQ(turns[1].turn_id, "turn_2");
   EXPECT_EQ(turns[2].turn_number, 3);
+  EXPECT_EQ(read([](Reader& reader) { return reader.turn(testing::run_id("one"), 2); })->turn_id, "turn_2");
+  EXPECT_FALSE(read([](Reader& reader) { return reader.turn(testing::run_id("one"), 4); }));
   const auto latest = read([](Reader& reader) { return reader.latest_turn(testing::run_id("one")); });
   EXPECT_EQ(latest->id, testing::run_id("three"));
   EXPECT_EQ(reason_of([&] { insert_turn("also three", "one", 3); }), "turn_taken");
@@ -192,8 +194,63 @@ TEST_P(ConversationConformance, CheckpointsAreFoundByTheTurnBefore) {
   EXPECT_EQ(all[1].sha256, "sum");
   EXPECT_EQ(all[1].thread_id, "thread");
   EXPECT_EQ(all[1].created_at, testing::test_time(3));
-  write([](Transaction& tx) { tx.delete_checkpoint(testing::run_id("three")); });
+  EXPECT_FALSE(all[1].doomed);
+  write([&](Transaction& tx) {
+    auto doomed = all[1];
+    doomed.doomed = true;
+    tx.put_checkpoint(doomed);
+  });
   EXPECT_EQ(before(4), 1);
+  EXPECT_TRUE(read([](Reader& reader) { return reader.checkpoints(testing::run_id("one")); })[1].doomed);
+  write([](Transaction& tx) { tx.delete_checkpoint(testing::run_id("one"), 3); });
+  EXPECT_EQ(read([](Reader& reader) { return reader.checkpoints(testing::run_id("one")); }).size(), 1u);
+}
+
+TEST_P(ConversationConformance, BytesAreSharedAsLongAsAnotherConversationHasThemAndIsNotLettingGo) {
+  const auto row = [](const char* conversation, int turn, const char* key, bool doomed = false) {
+    return Checkpoint{testing::run_id("one"),
+                      testing::run_id(conversation),
+                      turn,
+                      key,
+                      1,
+                      "sum",
+                      "thread",
+                      testing::test_time(1),
+                      doomed};
+  };
+  const auto shared = [&](const Checkpoint& checkpoint) {
+    return read([&](Reader& reader) { return reader.is_shared(checkpoint); });
+  };
+  write([&](Transaction& tx) {
+    tx.put_checkpoint(row("one", 1, "key"));
+    tx.put_checkpoint(row("one", 2, "key"));
+    tx.put_checkpoint(row("other", 1, "another key"));
+  });
+  EXPECT_FALSE(shared(row("one", 1, "key")));
+  write([&](Transaction& tx) { tx.put_checkpoint(row("fork", 0, "key")); });
+  EXPECT_TRUE(shared(row("one", 1, "key")));
+  EXPECT_TRUE(shared(row("fork", 0, "key")));
+  EXPECT_EQ(read([](Reader& reader) { return reader.latest_checkpoint(testing::run_id("fork"), 1); })->key,
+            "key");
+  write([&](Transaction& tx) { tx.put_checkpoint(row("fork", 0, "key", true)); });
+  EXPECT_FALSE(shared(row("one", 1, "key")));
+}
+
+TEST_P(ConversationConformance, ARunKeepsWhereItWasForkedFrom) {
+  auto run = testing::make_run("r");
+  run.forked_from = model::ForkOrigin{testing::run_id("two"), testing::run_id("one"), 2};
+  write([&](Transaction& tx) {
+    tx.insert_run(run);
+    auto changed = run;
+    changed.forked_from.reset();
+    tx.update_run(changed);
+  });
+  insert("plain");
+  reopen();
+  const auto kept = read([&](Reader& reader) { return reader.run(run.id); });
+  ASSERT_TRUE(kept->forked_from);
+  EXPECT_EQ(base::to_text(kept->forked_from->to_json()), base::to_text(run.forked_from->to_json()));
+  EXPECT_FALSE(read([](Reader& reader) { return reader.run(testing::run_id("plain")); })->forked_from);
 }
 
 TEST_P(ConversationConformance, WhatHasExpiredIsToBeReclaimedLongestExpiredFirst) {

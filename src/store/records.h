@@ -29,16 +29,19 @@ struct Conversation {
   bool reclaimed = false;         // its checkpoints are gone
 };
 
-// The workspace and the agent's home as a turn left them. The bytes are in `blobs` under the key.
+// The workspace and the agent's home as a turn left them. The bytes are in `blobs` under the key. A
+// conversation that was forked from that turn has a row of its own with the same key: the bytes stay until no
+// conversation has them.
 struct Checkpoint {
-  model::RunId run_id;
-  model::RunId conversation_id;
-  int turn_number = 1;
+  model::RunId run_id;           // that left it
+  model::RunId conversation_id;  // that has it
+  int turn_number = 1;           // within that conversation; 0: what it was forked from
   std::string key;
   std::int64_t size_bytes = 0;  // of the stored bytes
   std::string sha256;           // of the stored bytes, 64 lower-case hex digits
   std::string thread_id;        // the agent's own name of the conversation; empty when it never said one
   base::Time created_at;
+  bool doomed = false;  // its bytes are being deleted; nothing begins with it any more
 };
 
 // Files that a client has sent to work on. Their tree is DATA/trees/<tree>/tree; the archive itself is not

@@ -29,11 +29,14 @@ class Reader {
   // The runs of a conversation by their turn numbers.
   [[nodiscard]] virtual std::vector<model::Run> turns(const model::RunId& conversation) = 0;
   [[nodiscard]] virtual std::optional<model::Run> latest_turn(const model::RunId& conversation) = 0;
-  // Of the highest turn below `before_turn` that has one.
+  [[nodiscard]] virtual std::optional<model::Run> turn(const model::RunId& conversation, int number) = 0;
+  // Of the highest turn below `before_turn` that has one; doomed ones do not count.
   [[nodiscard]] virtual std::optional<Checkpoint> latest_checkpoint(const model::RunId& conversation,
                                                                     int before_turn) = 0;
-  // By their turn numbers.
+  // By their turn numbers, with the doomed ones.
   [[nodiscard]] virtual std::vector<Checkpoint> checkpoints(const model::RunId& conversation) = 0;
+  // Another conversation has a checkpoint with the same bytes that is not doomed.
+  [[nodiscard]] virtual bool is_shared(const Checkpoint& checkpoint) = 0;
   // Not yet reclaimed and expired at `now`, longest expired first. Closed ones expire when they are closed.
   [[nodiscard]] virtual std::vector<Conversation> conversations_to_reclaim(base::Time now, int limit) = 0;
   // When the next one will be; none when no conversation waits for it.
@@ -98,8 +101,9 @@ class Transaction : public Reader {
   // Inserts, or replaces the record of the same id.
   virtual void put_artifact(const model::Artifact& artifact) = 0;
   virtual void put_conversation(const Conversation& conversation) = 0;
+  // Inserts, or replaces that of the same turn.
   virtual void put_checkpoint(const Checkpoint& checkpoint) = 0;
-  virtual void delete_checkpoint(const model::RunId& run) = 0;
+  virtual void delete_checkpoint(const model::RunId& conversation, int turn_number) = 0;
   virtual void put_approval(const Approval& approval) = 0;
   virtual void put_action(const ActionRecord& action) = 0;
   virtual void insert_attempt(const Attempt& attempt) = 0;

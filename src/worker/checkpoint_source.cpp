@@ -7,25 +7,14 @@
 #include <cerrno>
 
 #include "base/hash.h"
-#include "base/json.h"
 #include "keeper/collection.h"
+#include "runs/turn_state.h"
 
 namespace agentrouter::worker {
 namespace {
 
-tl::unexpected<base::Error> unavailable(std::string why) {
-  return base::fail(base::Code::unavailable,
-                    "The state of the conversation is not available: " + std::move(why),
-                    "checkpoint_unavailable");
-}
-
-// Why the turn left no checkpoint, or nothing.
-std::string error_of(store::Reader& reader, const model::RunId& run) {
-  const auto event = reader.last_event_of_type(run, "sandbox.destroyed");
-  if (!event) return {};
-  const auto payload = base::parse_json(event->payload);
-  if (!payload || !payload->is_object()) return {};
-  return std::string(base::get_string(payload->get_object(), "checkpointError").value_or(""));
+tl::unexpected<base::Error> unavailable(const std::string& why) {
+  return tl::unexpected(runs::state_unavailable(why));
 }
 
 }  // namespace
@@ -36,15 +25,7 @@ std::string checkpoint_key(const model::RunId& run) {
 
 base::Result<std::optional<store::Checkpoint>> checkpoint_before(store::Reader& reader,
                                                                  const model::Run& run) {
-  if (run.turn_number <= 1) return std::optional<store::Checkpoint>();
-  auto latest = reader.latest_checkpoint(run.conversation_id, run.turn_number);
-  for (const auto& turn : reader.turns(run.conversation_id)) {
-    if (turn.turn_number >= run.turn_number || (latest && turn.turn_number <= latest->turn_number)) continue;
-    const auto error = error_of(reader, turn.id);
-    if (!error.empty())
-      return unavailable("turn " + std::to_string(turn.turn_number) + " left none, " + error);
-  }
-  return latest;
+  return runs::state_after(reader, run.conversation_id, run.turn_number - 1);
 }
 
 base::Result<void> place_checkpoint(blobs::BlobStore& blobs, const store::Checkpoint& checkpoint,

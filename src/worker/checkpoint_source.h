@@ -1,5 +1,6 @@
 #pragma once
-// What a later turn begins with: the state that an earlier turn of its conversation has left.
+// What a turn begins with: the state that an earlier turn of its conversation has left, or the turn that its
+// conversation was forked from.
 
 #include "blobs/blob_store.h"
 #include "store/store.h"
@@ -10,10 +11,7 @@ namespace agentrouter::worker {
 // The blob of a run's checkpoint.
 [[nodiscard]] std::string checkpoint_key(const model::RunId& run);
 
-// The newest state of an earlier turn; none for a first turn, and when no agent of an earlier turn was ever
-// started or all of them were lost, so that there is nothing to go on from.
-//
-// Errors: unavailable (checkpoint_unavailable): an earlier turn ran and its state could not be kept.
+// runs::state_after the turn before `run`; none for a first turn that is no fork.
 [[nodiscard]] base::Result<std::optional<store::Checkpoint>> checkpoint_before(store::Reader& reader,
                                                                                const model::Run& run);
 

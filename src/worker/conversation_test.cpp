@@ -4,6 +4,7 @@
 #include <future>
 
 #include "runs/conversations.h"
+#include "runs/fork.h"
 #include "worker/checkpoint_source.h"
 #include "worker/fixture_test.h"
 
@@ -49,6 +50,14 @@ class ConversationTest : public WorkerTest {
   }
   model::RunId next_turn(const model::RunId& first, std::string_view keeps) {
     const auto id = go_on(first, script("say ok\n", {{"keeps", keeps}}));
+    until_retired(id);
+    return id;
+  }
+  model::RunId forked_turn(const model::RunId& run, int turn, std::string_view keeps) {
+    const runs::ForkRequest request{
+        .run = run, .message = script("say ok\n", {{"keeps", keeps}}), .at_turn = turn};
+    const auto forked = write([&](store::Transaction& tx) { return runs::fork_run(tx, request, now()); });
+    const auto id = base::value_or_throw(forked).run.id;
     until_retired(id);
     return id;
   }
@@ -209,6 +218,52 @@ TEST_F(ConversationTest, AnOlderStateThatIsGoneIsOfNoInterest) {
   EXPECT_EQ(state(next_turn(first, "three ")), "one two three ");
 }
 
+TEST_F(ConversationTest, AForkBeginsWithItsTurnAndGoesItsOwnWay) {
+  start();
+  const auto first = first_turn("one ");
+  next_turn(first, "two ");
+  const auto early = forked_turn(first, 1, "else ");
+  EXPECT_EQ(failure(early), "completed");
+  EXPECT_EQ(state(early), "one else ");
+  EXPECT_THAT(types(early), Contains("sandbox.resumed"));
+  EXPECT_THAT(types(early), Not(Contains("sandbox.created")));
+  EXPECT_EQ(state(next_turn(early, "more ")), "one else more ");
+  EXPECT_EQ(state(next_turn(first, "three ")), "one two three ");
+  EXPECT_EQ(state(forked_turn(early, 1, "again ")), "one else again ");
+}
+
+TEST_F(ConversationTest, AForkOutlivesTheConversationThatItComesFrom) {
+  start();
+  const auto first = first_turn("one ");
+  const auto second = next_turn(first, "two ");
+  const auto forked = forked_turn(first, 1, "else ");
+  close(first);
+  until([&] { return reclaimed(first); });
+  EXPECT_EQ(state(second), "nothing");
+  EXPECT_EQ(state(first), "one ");
+  EXPECT_EQ(state(next_turn(forked, "more ")), "one else more ");
+  close(forked);
+  until([&] { return reclaimed(forked); });
+  EXPECT_EQ(state(first), "nothing");
+  EXPECT_EQ(state(forked), "nothing");
+}
+
+TEST_F(ConversationTest, ClosingEndsATurnThatWaitsInTheQueueOrForAPerson) {
+  config_.concurrency = 1;
+  start();
+  const auto asking = submit(simple_script, model::ApprovalMode::manual);
+  const auto queued = submit(simple_script);
+  until_event(asking, "approval.requested");
+  close(queued);
+  until([&] { return reclaimed(queued); });
+  EXPECT_THAT(types(queued), ElementsAre("run.cancelled"));
+  close(asking);
+  until_retired(asking);
+  until([&] { return reclaimed(asking); });
+  EXPECT_EQ(run(asking).status, model::RunStatus::cancelled);
+  EXPECT_THAT(types(asking), Not(Contains("execution.started")));
+}
+
 TEST_F(ConversationTest, ExpiredStateIsThrownAwayWhenItsTimeIsOver) {
   config_.conversations.one_shot_grace = 20ms;
   config_.conversations.idle_ttl = 20ms;
@@ -226,16 +281,14 @@ TEST_F(ConversationTest, ExpiredStateIsThrownAwayWhenItsTimeIsOver) {
   EXPECT_THROW(go_on(first, simple_script), base::Failure);
 }
 
-TEST_F(ConversationTest, AClosedConversationIsReclaimedAtOnceAndNotWhileATurnIsActive) {
+TEST_F(ConversationTest, AClosedConversationIsReclaimedAtOnceAndAnActiveTurnIsEndedFirst) {
   start();
   const auto first = first_turn("one ");
   const auto second = go_on(first, endless_script);
   until_event(second, "agent.started");
   close(first);
-  until_quiet();
-  EXPECT_EQ(state(first), "one ");
-  cancel(second);
   until_retired(second);
+  EXPECT_EQ(run(second).status, model::RunStatus::cancelled);
   until([&] { return reclaimed(first); });
   EXPECT_EQ(state(first), "nothing");
   EXPECT_EQ(state(second), "nothing");
@@ -246,14 +299,24 @@ TEST_F(ConversationTest, AClosedConversationIsReclaimedAtOnceAndNotWhileATurnIsA
 }
 
 TEST_F(ConversationTest, WhatExpiredWhileNoWorkerWasThereIsReclaimedAtTheStart) {
+  const runs::ConversationRules rules;
   start();
   const auto first = first_turn("one ");
+  const auto longer = first_turn("one ");
+  const auto second = next_turn(longer, "two ");
   stop();
-  clock_.advance(runs::ConversationRules{}.one_shot_grace);
+  clock_.advance(rules.one_shot_grace);
   EXPECT_EQ(state(first), "one ");
   start();
   until([&] { return reclaimed(first); });
   EXPECT_EQ(state(first), "nothing");
+  EXPECT_EQ(state(second), "one two ");
+  stop();
+  clock_.advance(rules.idle_ttl - rules.one_shot_grace);
+  start();
+  until([&] { return reclaimed(longer); });
+  EXPECT_EQ(state(longer), "nothing");
+  EXPECT_EQ(state(second), "nothing");
 }
 
 TEST_F(ConversationTest, KeysWhoseTimeIsOverAreForgottenWithoutAnotherRequest) {

@@ -9,6 +9,7 @@
 #include "blobs/fs/fs_blobs.h"
 #include "runs/conversations.h"
 #include "runs/create.h"
+#include "runs/fork.h"
 #include "store/sqlite/sqlite_store.h"
 #include "testing/run_task.h"
 #include "testing/temp_dir.h"
@@ -178,6 +179,16 @@ class CrashTest : public ::testing::Test {
         write(place, [&](store::Transaction& tx) { return runs::continue_run(tx, request, now()); });
     place.run = base::value_or_throw(continued).run.id;
   }
+  // A fork of the first turn; the conversation itself is closed.
+  static void fork_and_close(Place& place) {
+    const runs::ForkRequest request{.run = place.first, .message = std::string(script), .at_turn = 1};
+    const auto forked = write(place, [&](store::Transaction& tx) {
+      auto made = runs::fork_run(tx, request, now());
+      base::value_or_throw(runs::close_conversation(tx, place.first, now()));
+      return made;
+    });
+    place.run = base::value_or_throw(forked).run.id;
+  }
   // `place` with what `other` has come to.
   static void copy(const Place& other, Place& place) {
     std::filesystem::copy(other.folder.path(), place.folder.path(), std::filesystem::copy_options::recursive);
@@ -312,6 +323,34 @@ TEST_F(CrashTest, ServerKilledAtAnyStepOfReclaimingLeavesNoCheckpoint) {
       EXPECT_EQ(blob(place, checkpoint_key(run)), "no such blob");
     EXPECT_TRUE(
         read(place, [&](store::Reader& reader) { return reader.conversation(place.first)->reclaimed; }));
+    check(place, Begins::restored);
+    if (HasFailure() || !unfinished) break;
+  }
+  EXPECT_GE(killed, 4);
+}
+
+TEST_F(CrashTest, ServerKilledWhileItReclaimsKeepsWhatAForkBeginsWith) {
+  Place one;
+  submit(one);
+  ASSERT_FALSE(serve(one, -1));
+  go_on(one);
+  ASSERT_FALSE(serve(one, -1));
+  const auto second = one.run;
+  fork_and_close(one);
+  int killed = 0;
+  for (int steps = 1; steps < 200; steps += 3) {
+    SCOPED_TRACE("killed at step " + std::to_string(steps));
+    Place place;
+    copy(one, place);
+    const bool unfinished = serve(place, steps);
+    if (unfinished) {
+      ++killed;
+      EXPECT_FALSE(serve(place, -1));
+    }
+    check_checkpoints(place, 0);
+    EXPECT_EQ(blob(place, checkpoint_key(second)), "no such blob");
+    EXPECT_EQ(blob(place, checkpoint_key(place.first)), "a checkpoint");
+    EXPECT_EQ(blob(place, checkpoint_key(place.run)), "a checkpointa checkpoint");
     check(place, Begins::restored);
     if (HasFailure() || !unfinished) break;
   }

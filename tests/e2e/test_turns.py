@@ -184,16 +184,44 @@ class Turns(Case):
         self.refused(run, "session_closed")
         self.assertEqual(len(self.server.artifacts(run)), 6)
 
-    def test_closing_lets_an_active_turn_end_and_then_frees_everything(self):
-        run = self.first("sim: sh echo one > one.txt\nsim: reply One.")
-        second = self.say(run, "sim: sh cat one.txt\nsim: reply Two.", approvalMode="manual")
-        self.server.wait_until(second, lambda event: event["type"] == "approval.requested")
-        self.server.call("POST", f"/v1/runs/{run}/close", {})
-        self.assertEqual(len(self.checkpoints(run)), 1)
-        self.decide(second, "approve")
-        self.assertEqual(self.output(self.ended(second)), "one\n")
-        wait_for(lambda: not self.checkpoints(run), what="the checkpoints to be freed")
+    def test_closing_cancels_an_active_turn_whatever_its_state_and_frees_everything(self):
+        def queued(server, run):
+            return self.say(run, "sim: reply Never.", server)
+
+        def asking(server, run):
+            turn = self.say(run, "sim: reply Never.", server, approvalMode="manual")
+            server.wait_until(turn, lambda event: event["type"] == "approval.requested")
+            return turn
+
+        def working(server, run):
+            turn = self.say(run, "sim: sh echo two > two.txt\nsim: sleep 600\nsim: reply Never.", server)
+            server.wait_until(turn, lambda event: event["type"] == "agent.tool_completed")
+            return turn
+
+        for state in (queued, asking, working):
+            with self.subTest(state.__name__):
+                run = self.first("sim: sh echo one > one.txt\nsim: reply One.")
+                turn = state(self.server, run)
+                began = time.monotonic()
+                closed = self.server.call("POST", f"/v1/runs/{run}/close", {})
+                self.assertEqual(closed, {"closed": True, "conversationId": run, "reclaimed": True})
+                events = self.ended(turn, "cancelled")
+                self.assertLess(time.monotonic() - began, 10)
+                self.assertEqual(self.types(events)[-1], "run.cancelled")
+                self.assertNotIn("failure", self.server.run(turn))
+                wait_for(lambda: not self.checkpoints(run), what="the checkpoints to be freed")
+                wait_for(lambda: not list((self.server.data / "attempts").iterdir()), what="the sandboxes to be freed")
+                self.assertEqual(self.server.call("POST", f"/v1/runs/{turn}/close", {}), closed)
+                self.refused(run, "session_closed")
+
+    def test_closing_cancels_a_first_run_and_its_conversation_is_never_continued(self):
+        run = self.server.create("sim: sleep 600\nsim: reply Never.")["id"]
+        self.server.wait_until(run, lambda event: event["type"] == "agent.started")
+        self.assertEqual(self.server.call("POST", f"/v1/runs/{run}/close", {})["closed"], True)
+        self.ended(run, "cancelled")
         self.refused(run, "session_closed")
+        wait_for(lambda: not self.checkpoints(run), what="the checkpoint to be freed")
+        self.assertEqual(self.server.call("POST", f"/v1/runs/{run}/close", {})["reclaimed"], True)
 
     def test_a_conversation_whose_time_is_over_is_closed_and_its_checkpoints_are_gone(self):
         for name, turns in (("AGENTROUTER_ONESHOT_GRACE_MINUTES", 1), ("AGENTROUTER_SESSION_IDLE_TTL_MINUTES", 2)):
@@ -233,17 +261,29 @@ class Turns(Case):
             self.assertIn("approval.expired", self.types(events))
             self.assertNotIn("execution.started", self.types(events))
 
-    def test_what_expires_while_no_server_is_there_is_freed_at_the_next_start(self):
+    def test_what_is_closed_as_the_server_dies_is_cancelled_and_freed_by_the_next_one(self):
         with self.make_server() as server:
             run = self.first("sim: reply One.", server=server)
-            second = self.say(run, "sim: reply Two.", server, approvalMode="manual")
-            server.wait_until(second, lambda event: event["type"] == "approval.requested")
+            second = self.say(run, "sim: sleep 600\nsim: reply Never.", server)
+            server.wait_until(second, lambda event: event["type"] == "agent.started")
             server.call("POST", f"/v1/runs/{run}/close", {})
-            self.decide(second, "approve", server)
             server.kill()
             server.start()
-            self.ended(second, server=server)
+            self.ended(second, "cancelled", server)
             wait_for(lambda: not self.checkpoints(run, server), what="the checkpoints to be freed")
+
+    def test_what_is_closed_while_no_worker_is_there_is_freed_by_the_next_one(self):
+        with self.make_server() as server:
+            run = self.first("sim: reply One.", server=server)
+            server.stop()
+            server.args = ["--sim", "--role", "api"]
+            server.start()
+            self.assertEqual(server.call("POST", f"/v1/runs/{run}/close", {})["reclaimed"], True)
+            self.assertEqual(len(self.checkpoints(run, server)), 1)
+            server.kill()
+            server.args = ["--sim"]
+            server.start()
+            wait_for(lambda: not self.checkpoints(run, server), what="the checkpoint to be freed")
 
     # As somebody else, and at length.
 

@@ -66,6 +66,10 @@ model::Run read_run(const Statement& row) {
   if (!row.is_null(22)) run.approval_timeout = std::chrono::seconds(row.integer(22));
   run.task = row.text(23);
   run.input = row.text(24);
+  if (!row.is_null(25)) {
+    run.forked_from = model::ForkOrigin{model::RunId(row.text(25)), model::RunId(row.text(26)),
+                                        static_cast<int>(row.integer(27))};
+  }
   return run;
 }
 
@@ -155,6 +159,7 @@ Checkpoint read_checkpoint(const Statement& row) {
   checkpoint.sha256 = row.text(5);
   checkpoint.thread_id = row.text(6);
   checkpoint.created_at = time_at(row, 7);
+  checkpoint.doomed = row.integer(8) != 0;
   return checkpoint;
 }
 

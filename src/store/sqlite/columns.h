@@ -12,7 +12,7 @@ namespace agentrouter::store {
   "SELECT r.id, status, runtime_kind, runtime_mode, runtime_model, approval_mode, last_event_seq, "       \
   "session_id, conversation_id, queued_at, started_at, completed_at, cancel_requested_at, failure_code, " \
   "failure_reason, failure_cause, workspace, priority, attempts, turn_number, turn_id, tags, "            \
-  "approval_timeout, t.task, t.input "                                                                    \
+  "approval_timeout, t.task, t.input, forked_run, forked_conversation, forked_turn "                      \
   "FROM runs r JOIN run_texts t ON t.run = r.n "
 #define EVENT_COLUMNS                                                                                    \
   "SELECT key, type, source, visibility, provider_event_type, payload, artifact_id, r2_key, truncated, " \
@@ -28,9 +28,9 @@ namespace agentrouter::store {
 
 #define CONVERSATION_COLUMNS \
   "SELECT id, session_id, state, created_at, closed_at, expires_at, reclaimed FROM conversations "
-#define CHECKPOINT_COLUMNS                                                                            \
-  "SELECT run_id, conversation_id, turn_number, key, size_bytes, sha256, thread_id, created_at FROM " \
-  "checkpoints "
+#define CHECKPOINT_COLUMNS                                                                               \
+  "SELECT run_id, conversation_id, turn_number, key, size_bytes, sha256, thread_id, created_at, doomed " \
+  "FROM checkpoints "
 #define UPLOAD_COLUMNS "SELECT id, sha256, size_bytes, tree, files, created_at, expires_at FROM uploads "
 #define ACTION_COLUMNS                                                                                   \
   "SELECT run_id, action_id, action_digest, args_digest, name, target, proposed_seq, policy_seq, "       \

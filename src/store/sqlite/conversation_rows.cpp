@@ -33,9 +33,16 @@ std::optional<model::Run> Rows::latest_turn(const model::RunId& conversation) {
   return one(std::move(statement), read_run);
 }
 
+std::optional<model::Run> Rows::turn(const model::RunId& conversation, int number) {
+  auto statement = connection_.statement(RUN_COLUMNS "WHERE conversation_id = ? AND turn_number = ?");
+  statement.bind(conversation.str()).bind(std::int64_t{number});
+  return one(std::move(statement), read_run);
+}
+
 std::optional<Checkpoint> Rows::latest_checkpoint(const model::RunId& conversation, int before_turn) {
-  auto statement = connection_.statement(
-      CHECKPOINT_COLUMNS "WHERE conversation_id = ? AND turn_number < ? ORDER BY turn_number DESC LIMIT 1");
+  auto statement = connection_.statement(CHECKPOINT_COLUMNS
+                                         "WHERE conversation_id = ? AND turn_number < ? AND doomed = 0 "
+                                         "ORDER BY turn_number DESC LIMIT 1");
   statement.bind(conversation.str()).bind(std::int64_t{before_turn});
   return one(std::move(statement), read_checkpoint);
 }
@@ -44,6 +51,13 @@ std::vector<Checkpoint> Rows::checkpoints(const model::RunId& conversation) {
   auto statement = connection_.statement(CHECKPOINT_COLUMNS "WHERE conversation_id = ? ORDER BY turn_number");
   statement.bind(conversation.str());
   return all(std::move(statement), read_checkpoint);
+}
+
+bool Rows::is_shared(const Checkpoint& checkpoint) {
+  auto statement = connection_.statement(
+      "SELECT 1 FROM checkpoints WHERE key = ? AND conversation_id <> ? AND doomed = 0 LIMIT 1");
+  statement.bind(checkpoint.key).bind(checkpoint.conversation_id.str());
+  return statement.step();
 }
 
 std::vector<Conversation> Rows::conversations_to_reclaim(base::Time now, int limit) {

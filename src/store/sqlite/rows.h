@@ -16,9 +16,11 @@ class Rows {
   [[nodiscard]] std::optional<Conversation> conversation(const model::RunId& id);
   [[nodiscard]] std::vector<model::Run> turns(const model::RunId& conversation);
   [[nodiscard]] std::optional<model::Run> latest_turn(const model::RunId& conversation);
+  [[nodiscard]] std::optional<model::Run> turn(const model::RunId& conversation, int number);
   [[nodiscard]] std::optional<Checkpoint> latest_checkpoint(const model::RunId& conversation,
                                                             int before_turn);
   [[nodiscard]] std::vector<Checkpoint> checkpoints(const model::RunId& conversation);
+  [[nodiscard]] bool is_shared(const Checkpoint& checkpoint);
   [[nodiscard]] std::vector<Conversation> conversations_to_reclaim(base::Time now, int limit);
   [[nodiscard]] std::optional<base::Time> next_conversation_expiry();
   [[nodiscard]] std::vector<model::Event> events(const model::RunId& id, model::Seq after, int limit);
@@ -78,12 +80,16 @@ class SqliteReading : public Port {
   std::optional<model::Run> latest_turn(const model::RunId& conversation) override {
     return rows_.latest_turn(conversation);
   }
+  std::optional<model::Run> turn(const model::RunId& conversation, int number) override {
+    return rows_.turn(conversation, number);
+  }
   std::optional<Checkpoint> latest_checkpoint(const model::RunId& conversation, int before_turn) override {
     return rows_.latest_checkpoint(conversation, before_turn);
   }
   std::vector<Checkpoint> checkpoints(const model::RunId& conversation) override {
     return rows_.checkpoints(conversation);
   }
+  bool is_shared(const Checkpoint& checkpoint) override { return rows_.is_shared(checkpoint); }
   std::vector<Conversation> conversations_to_reclaim(base::Time now, int limit) override {
     return rows_.conversations_to_reclaim(now, limit);
   }

@@ -243,7 +243,31 @@ CREATE INDEX uploads_expiry ON uploads (expires_at);
 CREATE INDEX uploads_trees ON uploads (tree);
 )sql";
 
-constexpr std::array<const char*, 3> steps{first, second, third};
+// Forks: conversations share checkpoints.
+constexpr const char* fourth = R"sql(
+ALTER TABLE runs ADD COLUMN forked_run TEXT;
+ALTER TABLE runs ADD COLUMN forked_conversation TEXT;
+ALTER TABLE runs ADD COLUMN forked_turn INTEGER;
+ALTER TABLE checkpoints RENAME TO checkpoints_of_runs;
+CREATE TABLE checkpoints (
+  conversation_id TEXT NOT NULL,
+  turn_number INTEGER NOT NULL,
+  run_id TEXT NOT NULL,
+  key TEXT NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  sha256 TEXT NOT NULL,
+  thread_id TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  doomed INTEGER NOT NULL,
+  PRIMARY KEY (conversation_id, turn_number)
+) STRICT, WITHOUT ROWID;
+INSERT INTO checkpoints SELECT conversation_id, turn_number, run_id, key, size_bytes, sha256, thread_id,
+  created_at, 0 FROM checkpoints_of_runs;
+DROP TABLE checkpoints_of_runs;
+CREATE INDEX checkpoints_by_key ON checkpoints (key);
+)sql";
+
+constexpr std::array<const char*, 4> steps{first, second, third, fourth};
 
 std::int64_t pragma(Connection& connection, std::string_view sql) {
   auto statement = connection.statement(sql);

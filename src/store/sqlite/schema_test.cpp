@@ -184,6 +184,39 @@ TEST(SchemaStep3, AFolderThatARunWorkedOnIsItsWorkspace) {
   EXPECT_EQ(workspace_of("run_active"), model::Workspace());
 }
 
+// What a server of schema 3 left: a conversation with a checkpoint.
+TEST(SchemaStep4, CheckpointsAreThoseOfTheirConversations) {
+  testing::TempDir folder;
+  const auto path = folder.path() / "a.db";
+  std::ofstream(path).close();
+  {
+    Connection connection(path, "");
+    migrate(connection, 3);
+    connection.execute(
+        "INSERT INTO runs (id, status, runtime_kind, runtime_mode, approval_mode, conversation_id, "
+        "queued_at, priority, attempts) "
+        "VALUES ('run_1', 'completed', 'codex', 'default', 'auto', 'run_1', 1000, 0, 1);"
+        "INSERT INTO run_texts VALUES (1, 'mend the bridge', '{}');"
+        "INSERT INTO checkpoints VALUES ('run_1', 'run_1', 1, 'the key', 7, 'sum', 'thread', 2000)");
+  }
+  asio::io_context io;
+  const auto store = base::value_or_throw(open_sqlite_store(path));
+  const model::RunId id("run_1");
+  const auto kept =
+      testing::run_task(io, store->read([&](Reader& reader) { return reader.latest_checkpoint(id, 2); }));
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(kept->run_id, id);
+  EXPECT_EQ(kept->conversation_id, id);
+  EXPECT_EQ(kept->key, "the key");
+  EXPECT_EQ(kept->size_bytes, 7);
+  EXPECT_EQ(kept->sha256, "sum");
+  EXPECT_EQ(kept->thread_id, "thread");
+  EXPECT_EQ(kept->created_at, base::Time(std::chrono::milliseconds(2000)));
+  EXPECT_FALSE(kept->doomed);
+  EXPECT_FALSE(
+      testing::run_task(io, store->read([&](Reader& reader) { return reader.run(id); }))->forked_from);
+}
+
 }  // namespace
 
 }  // namespace agentrouter::store

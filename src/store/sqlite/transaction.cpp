@@ -73,10 +73,16 @@ std::int64_t SqliteTransaction::insert_run_row(const model::Run& run) {
       "INSERT INTO runs (status, runtime_kind, runtime_mode, runtime_model, approval_mode, session_id, "
       "conversation_id, queued_at, started_at, completed_at, cancel_requested_at, failure_code, "
       "failure_reason, failure_cause, workspace, tree, priority, attempts, turn_number, turn_id, "
-      "approval_timeout, tags, id) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "approval_timeout, tags, id, forked_run, forked_conversation, forked_turn) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   bind_run(statement, run, workspace);
-  statement.bind(tags).bind(run.id.str()).run();
+  statement.bind(tags).bind(run.id.str());
+  if (const auto& origin = run.forked_from) {
+    statement.bind(origin->run.str()).bind(origin->conversation.str()).bind(std::int64_t{origin->turn});
+  } else {
+    statement.bind_null().bind_null().bind_null();
+  }
+  statement.run();
   return sqlite3_last_insert_rowid(connection_.handle());
 }
 
@@ -213,17 +219,21 @@ void SqliteTransaction::put_conversation(const Conversation& conversation) {
 void SqliteTransaction::put_checkpoint(const Checkpoint& checkpoint) {
   auto statement = connection_.statement(
       "INSERT INTO checkpoints (run_id, conversation_id, turn_number, key, size_bytes, sha256, thread_id, "
-      "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id) DO UPDATE SET "
-      "conversation_id = excluded.conversation_id, turn_number = excluded.turn_number, key = excluded.key, "
-      "size_bytes = excluded.size_bytes, sha256 = excluded.sha256, thread_id = excluded.thread_id, "
-      "created_at = excluded.created_at");
+      "created_at, doomed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+      "ON CONFLICT (conversation_id, turn_number) DO UPDATE SET run_id = excluded.run_id, "
+      "key = excluded.key, size_bytes = excluded.size_bytes, sha256 = excluded.sha256, "
+      "thread_id = excluded.thread_id, created_at = excluded.created_at, doomed = excluded.doomed");
   statement.bind(checkpoint.run_id.str()).bind(checkpoint.conversation_id.str());
   statement.bind(std::int64_t{checkpoint.turn_number}).bind(checkpoint.key).bind(checkpoint.size_bytes);
-  statement.bind(checkpoint.sha256).bind(checkpoint.thread_id).bind(to_column(checkpoint.created_at)).run();
+  statement.bind(checkpoint.sha256).bind(checkpoint.thread_id).bind(to_column(checkpoint.created_at));
+  statement.bind(std::int64_t{checkpoint.doomed}).run();
 }
 
-void SqliteTransaction::delete_checkpoint(const model::RunId& run) {
-  connection_.statement("DELETE FROM checkpoints WHERE run_id = ?").bind(run.str()).run();
+void SqliteTransaction::delete_checkpoint(const model::RunId& conversation, int turn_number) {
+  connection_.statement("DELETE FROM checkpoints WHERE conversation_id = ? AND turn_number = ?")
+      .bind(conversation.str())
+      .bind(std::int64_t{turn_number})
+      .run();
 }
 
 void SqliteTransaction::put_action(const ActionRecord& action) {

@@ -20,7 +20,7 @@ class SqliteTransaction final : public SqliteReading<Transaction> {
   void put_artifact(const model::Artifact& artifact) override;
   void put_conversation(const Conversation& conversation) override;
   void put_checkpoint(const Checkpoint& checkpoint) override;
-  void delete_checkpoint(const model::RunId& run) override;
+  void delete_checkpoint(const model::RunId& conversation, int turn_number) override;
   void put_approval(const Approval& approval) override;
   void put_action(const ActionRecord& action) override;
   void insert_attempt(const Attempt& attempt) override;

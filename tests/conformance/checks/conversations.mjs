@@ -223,11 +223,11 @@ check("close/run-unchanged", "Closing does not change the runs.", async (t) => {
   const { runAfterClose, first } = await t.fixture("talk");
   t.equal(runAfterClose.json, first.run.json, "run");
 });
-check("close/active", "Closing on an active first run answers reclaimed:false and does not cancel it.", async (t) => {
+check("close/active", "Closing on an active first run answers reclaimed:false and cancels it.", async (t) => {
   const { closed, id, after, run } = await t.fixture("closedActive");
   t.equal(closed.json, { closed: true, conversationId: id, reclaimed: false }, "reply");
-  t.ok(["starting", "running"].includes(after.json.status), `status ${after.json.status}`);
-  t.equal(run.json.status, "completed", "status in the end");
+  t.ok(["cancelling", "cancelled"].includes(after.json.status), `status ${after.json.status}`);
+  t.equal(run.json.status, "cancelled", "status in the end");
 });
 check("close/active-accepts-no-turn", "After that no further turn is accepted.", async (t) => t.error((await t.fixture("closedActive")).message, 409, "session_closed"));
 check("close/unknown", "Closing an unknown run is 404 run_not_found.", async (t) => t.error(await t.post(`/v1/runs/${unknownRun}/close`, {}), 404, "run_not_found"), { sim: false });

@@ -294,8 +294,8 @@ fixture("closedActive", async (t) => {
   await t.eventWhen(id, "approval.requested");
   const closed = await t.post(`/v1/runs/${id}/close`, {});
   const after = await t.get(`/v1/runs/${id}`);
-  await approve(t, id);
   const message = await say(t, id, { message: "sim: reply Two." });
+  await t.finished(id);
   return { id, closed, after, message, ...(await look(t, id)) };
 });
 

@@ -113,7 +113,7 @@ export const mutants = {
   "close-not-reclaimed": close((value) => void (value.reclaimed = false)),
   "close-always-reclaimed": close((value) => void (value.reclaimed = true)),
   "close-names-this-run": close((value, x) => void (value.conversationId = x.path.split("/")[3])),
-  "close-cancels": runs((run, x) => x.requestHeaders && run.status === "running" && (run.status = "cancelling")),
+  "close-cancels-nothing": runs((run, x) => x.requestHeaders && run.status === "cancelling" && (run.status = "running")),
   "close-is-204": close((value, x) => void (x.status = 204)),
   "close-twice-is-409": close((value, x) => x.requestBody.length && value.reclaimed && answer(x, 409, { error: { code: "session_closed", message: "no", details: {} } })),
 };
