@@ -81,11 +81,15 @@ Result<FilesPlace> find_files(store::Reader& reader, const model::RunId& id) {
     if (!attempt) return fail(Code::conflict, "The run has not begun", "run_not_started");
     return place;
   }
-  for (auto& checkpoint : reader.checkpoints(place.run.conversation_id))
-    if (checkpoint.run_id == id) place.checkpoint = std::move(checkpoint);
+  bool doomed = false;
+  for (auto& checkpoint : reader.checkpoints(place.run.conversation_id)) {
+    if (checkpoint.run_id != id) continue;
+    doomed = checkpoint.doomed;
+    if (!doomed) place.checkpoint = std::move(checkpoint);
+  }
   if (place.checkpoint) return place;
   const auto conversation = reader.conversation(place.run.conversation_id);
-  if (conversation && conversation->reclaimed)
+  if (doomed || (conversation && conversation->reclaimed))
     return fail(Code::not_found, "The conversation is over and its files were thrown away", "files_gone");
   return fail(Code::not_found,
               "The run has ended and left no files: its agent was never started, or they could not be kept",
