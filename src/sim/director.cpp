@@ -1,5 +1,7 @@
 #include "sim/director.h"
 
+#include <algorithm>
+
 #include "base/hash.h"
 #include "sim/plain.h"
 
@@ -16,6 +18,17 @@ std::string big_text(std::size_t bytes) {
   return text;
 }
 
+// What stays of a task when a client joins a later message to it, as Claude Code does after a failed request.
+std::string script_lines(std::string_view task) {
+  std::string lines;
+  while (!task.empty()) {
+    const auto end = std::min(task.find('\n'), task.size());
+    if (task.starts_with("sim:")) lines.append(task.substr(0, end)).append("\n");
+    task.remove_prefix(std::min(end + 1, task.size()));
+  }
+  return lines;
+}
+
 std::string text_of(const FinalMessage& message, const Dialogue& dialogue) {
   if (const auto* text = std::get_if<Text>(&message)) return text->text;
   if (const auto* big = std::get_if<Big>(&message)) return big_text(big->bytes);
@@ -30,8 +43,8 @@ Act next_act(const Dialogue& dialogue, Memory& memory) {
   if (!script) script = plain_script(dialogue.task);
   Act act{.response = script->due(dialogue.results)};
   for (const auto& disturbance : act.response.disturbances) {
-    const auto key =
-        base::Sha256::hex_of(dialogue.place + '\n' + dialogue.task) + '#' + std::to_string(disturbance.id);
+    const auto key = base::Sha256::hex_of(dialogue.place + '\n' + script_lines(dialogue.task)) + '#' +
+                     std::to_string(disturbance.id);
     if (disturbance.repeats == Disturbance::Repeats::once && !memory.fire(key)) continue;
     act.disturbance = disturbance;
     break;

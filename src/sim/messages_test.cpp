@@ -262,6 +262,14 @@ TEST_F(MessagesTest, EqualLinesOfTwoTurnsFireOnceEach) {
   }
 }
 
+TEST_F(MessagesTest, ALaterMessageJoinedToATaskFiresNothingAgain) {
+  task("sim: error 400\nsim: reply a");
+  EXPECT_EQ(ask().status, 400);
+  messages.clear();
+  task("sim: error 400\nsim: reply a\nGo on.");
+  EXPECT_EQ(ask().status, 200);
+}
+
 TEST_F(MessagesTest, FailEndsTheStreamWithItsTypeOnce) {
   const std::vector<std::pair<std::string, std::string>> types{{"rate_limit_exceeded", "rate_limit_error"},
                                                                {"overloaded", "overloaded_error"},

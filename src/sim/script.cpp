@@ -116,15 +116,14 @@ std::optional<Disturbance> parse_error(string_view rest) {
 
 std::optional<Disturbance> parse_disturbance(string_view verb, string_view rest) {
   if (verb == "error") return parse_error(rest);
+  if (verb != "drop" && verb != "fail") return std::nullopt;
   Disturbance disturbance;
-  if (verb == "drop" && rest.empty()) {
-    disturbance.kind = Disturbance::Kind::drop;
-    return disturbance;
-  }
-  const auto code = cut_word(rest);
-  if (verb != "fail" || code.empty() || !trimmed(rest).empty()) return std::nullopt;
-  disturbance.kind = Disturbance::Kind::fail;
-  disturbance.code = code;
+  disturbance.kind = verb == "drop" ? Disturbance::Kind::drop : Disturbance::Kind::fail;
+  if (verb == "fail") disturbance.code = cut_word(rest);
+  if (verb == "fail" && disturbance.code.empty()) return std::nullopt;
+  rest = trimmed(rest);
+  if (rest == "always") disturbance.repeats = Disturbance::Repeats::always;
+  if (!rest.empty() && rest != "always") return std::nullopt;
   return disturbance;
 }
 

@@ -142,6 +142,14 @@ TEST(Script, DisturbancesAttachInOrderAndTakeTheSleepBeforeThem) {
   EXPECT_EQ(script.responses.at(0).sleep, 0ms);
 }
 
+TEST(Script, FailuresAndCutsHappenForEverWhenAsked) {
+  const auto script = parse("sim: fail max_tokens always\nsim: drop always\nsim: sh a");
+  for (const auto& disturbance : script.responses.at(0).disturbances) {
+    EXPECT_EQ(disturbance.repeats, Disturbance::Repeats::always);
+  }
+  EXPECT_EQ(script.responses.at(0).disturbances.at(0).code, "max_tokens");
+}
+
 TEST(Script, FinalMessages) {
   EXPECT_EQ(std::get<Recall>(*parse("sim: recall the word").responses[0].final_message).text, "the word");
   EXPECT_EQ(std::get<Big>(*parse("sim: big 1000").responses[0].final_message).bytes, 1000u);
