@@ -60,6 +60,10 @@ Task<void> Egress::stop() {
   co_await front_->server().stop(base::Deadline::clock::now());
 }
 
+Task<Result<Answer>> Egress::ask(std::string path, std::string body, base::Deadline deadline) {
+  return front_->ask(std::move(path), std::move(body), deadline);
+}
+
 std::size_t Egress::open_forwards() const {
   return front_->open_forwards();
 }

@@ -55,6 +55,13 @@ struct RequestRecord {
   std::uint64_t bytes_in = 0;   // response body bytes that came back
   std::chrono::milliseconds duration{0};
   std::optional<Usage> usage;
+  std::optional<std::chrono::milliseconds> retry_after;  // what a refusal says about when to ask again
+  bool by_keeper = false;                                // Egress::ask sent it, nobody in the sandbox did
+};
+
+struct Answer {
+  int status = 0;
+  std::string body;
 };
 
 // Told about everything that happens. Calls come on the egress's executor.
@@ -109,6 +116,12 @@ class Egress {
 
   // Accepts from `listener` (TCP, listening) from now on. May be called more than once.
   [[nodiscard]] Result<void> serve(base::Fd listener);
+  // A request of the keeper's own to the provider of `path` (/v1/responses or /v1/messages): the same
+  // upstream, key, limits and reports as the sandbox's requests. `body` is a JSON document that asks for one.
+  //
+  // Errors: unsupported (no such provider), exhausted (egress_limit, or an answer over 1 MiB), timeout,
+  // unavailable, denied (the certificate, or an answer that holds the key), those of the observer.
+  [[nodiscard]] Task<Result<Answer>> ask(std::string path, std::string body, base::Deadline deadline);
   // Closes listeners and cuts what is under way, then waits until nothing is left. Every request that had
   // begun is reported before it resumes. Call once, before the destructor.
   [[nodiscard]] Task<void> stop();

@@ -3,6 +3,8 @@
 #include <array>
 #include <charconv>
 
+#include "egress/own_request.h"
+#include "egress/retry_after.h"
 #include "egress/route.h"
 
 namespace agentrouter::egress {
@@ -86,17 +88,10 @@ Task<void> Passage::run(std::string first) {
 }
 
 Task<Result<void>> Passage::connect() {
-  const auto& base = context_.upstream.base;
-  const auto deadline = after(context_.config.connect_timeout);
-  if (base.scheme == net::Scheme::http) {
-    auto stream = co_await net::connect_tcp(base.host, base.port, deadline);
-    if (!stream) co_return tl::unexpected(std::move(stream).error());
-    stream_ = std::move(*stream);
-  } else {
-    auto stream = co_await net::connect_tls(base.host, base.port, *context_.config.tls, deadline);
-    if (!stream) co_return tl::unexpected(std::move(stream).error());
-    stream_ = std::move(*stream);
-  }
+  auto stream = co_await connect_to(context_.upstream.base, context_.config.tls,
+                                    after(context_.config.connect_timeout));
+  if (!stream) co_return tl::unexpected(std::move(stream).error());
+  stream_ = std::move(*stream);
   co_return Result<void>();
 }
 
@@ -182,6 +177,8 @@ Task<void> Passage::answer(std::string body) {
     meter_ = UsageMeter(UsageMeter::format_of(head.headers.get("content-type")));
   }
   context_.record.status = head.status;
+  if (head.status >= 400)
+    context_.record.retry_after = retry_after_of(head.headers, base::system_clock().now());
   auto* writer = co_await exchange_.start_stream(std::move(response));
   // An agent that leaves ends the provider's work, too.
   writer->on_end([stream = stream_.get()] { stream->close(); });

@@ -4,6 +4,8 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "egress/own_request.h"
+#include "egress/retry_after.h"
 #include "egress/usage.h"
 #include "sim/simulator.h"
 
@@ -29,6 +31,14 @@ net::ServerOptions options_of(const Config& config) {
   options.body_bytes = config.request_bytes;
   options.body_timeout = config.idle_timeout;
   return options;
+}
+
+std::string_view trouble_reason(const base::Error& error) {
+  if (!error.reason.empty()) return error.reason;
+  if (error.code == Code::timeout) return "provider_timeout";
+  if (error.code == Code::denied) return "provider_certificate";
+  if (error.code == Code::invalid || error.code == Code::exhausted) return "provider_answer_invalid";
+  return "provider_unavailable";
 }
 
 net::Response models_response(const std::vector<std::string>& models) {
@@ -189,6 +199,7 @@ Task<void> Egress::Front::play(net::Exchange& exchange, std::string body, Reques
   head.status = reply.status;
   record.status = reply.status;
   for (const auto& field : reply.headers) head.headers.add(field.name, field.value);
+  if (reply.status >= 400) record.retry_after = retry_after_of(head.headers, base::system_clock().now());
   UsageMeter meter(UsageMeter::format_of(head.headers.get("content-type")));
   if (!reply.is_event_stream()) head.headers.set("content-length", std::to_string(reply.body_size()));
   auto* writer = co_await exchange.start_stream(std::move(head));
@@ -211,6 +222,67 @@ Task<void> Egress::Front::play(net::Exchange& exchange, std::string body, Reques
   if (reply.ending == sim::Ending::cut && record.reason.empty()) record.reason = "provider_unavailable";
   if (!record.reason.empty()) writer->abort();
   if (reply.status < 300) record.usage = meter.usage();
+}
+
+Task<Result<Answer>> Egress::Front::ask(std::string path, std::string body, base::Deadline deadline) {
+  net::Request request;
+  request.method = "POST";
+  request.path = path;
+  Tally tally(*this, request);
+  tally.record.by_keeper = true;
+  if (total_bytes_ >= config_.total_bytes) {
+    tally.record.reason = "egress_limit";
+    co_return base::fail(Code::exhausted, "this run has used up its traffic", "egress_limit");
+  }
+  auto allowed = co_await ask_once();
+  if (!allowed) co_return tl::unexpected(std::move(allowed).error());
+  tally.record.decision = Decision::forwarded;
+  const Counted open(open_forwards_);
+  const bool simulated = config_.simulator != nullptr;
+  auto asked = simulated ? ask_simulator(path, std::move(body), deadline, tally.record)
+                         : ask_upstream(path, std::move(body), deadline, tally.record);
+  auto answer = co_await std::move(asked);
+  total_bytes_ += tally.record.bytes_in + tally.record.bytes_out;
+  if (!answer) {
+    tally.record.reason = trouble_reason(answer.error());
+    co_return answer;
+  }
+  tally.record.status = answer->status;
+  UsageMeter meter(UsageMeter::Format::json);
+  if (answer->status < 300) meter.feed(answer->body);
+  tally.record.usage = meter.usage();
+  co_return answer;
+}
+
+Task<Result<Answer>> Egress::Front::ask_upstream(std::string path, std::string body, base::Deadline deadline,
+                                                 RequestRecord& record) {
+  const bool to_openai = path == "/v1/responses";
+  const auto& upstream = to_openai ? config_.openai : config_.anthropic;
+  if (!upstream || (upstream->base.scheme == net::Scheme::https && config_.tls == nullptr)) {
+    record.decision = Decision::denied;
+    co_return base::fail(Code::unsupported, "this run has no such model provider", "provider_unconfigured");
+  }
+  record.host = upstream->base.authority();
+  const auto& credential = to_openai ? *openai_ : *anthropic_;
+  co_return co_await send_own({config_, *upstream, credential, record}, std::move(path), std::move(body),
+                              deadline);
+}
+
+Task<Result<Answer>> Egress::Front::ask_simulator(std::string path, std::string body, base::Deadline deadline,
+                                                  RequestRecord& record) {
+  record.host = "sim";
+  record.bytes_out = body.size();
+  const std::vector<sim::Header> headers{{"authorization", std::string(simulated_authorization)}};
+  const auto reply = config_.simulator->handle({"POST", path, headers, body});
+  for (const auto& chunk : reply.chunks) {
+    const auto until = std::min(deadline, base::after(chunk.delay));
+    if (chunk.delay.count() > 0) co_await base::sleep_for(until - base::Deadline::clock::now());
+    if (base::passed(deadline)) co_return base::fail(Code::timeout, "the provider did not answer in time");
+  }
+  if (reply.ending == sim::Ending::cut)
+    co_return base::fail(Code::unavailable, "the provider closed the connection");
+  record.bytes_in = reply.body_size();
+  co_return Answer{reply.status, reply.body()};
 }
 
 Task<void> Egress::Front::deny(net::Exchange& exchange, int status, std::string reason, std::string message,

@@ -18,6 +18,8 @@ class Egress::Front final : public net::Handler {
 
   [[nodiscard]] Task<void> handle(net::Exchange& exchange) override;
 
+  [[nodiscard]] Task<Result<Answer>> ask(std::string path, std::string body, base::Deadline deadline);
+
   [[nodiscard]] net::Server& server() { return server_; }
   [[nodiscard]] std::size_t open_forwards() const { return open_forwards_; }
 
@@ -28,6 +30,10 @@ class Egress::Front final : public net::Handler {
   Task<void> forward_to(net::Exchange& exchange, Destination destination, RequestRecord& record);
   Task<void> simulate(net::Exchange& exchange, RequestRecord& record);
   Task<void> play(net::Exchange& exchange, std::string body, RequestRecord& record);
+  Task<Result<Answer>> ask_upstream(std::string path, std::string body, base::Deadline deadline,
+                                    RequestRecord& record);
+  Task<Result<Answer>> ask_simulator(std::string path, std::string body, base::Deadline deadline,
+                                     RequestRecord& record);
   Task<void> deny(net::Exchange& exchange, int status, std::string reason, std::string message,
                   RequestRecord& record);
   // Whether a request may leave for a provider; asks the observer for the first one. False: it was answered.
