@@ -28,7 +28,7 @@ struct EmitEvent {
 // The agent asks before it does something. It waits for answer(); it is never answered twice.
 struct Ask {
   std::string ask_id;  // of this session
-  std::string tool;    // shell, edit, mcp, other
+  std::string tool;    // as in ToolCall
   std::string title;   // one line for people
   json::object args;   // what exactly would be done: command, cwd, changes[{path,kind,diff}], server, tool...
   std::string call_id;  // callId of the agent.tool_started that this is about; empty when not known
@@ -102,7 +102,8 @@ class Session {
   // where the protocol forbids it, or an impossible message ends in an Outcome failed with
   // agent_protocol_error.
   virtual Outputs feed(std::string_view bytes) = 0;
-  virtual Outputs answer(const std::string& ask_id, Answer answer) = 0;
+  // `reason` is told to the agent with a decline, where its protocol has a place for it.
+  virtual Outputs answer(const std::string& ask_id, Answer answer, std::string_view reason = {}) = 0;
   // Asks the agent to stop the turn; the Outcome follows from what it says, or from ended().
   virtual Outputs interrupt() = 0;
   // stdout is at its end and the process is gone. `status` is its wait status text for the message, e.g.

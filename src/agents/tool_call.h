@@ -9,9 +9,10 @@ namespace agentrouter::agents {
 
 struct ToolCall {
   std::string call_id;
-  std::string tool;   // shell, edit, read, mcp, web, todo, subagent, other
-  std::string title;  // one line for people
-  json::object args;  // in full
+  std::string tool;                 // shell, edit, read, mcp, web, todo, subagent, other
+  std::string title;                // one line for people
+  json::object args;                // in full
+  std::string parent_call_id = {};  // of the subagent call that it belongs to; empty for the agent's own
 };
 
 }  // namespace agentrouter::agents

@@ -41,6 +41,7 @@ bool TurnLog::tool_started(Outputs& out, const std::string& line, const ToolCall
   open_bytes_ += open->second.bytes;
   json::object payload;
   payload["callId"] = call.call_id;
+  if (!call.parent_call_id.empty()) payload["parentCallId"] = call.parent_call_id;
   payload["tool"] = call.tool;
   payload["title"] = one_line(call.title);
   payload["args"] = bounded_args(call.args);

@@ -22,18 +22,19 @@ json::object patch_json(const workspace::CollectReport::Patch& patch) {
   return {{"bytes", patch.bytes}, {"sha256", patch.sha256}, {"truncated", patch.truncated}};
 }
 
-model::RunFailure failure_of(const base::Error& error) {
+}  // namespace
+
+model::RunFailure failure_of_error(const base::Error& error) {
   if (error.reason == "storage_full") return {"storage_full", error.message, {}};
   return {"worker_failed", error.message, {}};
 }
-
-}  // namespace
 
 Attempt::Attempt(Needs needs)
     : needs_(std::move(needs)),
       notices_(needs_.executor, needs_.sandbox),
       watch_(needs_.recorder),
       gate_(needs_.executor, needs_.recorder, needs_.plan),
+      turn_plan_(needs_.plan),
       scope_(needs_.executor) {}
 
 Attempt::~Attempt() = default;
@@ -44,7 +45,7 @@ base::Task<bool> Attempt::run() {
   try {
     co_await drive();
   } catch (const base::Failure& failure) {
-    broken = failure_of(failure.error());
+    broken = failure_of_error(failure.error());
   } catch (const std::exception& error) {
     broken = model::RunFailure{"worker_failed", error.what(), {}};
   }
@@ -155,30 +156,11 @@ base::Task<void> Attempt::take_turn(GateResult gate) {
   payload["status"] = "started";
   needs_.recorder.event("execution.started", model::Visibility::open, std::move(payload));
 
-  if (result_.failure.code.empty()) {
-    session_ = needs_.make_session(needs_.plan);
-    turn_ = std::make_unique<Turn>(Turn::Needs{.executor = needs_.executor,
-                                               .sandbox = needs_.sandbox,
-                                               .notices = notices_,
-                                               .recorder = needs_.recorder,
-                                               .stdout_log = *stdout_log_,
-                                               .stderr_log = *stderr_log_,
-                                               .session = *session_,
-                                               .plan = needs_.plan,
-                                               .open_forwards = [this] { return egress_->open_forwards(); }});
-    watch_.on_traffic([this] {
-      if (watch_.trouble()) turn_->abort(failure_of(*watch_.trouble()));
-      turn_->touch();
-    });
-    if (cancelled_) turn_->cancel();
-    TurnEnd end = co_await turn_->run();
-    watch_.on_traffic({});
-    judge(std::move(end));
-  }
+  if (result_.failure.code.empty()) co_await run_turns(started);
   co_await close_egress();
   if (watch_.trouble() && result_.kind == Result::Kind::completed) {
     result_.kind = Result::Kind::failed;
-    result_.failure = failure_of(*watch_.trouble());
+    result_.failure = failure_of_error(*watch_.trouble());
   }
   close_execution(gate, started, execution);
 }
@@ -229,7 +211,8 @@ void Attempt::close_execution(const GateResult& gate, const std::string& started
 
 base::Result<base::Fd> Attempt::open_files(const std::string& request) {
   constexpr std::size_t readers_at_most = 8;
-  if (!files_open_) return base::fail(base::Code::unavailable, "the workspace is not ready, or the run is ending");
+  if (!files_open_)
+    return base::fail(base::Code::unavailable, "the workspace is not ready, or the run is ending");
   std::erase_if(readers_, [this](pid_t pid) {
     const bool ended = notices_.exited(pid) != nullptr;
     if (ended) notices_.forget(pid);
@@ -295,8 +278,9 @@ json::object Attempt::exit_record() {
   exit["threadId"] = named   ? result_.outcome->thread_id
                      : turn_ ? turn_->thread_id()
                              : needs_.plan.resume_thread;
-  auto usage = watch_.usage(result_.outcome ? result_.outcome->usage : std::nullopt);
-  if (result_.outcome && result_.outcome->cost_usd) usage["costUsd"] = *result_.outcome->cost_usd;
+  auto usage = watch_.usage(usage_of_agent());
+  const auto cost = result_.outcome ? result_.outcome->cost_usd : std::nullopt;
+  if (cost || earlier_cost_ > 0) usage["costUsd"] = earlier_cost_ + cost.value_or(0);
   exit["usage"] = std::move(usage);
   exit["provider"] = needs_.plan.provider == Provider::sim ? "sim" : "upstream";
   if (result_.exit_code) exit["exitCode"] = *result_.exit_code;
@@ -337,6 +321,7 @@ void Attempt::cancel() {
   gate_.cancel();
   if (restoring_) (void)needs_.sandbox.kill_all();
   if (turn_) turn_->cancel();
+  notices_.changed().notify();
 }
 
 }  // namespace agentrouter::keeper

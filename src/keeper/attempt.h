@@ -13,6 +13,9 @@
 
 namespace agentrouter::keeper {
 
+// storage_full or worker_failed.
+[[nodiscard]] model::RunFailure failure_of_error(const base::Error& error);
+
 using SessionFactory = std::function<std::unique_ptr<agents::Session>(const AttemptPlan&)>;
 
 class Attempt {
@@ -25,6 +28,7 @@ class Attempt {
     const egress::Secret* key = nullptr;  // of an upstream
     const net::TlsContext* tls = nullptr;
     Recorder& recorder;
+    const base::Clock& clock;
     base::Entropy& entropy;
     SessionFactory make_session;
   };
@@ -55,6 +59,13 @@ class Attempt {
   base::Task<bool> restore();
   base::Task<void> take_turn(GateResult gate);
   void announce();
+  base::Task<void> run_turns(const std::string& started);
+  base::Task<TurnEnd> run_turn(const std::string& started);
+  void watch_provider();
+  base::Task<bool> waited_for_quota(TurnEnd& end);
+  base::Task<void> wait_until(base::Time time);
+  void go_on(const TurnEnd& end);
+  [[nodiscard]] std::optional<agents::TokenUsage> usage_of_agent() const;
   void judge(TurnEnd end);
   base::Result<void> open_egress();
   base::Task<void> close_egress();
@@ -72,8 +83,13 @@ class Attempt {
   std::unique_ptr<egress::Egress> egress_;
   std::optional<AgentLog> stdout_log_;
   std::optional<AgentLog> stderr_log_;
+  AttemptPlan turn_plan_;  // of the turn that runs: after a wait the agent goes on with its thread
+  std::unique_ptr<ToolGate> tools_;
   std::unique_ptr<agents::Session> session_;
   std::unique_ptr<Turn> turn_;
+  policy::QuotaWaits waits_;
+  std::optional<agents::TokenUsage> earlier_usage_;  // of the turns before a wait
+  double earlier_cost_ = 0;
   bool cancelled_ = false;
   Result result_;
   std::optional<workspace::CollectReport> changes_;

@@ -4,9 +4,11 @@
 //
 // The agent's stdout says what follows, one line each:
 //   event TYPE JSON     an event of the agent
-//   ask TOOL            a question; the agent gets "yes" or "no"
+//   ask TOOL COMMAND    a question; nothing further is read before it is answered. The agent gets "yes", or
+//   "no"
+//                       with the reason
 //   say TEXT            the turn completes with this answer
-//   fail CODE           the turn fails
+//   fail CODE CAUSE     the turn fails
 //   anything else       agent_protocol_error
 
 #include <fcntl.h>
@@ -17,6 +19,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/write.hpp>
 #include <deque>
+#include <set>
 
 #include "agents/session.h"
 #include "base/hash.h"
@@ -30,17 +33,13 @@ class ScriptedSession final : public agents::Session {
  public:
   agents::Outputs start() override { return {agents::SendBytes{"start\n"}}; }
   agents::Outputs feed(std::string_view bytes) override {
-    agents::Outputs outputs;
     rest_ += bytes;
-    for (std::size_t end = rest_.find('\n'); end != std::string::npos && !over_; end = rest_.find('\n')) {
-      take(rest_.substr(0, end), outputs);
-      rest_.erase(0, end + 1);
-    }
-    if (over_) rest_.clear();
-    return outputs;
+    return take_lines({});
   }
-  agents::Outputs answer(const std::string&, agents::Answer answer) override {
-    return {agents::SendBytes{answer == agents::Answer::accept ? "yes\n" : "no\n"}};
+  agents::Outputs answer(const std::string& id, agents::Answer answer, std::string_view reason) override {
+    if (over_ || !asked_.erase(id)) return {};
+    const std::string word = answer == agents::Answer::accept ? "yes" : "no " + std::string(reason);
+    return take_lines({agents::SendBytes{word + "\n"}});
   }
   agents::Outputs interrupt() override { return {agents::SendBytes{"interrupt\n"}}; }
   agents::Outputs ended(std::string_view status) override {
@@ -48,10 +47,21 @@ class ScriptedSession final : public agents::Session {
   }
 
  private:
-  static agents::Outcome failed(std::string code, std::string reason) {
+  static agents::Outcome failed(std::string code, std::string reason, std::string cause = {}) {
     agents::Outcome outcome;
-    outcome.failure = {std::move(code), std::move(reason), {}};
+    outcome.failure = {std::move(code), std::move(reason), std::move(cause)};
     return outcome;
+  }
+  // Up to a question or the end.
+  agents::Outputs take_lines(agents::Outputs outputs) {
+    for (auto end = rest_.find('\n'); end != std::string::npos && !over_ && asked_.empty();
+         end = rest_.find('\n')) {
+      const auto line = rest_.substr(0, end);
+      rest_.erase(0, end + 1);
+      take(line, outputs);
+    }
+    if (over_) rest_.clear();
+    return outputs;
   }
   agents::Outcome finish(agents::Outcome outcome) {
     over_ = true;
@@ -67,9 +77,18 @@ class ScriptedSession final : public agents::Session {
     if (line.starts_with("event ")) {
       const std::string type = line.substr(6, line.find(' ', 6) - 6);
       auto payload = base::parse_json(rest_after(2));
-      outputs.push_back(agents::EmitEvent{type, "line", payload ? payload->as_object() : json::object{}});
+      json::object fields = payload ? payload->as_object() : json::object{};
+      if (type == "agent.started") thread_ = base::get_string(fields, "threadId").value_or("");
+      outputs.push_back(agents::EmitEvent{type, "line", std::move(fields)});
     } else if (line.starts_with("ask ")) {
-      outputs.push_back(agents::Ask{.ask_id = "1", .tool = rest_after(1), .title = {}, .args = {}});
+      const auto id = std::to_string(++asks_);
+      asked_.insert(id);
+      const std::string tool = rest_after(1);
+      outputs.push_back(agents::Ask{.ask_id = id,
+                                    .tool = tool.substr(0, tool.find(' ')),
+                                    .title = {},
+                                    .args = {{"command", rest_after(2)}},
+                                    .call_id = "call_" + id});
     } else if (line.starts_with("say ")) {
       agents::Outcome outcome;
       outcome.kind = agents::OutcomeKind::completed;
@@ -81,7 +100,11 @@ class ScriptedSession final : public agents::Session {
           agents::EmitEvent{"agent.completed", "line", {{"provider", "codex"}, {"message", "done"}}});
       outputs.push_back(finish(std::move(outcome)));
     } else if (line.starts_with("fail ")) {
-      outputs.push_back(finish(failed(rest_after(1), "it failed")));
+      const std::string code = rest_after(1);
+      auto outcome = failed(code.substr(0, code.find(' ')), "it failed", rest_after(2));
+      outcome.thread_id = thread_;
+      outcome.usage = agents::TokenUsage{10, 2, 3, 1};
+      outputs.push_back(finish(std::move(outcome)));
     } else if (line == "interrupted") {
       agents::Outcome outcome;
       outcome.kind = agents::OutcomeKind::interrupted;
@@ -92,12 +115,16 @@ class ScriptedSession final : public agents::Session {
   }
 
   std::string rest_;
+  std::string thread_;
+  int asks_ = 0;
+  std::set<std::string> asked_;
   bool over_ = false;
 };
 
 // What the agent does once it has read "start".
 struct AgentScript {
-  std::string says;  // to stdout
+  std::string says;                         // to stdout
+  std::vector<std::string> says_next = {};  // instead, when it is started again
   std::string says_to_stderr;
   std::uint64_t floods = 0;     // bytes to stdout afterwards, without a line end
   bool leaves_at_once = false;  // exits by itself afterwards
@@ -144,6 +171,10 @@ class ScriptedSandbox final : public Sandbox {
     in_.assign(::fcntl(request.stdio[0], F_DUPFD_CLOEXEC, 0));
     out_.assign(::fcntl(request.stdio[1], F_DUPFD_CLOEXEC, 0));
     err_.assign(::fcntl(request.stdio[2], F_DUPFD_CLOEXEC, 0));
+    if (++agent_pid > first_agent_pid && !script_.says_next.empty()) {
+      script_.says = script_.says_next.front();
+      script_.says_next.erase(script_.says_next.begin());
+    }
     running_ = true;
     scope_.spawn(agent());
     return agent_pid;
@@ -187,7 +218,8 @@ class ScriptedSandbox final : public Sandbox {
   }
   sandbox::MemoryReport memory() const override { return {.kills = memory_kills, .peak_bytes = {}}; }
 
-  static constexpr pid_t agent_pid = 100;
+  static constexpr pid_t first_agent_pid = 1000;
+  pid_t agent_pid = first_agent_pid - 1;
   static constexpr pid_t collector_pid = 101;
   static constexpr pid_t restorer_pid = 102;
   static constexpr pid_t checkpointer_pid = 103;

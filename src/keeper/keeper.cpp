@@ -98,6 +98,7 @@ base::Task<void> serve_attempt(KeeperNeeds& needs, Recorder& recorder, ControlSe
                      .key = needs.key,
                      .tls = needs.tls,
                      .recorder = recorder,
+                     .clock = needs.clock,
                      .entropy = needs.entropy,
                      .make_session = needs.make_session});
     switchboard.attach(&attempt);

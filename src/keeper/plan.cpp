@@ -112,8 +112,19 @@ TurnLimits parse_limits(Fields& outer) {
   limits.quiet = fields.duration("quietMs");
   limits.cancel_grace = fields.duration("cancelGraceMs");
   limits.output_bytes = static_cast<std::uint64_t>(fields.number("outputBytes"));
+  limits.review = fields.duration("reviewMs");
   if (!fields.missing().empty()) outer.miss("limits." + fields.missing());
   return limits;
+}
+
+policy::QuotaRules parse_quota(Fields& outer) {
+  Fields fields(outer.object("quota"));
+  policy::QuotaRules quota;
+  quota.first = fields.duration("firstMs");
+  quota.longest = fields.duration("longestMs");
+  quota.most = fields.duration("mostMs");
+  if (!fields.missing().empty()) outer.miss("quota." + fields.missing());
+  return quota;
 }
 
 base::Result<std::string> read_exactly(int fd, std::size_t size) {
@@ -134,7 +145,11 @@ std::string encode_plan(const AttemptPlan& plan) {
   const json::object limits{{"wallMs", plan.limits.wall_time.count()},
                             {"quietMs", plan.limits.quiet.count()},
                             {"cancelGraceMs", plan.limits.cancel_grace.count()},
-                            {"outputBytes", plan.limits.output_bytes}};
+                            {"outputBytes", plan.limits.output_bytes},
+                            {"reviewMs", plan.limits.review.count()}};
+  const json::object quota{{"firstMs", plan.quota.first.count()},
+                           {"longestMs", plan.quota.longest.count()},
+                           {"mostMs", plan.quota.most.count()}};
   return base::to_text(json::object{{"attemptId", plan.attempt_id.str()},
                                     {"runId", plan.run_id.str()},
                                     {"token", plan.token},
@@ -147,6 +162,8 @@ std::string encode_plan(const AttemptPlan& plan) {
                                     {"provider", plan.provider == Provider::sim ? "sim" : "upstream"},
                                     {"baseUrl", plan.base_url},
                                     {"program", program_json(plan.program)},
+                                    {"waitForQuota", plan.wait_for_quota},
+                                    {"quota", quota},
                                     {"limits", limits}});
 }
 
@@ -172,6 +189,8 @@ base::Result<AttemptPlan> decode_plan(std::string_view text) {
   plan.provider = provider == "sim" ? Provider::sim : Provider::upstream;
   plan.base_url = fields.text("baseUrl");
   plan.program = parse_program(fields);
+  plan.wait_for_quota = fields.flag("waitForQuota");
+  plan.quota = parse_quota(fields);
   plan.limits = parse_limits(fields);
   if (!base::is_prefixed_uuid(plan.attempt_id.str(), "attempt_")) fields.miss("attemptId");
   if (!base::is_prefixed_uuid(plan.run_id.str(), "run_")) fields.miss("runId");

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "egress/secret.h"
 #include "model/run.h"
+#include "policy/quota.h"
 
 namespace agentrouter::keeper {
 
@@ -22,6 +23,7 @@ struct TurnLimits {
   std::chrono::milliseconds quiet{120'000};
   std::chrono::milliseconds cancel_grace{2'000};
   std::uint64_t output_bytes = 256ull << 20;
+  std::chrono::milliseconds review{60'000};  // for a reviewer's answer
 };
 
 struct AttemptPlan {
@@ -37,6 +39,8 @@ struct AttemptPlan {
   Provider provider = Provider::sim;
   std::string base_url;  // of an upstream
   agents::AgentProgram program;
+  bool wait_for_quota = false;
+  policy::QuotaRules quota;
   TurnLimits limits;
 };
 

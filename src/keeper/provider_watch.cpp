@@ -1,6 +1,21 @@
 #include "keeper/provider_watch.h"
 
+#include "agents/provider_failure.h"
+
 namespace agentrouter::keeper {
+
+void name_cause(model::RunFailure& failure, const std::optional<ProviderTrouble>& trouble) {
+  constexpr std::string_view ours[] = {
+      "egress_limit", "provider_certificate", "provider_encoding", "response_too_large", "key_echo", "held"};
+  if (!trouble || failure.code != "provider_runtime_failed") return;
+  for (const auto reason : ours) {
+    if (trouble->reason == reason) failure.cause = reason;
+  }
+  if (!failure.cause.empty()) return;
+  if (trouble->status >= 400) failure.cause = agents::cause_of_status(trouble->status);
+  if (trouble->status < 400 && trouble->reason.starts_with("provider_"))
+    failure.cause = "provider_unavailable";
+}
 
 base::Task<base::Result<void>> ProviderWatch::on_first_forward() {
   try {
@@ -26,10 +41,21 @@ void ProviderWatch::on_request_done(const egress::RequestRecord& record) {
     tokens_.output_tokens += record.usage->output_tokens.value_or(0);
     tokens_.reasoning_output_tokens += record.usage->reasoning_output_tokens.value_or(0);
   }
+  remember(record);
   this->record(record, std::nullopt);
 }
 
+// A request that the agent left says nothing about the provider.
+void ProviderWatch::remember(const egress::RequestRecord& record) {
+  if (record.by_keeper || record.reason == "agent_left") return;
+  if (record.decision == egress::Decision::answered) return;
+  last_.reset();
+  if (record.status >= 400 || !record.reason.empty())
+    last_ = ProviderTrouble{record.status, record.reason, record.retry_after};
+}
+
 void ProviderWatch::on_denied(const egress::RequestRecord& record, std::uint64_t total) {
+  if (record.reason == "egress_limit" || record.reason == "held") remember(record);
   this->record(record, total);
 }
 
@@ -40,6 +66,7 @@ void ProviderWatch::record(const egress::RequestRecord& record, std::optional<st
                        {"bytesIn", record.bytes_in}, {"durationMs", record.duration.count()}};
   if (!record.reason.empty()) payload["reason"] = record.reason;
   if (total) payload["deniedSoFar"] = *total;
+  if (record.by_keeper) payload["purpose"] = "review";
   try {
     recorder_.event("egress.request", model::Visibility::open, std::move(payload));
   } catch (const base::Failure& failure) {

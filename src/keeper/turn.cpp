@@ -6,8 +6,6 @@
 #include <boost/system/system_error.hpp>
 #include <csignal>
 
-#include "policy/policy.h"
-
 namespace agentrouter::keeper {
 namespace {
 
@@ -61,6 +59,8 @@ base::Task<TurnEnd> Turn::run() {
     co_await guarded(supervise());
     co_await end_process();
   }
+  const bool done = end_.outcome && end_.outcome->kind == agents::OutcomeKind::completed;
+  if (given_up_ && !end_.failure && !end_.cancelled && !done) end_.failure = std::move(*given_up_);
   co_return std::move(end_);
 }
 
@@ -109,7 +109,7 @@ base::Task<void> Turn::supervise() {
       co_await settle_exit();
       co_return;
     }
-    if (end_.cancelled && !interrupted_) {
+    if ((end_.cancelled || given_up_) && !interrupted_) {
       interrupted_ = true;
       handle(needs_.session.interrupt());
       continue;
@@ -251,16 +251,33 @@ void Turn::handle(agents::Outputs outputs) {
       to_write_.push_back(std::move(bytes->bytes));
       writing_.notify();
     } else if (const auto* ask = std::get_if<agents::Ask>(&output)) {
-      const auto verdict = policy::judge_tool(needs_.plan.runtime, {.tool = ask->tool});
-      const bool allowed = verdict.decision == policy::Decision::allowed;
-      auto more =
-          needs_.session.answer(ask->ask_id, allowed ? agents::Answer::accept : agents::Answer::decline);
+      auto more = judge(*ask);
       queue.insert(queue.begin(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
     } else if (auto* outcome = std::get_if<agents::Outcome>(&output)) {
       end_.outcome = std::move(*outcome);
       wake_.notify();
     }
   }
+}
+
+agents::Outputs Turn::judge(const agents::Ask& ask) {
+  const auto verdict = needs_.gate.judge(ask);
+  if (verdict.decision != policy::ToolDecision::review) return answer(ask, verdict);
+  scope_.spawn(guarded(review(ask)));
+  return {};
+}
+
+agents::Outputs Turn::answer(const agents::Ask& ask, const policy::ToolVerdict& verdict) {
+  const bool allowed = verdict.decision == policy::ToolDecision::allow;
+  if (allowed) calls_.released(ask.call_id, now());
+  return needs_.session.answer(ask.ask_id, allowed ? agents::Answer::accept : agents::Answer::decline,
+                               verdict.reason);
+}
+
+base::Task<void> Turn::review(agents::Ask ask) {
+  const auto verdict = co_await needs_.gate.review(ask);
+  touch();
+  if (!over()) handle(answer(ask, verdict));
 }
 
 void Turn::emit(agents::EmitEvent event) {
@@ -275,8 +292,10 @@ void Turn::emit(agents::EmitEvent event) {
   }
   if (event.type == "agent.started") {
     thread_id_ = base::get_string(event.payload, "threadId").value_or(thread_id_);
+    if (needs_.goes_on) return;
   }
-  calls_.see(event);
+  calls_.see(event, now());
+  needs_.gate.see(event);
   needs_.recorder.agent_event(event.type, event.provider_event_type, std::move(event.payload));
 }
 
@@ -287,6 +306,13 @@ bool Turn::was_out_of_memory(const sandbox::Exited& exited) const {
 
 void Turn::cancel() {
   if (over() || std::exchange(end_.cancelled, true)) return;
+  grace_deadline_ = now() + needs_.plan.limits.cancel_grace;
+  wake_.notify();
+}
+
+void Turn::give_up(model::RunFailure failure) {
+  if (over() || end_.cancelled || given_up_ || calls_.count() != 0) return;
+  given_up_ = std::move(failure);
   grace_deadline_ = now() + needs_.plan.limits.cancel_grace;
   wake_.notify();
 }

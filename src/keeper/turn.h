@@ -12,6 +12,7 @@
 #include "keeper/open_calls.h"
 #include "keeper/plan.h"
 #include "keeper/recorder.h"
+#include "keeper/tool_gate.h"
 
 namespace agentrouter::keeper {
 
@@ -34,8 +35,11 @@ class Turn {
     AgentLog& stderr_log;
     agents::Session& session;
     const AttemptPlan& plan;
+    ToolGate& gate;
     // Provider requests under way: an agent that waits for one is not quiet.
     std::function<std::size_t()> open_forwards;
+    // Goes on with what an earlier turn of this attempt began: it tells no agent.started.
+    bool goes_on = false;
   };
   explicit Turn(Needs needs);
   ~Turn();
@@ -53,6 +57,9 @@ class Turn {
   void touch();
   // Ends the turn for a reason from elsewhere.
   void abort(model::RunFailure failure);
+  // The same, but lets the agent end it: it is interrupted, and killed after the grace. Nothing while it has
+  // a call open, or when the turn is ending anyway.
+  void give_up(model::RunFailure failure);
 
  private:
   using Pipe = asio::posix::basic_stream_descriptor<base::Executor>;
@@ -67,6 +74,9 @@ class Turn {
   base::Task<void> write_stdin();
   base::Task<void> relay_notices();
   void handle(agents::Outputs outputs);
+  agents::Outputs judge(const agents::Ask& ask);
+  agents::Outputs answer(const agents::Ask& ask, const policy::ToolVerdict& verdict);
+  base::Task<void> review(agents::Ask ask);
   void emit(agents::EmitEvent event);
   bool count_output(std::size_t bytes);
   bool check_limits();
@@ -88,6 +98,7 @@ class Turn {
   bool close_stdin_ = false;
   bool stdout_ended_ = false;
   bool interrupted_ = false;
+  std::optional<model::RunFailure> given_up_;
   base::Deadline wall_deadline_;
   base::Deadline quiet_since_;
   base::Deadline grace_deadline_ = base::Deadline::max();

@@ -1,5 +1,7 @@
 #include "policy/policy.h"
 
+#include "policy/plain_read.h"
+
 namespace agentrouter::policy {
 
 std::string_view to_string(Decision decision) {
@@ -29,14 +31,22 @@ Verdict judge_launch(model::ApprovalMode mode) {
   return verdict(Decision::blocked, "approvalMode block refuses every launch");
 }
 
-Verdict judge_tool(const model::Runtime& runtime, const ToolFacts& facts) {
+bool is_plainly_read_only(const ToolFacts& facts) {
+  if (facts.tool == "shell") return only_reads(script_of(facts.command));
+  return facts.tool == "read" || facts.tool == "todo" || facts.tool == "subagent";
+}
+
+ToolVerdict judge_tool(const model::Runtime& runtime, const ToolFacts& facts) {
+  const std::string mode = "mode " + runtime.mode;
   const bool reads_only = runtime.mode == "read_only" || runtime.mode == "plan";
-  Verdict verdict{Decision::allowed, "runtime-mode", "1", "mode " + runtime.mode + " allows it"};
-  if (reads_only && facts.tool == "edit") {
-    verdict.decision = Decision::blocked;
-    verdict.reason = "mode " + runtime.mode + " does not change files";
-  }
-  return verdict;
+  if (reads_only && facts.tool == "edit") return {ToolDecision::deny, mode + " does not change files"};
+  const bool asks_nobody = runtime.mode == "dontAsk";
+  const bool reviewed = runtime.mode == "auto" || runtime.mode == "auto_review";
+  if (!asks_nobody && !reviewed) return {ToolDecision::allow, mode + " allows it"};
+  if (is_plainly_read_only(facts)) return {ToolDecision::allow, mode + " allows what only reads"};
+  if (reviewed) return {ToolDecision::review, mode + " wants a reviewer's word"};
+  return {ToolDecision::deny,
+          mode + " denies what would have to be asked about: it does not plainly only read"};
 }
 
 }  // namespace agentrouter::policy

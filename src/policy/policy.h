@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/json.h"
 #include "model/run.h"
 
 namespace agentrouter::policy {
@@ -23,14 +24,27 @@ struct Verdict {
 // May this run's agent be started? auto allows, manual asks a person, block refuses.
 [[nodiscard]] Verdict judge_launch(model::ApprovalMode mode);
 
-// What a question of the agent is about. `tool` is shell, edit, mcp or other.
+// What a question of the agent is about. `tool` is shell, edit, read, mcp, web, todo, subagent or other.
 struct ToolFacts {
   std::string tool;
+  std::string command = {};  // of shell
 };
 
-// May an agent that was launched do this one thing, when only the launch is gated (approvalScope "run")? Yes,
-// except what its mode forbids: read_only and plan block edits. Never asks. A shell command of such a mode is
-// allowed, because its workspace is mounted read-only.
-[[nodiscard]] Verdict judge_tool(const model::Runtime& runtime, const ToolFacts& facts);
+// Nothing outside of the agent's own head can change by it: reading, its list of things to do, starting a
+// subagent (whose calls ask as well), a command that only reads.
+[[nodiscard]] bool is_plainly_read_only(const ToolFacts& facts);
+
+enum class ToolDecision { allow, deny, review };
+struct ToolVerdict {
+  ToolDecision decision = ToolDecision::deny;
+  std::string reason;  // a sentence for people and for the agent
+};
+inline constexpr std::string_view tool_policy = "runtime-mode";
+inline constexpr std::string_view review_policy = "auto-review";
+inline constexpr std::string_view tool_policy_version = "2";
+
+// May an agent that was launched do this one thing, when only the launch is gated (approvalScope "run")?
+// docs/modes.md is the table. Never asks a person; `review` wants a reviewer's word (agents/review.h).
+[[nodiscard]] ToolVerdict judge_tool(const model::Runtime& runtime, const ToolFacts& facts);
 
 }  // namespace agentrouter::policy

@@ -23,20 +23,47 @@ TEST(JudgeLaunch, NamesItsPolicyVersionAndReason) {
   }
 }
 
+ToolDecision judged(const char* mode, const char* tool, const char* command = "") {
+  const auto verdict = judge_tool({.mode = mode}, {tool, command});
+  EXPECT_FALSE(verdict.reason.empty());
+  return verdict.decision;
+}
+
 TEST(JudgeTool, ReadOnlyModesBlockEditsOnly) {
   for (const auto* mode : {"read_only", "plan"}) {
-    const model::Runtime runtime{.mode = mode};
-    EXPECT_EQ(judge_tool(runtime, {"edit"}).decision, Decision::blocked);
-    EXPECT_EQ(judge_tool(runtime, {"shell"}).decision, Decision::allowed);
-    EXPECT_EQ(judge_tool(runtime, {"mcp"}).decision, Decision::allowed);
+    EXPECT_EQ(judged(mode, "edit"), ToolDecision::deny);
+    EXPECT_EQ(judged(mode, "shell", "touch a"), ToolDecision::allow);
+    EXPECT_EQ(judged(mode, "mcp"), ToolDecision::allow);
   }
 }
 
-TEST(JudgeTool, OtherModesAllowEverythingAtRunScope) {
-  for (const auto* mode : {"default", "full_access", "auto_review", "acceptEdits"}) {
+TEST(JudgeTool, OpenModesAllowWhateverTheLaunchAllows) {
+  for (const auto* mode : {"default", "full_access", "acceptEdits", "bypassPermissions"}) {
     for (const auto* tool : {"shell", "edit", "mcp", "other"}) {
-      EXPECT_EQ(judge_tool({.mode = mode}, {tool}).decision, Decision::allowed) << mode << tool;
+      EXPECT_EQ(judged(mode, tool, "touch a"), ToolDecision::allow) << mode << tool;
     }
+  }
+}
+
+TEST(JudgeTool, DontAskDeniesWhatWouldHaveToBeAskedAbout) {
+  for (const auto* tool : {"edit", "mcp", "web", "other", "something new"}) {
+    EXPECT_EQ(judged("dontAsk", tool), ToolDecision::deny) << tool;
+  }
+  EXPECT_EQ(judged("dontAsk", "shell", "touch a"), ToolDecision::deny);
+  EXPECT_EQ(judged("dontAsk", "shell"), ToolDecision::deny);
+  EXPECT_EQ(judged("dontAsk", "shell", "ls -la"), ToolDecision::allow);
+  for (const auto* tool : {"read", "todo", "subagent"}) {
+    EXPECT_EQ(judged("dontAsk", tool), ToolDecision::allow) << tool;
+  }
+}
+
+TEST(JudgeTool, AutoModesWantAReviewOfWhatDoesNotPlainlyOnlyRead) {
+  for (const auto* mode : {"auto", "auto_review"}) {
+    EXPECT_EQ(judged(mode, "edit"), ToolDecision::review);
+    EXPECT_EQ(judged(mode, "mcp"), ToolDecision::review);
+    EXPECT_EQ(judged(mode, "shell", "/bin/bash -lc 'touch a'"), ToolDecision::review);
+    EXPECT_EQ(judged(mode, "shell", "/bin/bash -lc 'cat a'"), ToolDecision::allow);
+    EXPECT_EQ(judged(mode, "read"), ToolDecision::allow);
   }
 }
 

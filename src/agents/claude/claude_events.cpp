@@ -63,14 +63,20 @@ bool TurnEvents::assistant(Outputs& out, const json::object& line) {
     const auto id = text_of(*block, "id");
     const auto name = text_of(*block, "name");
     if (id.empty() || name.empty()) return false;
-    asked(out, name, id, object_of(*block, "input"));
+    call_seen(out, name, id, object_of(*block, "input"), text_of(line, "parent_tool_use_id"));
   }
   return true;
 }
 
 ToolCall TurnEvents::asked(Outputs& out, std::string_view name, const std::string& call_id,
                            const json::object& input) {
+  return call_seen(out, name, call_id, input, {});
+}
+
+ToolCall TurnEvents::call_seen(Outputs& out, std::string_view name, const std::string& call_id,
+                               const json::object& input, std::string parent) {
   auto call = tool_call_of(name, call_id, input, cwd_);
+  call.parent_call_id = std::move(parent);
   log_.tool_started(out, "assistant", call, {{"name", name}, {"input", input}});
   return call;
 }

@@ -42,6 +42,8 @@ class TurnEvents {
   [[nodiscard]] const std::string& response_event_type() const { return log_.response_event_type(); }
 
  private:
+  ToolCall call_seen(Outputs& out, std::string_view name, const std::string& call_id,
+                     const json::object& input, std::string parent);
   bool tool_result(Outputs& out, const json::object& block, const json::object& line);
   void watch(Outputs& out, const ToolCall& call, const ToolEnd& end);
 

@@ -17,6 +17,7 @@ constexpr std::pair<std::string_view, std::string_view> causes[] = {
     {"model_not_found", "model_not_found"},
     {"rate_limit", "provider_rate_limited"},
     {"overloaded", "provider_unavailable"},
+    {"max_output_tokens", "output_tokens_exceeded"},
 };
 
 std::string_view cause_of(const json::object& result, std::string_view word) {
@@ -29,6 +30,7 @@ std::string_view cause_of(const json::object& result, std::string_view word) {
   }
   if (const auto status = base::get_int(result, "api_error_status")) return cause_of_status(*status);
   const auto error = base::get_string(result, "api_error").value_or("");
+  if (error == "max_output_tokens") return "output_tokens_exceeded";
   return error == "connection_failed" || word == "server_error" ? "provider_unavailable" : "";
 }
 

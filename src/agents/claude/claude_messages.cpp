@@ -49,8 +49,10 @@ std::string allowed(std::string_view request_id, const json::value& input) {
   return success(request_id, {{"behavior", "allow"}, {"updatedInput", input}});
 }
 
-std::string denied(std::string_view request_id) {
-  return success(request_id, {{"behavior", "deny"}, {"message", "This was not approved."}});
+std::string denied(std::string_view request_id, std::string_view reason) {
+  const std::string message =
+      reason.empty() ? "This was not approved." : "This was not approved: " + std::string(reason);
+  return success(request_id, {{"behavior", "deny"}, {"message", message}});
 }
 
 std::string refused(std::string_view request_id) {

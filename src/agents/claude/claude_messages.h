@@ -18,9 +18,10 @@ inline constexpr std::string_view interrupt_id = "agentrouter-2";
 [[nodiscard]] std::string user_message(const TurnSpec& spec);
 [[nodiscard]] std::string interrupt_request();
 
-// Answers to can_use_tool. `input` is what was asked about, and nothing else will run.
+// Answers to can_use_tool. `input` is what was asked about, and nothing else will run. The agent reads
+// `reason`.
 [[nodiscard]] std::string allowed(std::string_view request_id, const json::value& input);
-[[nodiscard]] std::string denied(std::string_view request_id);
+[[nodiscard]] std::string denied(std::string_view request_id, std::string_view reason = {});
 // To a request that we do not know.
 [[nodiscard]] std::string refused(std::string_view request_id);
 

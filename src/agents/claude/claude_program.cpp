@@ -14,6 +14,18 @@ std::string settings() {
   return base::to_text(json::object{{"permissions", std::move(permissions)}, {"disableAllHooks", true}});
 }
 
+std::string mcp_config(const std::vector<McpServer>& servers) {
+  json::object all;
+  for (const auto& server : servers) {
+    json::array args;
+    for (const auto& argument : server.args) args.emplace_back(argument);
+    json::object env;
+    for (const auto& [name, value] : server.env) env[name] = value;
+    all[server.name] = {{"command", server.command}, {"args", std::move(args)}, {"env", std::move(env)}};
+  }
+  return base::to_text(json::object{{"mcpServers", std::move(all)}});
+}
+
 std::vector<std::string> options(const ClaudeSetup& setup) {
   return {"-p",
           "--input-format",
@@ -44,6 +56,11 @@ AgentProgram claude_program(const ClaudeSetup& setup) {
   AgentProgram program;
   program.command_name = "claude";
   program.argv_for_action = options(setup);
+  if (!setup.mcp.empty()) {
+    program.files = {{home + "/agentrouter-mcp.json", mcp_config(setup.mcp)}};
+    program.argv_for_action.insert(program.argv_for_action.end(),
+                                   {"--mcp-config", program.files.front().path});
+  }
   program.argv = program.argv_for_action;
   program.argv.insert(program.argv.begin(), std::string(claude_root) + "/claude");
   program.resume_argv = {"--resume"};

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <string>
 
+#include "agents/mcp_server.h"
 #include "agents/session.h"
 
 namespace agentrouter::agents {
@@ -22,8 +23,11 @@ struct ClaudeSetup {
   std::string model;                           // never empty: the CLI's own default changes
   std::string base_url = "http://127.83.1.1";  // where the provider listens inside the sandbox, without /v1
   ClaudeRetries retries;
+  std::vector<McpServer> mcp;  // exactly these are given
 };
 
+// The servers' file is read-only and its values are in no argument, so that no event shows them.
+//
 // Paths inside the sandbox. The package folder of the CLI must be at claude_root, read-only; claude_home must
 // be writable. Everything that says how the agent is held is in argv and env, which it cannot change.
 inline constexpr std::string_view claude_root = "/opt/claude";

@@ -35,7 +35,7 @@ class ClaudeSession final : public Session {
 
   Outputs start() override;
   Outputs feed(std::string_view bytes) override;
-  Outputs answer(const std::string& ask_id, Answer answer) override;
+  Outputs answer(const std::string& ask_id, Answer answer, std::string_view reason) override;
   Outputs interrupt() override;
   Outputs ended(std::string_view status) override;
 
@@ -100,7 +100,7 @@ Outputs ClaudeSession::feed(std::string_view bytes) {
   return std::exchange(out_, {});
 }
 
-Outputs ClaudeSession::answer(const std::string& ask_id, Answer answer) {
+Outputs ClaudeSession::answer(const std::string& ask_id, Answer answer, std::string_view reason) {
   const auto found = questions_.find(ask_id);
   if (phase_ == Phase::over || found == questions_.end()) return {};
   const auto question = std::move(found->second);
@@ -111,7 +111,7 @@ Outputs ClaudeSession::answer(const std::string& ask_id, Answer answer) {
     send(allowed(ask_id, question.input));
   } else {
     events_.declined(question.call_id);
-    send(denied(ask_id));
+    send(denied(ask_id, reason));
   }
   return std::exchange(out_, {});
 }

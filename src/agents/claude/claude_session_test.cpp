@@ -432,7 +432,9 @@ TEST(ClaudeFailure, CauseFollowsWhatTheCliSays) {
       {R"("api_error_status":529)", "server_error", "provider_unavailable"},
       {R"("api_error_status":null,"api_error":"connection_failed")", "server_error", "provider_unavailable"},
       {R"("stop_reason":"refusal")", "invalid_request", "provider_refused"},
-      {R"("api_error":"max_output_tokens")", "max_output_tokens", ""},
+      {R"("api_error":"max_output_tokens")", "max_output_tokens", "output_tokens_exceeded"},
+      {R"("api_error":"max_output_tokens")", "", "output_tokens_exceeded"},
+      {R"("api_error_status":408)", "", "provider_unavailable"},
       {R"("api_error_status":"seven")", "something new", ""},
   };
   for (const auto& [fields, word, cause] : cases) {
@@ -456,6 +458,18 @@ TEST(ClaudeProgram, SettingsHoldForTheAgentAndNotForTheRepository) {
   EXPECT_THAT(program.argv, testing::Contains("--strict-mcp-config"));
   EXPECT_THAT(program.env, testing::Contains("ANTHROPIC_API_KEY=agentrouter-dummy-key"));
   EXPECT_TRUE(program.files.empty());
+}
+
+TEST(ClaudeProgram, McpServersStandInAFileThatNoArgumentShows) {
+  const auto program = claude_program(
+      {.model = "m",
+       .mcp = {{.name = "notes", .command = "run", .args = {"a b"}, .env = {{"KEY", "v\"1"}}}}});
+  ASSERT_EQ(program.files.size(), 1u);
+  EXPECT_EQ(parsed(program.files[0].content),
+            parsed(R"({"mcpServers":{"notes":{"command":"run","args":["a b"],"env":{"KEY":"v\"1"}}}})"));
+  EXPECT_EQ(program.argv.back(), program.files[0].path);
+  EXPECT_THAT(program.argv, testing::Contains("--strict-mcp-config"));
+  for (const auto& argument : program.argv_for_action) EXPECT_EQ(argument.find("v\"1"), std::string::npos);
 }
 
 }  // namespace

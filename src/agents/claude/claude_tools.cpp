@@ -71,8 +71,30 @@ ToolCall web_call(std::string_view name, const json::object& input) {
   return call;
 }
 
+json::object todo_item(const json::object& from, const char* text_key, std::string_view status) {
+  json::object item;
+  if (const auto id = text_of(from, "taskId"); !id.empty()) item["id"] = id;
+  if (const auto text = text_of(from, text_key); !text.empty()) item["text"] = text;
+  if (!status.empty()) item["status"] = status;
+  return item;
+}
+
+// What a call says about the list, as [{id?, text?, status?}].
+json::array todo_items(std::string_view name, const json::object& input) {
+  json::array items;
+  if (name == "TaskCreate") items.push_back(todo_item(input, "subject", "pending"));
+  if (name == "TaskUpdate") items.push_back(todo_item(input, "subject", text_of(input, "status")));
+  const auto* todos = name == "TodoWrite" ? base::get_array(input, "todos") : nullptr;
+  for (const auto& entry : todos ? *todos : json::array{}) {
+    if (const auto* todo = entry.if_object())
+      items.push_back(todo_item(*todo, "content", text_of(*todo, "status")));
+  }
+  return items;
+}
+
 ToolCall todo_call(std::string_view name, const json::object& input) {
   ToolCall call{.tool = "todo", .title = "Update the plan", .args = input};
+  if (auto items = todo_items(name, input); !items.empty()) call.args["items"] = std::move(items);
   if (const auto subject = text_of(input, "subject"); !subject.empty()) call.title += ": " + subject;
   if (name == "TaskList" || name == "TaskGet") call.title = "Look at the plan";
   return call;

@@ -37,6 +37,19 @@ std::string plan_summary(const json::array& plan) {
   return one_line(current.empty() ? text : text + ": " + current);
 }
 
+// [{text, status: pending|in_progress|completed}]
+json::array plan_items(const json::array& plan) {
+  json::array items;
+  for (const auto& entry : plan) {
+    const auto* step = entry.if_object();
+    if (!step) continue;
+    const auto status = text_of(*step, "status");
+    items.push_back(json::object{{"text", text_of(*step, "step")},
+                                 {"status", status == "inProgress" ? "in_progress" : status}});
+  }
+  return items;
+}
+
 }  // namespace
 
 void TurnEvents::thread_started(Outputs& out, std::string_view thread) {
@@ -107,7 +120,8 @@ void TurnEvents::plan_updated(Outputs& out, const json::object& params) {
   const auto* plan = base::get_array(params, "plan");
   if (!plan) return;
   ToolCall call{.call_id = "plan_" + std::to_string(++plans_), .tool = "todo", .title = "Update the plan"};
-  call.args["plan"] = *plan;
+  call.args["items"] = plan_items(*plan);
+  if (const auto why = text_of(params, "explanation"); !why.empty()) call.args["explanation"] = why;
   log_.tool_started(out, type, call);
   log_.close(call.call_id);
   log_.emit(out, "agent.tool_completed", type,

@@ -53,11 +53,22 @@ std::string readable(std::string_view message, std::string& type) {
   return std::string(base::cut_utf8(text, model::defaults::event_field_bytes));
 }
 
+// Codex takes an answer that the provider calls incomplete for one that was cut, and says why behind this.
+std::string_view cause_of_incomplete(std::string_view message) {
+  constexpr std::string_view mark = "Incomplete response returned, reason: ";
+  const auto at = message.find(mark);
+  if (at == std::string_view::npos) return "";
+  const auto why = message.substr(at + mark.size());
+  if (why.starts_with("max_output_tokens")) return "output_tokens_exceeded";
+  return why.starts_with("content_filter") ? "provider_refused" : "";
+}
+
 std::string_view cause_of(const json::object& error, std::string_view message, std::string_view body_type) {
   if (const auto word = base::get_string(error, "codexErrorInfo")) {
     for (const auto& [name, cause] : causes) {
       if (*word == name) return cause;
     }
+    if (const auto cause = cause_of_incomplete(message); !cause.empty()) return cause;
     if (message.starts_with("stream disconnected")) return "provider_unavailable";
     return body_type.starts_with("invalid_request") ? "provider_rejected_request" : "";
   }

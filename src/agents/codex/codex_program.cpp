@@ -33,6 +33,20 @@ constexpr std::string_view disabled_features[] = {
     "unbounded_connection_retries",
 };
 
+std::string mcp_tables(const std::vector<McpServer>& servers) {
+  std::string text;
+  for (const auto& server : servers) {
+    json::array args;
+    for (const auto& argument : server.args) args.emplace_back(argument);
+    text += "\n[mcp_servers." + server.name + "]\n";
+    text += setting("command", quoted(server.command)) + setting("args", base::to_text(args));
+    if (server.env.empty()) continue;
+    text += "\n[mcp_servers." + server.name + ".env]\n";
+    for (const auto& [name, value] : server.env) text += setting(name, quoted(value));
+  }
+  return text;
+}
+
 std::string config_toml(const CodexSetup& setup) {
   std::string text = "# Written by AgentRouter for one attempt; the agent cannot change it.\n";
   text += setting("model", quoted(setup.model));
@@ -60,6 +74,7 @@ std::string config_toml(const CodexSetup& setup) {
     text += setting(exporter, quoted("none"));
   }
   text += "\n[history]\n" + setting("persistence", quoted("none"));
+  text += mcp_tables(setup.mcp);
   text += "\n[projects." + quoted(setup.cwd) + "]\n" + setting("trust_level", quoted("untrusted"));
   return text;
 }

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <string>
 
+#include "agents/mcp_server.h"
 #include "agents/session.h"
 
 namespace agentrouter::agents {
@@ -23,6 +24,7 @@ struct CodexSetup {
   std::string cwd = "/workspace";
   std::string base_url = "http://127.83.1.1/v1";  // where the provider listens inside the sandbox
   CodexRetries retries;
+  std::vector<McpServer> mcp;  // exactly these are given
 };
 
 // Paths inside the sandbox. The package folder of the CLI (bin, codex-path, codex-resources) must be at

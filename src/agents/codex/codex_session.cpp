@@ -38,7 +38,7 @@ class CodexSession final : public Session {
 
   Outputs start() override;
   Outputs feed(std::string_view bytes) override;
-  Outputs answer(const std::string& ask_id, Answer answer) override;
+  Outputs answer(const std::string& ask_id, Answer answer, std::string_view reason) override;
   Outputs interrupt() override;
   Outputs ended(std::string_view status) override;
 
@@ -59,6 +59,7 @@ class CodexSession final : public Session {
   void turn_accepted(const json::object& message);
   void notification(std::string_view method, const json::object& params);
   void item(std::string_view method, const json::object& params);
+  void typed(const json::object& params);
   void usage(const json::object& params);
   void turn_completed(const json::object& params);
   void request(std::string_view method, const json::value& id, const json::object& params);
@@ -115,7 +116,7 @@ Outputs CodexSession::feed(std::string_view bytes) {
   return std::exchange(out_, {});
 }
 
-Outputs CodexSession::answer(const std::string& ask_id, Answer answer) {
+Outputs CodexSession::answer(const std::string& ask_id, Answer answer, std::string_view /*reason*/) {
   const auto found = questions_.find(ask_id);
   if (phase_ == Phase::over || found == questions_.end() || found->second.held) return {};
   const auto question = std::move(found->second);
@@ -220,6 +221,7 @@ void CodexSession::notification(std::string_view method, const json::object& par
   if (method == "error" && base::get_bool(params, "willRetry").value_or(false)) {
     return events_.retrying(out_, object_of(params, "error"));
   }
+  if (method == "item/commandExecution/terminalInteraction") return typed(params);
   if (method == "serverRequest/resolved") {
     const auto* id = params.if_contains("requestId");
     const auto found = questions_.find(id ? base::to_text(*id) : "");
@@ -227,6 +229,14 @@ void CodexSession::notification(std::string_view method, const json::object& par
     if (!found->second.held) out_.push_back(Withdraw{found->first});
     questions_.erase(found);
   }
+}
+
+// Into a terminal whose command was accepted. The CLI does not ask, so where each call is judged it is one
+// too many.
+void CodexSession::typed(const json::object& params) {
+  if (spec_.runtime.mode != "auto_review" || text_of(params, "stdin").empty()) return;
+  fail({.code = "ungated_tool_call",
+        .reason = "the agent typed into a running command, which nobody was asked about"});
 }
 
 void CodexSession::item(std::string_view method, const json::object& params) {

@@ -5,6 +5,7 @@
 
 #include "agents/codex/codex_failure.h"
 #include "agents/codex/codex_log.h"
+#include "agents/codex/codex_program.h"
 #include "agents/codex/codex_usage.h"
 #include "base/utf8.h"
 
@@ -399,6 +400,34 @@ TEST(CodexFailure, CauseFollowsWhatCodexSays) {
     EXPECT_EQ(failure.code, "provider_runtime_failed");
     EXPECT_EQ(failure.reason, "m");
   }
+}
+
+TEST(CodexFailure, AnAnswerThatTheProviderCallsIncompleteHasTheProvidersReason) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"stream disconnected before completion: Incomplete response returned, reason: max_output_tokens",
+       "output_tokens_exceeded"},
+      {"stream disconnected before completion: Incomplete response returned, reason: content_filter",
+       "provider_refused"},
+      {"stream disconnected before completion: Incomplete response returned, reason: unknown",
+       "provider_unavailable"},
+      {"Incomplete response returned, reason: ", ""},
+  };
+  for (const auto& [message, cause] : cases) {
+    const auto failure = codex::failure_of({{"message", message}, {"codexErrorInfo", "other"}});
+    EXPECT_EQ(failure.cause, cause) << message;
+  }
+}
+
+TEST(CodexProgram, McpServersAreTablesOfTheConfiguration) {
+  const auto program = codex_program(
+      {.model = "m",
+       .mcp = {{.name = "notes", .command = "run", .args = {"a b", "\"q\""}, .env = {{"KEY", "v\n1"}}},
+               {.name = "other", .command = "other"}}});
+  EXPECT_THAT(program.files.at(0).content,
+              testing::HasSubstr("\n[mcp_servers.notes]\ncommand = \"run\"\nargs = [\"a b\",\"\\\"q\\\"\"]\n"
+                                 "\n[mcp_servers.notes.env]\nKEY = \"v\\n1\"\n"
+                                 "\n[mcp_servers.other]\ncommand = \"other\"\nargs = []\n"));
+  EXPECT_EQ(codex_program({.model = "m"}).files.at(0).content.find("mcp_servers"), std::string::npos);
 }
 
 TEST(CodexFailure, RetryWithoutNumbersIsCounted) {

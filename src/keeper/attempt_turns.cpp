@@ -1,0 +1,146 @@
+// The turns of an attempt: one, and one more after each wait for the provider's limit.
+
+#include "keeper/attempt.h"
+
+namespace agentrouter::keeper {
+namespace {
+
+using namespace std::chrono_literals;
+
+// What the agent reads instead of the task when it goes on with its thread.
+constexpr std::string_view go_on_message =
+    "The model provider's limit interrupted your work. The limit has passed: go on where you stopped.";
+// A provider that names a longer time than this is not worth keeping the agent waiting for.
+constexpr auto patience_when_waiting = 10s;
+constexpr auto patience = 60s;
+// How often a long wait looks at the clock again: the machine may have slept.
+constexpr auto look_again = 60s;
+
+void add(std::optional<agents::TokenUsage>& sum, const std::optional<agents::TokenUsage>& more) {
+  if (!more) return;
+  auto& into = sum ? *sum : sum.emplace();
+  into.input_tokens += more->input_tokens;
+  into.cached_input_tokens += more->cached_input_tokens;
+  into.output_tokens += more->output_tokens;
+  into.reasoning_output_tokens += more->reasoning_output_tokens;
+}
+
+const model::RunFailure* failure_of(const TurnEnd& end) {
+  if (end.cancelled) return nullptr;
+  if (end.failure) return &*end.failure;
+  const bool failed = end.outcome && end.outcome->kind == agents::OutcomeKind::failed;
+  return failed ? &end.outcome->failure : nullptr;
+}
+
+}  // namespace
+
+base::Task<void> Attempt::run_turns(const std::string& started) {
+  for (;;) {
+    const auto began = std::chrono::steady_clock::now();
+    TurnEnd end = co_await run_turn(started);
+    const auto took = std::chrono::steady_clock::now() - began;
+    turn_plan_.limits.wall_time -= std::chrono::duration_cast<std::chrono::milliseconds>(took);
+    const bool again = co_await waited_for_quota(end);
+    if (!again) {
+      judge(std::move(end));
+      co_return;
+    }
+    go_on(end);
+  }
+}
+
+base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
+  const bool goes_on = waits_.count > 0 && !turn_plan_.resume_thread.empty();
+  tools_ = std::make_unique<ToolGate>(ToolGate::Needs{.recorder = needs_.recorder,
+                                                      .plan = turn_plan_,
+                                                      .task = needs_.plan.task,
+                                                      .prior_event_id = started,
+                                                      .ask_provider = [this](agents::ReviewRequest request) {
+                                                        return egress_->ask(
+                                                            std::move(request.path), std::move(request.body),
+                                                            base::after(needs_.plan.limits.review));
+                                                      }});
+  session_ = needs_.make_session(turn_plan_);
+  turn_ = std::make_unique<Turn>(Turn::Needs{.executor = needs_.executor,
+                                             .sandbox = needs_.sandbox,
+                                             .notices = notices_,
+                                             .recorder = needs_.recorder,
+                                             .stdout_log = *stdout_log_,
+                                             .stderr_log = *stderr_log_,
+                                             .session = *session_,
+                                             .plan = turn_plan_,
+                                             .gate = *tools_,
+                                             .open_forwards = [this] { return egress_->open_forwards(); },
+                                             .goes_on = goes_on});
+  watch_.on_traffic([this] { watch_provider(); });
+  if (cancelled_) turn_->cancel();
+  TurnEnd end = co_await turn_->run();
+  watch_.on_traffic({});
+  if (end.outcome) name_cause(end.outcome->failure, watch_.last_trouble());
+  co_return end;
+}
+
+// After each request of the sandbox.
+void Attempt::watch_provider() {
+  if (watch_.trouble()) turn_->abort(failure_of_error(*watch_.trouble()));
+  turn_->touch();
+  const auto& trouble = watch_.last_trouble();
+  if (!trouble || trouble->status != 429 || !trouble->retry_after) return;
+  if (*trouble->retry_after < (needs_.plan.wait_for_quota ? patience_when_waiting : patience)) return;
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*trouble->retry_after).count();
+  turn_->give_up(
+      {"provider_runtime_failed",
+       "The model provider's limit is reached; it may be asked again in " + std::to_string(seconds) + " s",
+       "provider_rate_limited"});
+}
+
+// Whether the turn ended at a limit of the provider, the run is to wait for it, and has waited.
+base::Task<bool> Attempt::waited_for_quota(TurnEnd& end) {
+  const auto* failure = failure_of(end);
+  if (!needs_.plan.wait_for_quota || failure == nullptr || !policy::is_quota(failure->cause)) co_return false;
+  const auto& trouble = watch_.last_trouble();
+  const auto named = trouble ? trouble->retry_after : std::nullopt;
+  const auto wait = policy::next_wait(needs_.plan.quota, waits_, named);
+  if (!wait) co_return false;
+  const auto begun = needs_.clock.now();
+  json::object payload{{"reason", failure->cause},
+                       {"message", failure->reason},
+                       {"resumesAt", base::to_iso(begun + *wait)},
+                       {"wait", waits_.count + 1}};
+  needs_.recorder.event("run.waiting", model::Visibility::open, std::move(payload));
+  co_await wait_until(begun + *wait);
+  ++waits_.count;
+  const auto waited = std::max(needs_.clock.now() - begun, base::Time::duration(0));
+  waits_.waited += waited;
+  end.cancelled = cancelled_;
+  if (cancelled_) co_return false;
+  needs_.recorder.event("run.resumed", model::Visibility::open, {{"waitedMs", waited.count()}});
+  co_return true;
+}
+
+base::Task<void> Attempt::wait_until(base::Time time) {
+  while (!cancelled_ && !notices_.gone() && needs_.clock.now() < time) {
+    const auto rest = std::min<base::Time::duration>(time - needs_.clock.now(), look_again);
+    std::ignore = co_await notices_.changed().wait_until(base::after(rest));
+  }
+}
+
+// The agent is started again with its thread; one that never had any begins anew.
+void Attempt::go_on(const TurnEnd& end) {
+  if (end.outcome) {
+    add(earlier_usage_, end.outcome->usage);
+    earlier_cost_ += end.outcome->cost_usd.value_or(0);
+  }
+  const auto& thread = turn_->thread_id();
+  if (thread.empty()) return;
+  turn_plan_.resume_thread = thread;
+  turn_plan_.task = go_on_message;
+}
+
+std::optional<agents::TokenUsage> Attempt::usage_of_agent() const {
+  auto sum = earlier_usage_;
+  add(sum, result_.outcome ? result_.outcome->usage : std::nullopt);
+  return sum;
+}
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,24 @@
+#pragma once
+// Which shell commands plainly do nothing but read: words that anybody can see through, from a short list of
+// programs. Everything that is not understood is no plain read, so a mistake costs a question and nothing
+// else. What stands between the agent and the machine is the sandbox, not this.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace agentrouter::policy {
+
+// The words of a command line as a POSIX shell would split it, without expansion. Nothing when a quote is not
+// closed.
+[[nodiscard]] std::optional<std::vector<std::string>> split_words(std::string_view line);
+
+// The script inside `/bin/bash -lc '...'`, which is how Codex shows its commands; else `command` itself.
+[[nodiscard]] std::string script_of(std::string_view command);
+
+// Whether every command of `script` is one of the list, joined by `|`, `&&`, `||` or `;`. No redirection,
+// expansion, substitution, variable, group, comment, background job or line end.
+[[nodiscard]] bool only_reads(std::string_view script);
+
+}  // namespace agentrouter::policy

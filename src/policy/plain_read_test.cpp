@@ -1,0 +1,107 @@
+#include "policy/plain_read.h"
+
+#include <gtest/gtest.h>
+
+namespace agentrouter::policy {
+namespace {
+
+TEST(PlainRead, CommandsOfTheListAndPipesOfThemOnlyRead) {
+  for (const auto* script :
+       {"ls", "ls -la src", "pwd", "cat a.txt", "cat 'a b.txt' | head -n 3", "grep -rn \"two words\" src",
+        "cd src && ls *.cpp; wc -l main.cpp || true", "find . -name '*.h' -type f", "rg -n TODO src",
+        "echo 'it costs $5; rm -rf / & more'", " ls \n"}) {
+    EXPECT_TRUE(only_reads(script)) << script;
+  }
+}
+
+TEST(PlainRead, WhatWritesStartsOrHidesSomethingIsNone) {
+  for (const auto* script : {"",
+                             " ",
+                             "rm a",
+                             "ls > a",
+                             "ls >> a",
+                             "cat < a",
+                             "ls & rm a",
+                             "ls &",
+                             "ls && rm a",
+                             "ls; rm a",
+                             "ls | sh",
+                             "ls |& cat",
+                             "ls || rm a",
+                             "echo $(rm a)",
+                             "echo `rm a`",
+                             "echo \"$(rm a)\"",
+                             "echo \"`rm a`\"",
+                             "echo $HOME",
+                             "ls\nrm a",
+                             "ls\rrm a",
+                             "(ls)",
+                             "{ ls; }",
+                             "! ls",
+                             "ls # rm",
+                             "LD_PRELOAD=./x ls",
+                             "./ls",
+                             "/bin/ls",
+                             "\\ls",
+                             "l's' && r\\m a",
+                             "ls 'unclosed",
+                             "ls \"unclosed",
+                             "find . -delete",
+                             "find . -exec rm {} +",
+                             "find . -execdir rm a",
+                             "find . -fprint a",
+                             "find *",
+                             "rg --pre ./evil x",
+                             "rg --pre=./evil x",
+                             "rg x *",
+                             "sed -n p a",
+                             "awk 1 a",
+                             "sort -o a b",
+                             "git status",
+                             "env ls",
+                             "xargs ls",
+                             "if ls",
+                             "tee a",
+                             "ls ;; ls",
+                             "ls;",
+                             "| ls",
+                             "ls ||",
+                             "&& ls",
+                             "cat <(rm a)",
+                             "sleep 1",
+                             "bash -c ls",
+                             "ls ~root",
+                             "echo a{b,c}"}) {
+    EXPECT_FALSE(only_reads(script)) << script;
+  }
+}
+
+TEST(PlainRead, QuotesJoinWordsAsAShellDoes) {
+  EXPECT_TRUE(only_reads("l's' a"));
+  EXPECT_FALSE(only_reads("'ls -la'"));
+  EXPECT_FALSE(only_reads("''"));
+}
+
+TEST(SplitWords, FollowsThePosixRules) {
+  using Words = std::vector<std::string>;
+  EXPECT_EQ(split_words("a 'b c' \"d e\" f\\ g"), (Words{"a", "b c", "d e", "f g"}));
+  EXPECT_EQ(split_words("'it'\"'\"'s'"), Words{"it's"});
+  EXPECT_EQ(split_words("\"a\\\"b\\n\""), Words{"a\"b\\n"});
+  EXPECT_EQ(split_words("a '' b"), (Words{"a", "", "b"}));
+  EXPECT_EQ(split_words("  "), Words{});
+  EXPECT_FALSE(split_words("a 'b"));
+  EXPECT_FALSE(split_words("a \"b"));
+}
+
+TEST(ScriptOf, LooksIntoTheShellThatCodexStarts) {
+  EXPECT_EQ(script_of("/bin/bash -lc 'ls -la'"), "ls -la");
+  EXPECT_EQ(script_of("/bin/bash -lc ls"), "ls");
+  EXPECT_EQ(script_of("bash -c \"rm a\""), "rm a");
+  EXPECT_EQ(script_of("ls -la"), "ls -la");
+  EXPECT_EQ(script_of("/bin/bash -lc ls x"), "/bin/bash -lc ls x");
+  EXPECT_EQ(script_of("./bash -lc 'ls'"), "./bash -lc 'ls'");
+  EXPECT_EQ(script_of("/bin/bash -lc 'ls"), "/bin/bash -lc 'ls");
+}
+
+}  // namespace
+}  // namespace agentrouter::policy
