@@ -31,6 +31,13 @@ struct ApiNeeds {
   base::Entropy& entropy;
 };
 
+// An MCP server that a request may ask for.
+struct McpOffer {
+  std::string name;
+  bool codex = true;
+  bool claude_code = true;
+};
+
 struct ApiOptions {
   // The real path of a workspace that a request may use. Errors: invalid. Called on the pool.
   std::function<base::Result<std::string>(std::string_view path)> admit_workspace;
@@ -39,11 +46,12 @@ struct ApiOptions {
   std::function<base::Result<model::GitSource>(const model::GitSource& source)> admit_git;
   std::chrono::milliseconds heartbeat = std::chrono::seconds{10};  // of live streams
   runs::ConversationRules conversations;
+  std::vector<McpOffer> mcp_servers;
   // The files of a run; may be null. Errors: with a reason that is a code, or unavailable.
   std::function<base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>>(model::RunId,
                                                                                  workspace::FileRequest)>
       files;
-  PushOffice push;  // may be null: nothing is pushed
+  PushOffice push;                           // may be null: nothing is pushed
   std::function<void()> on_request = [] {};  // told of each authenticated request
 };
 
@@ -100,6 +108,8 @@ class Api final : public net::Handler {
   base::Task<void> download_archive(Call& call);
   base::Task<void> push_run(Call& call);
 
+  [[nodiscard]] base::Result<void> check_mcp(const std::vector<std::string>& names,
+                                             model::RuntimeKind kind) const;
   [[nodiscard]] runs::Context context() const { return {needs_.clock, needs_.entropy}; }
 
   ApiNeeds needs_;

@@ -20,7 +20,8 @@ struct CreateBody {
   int priority = 0;
   model::Tags tags;
   std::optional<std::chrono::seconds> approval_timeout;
-  std::string input;  // the parsed body with its defaults, as JSON text: Run.input
+  std::vector<std::string> mcp;  // names, not yet looked up
+  std::string input;             // the parsed body with its defaults, as JSON text: Run.input
 };
 
 // Errors, all invalid: unsupported_workspace_attachment, unsupported_tool_configuration (the first such key

@@ -19,13 +19,14 @@ const Names workspace_keys{"source", "repoUrl", "checkout"};
 const Names tool_keys{"model",   "tools",        "mcpServers", "rawArgs",
                       "cliArgs", "providerArgs", "codexArgs",  "claudeArgs"};
 const Names later_workspaces{"artifactId", "fromRun"};
-const Names later_options{"policy", "limits", "mcp"};
+const Names later_options{"policy", "limits"};
 const Names known_keys{"task",          "runtime",          "approvalMode", "metadata",
                        "workspace",     "priority",         "tags",         "approvalTimeoutSeconds",
-                       "approvalScope", "requireIsolation", "waitForQuota"};
+                       "approvalScope", "requireIsolation", "waitForQuota", "mcp"};
 constexpr Bounds priority_bounds{-100, 100};
 constexpr Bounds approval_timeout_bounds{1, 604'800};
 constexpr std::size_t max_tags = 32;
+constexpr std::size_t max_mcp_servers = 16;
 constexpr std::int64_t max_tag_value = 256;
 
 std::string_view view(const json::string& text) {
@@ -66,7 +67,6 @@ base::Result<void> refuse_later_options(const json::object& object) {
     const auto& value = member.value();
     if (holds(later_options, key)) return unsupported(key, "leave it out");
     if (key == "approvalScope" && value == "action") return unsupported(key, "use \"run\"");
-    if (key == "waitForQuota" && value == json::value(true)) return unsupported(key, "leave it out");
     if (key == "requireIsolation" && value.is_string() && value != "process")
       return unsupported(key, "use \"process\"");
     if (key != "workspace" || !value.is_object()) continue;
@@ -143,6 +143,29 @@ model::Tags tags_of(Issues& issues, const json::value* value) {
   return tags;
 }
 
+// Names of MCP servers, each once.
+std::vector<std::string> mcp_of(Issues& issues, const json::value* value) {
+  std::vector<std::string> names;
+  if (!value) return names;
+  const auto* list = value->if_array();
+  if (!list) {
+    issues.wrong_type({"mcp"}, "array", value);
+    return names;
+  }
+  if (list->size() > max_mcp_servers) issues.other({"mcp"}, "Too big: expected at most 16 servers");
+  for (const auto& item : *list) {
+    const auto* text = item.if_string();
+    const bool fits = text && !text->empty() && text->size() <= 64;
+    const bool again = fits && std::find(names.begin(), names.end(), view(*text)) != names.end();
+    if (!fits || again) {
+      issues.other({"mcp"}, "Invalid names: expected strings of 1 to 64 bytes, each once");
+      return names;
+    }
+    names.emplace_back(view(*text));
+  }
+  return names;
+}
+
 // What has one value only in this version, or is checked and then of no effect.
 void check_settled(Issues& issues, const json::object& object) {
   std::ignore = choice_of(issues, {"approvalScope"}, object.if_contains("approvalScope"), {"run"}, "run");
@@ -189,6 +212,7 @@ base::Result<CreateBody> parse_create_body(const json::value& body) {
     const auto seconds = integer_of(issues, {"approvalTimeoutSeconds"}, *value, approval_timeout_bounds);
     result.approval_timeout = std::chrono::seconds(seconds.value_or(1));
   }
+  result.mcp = mcp_of(issues, object->if_contains("mcp"));
   check_settled(issues, *object);
   check_keys(issues, {}, *object, known_keys);
   if (!issues.empty()) return tl::unexpected(issues.to_error());

@@ -57,9 +57,7 @@ TEST(CreateBody, OptionsThatThisVersionLacksAreRefusedByName) {
            {"approvalScope", R"("approvalScope":"action")"},
            {"policy", R"("policy":"strict")"},
            {"limits", R"("limits":{"maxTokens":1})"},
-           {"waitForQuota", R"("waitForQuota":true)"},
            {"requireIsolation", R"("requireIsolation":"vm")"},
-           {"mcp", R"("mcp":["x"])"},
            {"workspace.git.submodules", R"("workspace":{"git":{"url":"x","submodules":true}})"},
            {"workspace.git.lfs", R"("workspace":{"git":{"url":"x","lfs":true}})"},
            {"workspace.artifactId", R"("workspace":{"artifactId":"x"})"},
@@ -120,6 +118,25 @@ TEST(CreateBody, OptionsThatAskForWhatHappensAnywayAreKept) {
   for (const char* body : {R"({"task":"t","approvalScope":"all"})", R"({"task":"t","approvalScope":null})",
                            R"({"task":"t","requireIsolation":7})", R"({"task":"t","waitForQuota":"no"})"}) {
     EXPECT_EQ(reason_of(body), "validation_error") << body;
+  }
+}
+
+TEST(CreateBody, WaitingForQuotaIsKeptInTheInput) {
+  EXPECT_THAT(parse(R"({"task":"t","waitForQuota":true})").value().input,
+              HasSubstr(R"("waitForQuota":true)"));
+}
+
+TEST(CreateBody, NamesOfMcpServersAreTakenAsTheyCome) {
+  const auto body = parse(R"({"task":"t","mcp":["b","a"]})").value();
+  EXPECT_THAT(body.mcp, ElementsAre("b", "a"));
+  EXPECT_THAT(body.input, HasSubstr(R"("mcp":["b","a"])"));
+  EXPECT_TRUE(parse(R"({"task":"t","mcp":[]})").value().mcp.empty());
+  std::string many;
+  for (int i = 0; i < 17; ++i) many += (i ? ",\"s" : "\"s") + std::to_string(i) + "\"";
+  for (const auto& text : std::vector<std::string>{
+           R"("mcp":"a")", R"("mcp":null)", R"("mcp":{})", R"("mcp":[7])", R"("mcp":[""])",
+           R"("mcp":["a","a"])", "\"mcp\":[\"" + std::string(65, 'x') + "\"]", "\"mcp\":[" + many + "]"}) {
+    EXPECT_EQ(reason_of("{\"task\":\"t\"," + text + "}"), "validation_error") << text;
   }
 }
 

@@ -143,6 +143,7 @@ ApiRig::ApiRig()
               return base::fail(base::Code::invalid, "not allowed", "workspace_forbidden");
             },
             .heartbeat = std::chrono::milliseconds(50),
+            .mcp_servers = {{.name = "codex-only", .claude_code = false}},
             .files = [this](model::RunId, workspace::FileRequest request)
                 -> base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> {
               asked_files_.push_back(std::move(request));

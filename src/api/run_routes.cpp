@@ -20,11 +20,30 @@ std::string items(const std::vector<std::string>& texts) {
 
 }  // namespace
 
+// Errors: invalid (mcp_server_unknown).
+base::Result<void> Api::check_mcp(const std::vector<std::string>& names, model::RuntimeKind kind) const {
+  for (const auto& name : names) {
+    const auto offers = [&](const McpOffer& one) {
+      return one.name == name && (kind == model::RuntimeKind::codex ? one.codex : one.claude_code);
+    };
+    const auto& all = options_.mcp_servers;
+    if (std::any_of(all.begin(), all.end(), offers)) continue;
+    json::object details;
+    details["name"] = name;
+    return base::fail(
+        base::Code::invalid,
+        "this server has no MCP server \"" + name + "\" for " + std::string(model::to_string(kind)),
+        "mcp_server_unknown", base::to_text(details));
+  }
+  return {};
+}
+
 base::Task<void> Api::create_run(Call& call) {
   const auto key = base::value_or_throw(call.idempotency_key());
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   const auto body = base::value_or_throw(parse_create_body(*json_body));
+  base::value_or_throw(check_mcp(body.mcp, body.runtime.kind));
   runs::NewRun request{.input = body.input,
                        .task = body.task,
                        .runtime = body.runtime,

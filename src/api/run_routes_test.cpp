@@ -72,6 +72,9 @@ TEST_F(RunRoutes, BadBodiesAreNamedAndNothingIsStored) {
            {R"({"task":"t","workspace":{"other":{}}})", "validation_error"},
            {R"({"task":"t","workspace":{"path":"relative"}})", "validation_error"},
            {R"({"task":"t","workspace":{"path":"/etc"}})", "workspace_forbidden"},
+           {R"({"task":"t","mcp":["a","a"]})", "validation_error"},
+           {R"({"task":"t","mcp":["nobody"]})", "mcp_server_unknown"},
+           {R"({"task":"t","mcp":["codex-only"],"runtime":{"kind":"claude_code"}})", "mcp_server_unknown"},
        }) {
     const auto reply = post("/v1/runs", body);
     EXPECT_EQ(reply.status, 400) << body;
@@ -82,6 +85,7 @@ TEST_F(RunRoutes, BadBodiesAreNamedAndNothingIsStored) {
   EXPECT_EQ(get("/v1/runs").body, R"({"items":[]})");
   EXPECT_EQ(post("/v1/runs", R"({"task":"t","workspace":{"path":"/allowed"}})").status, 201);
   EXPECT_EQ(post("/v1/runs", R"({"task":"t","workspace":{"git":{"url":"https://h.test/a"}}})").status, 201);
+  EXPECT_EQ(post("/v1/runs", R"({"task":"t","mcp":["codex-only"]})").status, 201);
 }
 
 TEST_F(RunRoutes, CancellingAQueuedRunAnswersCancellingAndEndsIt) {

@@ -165,22 +165,40 @@ Result<fs::path> AgentStore::find(const PinnedAgent& agent) {
   return folder;
 }
 
-Result<worker::PreparedAgent> AgentStore::prepare(const model::Runtime& runtime, const std::string& model,
-                                                  bool simulated) {
-  AGENTROUTER_TRY(const auto* agent, named(std::string(model::to_string(runtime.kind))));
-  AGENTROUTER_TRY(const auto folder, find(*agent));
-  worker::PreparedAgent prepared;
-  if (runtime.kind == model::RuntimeKind::claude_code) {
-    agents::ClaudeSetup setup{.model = model};
-    if (simulated) setup.retries = agents::claude_sim_retries;
-    prepared.program = agents::claude_program(setup);
-    prepared.binds.push_back({.from = folder, .to = std::string(agents::claude_root)});
-    return prepared;
+Result<const McpServerConfig*> AgentStore::mcp_server(const std::string& name,
+                                                      model::RuntimeKind kind) const {
+  for (const auto& one : mcp_) {
+    if (one.server.name == name && one.serves(kind)) return &one;
   }
-  agents::CodexSetup setup{.model = model};
-  if (simulated) setup.retries = agents::codex_sim_retries;
-  prepared.program = agents::codex_program(setup);
-  prepared.binds.push_back({.from = folder, .to = std::string(agents::codex_root)});
+  return fail(Code::not_found,
+              "the server's configuration has no MCP server \"" + name + "\" for " +
+                  std::string(model::to_string(kind)),
+              "mcp_server_unknown");
+}
+
+Result<worker::PreparedAgent> AgentStore::prepare(const worker::AgentRequest& request) {
+  const auto kind = request.runtime.kind;
+  AGENTROUTER_TRY(const auto* agent, named(std::string(model::to_string(kind))));
+  AGENTROUTER_TRY(const auto folder, find(*agent));
+  const bool codex = kind == model::RuntimeKind::codex;
+  worker::PreparedAgent prepared;
+  prepared.binds.push_back(
+      {.from = folder, .to = std::string(codex ? agents::codex_root : agents::claude_root)});
+  std::vector<agents::McpServer> servers;
+  for (const auto& name : request.mcp) {
+    AGENTROUTER_TRY(const auto* one, mcp_server(name, kind));
+    servers.push_back(one->server);
+    if (!one->mount.empty()) prepared.binds.push_back({.from = one->mount, .to = mcp_mount(name)});
+  }
+  if (codex) {
+    agents::CodexSetup setup{.model = request.model, .mcp = std::move(servers)};
+    if (request.simulated) setup.retries = agents::codex_sim_retries;
+    prepared.program = agents::codex_program(setup);
+  } else {
+    agents::ClaudeSetup setup{.model = request.model, .mcp = std::move(servers)};
+    if (request.simulated) setup.retries = agents::claude_sim_retries;
+    prepared.program = agents::claude_program(setup);
+  }
   return prepared;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "apps/environment.h"
+#include "apps/mcp_config.h"
 #include "base/error.h"
 #include "worker/ports.h"
 
@@ -27,16 +28,18 @@ struct PinnedAgent {
 
 class AgentStore final : public worker::AgentPreparer {
  public:
-  explicit AgentStore(std::filesystem::path directory) : directory_(std::move(directory)) {}
+  explicit AgentStore(std::filesystem::path directory, std::vector<McpServerConfig> mcp = {})
+      : directory_(std::move(directory)), mcp_(std::move(mcp)) {}
 
   // Safe from any thread. The version is asked for once per installed file, not once per run.
-  base::Result<worker::PreparedAgent> prepare(const model::Runtime& runtime, const std::string& model,
-                                              bool simulated) override;
+  base::Result<worker::PreparedAgent> prepare(const worker::AgentRequest& request) override;
 
  private:
   base::Result<std::filesystem::path> find(const PinnedAgent& agent);
+  base::Result<const McpServerConfig*> mcp_server(const std::string& name, model::RuntimeKind kind) const;
 
   std::filesystem::path directory_;
+  std::vector<McpServerConfig> mcp_;
   std::mutex mutex_;
   std::map<std::string, std::string> checked_;  // by name: the file that was asked, with its inode and times
 };

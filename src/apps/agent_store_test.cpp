@@ -36,7 +36,7 @@ class AgentStoreTest : public testing::Test {
 
 TEST_F(AgentStoreTest, MissingAgentIsNamedWithTheCommandThatInstallsIt) {
   AgentStore agents(folder_);
-  const auto prepared = agents.prepare(claude, "claude-opus-5-5", true);
+  const auto prepared = agents.prepare({.runtime = claude, .model = "claude-opus-5-5", .simulated = true});
   ASSERT_FALSE(prepared);
   EXPECT_EQ(prepared.error().reason, "agent_missing");
   EXPECT_THAT(prepared.error().message, HasSubstr("agentrouter agents install claude_code"));
@@ -45,7 +45,7 @@ TEST_F(AgentStoreTest, MissingAgentIsNamedWithTheCommandThatInstallsIt) {
 TEST_F(AgentStoreTest, AnotherVersionIsNotDriven) {
   install("2.1.331 (Claude Code)");
   AgentStore agents(folder_);
-  const auto prepared = agents.prepare(claude, "claude-opus-5-5", true);
+  const auto prepared = agents.prepare({.runtime = claude, .model = "claude-opus-5-5", .simulated = true});
   ASSERT_FALSE(prepared);
   EXPECT_EQ(prepared.error().reason, "agent_version_mismatch");
 }
@@ -53,12 +53,33 @@ TEST_F(AgentStoreTest, AnotherVersionIsNotDriven) {
 TEST_F(AgentStoreTest, PinnedVersionIsBoundWhereItsProgramStands) {
   const auto place = install("2.1.330 (Claude Code)");
   AgentStore agents(folder_);
-  const auto prepared = agents.prepare(claude, "claude-sonnet-5", false);
+  const auto prepared = agents.prepare({.runtime = claude, .model = "claude-sonnet-5"});
   ASSERT_TRUE(prepared) << prepared.error().message;
   ASSERT_EQ(prepared->binds.size(), 1u);
   EXPECT_EQ(prepared->binds[0].from, place);
   EXPECT_EQ(prepared->program.argv.front(), prepared->binds[0].to + "/claude");
   EXPECT_EQ(prepared->program.argv.back(), "claude-sonnet-5");
+}
+
+TEST_F(AgentStoreTest, MCPServersOfTheRequestAreGivenWithTheirFolders) {
+  install("2.1.330 (Claude Code)");
+  AgentStore agents(folder_,
+                    {{.server = {.name = "notes", .command = "/opt/mcp/notes/run"}, .mount = "/srv/notes"},
+                     {.server = {.name = "other", .command = "other"}},
+                     {.server = {.name = "codex-only", .command = "c"}, .claude_code = false}});
+  const auto prepared = agents.prepare({.runtime = claude, .model = "m", .mcp = {"notes"}});
+  ASSERT_TRUE(prepared) << prepared.error().message;
+  ASSERT_EQ(prepared->binds.size(), 2u);
+  EXPECT_EQ(prepared->binds[1].from, "/srv/notes");
+  EXPECT_EQ(prepared->binds[1].to, "/opt/mcp/notes");
+  ASSERT_EQ(prepared->program.files.size(), 1u);
+  EXPECT_THAT(prepared->program.files[0].content, HasSubstr("notes"));
+  EXPECT_THAT(prepared->program.files[0].content, testing::Not(HasSubstr("other")));
+  for (const auto* name : {"gone", "codex-only"}) {
+    const auto refused = agents.prepare({.runtime = claude, .model = "m", .mcp = {name}});
+    ASSERT_FALSE(refused) << name;
+    EXPECT_EQ(refused.error().reason, "mcp_server_unknown");
+  }
 }
 
 }  // namespace

@@ -46,6 +46,49 @@ TEST(Config, FlagsWinOverEnvironmentWhichWinsOverTheFile) {
   EXPECT_EQ(base::value_or_throw(load_config(flags(more), environment, false)).listen_port, 4);
 }
 
+TEST(Config, McpServersAreReadAndTheirFoldersNamed) {
+  const auto file = temporary_file(
+      "[quota]\nfirst_wait_seconds = 3\nmax_wait_minutes = 0\n[mcp_servers.notes]\ncommand = "
+      "\"{mount}/run\"\n"
+      "args = [\"--data\", \"{mount}/{mount}\"]\nmount = \"/srv/notes\"\nruntimes = [\"codex\"]\n"
+      "[mcp_servers.notes.env]\nTOKEN = \"secret-word\"\n");
+  const std::vector<std::string> from_file{"--config", file, "--data", testing::TempDir()};
+  const auto config = base::value_or_throw(load_config(flags(from_file), Environment({}), false));
+  EXPECT_EQ(config.quota.first, std::chrono::seconds(3));
+  EXPECT_EQ(config.quota.most, std::chrono::minutes(0));
+  ASSERT_EQ(config.mcp_servers.size(), 1u);
+  const auto& notes = config.mcp_servers[0];
+  EXPECT_EQ(notes.server.command, "/opt/mcp/notes/run");
+  EXPECT_EQ(notes.server.args.at(1), "/opt/mcp/notes//opt/mcp/notes");
+  EXPECT_EQ(notes.server.env.at(0).second, "secret-word");
+  EXPECT_TRUE(notes.serves(model::RuntimeKind::codex));
+  EXPECT_FALSE(notes.serves(model::RuntimeKind::claude_code));
+  EXPECT_THAT(print_config(config), HasSubstr("[mcp_servers.notes]"));
+  EXPECT_EQ(print_config(config).find("secret-word"), std::string::npos);
+}
+
+TEST(Config, WhatIsWrongWithAnMcpServerIsNamedWithItsLine) {
+  for (const auto& [text, problem] : std::vector<std::pair<std::string, std::string>>{
+           {"[mcp_servers.a]\nargs = []\n", "mcp_servers.a has no command"},
+           {"[mcp_servers.a__b]\ncommand = \"c\"\n", ":2: \"a__b\" is no name"},
+           {"[mcp_servers.A]\ncommand = \"c\"\n", ":2: \"A\" is no name"},
+           {"[mcp_servers.a]\ncommand = 7\n", ":2: \"command\" has the wrong type"},
+           {"[mcp_servers.a]\ncommand = [\"c\"]\n", ":2: \"command\" has the wrong type"},
+           {"[mcp_servers.a]\nargs = \"c\"\n", ":2: \"args\" has the wrong type"},
+           {"[mcp_servers.a]\nargs = [7]\n", ":2: \"args\" has the wrong type"},
+           {"[mcp_servers.a]\nmount = \"here\"\n", ":2: mount: want an absolute path"},
+           {"[mcp_servers.a]\nruntimes = [\"vim\"]\n", ":2: runtimes holds \"vim\""},
+           {"[mcp_servers.a]\nport = \"1\"\n", ":2: unknown key \"port\""},
+           {"[mcp_servers.a.env]\n\"A B\" = \"1\"\n", ":2: unknown key \"env.A B\""},
+           {"mcp_servers = 7\n", ":1: unknown key \"mcp_servers\""}}) {
+    const auto file = temporary_file(text);
+    const auto refused =
+        load_config(flags({"--config", file, "--data", testing::TempDir()}), Environment({}), false);
+    ASSERT_FALSE(refused) << text;
+    EXPECT_THAT(refused.error().message, HasSubstr(problem)) << text;
+  }
+}
+
 TEST(Config, ConversationsHaveTheirTimesAndTheirCompatibility) {
   const auto file = temporary_file(
       "[conversations]\none_shot_grace_minutes = 5\nidle_ttl_minutes = 0\n[compat]\npublished_turn2 = "

@@ -59,6 +59,7 @@ Result<void> set_int(int& target, const std::string& name, const std::string& te
   return {};
 }
 
+constexpr std::string_view mcp_prefix = "mcp_servers.";
 constexpr int most_minutes = 525'600;  // a year
 
 Result<void> set_minutes(std::chrono::milliseconds& target, const std::string& name,
@@ -66,6 +67,16 @@ Result<void> set_minutes(std::chrono::milliseconds& target, const std::string& n
   AGENTROUTER_TRY(const auto number, parse_number(text, name, 0, most_minutes));
   target = std::chrono::minutes(number);
   return {};
+}
+
+// `unit` is what the number counts.
+Setting quota_time(std::chrono::milliseconds policy::QuotaRules::* member, const std::string& name,
+                   std::chrono::milliseconds unit, int least) {
+  return {[=](Config& config, const std::string& text) -> Result<void> {
+    AGENTROUTER_TRY(const auto number, parse_number(text, "quota." + name, least, 1'000'000));
+    config.quota.*member = number * unit;
+    return {};
+  }};
 }
 
 Setting http_timeout(std::chrono::milliseconds net::ServerOptions::* member, const std::string& name) {
@@ -147,6 +158,12 @@ const std::map<std::string, Setting>& settings() {
       {"conversations.idle_ttl_minutes", {[](Config& c, const std::string& t) {
          return set_minutes(c.conversations.idle_ttl, "conversations.idle_ttl_minutes", t);
        }}},
+      {"quota.first_wait_seconds",
+       quota_time(&policy::QuotaRules::first, "first_wait_seconds", std::chrono::seconds(1), 1)},
+      {"quota.longest_wait_seconds",
+       quota_time(&policy::QuotaRules::longest, "longest_wait_seconds", std::chrono::seconds(1), 1)},
+      {"quota.max_wait_minutes",
+       quota_time(&policy::QuotaRules::most, "max_wait_minutes", std::chrono::minutes(1), 0)},
       {"compat.published_turn2", {[](Config& c, const std::string& t) {
          return set_bool(c.conversations.published_turn2, "compat.published_turn2", t);
        }}},
@@ -224,12 +241,35 @@ Result<void> apply_value(Config& config, const std::string& file, const std::str
   return {};
 }
 
+// `key` is "mcp_servers.NAME.KEY".
+Result<void> apply_mcp(Config& config, const std::string& file, std::string_view key,
+                       const toml::node& node) {
+  key.remove_prefix(mcp_prefix.size());
+  const auto dot = key.find('.');
+  McpSetting setting{.name = std::string(key.substr(0, dot)),
+                     .key = dot == std::string_view::npos ? "" : std::string(key.substr(dot + 1))};
+  const bool wants_list = setting.key == "args" || setting.key == "runtimes";
+  const auto* list = node.as_array();
+  for (std::size_t i = 0; list && i < list->size(); ++i) {
+    const auto* text = list->get(i)->as_string();
+    setting.values.push_back(text ? text->get() : "");
+    if (!text) list = nullptr;
+  }
+  if (const auto* text = node.as_string()) setting.values.push_back(text->get());
+  if (wants_list != (list != nullptr) || (!wants_list && setting.values.empty()))
+    return fail(Code::invalid, place(file, node) + ": \"" + setting.key + "\" has the wrong type", "usage");
+  if (auto done = set_mcp(config.mcp_servers, setting); !done)
+    return fail(Code::invalid, place(file, node) + ": " + done.error().message, "usage");
+  return {};
+}
+
 Result<void> apply_table(Config& config, const std::string& file, const std::string& prefix,
                          const toml::table& table) {
   for (const auto& [name, node] : table) {
     const std::string key = prefix + std::string(name.str());
-    auto done = node.is_table() ? apply_table(config, file, key + ".", *node.as_table())
-                                : apply_value(config, file, key, node);
+    auto done = node.is_table()               ? apply_table(config, file, key + ".", *node.as_table())
+                : key.starts_with(mcp_prefix) ? apply_mcp(config, file, key, node)
+                                              : apply_value(config, file, key, node);
     if (!done) return done;
   }
   return {};
@@ -288,6 +328,10 @@ std::int64_t minutes(std::chrono::milliseconds duration) {
   return std::chrono::duration_cast<std::chrono::minutes>(duration).count();
 }
 
+std::int64_t seconds(std::chrono::milliseconds duration) {
+  return std::chrono::duration_cast<std::chrono::seconds>(duration).count();
+}
+
 std::string quoted(const std::string& text) {
   std::ostringstream out;
   out << toml::value<std::string>(text);
@@ -336,6 +380,7 @@ Result<Config> load_config(const Flags& flags, const Environment& environment, b
     if (auto done = apply_file(config, config.data + "/agentrouter.toml"); !done)
       return tl::unexpected(done.error());
   }
+  if (auto done = finish_mcp(config.mcp_servers); !done) return tl::unexpected(done.error());
   if (auto done = apply_environment(config, environment); !done) return tl::unexpected(done.error());
   if (auto done = apply_flags(config, flags); !done) return tl::unexpected(done.error());
   if (const auto agents = environment.get("AGENTROUTER_AGENTS_DIR")) config.agents_dir = *agents;
@@ -354,7 +399,8 @@ namespace {
 
 std::string push_rules(const PushConfig& config) {
   std::string text;
-  for (const auto& rule : config.allow) text += (text.empty() ? "" : ", ") + quoted(rule.url + " " + rule.branch);
+  for (const auto& rule : config.allow)
+    text += (text.empty() ? "" : ", ") + quoted(rule.url + " " + rule.branch);
   return text;
 }
 
@@ -383,18 +429,21 @@ std::string print_config(const Config& config) {
       << "\n[conversations]\none_shot_grace_minutes = " << minutes(config.conversations.one_shot_grace)
       << "\nidle_ttl_minutes = " << minutes(config.conversations.idle_ttl) << "\n"
       << "\n[compat]\npublished_turn2 = " << (config.conversations.published_turn2 ? "true" : "false") << "\n"
+      << "\n[quota]\nfirst_wait_seconds = " << seconds(config.quota.first)
+      << "\nlongest_wait_seconds = " << seconds(config.quota.longest)
+      << "\nmax_wait_minutes = " << minutes(config.quota.most) << "\n"
       << "\n[http]\nmax_connections = " << config.http.max_connections << "\n"
       << "head_timeout_ms = " << config.http.head_timeout.count() << "\n"
       << "body_timeout_ms = " << config.http.body_timeout.count() << "\n"
       << "idle_timeout_ms = " << config.http.idle_timeout.count() << "\n"
       << "write_timeout_ms = " << config.http.write_timeout.count() << "\n"
-      << print_tree_config(config.trees)
-      << "\n[push]\nallow = [" << push_rules(config.push) << "]\n"
+      << print_tree_config(config.trees) << "\n[push]\nallow = [" << push_rules(config.push) << "]\n"
       << "credentials = [" << (config.push.credentials.empty() ? "" : "\"[REDACTED]\"") << "]\n"
       << "author_name = " << quoted(config.push.author_name) << "\n"
       << "author_email = " << quoted(config.push.author_email) << "\n"
       << "timeout_seconds = " << config.push.timeout.count() << "\n"
       << "\n[sandbox]\nrequire_limits = " << (config.require_limits ? "true" : "false") << "\n"
+      << print_mcp(config.mcp_servers)
       << "\n# AGENTROUTER_API_KEY: " << (config.api_key ? "[REDACTED]" : "kept in the data folder") << "\n";
   return out.str();
 }

@@ -9,10 +9,12 @@
 
 #include "apps/environment.h"
 #include "apps/flags.h"
+#include "apps/mcp_config.h"
 #include "apps/push_desk.h"
 #include "apps/tree_config.h"
 #include "base/error.h"
 #include "net/server.h"
+#include "policy/quota.h"
 #include "runs/conversations.h"
 
 namespace agentrouter::apps {
@@ -44,6 +46,8 @@ struct Config {
   runs::ConversationRules conversations;
   TreeConfig trees;
   PushConfig push;
+  policy::QuotaRules quota;  // of runs with waitForQuota
+  std::vector<McpServerConfig> mcp_servers;
   net::ServerOptions http = {.max_connections = default_connections};
 };
 

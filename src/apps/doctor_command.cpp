@@ -26,7 +26,7 @@ sandbox::Probe agent_probe(const PinnedAgent& agent, const Environment& environm
   AgentStore agents(default_paths(environment, root).agents);
   model::Runtime runtime;
   if (agent.name == "claude_code") runtime.kind = model::RuntimeKind::claude_code;
-  const auto found = agents.prepare(runtime, "any", true);
+  const auto found = agents.prepare({.runtime = runtime, .model = "any", .simulated = true});
   sandbox::Probe probe;
   probe.name = agent.name;
   probe.found = found ? sandbox::Found::ok : sandbox::Found::missing;

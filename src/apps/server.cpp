@@ -178,7 +178,7 @@ Program::Program(const Config& config, bool drain)
       launcher_(config.role == Role::api ? nullptr : make_launcher()),
       hub_(io_.get_executor(), *store_),
       activity_(io_.get_executor(), *store_),
-      agents_(config.agents_dir),
+      agents_(config.agents_dir, config.mcp_servers),
       files_({io_.get_executor(), *store_, *blobs_, pool_, data_.path(), start_reader}),
       push_({*store_, *blobs_, data_.path().string(), git_program()}, config.push),
       api_({*store_, *blobs_, hub_, pool_, base::system_clock(), base::system_entropy()},
@@ -202,6 +202,7 @@ Program::Program(const Config& config, bool drain)
   options.require_limits = config_.require_limits;
   options.git = config_.trees.git.fetching;
   options.conversations = config_.conversations;
+  options.quota = config_.quota;
   worker_ = std::make_unique<worker::Worker>(
       worker::Worker::Needs{io_.get_executor(), *store_, *blobs_, *launcher_, agents_, base::system_clock(),
                             base::system_entropy(), worker::kill_process, trees_.get(), &unpacker_},
@@ -227,6 +228,8 @@ api::ApiOptions Program::api_options() {
   options.push = [this](model::RunId run, api::PushBody body) {
     return push_.push(std::move(run), std::move(body));
   };
+  for (const auto& one : config_.mcp_servers)
+    options.mcp_servers.push_back({one.server.name, one.codex, one.claude_code});
   options.on_request = [this] { activity_.touch(); };
   return options;
 }

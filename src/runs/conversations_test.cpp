@@ -20,7 +20,7 @@ class Conversations : public ::testing::Test {
  protected:
   void create(NewRun request = {}) {
     request.task = request.task.empty() ? "build a house" : request.task;
-    request.input = R"({"task":"build a house","metadata":{"x":1}})";
+    if (request.input.empty()) request.input = R"({"task":"build a house","metadata":{"x":1}})";
     first_ = db_.write([&](store::Transaction& tx) { return create_run(tx, request, context()); })->run.id;
     latest_ = first_;
   }
@@ -123,6 +123,18 @@ TEST_F(Conversations, AFollowUpTurnInheritsEverythingButMetadata) {
   EXPECT_EQ(run.queued_at, db_.clock.now());
   EXPECT_EQ(run.last_event_seq, 0);
   EXPECT_EQ(run.to_wire(), continued->run.to_wire());
+}
+
+TEST_F(Conversations, ALaterTurnInheritsHowItsRunIsCarriedOut) {
+  NewRun request;
+  request.input = R"({"task":"t","metadata":{},"waitForQuota":true,"mcp":["notes"]})";
+  create(request);
+  (void)end();
+  const auto continued = say("more");
+  ASSERT_TRUE(continued);
+  EXPECT_EQ(
+      continued->run.input,
+      R"({"task":"more","runtime":{"kind":"codex","mode":"default"},"waitForQuota":true,"mcp":["notes"]})");
 }
 
 TEST_F(Conversations, AnyRunOfAConversationResolvesItAndTurnsCountUp) {

@@ -1,5 +1,7 @@
 #include "runs/heir.h"
 
+#include "runs/options.h"
+
 namespace agentrouter::runs {
 
 model::Run heir_of(const model::Run& before, const std::string& message, Context context) {
@@ -11,6 +13,7 @@ model::Run heir_of(const model::Run& before, const std::string& message, Context
   json::object input;
   input["task"] = message;
   input["runtime"] = before.runtime.to_json();
+  inherit_options(input, before.input);
   run.input = base::to_text(input);
   run.queued_at = context.clock.now();
   run.workspace = before.workspace;

@@ -7,7 +7,8 @@ namespace agentrouter::runs {
 std::string body_hash(const json::object& body) {
   static const json::object defaults{{"approvalMode", "auto"}, {"approvalScope", "run"},
                                      {"priority", 0},          {"requireIsolation", "process"},
-                                     {"tags", json::object()}, {"waitForQuota", false}};
+                                     {"tags", json::object()}, {"waitForQuota", false},
+                                     {"mcp", json::array()}};
   json::object same = body;
   for (const auto& member : defaults) {
     const auto* value = same.if_contains(member.key());

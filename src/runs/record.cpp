@@ -6,12 +6,14 @@ namespace agentrouter::runs {
 
 namespace {
 
-RunPhase phase_of(const model::Run& run, const std::optional<store::Attempt>& attempt, bool is_asking) {
+RunPhase phase_of(const model::Run& run, const std::optional<store::Attempt>& attempt, bool is_asking,
+                  bool is_waiting) {
   if (model::is_terminal(run.status)) return {"ended", false};
   const bool closing = attempt && !attempt->closing.empty();
   if (closing || run.status == model::RunStatus::cancelling) return {"closing", false};
   if (run.status == model::RunStatus::queued) return {"queued", true};
   if (is_asking) return {"waiting_for_approval", true};
+  if (is_waiting) return {"waiting_quota", true};
   return {run.status == model::RunStatus::starting ? "preparing" : "running", true};
 }
 
@@ -20,6 +22,20 @@ json::object payload_of(const std::optional<model::Event>& event) {
   const auto payload = base::parse_json(event->payload, {.max_depth = 128});
   const auto* object = payload ? payload->if_object() : nullptr;
   return object == nullptr ? json::object{} : *object;
+}
+
+// Of a run whose last wait has not ended.
+std::optional<QuotaWait> quota_wait(store::Reader& reader, const model::Run& run) {
+  if (run.status != model::RunStatus::running) return std::nullopt;
+  const auto waiting = reader.last_event_of_type(run.id, "run.waiting");
+  if (!waiting) return std::nullopt;
+  for (const auto* end : {"run.resumed", "run.attempt_started"}) {
+    const auto after = reader.last_event_of_type(run.id, end);
+    if (after && after->sequence > waiting->sequence) return std::nullopt;
+  }
+  const auto payload = payload_of(waiting);
+  return QuotaWait{std::string(base::get_string(payload, "reason").value_or("")),
+                   std::string(base::get_string(payload, "resumesAt").value_or(""))};
 }
 
 std::optional<PatchSummary> patch_of(store::Reader& reader, const model::RunId& id) {
@@ -79,7 +95,9 @@ base::Result<RunRecord> run_record(store::Reader& reader, const model::RunId& id
   record.run = std::move(*run);
   record.attempt = reader.latest_attempt(id);
   record.pending = reader.pending_approvals(id);
-  record.phase = phase_of(record.run, record.attempt, !record.pending.empty());
+  record.waiting = quota_wait(reader, record.run);
+  record.phase = phase_of(record.run, record.attempt, !record.pending.empty(), record.waiting.has_value());
+  if (record.phase.name != "waiting_quota") record.waiting.reset();
   if (const auto usage = reader.last_event_of_type(id, "usage.recorded")) record.usage = usage->payload;
   read_actions(reader, record);
   record.patch = patch_of(reader, id);

@@ -8,7 +8,7 @@ namespace agentrouter::runs {
 
 inline constexpr int record_actions = 100;  // the newest; more are in the events
 
-// queued, preparing, running, waiting_for_approval, closing, ended.
+// queued, preparing, running, waiting_for_approval, waiting_quota, closing, ended.
 struct RunPhase {
   std::string name;
   bool takes_wishes = false;  // it may still be cancelled, and its questions decided
@@ -20,9 +20,16 @@ struct PatchSummary {
   std::int64_t file_count = 0;
 };
 
+// Why the run waits for its provider, and until when: out of the last run.waiting.
+struct QuotaWait {
+  std::string reason;
+  std::string resumes_at;
+};
+
 struct RunRecord {
   model::Run run;
   RunPhase phase;
+  std::optional<QuotaWait> waiting;       // in phase waiting_quota
   std::optional<store::Attempt> attempt;  // the newest
   std::string usage = "null";             // the payload of the last usage.recorded
   std::vector<store::ActionRecord> actions;

@@ -109,11 +109,33 @@ TEST_F(Record, OfAQueuedRunShowsThatNothingHasHappened) {
 TEST_F(Record, TellsWhatTheRunWorksOn) {
   db_.write([&](store::Transaction& tx) {
     auto run = tx.run(id_);
-    run->workspace = {.kind = model::WorkspaceKind::git, .git = {.url = "https://example.test/a"}, .commit = "c"};
+    run->workspace = {
+        .kind = model::WorkspaceKind::git, .git = {.url = "https://example.test/a"}, .commit = "c"};
     tx.update_run(*run);
   });
   EXPECT_THAT(record().to_wire(),
               HasSubstr(R"("workspace":{"kind":"git","git":{"url":"https://example.test/a"},"commit":"c"})"));
+}
+
+TEST_F(Record, AWaitForTheProvidersLimitIsAPhaseWithItsEnd) {
+  claim();
+  journal({control("execution.started")});
+  const auto waiting = testing::make_draft(
+      "run.waiting", R"({"reason":"provider_rate_limited","resumesAt":"2026-11-29T12:00:00.000Z"})");
+  journal({waiting, testing::make_draft("egress.request", "{}")});
+  EXPECT_EQ(record().phase.name, "waiting_quota");
+  EXPECT_THAT(record().operations, ElementsAre("cancel", "close"));
+  EXPECT_THAT(record().to_wire(),
+              HasSubstr(R"("phase":"waiting_quota","waiting":{"reason":"provider_rate_limited",)"
+                        R"("resumesAt":"2026-11-29T12:00:00.000Z"},)"));
+  journal({testing::make_draft("run.resumed", R"({"waitedMs":1})")});
+  EXPECT_EQ(record().phase.name, "running");
+  EXPECT_FALSE(record().waiting);
+  journal({waiting});
+  EXPECT_EQ(record().phase.name, "waiting_quota");
+  begin_end(model::RunStatus::completed);
+  EXPECT_EQ(record().phase.name, "closing");
+  EXPECT_FALSE(record().waiting);
 }
 
 TEST_F(Record, FollowsTheRunThroughItsPhases) {

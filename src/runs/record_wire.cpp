@@ -104,6 +104,9 @@ std::string RunRecord::to_wire() const {
   add("runtime", base::to_text(run.runtime.to_json()));
   add("state", base::to_text(json::value(to_string(run.status))));
   add("phase", base::to_text(json::value(phase.name)));
+  if (waiting)
+    add("waiting",
+        base::to_text(json::object{{"reason", waiting->reason}, {"resumesAt", waiting->resumes_at}}));
   add("approvalMode", base::to_text(json::value(to_string(run.approval_mode))));
   add("workspace", base::to_text(run.workspace.to_json()));
   add("attempt", base::to_text(attempt_json(attempt)));

@@ -21,15 +21,22 @@ struct PreparedAgent {
   std::vector<sandbox::Bind> binds;  // where the program stands inside
 };
 
+struct AgentRequest {
+  model::Runtime runtime;
+  std::string model;             // to ask for
+  bool simulated = false;        // shortens retries
+  std::vector<std::string> mcp;  // names of the MCP servers that it is given
+};
+
 class AgentPreparer {
  public:
   virtual ~AgentPreparer() = default;
-  // May block: the worker calls it on its pool. `model` is the one to ask for; `simulated` shortens retries.
+  // May block: the worker calls it on its pool.
   //
-  // Errors: not_found (reason agent_missing), unsupported (reason agent_version_mismatch, or
-  // session_runtime_unsupported for a runtime that this build does not drive).
-  [[nodiscard]] virtual base::Result<PreparedAgent> prepare(const model::Runtime& runtime,
-                                                            const std::string& model, bool simulated) = 0;
+  // Errors: not_found (reason agent_missing; mcp_server_unknown: no such server for this runtime, any more),
+  // unsupported (reason agent_version_mismatch, or session_runtime_unsupported for a runtime that this build
+  // does not drive).
+  [[nodiscard]] virtual base::Result<PreparedAgent> prepare(const AgentRequest& request) = 0;
 };
 
 // Unpacks what a tree is made of, in a process of its own. Safe from any thread.

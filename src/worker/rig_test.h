@@ -4,7 +4,8 @@
 // which can be killed like anything else.
 //
 // The task of a run is its agent's script, as JSON: {says, stderr, leaves, exit, obeys}, and what it leaves
-// to be read: {files} the frames of an answer; for the next turn: {keeps}, {checkpoint} the checkpointer's report instead of the true one.
+// to be read: {files} the frames of an answer; for the next turn: {keeps}, {checkpoint} the checkpointer's
+// report instead of the true one.
 
 #include <poll.h>
 #include <sys/prctl.h>
@@ -246,10 +247,10 @@ class DirectUnpacker final : public TreeUnpacker {
 
 class ScriptedPreparer final : public AgentPreparer {
  public:
-  base::Result<PreparedAgent> prepare(const model::Runtime&, const std::string& model, bool) override {
+  base::Result<PreparedAgent> prepare(const AgentRequest& request) override {
     if (refuse) return tl::unexpected(*refuse);
     return PreparedAgent{.program = {.argv = {"/opt/agent"},
-                                     .env = {"MODEL=" + model},
+                                     .env = {"MODEL=" + request.model},
                                      .command_name = "codex",
                                      .argv_for_action = {"app-server"}},
                          .binds = {{"/opt/agent-on-host", "/opt/agent"}}};

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "keeper/plan.h"
+#include "runs/options.h"
 #include "runs/prepare.h"
 #include "worker/checkpoint_source.h"
 #include "worker/git_fetch.h"
@@ -75,8 +76,10 @@ std::string RunDriver::model_of_run() const {
 base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   if (auto refused = check_provider()) co_return refused;
   auto agent = co_await context_.pool.run([this] {
-    return context_.needs.agents.prepare(claim_.run.runtime, model_of_run(),
-                                         provider().kind == ProviderKind::sim);
+    return context_.needs.agents.prepare({.runtime = claim_.run.runtime,
+                                          .model = model_of_run(),
+                                          .simulated = provider().kind == ProviderKind::sim,
+                                          .mcp = runs::options_of(claim_.run.input).mcp});
   });
   if (!agent) {
     co_return failure_of(agent.error(), "agent_missing");
@@ -198,6 +201,8 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .provider = sim ? keeper::Provider::sim : keeper::Provider::upstream,
       .base_url = provider().base_url,
       .program = agent.program,
+      .wait_for_quota = runs::options_of(claim_.run.input).wait_for_quota,
+      .quota = context_.config.quota,
       .limits = {.wall_time = context_.config.wall_time, .cancel_grace = context_.config.cancel_grace}};
   std::string text = keeper::frame_plan(plan);
   if (!sim) text += provider().api_key;

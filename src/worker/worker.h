@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "blobs/blob_store.h"
+#include "policy/quota.h"
 #include "runs/conversations.h"
 #include "sandbox/launch.h"
 #include "store/store.h"
@@ -52,6 +53,7 @@ struct WorkerConfig {
   ProviderConfig claude_provider;                                    // of Claude Code
   std::chrono::seconds wall_time = std::chrono::seconds{3600};
   GitConfig git = {};
+  policy::QuotaRules quota = {};  // of runs with waitForQuota
   runs::ConversationRules conversations = {};
   std::chrono::milliseconds cancel_grace = std::chrono::seconds{2};
   std::chrono::seconds lease = std::chrono::seconds{30};             // renewed every third of it

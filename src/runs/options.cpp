@@ -1,0 +1,33 @@
+#include "runs/options.h"
+
+namespace agentrouter::runs {
+
+namespace {
+
+constexpr std::string_view inherited[] = {"waitForQuota", "mcp"};
+
+json::object object_of(std::string_view input) {
+  auto value = base::parse_json(input, {.max_depth = 128, .max_bytes = 16u << 20});
+  return value && value->is_object() ? std::move(value->get_object()) : json::object();
+}
+
+}  // namespace
+
+RunOptions options_of(std::string_view input) {
+  const auto object = object_of(input);
+  RunOptions options{.wait_for_quota = base::get_bool(object, "waitForQuota").value_or(false)};
+  const auto* names = base::get_array(object, "mcp");
+  for (const auto& name : names ? *names : json::array{}) {
+    if (name.is_string()) options.mcp.emplace_back(name.get_string());
+  }
+  return options;
+}
+
+void inherit_options(json::object& input, std::string_view before) {
+  const auto object = object_of(before);
+  for (const auto key : inherited) {
+    if (const auto* value = object.if_contains(key)) input[key] = *value;
+  }
+}
+
+}  // namespace agentrouter::runs

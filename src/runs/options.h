@@ -1,0 +1,24 @@
+#pragma once
+// What a request says about how its run is carried out, beside runtime and approval: read from the run's
+// input, where the request keeps it and later turns of the conversation inherit it.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+
+namespace agentrouter::runs {
+
+struct RunOptions {
+  bool wait_for_quota = false;   // waitForQuota: a limit of the provider is waited for
+  std::vector<std::string> mcp;  // names of the MCP servers that the agent is given
+};
+
+// `input` is Run::input.
+[[nodiscard]] RunOptions options_of(std::string_view input);
+
+// Adds to the input of a later turn what it inherits from the turn before. Nothing that was not asked for.
+void inherit_options(json::object& input, std::string_view before);
+
+}  // namespace agentrouter::runs
