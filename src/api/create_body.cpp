@@ -18,7 +18,7 @@ const Names claude_modes{"default", "acceptEdits", "plan", "auto", "dontAsk", "b
 const Names workspace_keys{"source", "repoUrl", "checkout"};
 const Names tool_keys{"model",   "tools",        "mcpServers", "rawArgs",
                       "cliArgs", "providerArgs", "codexArgs",  "claudeArgs"};
-const Names later_workspaces{"artifactId", "fromRun"};
+const Names later_workspaces{"artifactId"};
 const Names later_options{"policy", "limits"};
 const Names known_keys{"task",          "runtime",          "approvalMode", "metadata",
                        "workspace",     "priority",         "tags",         "approvalTimeoutSeconds",

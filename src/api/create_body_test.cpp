@@ -61,7 +61,7 @@ TEST(CreateBody, OptionsThatThisVersionLacksAreRefusedByName) {
            {"workspace.git.submodules", R"("workspace":{"git":{"url":"x","submodules":true}})"},
            {"workspace.git.lfs", R"("workspace":{"git":{"url":"x","lfs":true}})"},
            {"workspace.artifactId", R"("workspace":{"artifactId":"x"})"},
-           {"workspace.fromRun", R"("workspace":{"fromRun":{"runId":"x"}})"}}) {
+           {"policy", R"("policy":{})"}}) {
     const auto refused = parse(R"({"task":"t",)" + body + "}");
     ASSERT_FALSE(refused) << body;
     EXPECT_EQ(refused.error().reason, "unsupported_option") << body;
@@ -79,6 +79,9 @@ TEST(CreateBody, AWorkspaceIsNamedInExactlyOneWay) {
       R"({"task":"t","workspace":{"git":{"url":" https://h.test/a ","ref":"v1","depth":2,"subdir":"s","lfs":false}}})");
   ASSERT_TRUE(git);
   EXPECT_EQ(git->workspace.git, (model::GitSource{"https://h.test/a", "v1", 2, "s"}));
+  const auto from = parse(R"({"task":"t","workspace":{"fromRun":{"runId":"run_1"}}})");
+  ASSERT_TRUE(from);
+  EXPECT_EQ(from->workspace.from_run, model::RunId("run_1"));
   EXPECT_EQ(parse(R"({"task":"t","workspace":{"path":"/a"}})")->workspace.path, "/a");
   EXPECT_EQ(parse(R"({"task":"t"})")->workspace, model::Workspace());
   for (const char* workspace : {"null",
@@ -91,6 +94,10 @@ TEST(CreateBody, AWorkspaceIsNamedInExactlyOneWay) {
                                 R"({"upload":"x"})",
                                 R"({"upload":{}})",
                                 R"({"upload":{"id":""}})",
+                                R"({"fromRun":"x"})",
+                                R"({"fromRun":{}})",
+                                R"({"fromRun":{"runId":""}})",
+                                R"({"fromRun":{"runId":"x","turn":1}})",
                                 R"({"git":"x"})",
                                 R"({"git":{}})",
                                 R"({"git":{"url":1}})",

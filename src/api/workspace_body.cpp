@@ -15,7 +15,7 @@ constexpr Bounds url_length{1, 2048};
 constexpr Bounds ref_length{1, 255};
 constexpr Bounds subdir_length{1, 1024};
 constexpr Bounds depth_bounds{1, 1'000'000};
-const Names workspace_kinds{"path", "upload", "git"};
+const Names workspace_kinds{"path", "upload", "git", "fromRun"};
 const Names git_keys{"url", "ref", "depth", "subdir", "submodules", "lfs"};
 
 Workspace path_workspace(Issues& issues, const json::value& value) {
@@ -38,6 +38,17 @@ Workspace upload_workspace(Issues& issues, const json::value& value) {
   check_keys(issues, {"workspace", "upload"}, *object, {"id"});
   workspace.upload_id =
       text_of(issues, {"workspace", "upload", "id"}, object->if_contains("id"), id_length).value_or("");
+  return workspace;
+}
+
+Workspace run_workspace(Issues& issues, const json::value& value) {
+  Workspace workspace;
+  const auto* object = object_of(issues, {"workspace", "fromRun"}, value);
+  if (!object) return workspace;
+  check_keys(issues, {"workspace", "fromRun"}, *object, {"runId"});
+  workspace.from_run =
+      model::RunId(text_of(issues, {"workspace", "fromRun", "runId"}, object->if_contains("runId"), id_length)
+                       .value_or(""));
   return workspace;
 }
 
@@ -73,12 +84,13 @@ Workspace workspace_of(Issues& issues, const json::value* value) {
   if (!object) return {};
   check_keys(issues, {"workspace"}, *object, workspace_kinds);
   if (object->size() > 1) {
-    issues.other({"workspace"}, "Invalid input: expected one of path, upload and git");
+    issues.other({"workspace"}, "Invalid input: expected one of path, upload, git and fromRun");
     return {};
   }
   if (const auto* path = object->if_contains("path")) return path_workspace(issues, *path);
   if (const auto* upload = object->if_contains("upload")) return upload_workspace(issues, *upload);
   if (const auto* git = object->if_contains("git")) return git_workspace(issues, *git);
+  if (const auto* from = object->if_contains("fromRun")) return run_workspace(issues, *from);
   issues.wrong_type({"workspace", "path"}, "string", nullptr);
   return {};
 }

@@ -88,7 +88,8 @@ base::Task<void> Attempt::drive() {
 base::Task<bool> Attempt::restore() {
   if (!needs_.plan.restores) co_return true;
   restoring_ = true;
-  const auto restored = co_await restore_checkpoint(needs_.sandbox, notices_, needs_.attempt_dir);
+  const auto part = needs_.plan.files_only ? RestorePart::files : RestorePart::all;
+  const auto restored = co_await restore_checkpoint(needs_.sandbox, notices_, needs_.attempt_dir, part);
   restoring_ = false;
   if (cancelled_) {
     result_.kind = Result::Kind::cancelled;
@@ -99,7 +100,8 @@ base::Task<bool> Attempt::restore() {
 }
 
 void Attempt::announce() {
-  if (needs_.plan.restores) {
+  const bool goes_on = needs_.plan.restores && !needs_.plan.files_only;
+  if (goes_on) {
     needs_.recorder.event("sandbox.resumed", model::Visibility::internal,
                           {{"sandboxId", sandbox_id(needs_.plan)}});
   } else {
@@ -113,7 +115,7 @@ void Attempt::announce() {
     result_.failure.cause = "credential_boundary";
     return;
   }
-  if (needs_.plan.restores) return;
+  if (goes_on) return;
   needs_.recorder.event("credential_boundary.verified", model::Visibility::internal,
                         {{"provider", provider_of(needs_.plan)},
                          {"credentialStrategy", "provider_proxy"},

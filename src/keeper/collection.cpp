@@ -138,14 +138,16 @@ base::Result<base::Fd> start_reader(Sandbox& sandbox, const std::string& request
 }
 
 base::Task<base::Result<void>> restore_checkpoint(Sandbox& sandbox, Notices& notices, int attempt_dir,
-                                                  std::chrono::milliseconds patience) {
+                                                  RestorePart part, std::chrono::milliseconds patience) {
   AGENTROUTER_CO_TRY(const base::Fd program, sandbox::open_this_program());
   const base::Fd file(::openat(attempt_dir, restore_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!file) co_return base::fail_errno("cannot open the checkpoint", errno);
   AGENTROUTER_CO_TRY(base::FdPair report, base::make_pipe());
-  AGENTROUTER_CO_TRY(const pid_t pid, sandbox.restore({.program = program.get(),
-                                                       .argv = {"agentrouter", "restore"},
-                                                       .files = {file.get(), report.second.get()}}));
+  sandbox::Restore request{.program = program.get(),
+                           .argv = {"agentrouter", "restore"},
+                           .files = {file.get(), report.second.get()}};
+  if (part == RestorePart::files) request.argv.emplace_back(restore_files_only);
+  AGENTROUTER_CO_TRY(const pid_t pid, sandbox.restore(request));
   report.second.reset();
   Started started{pid, std::move(report.first), "cannot restore the checkpoint"};
   const auto text = co_await wait_for_report(sandbox, notices, std::move(started), patience);

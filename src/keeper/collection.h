@@ -35,11 +35,16 @@ base::Task<base::Result<workspace::CheckpointReport>> save_checkpoint(
     Sandbox& sandbox, Notices& notices, int attempt_dir, const std::vector<std::string>& left_out,
     std::chrono::milliseconds patience = std::chrono::seconds(90));
 
+// `files`: the workspace's part of it only.
+enum class RestorePart { all, files };
+// The word with which the restorer is told so.
+inline constexpr const char* restore_files_only = "files";
+
 // Before the agent: puts what restore.tar.zst below `attempt_dir` holds into the workspace and the home.
 //
 // Errors: not_found, unavailable, timeout. What was restored is then of no use.
 base::Task<base::Result<void>> restore_checkpoint(
-    Sandbox& sandbox, Notices& notices, int attempt_dir,
+    Sandbox& sandbox, Notices& notices, int attempt_dir, RestorePart part = RestorePart::all,
     std::chrono::milliseconds patience = std::chrono::seconds(90));
 
 // Starts a process that answers one request for files (workspace/files_command.h) and adds it to `started`;

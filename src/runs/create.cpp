@@ -37,10 +37,14 @@ base::Result<Created> create_run(store::Transaction& tx, const NewRun& request, 
   if (earlier) {
     if (auto run = tx.run(earlier->run_id)) return Created{std::move(*run), true};
   }
-  AGENTROUTER_TRY(auto workspace, settle_workspace(tx, request.workspace, context));
+  AGENTROUTER_TRY(auto source, settle_workspace(tx, request.workspace, context));
   auto run = make_run(request, context);
-  run.workspace = std::move(workspace);
+  run.workspace = std::move(source.workspace);
   tx.insert_run(run);
+  if (source.begins_with) {
+    source.begins_with->conversation_id = run.id;
+    tx.put_checkpoint(*source.begins_with);
+  }
   remember_use(tx, use, run.id, 0, context);
   return Created{std::move(run), false};
 }

@@ -33,8 +33,69 @@ class WorkspaceSource : public ::testing::Test {
         [&](store::Transaction& tx) { return create_run(tx, request, {db_.clock, db_.entropy}); });
   }
 
+  // A run that has ended, on a tree of its own, with what it has changed.
+  model::RunId ended(const std::string& name, bool with_state = true) {
+    auto run = testing::make_run(name);
+    run.workspace = {.kind = model::WorkspaceKind::upload, .upload_id = "upload_1", .tree = "t-" + name};
+    run.status = model::RunStatus::completed;
+    store::Checkpoint state;
+    state.run_id = state.conversation_id = run.id;
+    state.key = "key of " + name;
+    state.thread_id = "thread";
+    db_.write([&](store::Transaction& tx) {
+      tx.insert_run(run);
+      if (with_state) tx.put_checkpoint(state);
+    });
+    return run.id;
+  }
+  base::Result<Created> create_from(const model::RunId& id) {
+    NewRun request;
+    request.task = "t";
+    request.input = R"({"task":"t"})";
+    request.workspace.from_run = id;
+    return db_.write(
+        [&](store::Transaction& tx) { return create_run(tx, request, {db_.clock, db_.entropy}); });
+  }
+
   testing::StoreFixture db_;
 };
+
+TEST_F(WorkspaceSource, ARunFromAnotherOnesFilesHasItsBaseAndSharesItsState) {
+  const auto first = ended("first");
+  const auto created = create_from(first);
+  ASSERT_TRUE(created) << created.error().message;
+  EXPECT_EQ(created->run.workspace.tree, "t-first");
+  EXPECT_EQ(created->run.workspace.from_run, first);
+  EXPECT_EQ(created->run.conversation_id, created->run.id);
+  const auto kept = db_.read([&](store::Reader& reader) { return reader.checkpoints(created->run.id); });
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_EQ(kept[0].turn_number, 0);
+  EXPECT_EQ(kept[0].run_id, first);
+  EXPECT_EQ(kept[0].key, "key of first");
+}
+
+TEST_F(WorkspaceSource, ARunThatChangedNothingGivesItsBase) {
+  const auto created = create_from(ended("idle", false));
+  ASSERT_TRUE(created);
+  EXPECT_EQ(created->run.workspace.tree, "t-idle");
+  EXPECT_TRUE(db_.read([&](store::Reader& reader) { return reader.checkpoints(created->run.id); }).empty());
+}
+
+TEST_F(WorkspaceSource, ARunThatIsUnknownActiveOrWhoseFilesAreGoneGivesNothing) {
+  EXPECT_EQ(create_from(model::RunId("run_x")).error().reason, "run_not_found");
+  const auto active = testing::make_run("active");
+  db_.write([&](store::Transaction& tx) { tx.insert_run(active); });
+  EXPECT_EQ(create_from(active.id).error().reason, "run_busy");
+  const auto gone = ended("gone", false);
+  db_.write([&](store::Transaction& tx) {
+    auto conversation = *tx.conversation(gone);
+    conversation.state = store::ConversationState::closed;
+    conversation.expires_at = db_.clock.now();
+    conversation.reclaimed = true;
+    tx.put_conversation(conversation);
+  });
+  EXPECT_EQ(create_from(gone).error().reason, "session_closed");
+}
 
 TEST_F(WorkspaceSource, ARunOfAnUploadKeepsItsTreeAlsoWhenTheUploadIsForgotten) {
   const auto created = create("upload_1");

@@ -110,6 +110,7 @@ class RunDriver {
   bool approvals_due_ = true;  // deadlines of questions have to be looked at
   base::Deadline approval_deadline_ = base::Deadline::max();
   bool restores_ = false;  // the state of an earlier turn was placed in the folder
+  bool files_only_ = false;  // of that state, only the workspace's
   std::string resume_thread_;
   std::string lower_;                   // the folder that the workspace stands on; empty for a scratch tree
   GitFetch* fetch_ = nullptr;           // under way

@@ -164,7 +164,9 @@ base::Task<base::Result<bool>> RunDriver::place_state() {
   if (!found) co_return tl::unexpected(std::move(found).error());
   if (!*found) co_return false;
   const store::Checkpoint& checkpoint = **found;
-  resume_thread_ = checkpoint.thread_id;
+  // The files of another run, without what its agent remembers.
+  files_only_ = checkpoint.turn_number == 0 && claim_.run.workspace.from_run == checkpoint.run_id;
+  resume_thread_ = files_only_ ? std::string() : checkpoint.thread_id;
   const auto placed = co_await context_.pool.run([this, &checkpoint]() -> base::Result<void> {
     AGENTROUTER_TRY(const AttemptFolder folder, AttemptFolder::open(context_.attempts, claim_.attempt.id));
     return place_checkpoint(context_.needs.blobs, checkpoint, folder);
@@ -196,6 +198,7 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .model = model_of_run(),
       .task = claim_.run.task,
       .restores = restores_,
+      .files_only = files_only_,
       .resume_thread = resume_thread_,
       .approval_mode = claim_.run.approval_mode,
       .provider = sim ? keeper::Provider::sim : keeper::Provider::upstream,

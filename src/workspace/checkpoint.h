@@ -48,7 +48,7 @@ struct CheckpointFds {
 struct RestoreFds {
   int archive = -1;
   int workspace = -1;  // the merged tree. A read-only mount has no changes: its entries are skipped
-  int home = -1;
+  int home = -1;       // -1: what belongs there is skipped
 };
 
 // The archive is hostile: nothing outside the two folders is touched, no link is followed, nothing but
@@ -84,6 +84,7 @@ inline constexpr int report_out = 4;
 // The whole subcommands: they limit themselves, work, and write their report. Exit status 0, or 1 when the
 // report is of an error or could not be written.
 [[nodiscard]] int run_checkpointer(const std::vector<std::string>& left_out);
+// `home` may be null: only the workspace's part is restored.
 [[nodiscard]] int run_restorer(const char* workspace, const char* home);
 
 }  // namespace agentrouter::workspace

@@ -31,9 +31,11 @@ int report(int fd, const std::string& text, bool worked) {
 }
 
 Result<void> restore_into(const char* workspace, const char* home) {
-  const base::Fd folders[] = {base::Fd(::open(workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
-                              base::Fd(::open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC))};
-  if (!folders[0] || !folders[1]) return base::fail_errno("cannot open the workspace and the home", errno);
+  const base::Fd folders[] = {
+      base::Fd(::open(workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
+      home != nullptr ? base::Fd(::open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) : base::Fd()};
+  if (!folders[0] || (home != nullptr && !folders[1]))
+    return base::fail_errno("cannot open the workspace and the home", errno);
   return restore_checkpoint({restore_fd::archive, folders[0].get(), folders[1].get()});
 }
 

@@ -58,8 +58,9 @@ class Restorer {
  private:
   struct Target {
     int root = -1;
-    std::string parent;  // of `name`, below the root; empty: the root itself
-    DecodedName name;    // empty: the root itself
+    bool skipped = false;  // it belongs to the home, which is not restored
+    std::string parent;    // of `name`, below the root; empty: the root itself
+    DecodedName name;      // empty: the root itself
     [[nodiscard]] std::string path() const { return parent.empty() ? name.name : parent + "/" + name.name; }
   };
   struct FolderEnd {
@@ -77,7 +78,8 @@ class Restorer {
     const auto root = rest.substr(0, rest.find('/'));
     if (root == "workspace") target.root = fds_.workspace;
     if (root == "home") target.root = fds_.home;
-    if (target.root < 0) return not_ours(text);
+    target.skipped = root == "home" && fds_.home < 0;
+    if (target.root < 0 && !target.skipped) return not_ours(text);
     rest.remove_prefix(root.size());
     unsigned depth = 0;
     while (!rest.empty()) {
@@ -99,7 +101,7 @@ class Restorer {
 
   Result<void> apply(const ArchiveEntry& entry) {
     AGENTROUTER_TRY(const Target target, resolve(entry.path));
-    if (target.root == fds_.workspace && skips_workspace_) return {};
+    if (target.skipped || (target.root == fds_.workspace && skips_workspace_)) return {};
     if (target.name.kind == DecodedName::Kind::opaque) return clear(target);
     if (target.name.name.empty()) {
       if (entry.kind != ArchiveEntry::Kind::folder) return not_ours(entry.path);

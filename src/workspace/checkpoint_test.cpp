@@ -157,5 +157,23 @@ TEST(EntryName, WhatNoEncoderWritesIsRefused) {
   }
 }
 
+TEST_F(CheckpointTest, WithoutAHomeOnlyTheWorkspaceIsRestored) {
+  first_turn([&] {
+    write_text("new", "file");
+    write_text(home() / "memory", "remembered");
+  });
+  ASSERT_TRUE(checkpoint());
+  start_afresh();
+  run_agent([&] {
+    const base::Fd in(::open(archive().c_str(), O_RDONLY | O_CLOEXEC));
+    const base::Fd merged(::open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const auto restored = restore_checkpoint({.archive = in.get(), .workspace = merged.get()});
+    write_text(root / "said", restored ? "" : restored.error().message);
+  });
+  EXPECT_EQ("", read_text(root / "said"));
+  EXPECT_EQ("file", read_text(root / "upper/new"));
+  EXPECT_FALSE(fs::exists(home() / "memory"));
+}
+
 }  // namespace
 }  // namespace agentrouter::workspace

@@ -180,6 +180,48 @@ class Uploads(Trees):
             self.assertEqual((status, json.loads(data)["error"]["code"]), (404, "upload_not_found"))
 
 
+class FromRuns(Trees):
+    def start_from(self, run, task, **fields):
+        return self.server.create(task, workspace={"fromRun": {"runId": run}}, **fields)["id"]
+
+    def test_files_go_on_and_memory_and_home_do_not(self):
+        upload = self.upload(tar_of())["upload"]["id"]
+        first = self.server.create("sim: sh echo mine > new; rm README; echo kept > ~/note\nsim: reply The word is plover.",
+                                   workspace={"upload": {"id": upload}})["id"]
+        self.ended(first)
+        second = self.start_from(first, "sim: sh cat new src/a.txt; ls README ~/note 2>/dev/null; echo end\nsim: recall plover\nsim: reply Done.")
+        events = self.ended(second)
+        self.assertEqual(self.output(events), "mine\nalpha\nend\n")
+        self.assertIn("sandbox.created", [e["type"] for e in events])
+        self.assertNotIn("plover", json.dumps([e["payload"] for e in events if e["type"] == "agent.response"]))
+        self.assertNotEqual(self.server.run(second)["conversationId"], first)
+        record = self.server.call("GET", f"/v1/runs/{second}/record")["workspace"]
+        self.assertEqual((record["fromRun"]["runId"], record["upload"]["id"]), (first, upload))
+        turn = self.server.call("POST", f"/v1/runs/{second}/messages", {"message": "sim: sh cat new; ls\nsim: reply Done."}, expect=(202,))["runId"]
+        self.assertEqual(self.output(self.ended(turn)), "mine\nnew\nrun.sh\nsrc\n")
+        patch = self.server.download(second, self.server.artifacts(second)["workspace_patch"]["id"])
+        self.assertIn(b"+mine", patch)
+
+    def test_the_files_are_those_of_that_turn_whatever_follows(self):
+        first = self.server.create("sim: sh echo one > f\nsim: reply Done.")["id"]
+        self.ended(first)
+        turn = self.server.call("POST", f"/v1/runs/{first}/messages", {"message": "sim: sh echo two > f\nsim: reply Done."}, expect=(202,))["runId"]
+        self.ended(turn)
+        self.assertEqual(self.output(self.ended(self.start_from(first, "sim: sh cat f\nsim: reply Done."))), "one\n")
+        self.assertEqual(self.output(self.ended(self.start_from(turn, "sim: sh cat f\nsim: reply Done."))), "two\n")
+
+    def test_runs_that_are_unknown_or_active_give_nothing(self):
+        def code(run):
+            status, _, data = self.server.request("POST", "/v1/runs", {"task": "t", "workspace": {"fromRun": {"runId": run}}})
+            return status, json.loads(data)["error"]["code"]
+        self.assertEqual(code("run_x"), (404, "run_not_found"))
+        active = self.server.create("sim: sleep 600\nsim: reply Never.")["id"]
+        self.server.wait_until(active, lambda e: e["type"] == "agent.started")
+        self.assertEqual(code(active), (409, "run_busy"))
+        self.server.call("POST", f"/v1/runs/{active}/cancel")
+        self.ended(active, "cancelled")
+
+
 class UploadLimits(Trees):
     @classmethod
     def setUpClass(cls):
