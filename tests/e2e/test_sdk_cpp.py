@@ -125,7 +125,13 @@ class SdkCpp(Case):
         # The agents of the machine: the scripted one is no Claude Code.
         with Server() as real, Recorded(real.url) as url:
             lines, _ = self.example("claude_code", environment={"AGENTROUTER_API_BASE_URL": url})
-        self.assertEqual(lines[0], "completed")
+            self.assertEqual(lines[0], "completed")
+            for runtime in ("codex", "claude_code"):
+                lines, _ = self.example("continue_conversation", "sim: write src/fib.ts x\\n\nsim: reply Written.", runtime,
+                                        environment={"AGENTROUTER_API_BASE_URL": url})
+                self.assertRegex(lines[0], f"^turn 2 of {RUN}$", runtime)
+                self.assertIn("+++ b/src/fib.ts", lines, runtime)
+                self.assertEqual(lines[-1], "closed", runtime)
 
     def install(self):
         prefix = self.folder / "prefix"

@@ -7,7 +7,7 @@ int main(int argc, char** argv) {
 
     const auto first = agentrouter::run_agent(
         client, {.task = example::task(argc, argv, "Create src/fib.ts with a fib(n) function."),
-                 .runtime = agentrouter::codex({.mode = "full_access"})});
+                 .runtime = example::runtime(argc, argv)});
 
     const auto second = agentrouter::stream_agent(
         client, {.continue_run = first.id, .message = "Create src/fib.test.ts with tests for fib(n)."});

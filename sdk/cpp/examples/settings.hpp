@@ -1,6 +1,6 @@
 #pragma once
-// What the examples take from outside: AGENTROUTER_API_KEY, AGENTROUTER_API_BASE_URL, and as the first
-// argument a task in the place of their own.
+// What the examples take from outside: AGENTROUTER_API_KEY, AGENTROUTER_API_BASE_URL, as the first argument a
+// task in the place of their own, and as the second `claude_code` for the other agent.
 
 #include <agentrouter/agentrouter.hpp>
 #include <cstdlib>
@@ -34,6 +34,13 @@ int run(Body body) {
 
 inline std::string task(int argc, char** argv, const char* own) {
   return argc > 1 ? argv[1] : own;
+}
+
+inline agentrouter::RuntimeSelection runtime(int argc, char** argv) {
+  if (argc > 2 && std::string(argv[2]) == "claude_code") {
+    return agentrouter::claude_code({.permission_mode = "acceptEdits"});
+  }
+  return agentrouter::codex({.mode = "full_access"});
 }
 
 }  // namespace example

@@ -1,9 +1,10 @@
-// Two turns of one conversation: the second finds the files and the thread of the first.
-import { codex, runAgent, streamAgent } from "@agentrouterhq/sdk";
+// Two turns of one conversation: the second finds the files and the thread of the first. `claude_code` as argument: with Claude Code.
+import { claudeCode, codex, runAgent, streamAgent } from "@agentrouterhq/sdk";
 import { connect } from "./client.js";
 
 const client = connect();
-const first = await runAgent({ client, task: "Create src/fib.ts with a fib(n) function.", runtime: codex({ mode: "full_access" }) });
+const runtime = process.argv[2] === "claude_code" ? claudeCode({ permissionMode: "acceptEdits" }) : codex({ mode: "full_access" });
+const first = await runAgent({ client, task: "Create src/fib.ts with a fib(n) function.", runtime });
 console.log(`turn 1: ${first.text}`);
 
 const second = await streamAgent({ client, continueRun: first.id, message: "Run exactly: cat src/fib.ts." });

@@ -54,10 +54,11 @@ test("programs that use the package", async (t) => {
 
   const programs = [
     ...Object.entries(samples).map(([name, output]) => [name, `out/test/samples/${name}.js`, output]),
-    ...Object.entries(examples).map(([name, output]) => [name, `out/examples/${name}.js`, output])
+    ...Object.entries(examples).map(([name, output]) => [name, `out/examples/${name}.js`, output]),
+    ["continue", "out/examples/continue.js", examples.continue, "claude_code"]
   ];
-  const run = async ([name, file, output]) => {
-    const { code, stdout, stderr } = await project.node(["--enable-source-maps", "--import", redirect, file]);
+  const run = async ([name, file, output, ...args]) => {
+    const { code, stdout, stderr } = await project.node(["--enable-source-maps", "--import", redirect, file, ...args]);
     assert.equal(code, 0, `${stdout}\n${stderr}`);
     assert.match(stdout, output);
     assert.match(stderr, warnings[name] ?? /^$/);
@@ -66,12 +67,12 @@ test("programs that use the package", async (t) => {
   const results = new Map();
   const queue = [...programs];
   const worker = async () => {
-    for (let next = queue.shift(); next; next = queue.shift()) results.set(next[0] + next[1], await run(next).then(() => undefined, (error) => error));
+    for (let next = queue.shift(); next; next = queue.shift()) results.set(next, await run(next).then(() => undefined, (error) => error));
   };
   await Promise.all([1, 2, 3, 4].map(worker));
   for (const program of programs) {
-    await t.test(`${program[1].slice(4, -3)} runs and says what it should`, () => {
-      const error = results.get(program[0] + program[1]);
+    await t.test(`${[program[1].slice(4, -3), ...program.slice(3)].join(" ")} runs and says what it should`, () => {
+      const error = results.get(program);
       if (error) throw error;
     });
   }
