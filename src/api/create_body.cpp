@@ -6,6 +6,7 @@
 #include "api/query.h"
 #include "api/schema.h"
 #include "api/workspace_body.h"
+#include "base/ascii.h"
 #include "base/utf8.h"
 #include "model/defaults.h"
 
@@ -143,6 +144,13 @@ model::Tags tags_of(Issues& issues, const json::value* value) {
   return tags;
 }
 
+bool is_mcp_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
+    const char lower = base::ascii_lower(c);
+    return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  });
+}
+
 // Names of MCP servers, each once.
 std::vector<std::string> mcp_of(Issues& issues, const json::value* value) {
   std::vector<std::string> names;
@@ -155,10 +163,10 @@ std::vector<std::string> mcp_of(Issues& issues, const json::value* value) {
   if (list->size() > max_mcp_servers) issues.other({"mcp"}, "Too big: expected at most 16 servers");
   for (const auto& item : *list) {
     const auto* text = item.if_string();
-    const bool fits = text && !text->empty() && text->size() <= 64;
+    const bool fits = text && is_mcp_name(view(*text));
     const bool again = fits && std::find(names.begin(), names.end(), view(*text)) != names.end();
     if (!fits || again) {
-      issues.other({"mcp"}, "Invalid names: expected strings of 1 to 64 bytes, each once");
+      issues.other({"mcp"}, "Invalid names: expected 1 to 64 of A-Z a-z 0-9 _ -, each once");
       return names;
     }
     names.emplace_back(view(*text));

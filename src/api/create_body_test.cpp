@@ -141,7 +141,7 @@ TEST(CreateBody, NamesOfMcpServersAreTakenAsTheyCome) {
   std::string many;
   for (int i = 0; i < 17; ++i) many += (i ? ",\"s" : "\"s") + std::to_string(i) + "\"";
   for (const auto& text : std::vector<std::string>{
-           R"("mcp":"a")", R"("mcp":null)", R"("mcp":{})", R"("mcp":[7])", R"("mcp":[""])",
+           R"("mcp":"a")", R"("mcp":null)", R"("mcp":{})", R"("mcp":[7])", R"("mcp":[""])", R"("mcp":["a b"])",
            R"("mcp":["a","a"])", "\"mcp\":[\"" + std::string(65, 'x') + "\"]", "\"mcp\":[" + many + "]"}) {
     EXPECT_EQ(reason_of("{\"task\":\"t\"," + text + "}"), "validation_error") << text;
   }

@@ -150,7 +150,7 @@ std::string key_of(const Config& config, const DataFolder& data) {
 }
 
 base::Result<pid_t> start_reader(int base, int archive, int out, const std::string& request) {
-  return start_self({"files", "kept", request}, {base, archive, -1, out});
+  return start_self({"read-files", "kept", request}, {base, archive, -1, out});
 }
 
 // agentrouter-git stands beside this program.

@@ -130,7 +130,7 @@ base::Result<base::Fd> start_reader(Sandbox& sandbox, const std::string& request
   AGENTROUTER_TRY(const base::Fd program, sandbox::open_this_program());
   AGENTROUTER_TRY(base::FdPair answer, base::make_pipe());
   AGENTROUTER_TRY(const pid_t pid, sandbox.collect({.program = program.get(),
-                                                    .argv = {"agentrouter", "files", "live", request},
+                                                    .argv = {"agentrouter", "read-files", "live", request},
                                                     .env = {},
                                                     .outputs = {answer.second.get()}}));
   started.insert(pid);

@@ -1,5 +1,5 @@
 #pragma once
-// What can be asked about a run's files, and how the answer comes: `agentrouter files` answers one request
+// What can be asked about a run's files, and how the answer comes: `agentrouter read-files` answers one request
 // with frames, each its length in four bytes (the highest first) and then so many bytes. The first frame is a
 // JSON object, the head, or {"error": {...}} and nothing else. Content follows, and a frame of no bytes says
 // that all of it is there: an answer that ends without it was cut off.

@@ -1,5 +1,5 @@
 #pragma once
-// `agentrouter files`: answers one request for the files of a run. Of a running one it is started by the
+// `agentrouter read-files`: answers one request for the files of a run. Of a running one it is started by the
 // sandbox's init, as the collector is, inside the run's own namespaces; of an ended one by the server, as a
 // process of its own. The server itself never opens what an agent wrote.
 
@@ -18,7 +18,7 @@ struct FileReadLimits {
 [[nodiscard]] base::Result<void> answer_files(const FileView& view, const FileRequest& request, FrameWriter& out,
                                               const FileReadLimits& limits = {});
 
-// Descriptors of `agentrouter files live|kept REQUEST`.
+// Descriptors of `agentrouter read-files live|kept REQUEST`.
 namespace files_fd {
 inline constexpr int base = 3;   // the base tree, or /dev/null
 inline constexpr int state = 4;  // live: the overlay's upper folder; kept: the checkpoint's archive, or /dev/null

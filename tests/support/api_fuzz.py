@@ -46,6 +46,7 @@ def text_for(pattern, rng):
              r"^((?!\.{1,2}(/|$))[^/\x00]+(/(?!\.{1,2}(/|$))[^/\x00]+)*/?)?$": lambda n: rng.choice(["", "a/", *["a.txt", "a", "deep/er/x", "...", "a b/\u00e9", "x" * 300, "a/" * 100 + "b"]]),
              r"^\s*[A-Za-z0-9_][A-Za-z0-9._/-]*\s*$": lambda n: rng.choice(["main", "agentrouter/x-1", "a.b/c_d", "x..y", "x.lock"]),
              r"^[^<>\r\n]+$": lambda n: "n" * n,
+             "^[A-Za-z0-9_-]+$": lambda n: "".join(rng.choice("abzAZ09_-") for _ in range(n)),
              "^[ -~]*$": lambda n: "".join(rng.choice("abc019-_ ~!") for _ in range(n))}
     return known[pattern]
 
@@ -300,7 +301,7 @@ def verdict(exchange, things):
     problems = contract().request_problems(operation, exchange)
     if problems and exchange.status not in (400, 413, 415):
         found.append(f"invalid ({problems[0]}), but answered {exchange.status}")
-    refused = exchange.status in (400, 413, 415) and b'"workspace_' not in exchange.reply and exchange.method != "HEAD"
+    refused = exchange.status in (400, 413, 415) and b'"workspace_' not in exchange.reply and b'"mcp_server_unknown"' not in exchange.reply and exchange.method != "HEAD"
     if refused and not problems and not contract().undecided(operation, exchange):
         found.append(f"valid, but refused with {exchange.status}: {exchange.reply[:200]!r}")
     run = path.split("/")[3] if path.startswith("/v1/runs/") else None

@@ -330,6 +330,8 @@ class Contract:
         keys = {k for k, _ in urllib.parse.parse_qsl(exchange.target.partition("?")[2], keep_blank_values=True)}
         if any(p["schema"].get("x-opaque") and p["name"] in keys for p in operation.parameters):
             return True
+        if "application/octet-stream" in self.document["paths"][operation.template][operation.method].get("requestBody", {}).get("content", {}):
+            return True
         opaque = [k for k, v in operation.body[1].schema.get("properties", {}).items() if v.get("x-opaque")] if operation.body else []
         return bool(opaque) and any(k in strict_json(exchange.body) for k in opaque)
 
