@@ -2,6 +2,7 @@
 
 #include "apps/push_desk.h"
 
+#include <csignal>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/stat.h>
@@ -32,6 +33,7 @@ asio::io_context& push_loop() {
 class PushDeskTest : public ::testing::Test {
  protected:
   PushDeskTest() {
+    ::signal(SIGPIPE, SIG_IGN);  // as the server does
     shell("mkdir -p trees/t1 && git init -q -b main trees/t1/tree && cd trees/t1/tree && echo base > a && git add a && git commit -qm base");
     shell("git clone -q --bare trees/t1/tree remote.git");
     commit_ = said("git -C trees/t1/tree rev-parse HEAD");

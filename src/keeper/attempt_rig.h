@@ -181,7 +181,7 @@ class ScriptedSandbox final : public Sandbox {
   }
   base::Result<pid_t> collect(const sandbox::Collect& request) override {
     if (request.argv.at(1) == "checkpoint") return checkpoint(request);
-    if (request.argv.at(1) == "files") return read_files(request);
+    if (request.argv.at(1) == "read-files") return read_files(request);
     ++collections;
     if (refuse_collect) return base::fail(base::Code::unavailable, "no collector");
     (void)base::write_all(request.outputs.at(0), "{\"files\":[]}");
