@@ -321,7 +321,10 @@ void Attempt::decide(const DecisionMessage& message) {
 void Attempt::cancel() {
   cancelled_ = true;
   gate_.cancel();
-  if (restoring_) (void)needs_.sandbox.kill_all();
+  if (restoring_) {
+    (void)needs_.sandbox.kill_all();
+    notices_.poll();  // what came with the reply
+  }
   if (turn_) turn_->cancel();
   notices_.changed().notify();
 }

@@ -208,7 +208,8 @@ class ScriptedSandbox final : public Sandbox {
   }
   base::Result<void> kill_all() override {
     if (running_) exit({agent_pid, -1, 9});
-    if (restorer_hangs && restorations > 0) notify(sandbox::Exited{restorer_pid, -1, 9});
+    // It comes with the reply: the descriptor has nothing more to tell.
+    if (restorer_hangs && restorations > 0) notices_.push_back(sandbox::Exited{restorer_pid, -1, 9});
     return {};
   }
   base::Result<sandbox::DestroyProof> destroy() override {
