@@ -47,7 +47,7 @@ def copies(files):
         (tree / "many").mkdir(parents=True)
         for number in range(1, files + 1):
             (tree / "many" / f"file{number}").write_text(f"{number}\n")
-        git = ["git", "-C", str(tree), "-c", "user.name=a", "-c", "user.email=a@a"]
+        git = ["git", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-C", str(tree), "-c", "user.name=a", "-c", "user.email=a@a"]
         for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "--allow-empty", "-m", "one"]):
             subprocess.run(git + command, check=True)
         rows = []
