@@ -10,6 +10,7 @@
 #include "workspace/ignore.h"
 #include "workspace/layer.h"
 #include "workspace/tracked.h"
+#include "workspace/tree_path.h"
 #include "workspace/walk.h"
 
 namespace agentrouter::workspace {
@@ -22,23 +23,6 @@ namespace {
 
 constexpr std::size_t pack_piece = 256 * 1024;
 constexpr std::uint64_t largest_index = 256ull << 20;
-
-// Whether a link in the folder `place` (with its "/") names something outside the root.
-bool leads_out(std::string_view place, std::string_view target) {
-  if (target.starts_with('/')) return true;
-  auto depth = std::ranges::count(place, '/');
-  for (std::size_t at = 0; at <= target.size();) {
-    const auto end = std::min(target.find('/', at), target.size());
-    const auto part = target.substr(at, end - at);
-    if (part == "..") {
-      if (--depth < 0) return true;
-    } else if (!part.empty() && part != ".") {
-      ++depth;
-    }
-    at = end + 1;
-  }
-  return false;
-}
 
 class Packer {
  public:
@@ -109,7 +93,8 @@ class Packer {
   Result<void> add_link(const Folder& folder, const std::string& name, const struct ::stat& info,
                         const std::string& place) {
     AGENTROUTER_TRY(const std::string target, folder.read(name, Kind::link, 0));
-    if (leads_out(place, target)) {
+    const auto depth = static_cast<std::size_t>(std::ranges::count(place, '/'));
+    if (!stays_inside(depth, target)) {
       report_.left_out.push_back(place + name);
       return {};
     }

@@ -385,7 +385,7 @@ export interface AgentRouterClient {
   /** Waits up to 8 s for a run that has just ended to become continuable. */
   continueRun(runId: string, message: string, options?: ContinueRunOptions): Promise<ContinueRunResult>;
   getRunTurns(runId: string, options?: CallOptions): Promise<RunTurnsResult>;
-  /** No more turns. Waits up to 30 s for a run that has just ended to be reclaimed. */
+  /** No more turns; an active one is cancelled. Waits up to 30 s for a run that has just ended to be reclaimed. */
   closeRun(runId: string, options?: CallOptions): Promise<CloseRunResult>;
   /** Every run that fits, newest first, page by page. */
   iterateRuns?(request?: ListRunsRequest): AsyncGenerator<Run, void, undefined>;
