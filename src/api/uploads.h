@@ -2,6 +2,7 @@
 // What the API needs of the place where uploads go and become trees. Implemented in apps.
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>

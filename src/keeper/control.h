@@ -3,6 +3,7 @@
 // passes on what the server with the newest lease says. A connection that holds an older lease is closed.
 
 #include <list>
+#include <memory>
 
 #include "base/event.h"
 #include "base/fd.h"

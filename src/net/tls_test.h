@@ -1,6 +1,7 @@
 #pragma once
 // For tests of TLS clients: an authority and a certificate made on the spot, and a server that echoes.
 
+#include <cstdint>
 #include <memory>
 #include <string>
 

@@ -1,6 +1,8 @@
 #pragma once
 // The two processes of an attempt: init, which builds the sandbox around itself, and the keeper.
 
+#include <array>
+
 #include "sandbox/cgroup.h"
 #include "sandbox/clone.h"
 #include "sandbox/spec.h"

@@ -1,6 +1,9 @@
 #pragma once
 // For tests of this room: a worker on a store of its own, with verbs. Keepers are the nursery's.
 
+#include <algorithm>
+#include <system_error>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,6 +1,8 @@
 #pragma once
 // Reads the frames of workspace/file_request.h from a socket. Who writes them is not trusted.
 
+#include <functional>
+
 #include "base/event.h"
 #include "keeper/protocol.h"
 #include "workspace/file_answer.h"

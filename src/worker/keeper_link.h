@@ -1,6 +1,8 @@
 #pragma once
 // The worker's end of one keeper.sock.
 
+#include <memory>
+
 #include "base/event.h"
 #include "keeper/protocol.h"
 

@@ -1,6 +1,8 @@
 #pragma once
 // For the tests of unpacking: archives of every format, honest and hostile, made entry by entry.
 
+#include <iterator>
+
 #include <gmock/gmock.h>
 
 #include "workspace/overlay_test.h"

@@ -1,6 +1,7 @@
 #pragma once
 // What stands in an archive, one entry after the other, whatever its format.
 
+#include <cstdint>
 #include <ctime>
 #include <optional>
 #include <span>

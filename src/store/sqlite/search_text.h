@@ -1,6 +1,8 @@
 #pragma once
 // The full text of runs: task and last answer, in the contentless FTS5 table run_search.
 
+#include <cstdint>
+
 #include "store/sqlite/statement.h"
 
 namespace agentrouter::store {
