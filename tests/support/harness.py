@@ -363,10 +363,24 @@ def processes_of_ours():
     return found
 
 
+def cgroups_of_ours():
+    """Groups of this suite's attempts: those that hold a process, but none that this pid namespace shows, are another's."""
+    seen, held, groups = {}, {}, {}
+    for path in pathlib.Path("/sys/fs/cgroup").glob("**/*agentrouter*"):
+        with contextlib.suppress(OSError):
+            if path.is_dir():
+                groups.setdefault(path.name, []).append(str(path))
+                pids = [int(pid) for pid in (path / "cgroup.procs").read_text().split()]
+                seen[path.name] = max(seen.get(path.name, 0), sum(pid > 0 for pid in pids))
+                held[path.name] = max(held.get(path.name, 0), len(pids))
+                held[path.name] = max(held[path.name], int((path / "pids.current").read_text()))
+    return sorted(path for name, paths in groups.items() if seen.get(name, 0) or not held.get(name, 0) for path in paths)
+
+
 def leftovers():
     """What a finished suite must not leave: name -> list."""
     mounts = [line for line in pathlib.Path("/proc/self/mounts").read_text().splitlines() if "agentrouter" in line]
-    groups = [str(p) for p in pathlib.Path("/sys/fs/cgroup").glob("**/*agentrouter*") if p.is_dir()]
+    groups = cgroups_of_ours()
     spaces = set()
     for entry in os.listdir("/proc"):
         if entry.isdigit():
