@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace agentrouter::policy {
 
@@ -10,12 +11,11 @@ namespace {
 using std::string_view;
 
 // Programs without an option that writes, starts a program or reads commands.
-constexpr std::array<string_view, 34> readers{
-    "basename", "cat",      "cd",        "cmp",    "comm",   "cut",   "date",  "df",     "diff",
-    "dirname",  "du",       "echo",      "egrep",  "expand", "false", "fgrep", "fold",   "grep",
-    "head",     "id",       "ls",        "md5sum", "nl",     "od",    "paste", "printf", "pwd",
-    "readlink", "realpath", "sha256sum", "stat",   "tail",   "tr",    "true"};
-constexpr std::array<string_view, 5> more_readers{"uname", "wc", "which", "whoami", "test"};
+constexpr std::array<string_view, 39> readers{
+    "basename", "cat",    "cd",    "cmp",    "comm",  "cut",    "date",  "df",       "diff",     "dirname",
+    "du",       "echo",   "egrep", "expand", "false", "fgrep",  "fold",  "grep",     "head",     "id",
+    "ls",       "md5sum", "nl",    "od",     "paste", "printf", "pwd",   "readlink", "realpath", "sha256sum",
+    "stat",     "tail",   "tr",    "true",   "uname", "wc",     "which", "whoami",   "test"};
 
 bool is_one_of(string_view word, const auto& words) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -25,15 +25,15 @@ bool starts_with_any(string_view word, std::initializer_list<string_view> prefix
   return std::any_of(prefixes.begin(), prefixes.end(), [&](auto prefix) { return word.starts_with(prefix); });
 }
 
-struct Command {
+struct PlainCommand {
   std::vector<std::string> words;
   bool globs = false;
 };
 
-bool is_reader(const Command& command) {
+bool is_reader(const PlainCommand& command) {
   if (command.words.empty()) return false;
   const auto& name = command.words.front();
-  if (is_one_of(name, readers) || is_one_of(name, more_readers)) return true;
+  if (is_one_of(name, readers)) return true;
   // A pattern could become the name of a file that looks like an option.
   if (command.globs) return false;
   const auto none = [&](auto is_bad) {
@@ -114,13 +114,13 @@ class Reader {
   }
   bool end_command() {
     end_word();
-    return is_reader(std::exchange(command_, {}));
+    return is_reader(std::exchange(command_, PlainCommand{}));
   }
 
   string_view rest_;
   std::string word_;
   bool in_word_ = false;
-  Command command_;
+  PlainCommand command_;
 };
 
 }  // namespace
@@ -167,6 +167,10 @@ std::string script_of(string_view command) {
   if (words && words->size() == 3 && is_shell((*words)[0]) && ((*words)[1] == "-lc" || (*words)[1] == "-c"))
     return (*words)[2];
   return std::string(command);
+}
+
+std::span<const std::string_view> plain_readers() {
+  return readers;
 }
 
 bool only_reads(string_view script) {

@@ -4,6 +4,7 @@
 // else. What stands between the agent and the machine is the sandbox, not this.
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,9 @@ namespace agentrouter::policy {
 
 // The script inside `/bin/bash -lc '...'`, which is how Codex shows its commands; else `command` itself.
 [[nodiscard]] std::string script_of(std::string_view command);
+
+// The programs that only read whatever their options are.
+[[nodiscard]] std::span<const std::string_view> plain_readers();
 
 // Whether every command of `script` is one of the list, joined by `|`, `&&`, `||` or `;`. No redirection,
 // expansion, substitution, variable, group, comment, background job or line end.

@@ -1,0 +1,205 @@
+#include "policy/rules.h"
+
+#include <algorithm>
+
+#include "policy/action_parts.h"
+#include "policy/rule.h"
+
+namespace agentrouter::policy {
+
+namespace {
+
+using base::Result;
+
+constexpr std::size_t max_policies = 8;
+
+struct Outcome {
+  Decision decision = Decision::allowed;
+  std::string rule_id;
+  std::string reason;
+};
+
+// The first unless the second is stricter.
+Outcome stricter(Outcome first, Outcome second) {
+  return second.decision > first.decision ? second : first;
+}
+
+// Why this rule of this policy.
+std::string said_by(const Policy& policy, const Rule& rule) {
+  return rule.reason.empty() ? "rule " + rule.id + " of policy " + policy.name : rule.reason;
+}
+
+bool sets_only(const Part& part, const Patterns& allowed) {
+  const auto& exports = part.command->exports;
+  return std::all_of(exports.begin(), exports.end(), [&](const auto& name) {
+    return std::find(allowed.begin(), allowed.end(), name) != allowed.end();
+  });
+}
+
+// Whether a rule's permission reaches this part: what the words only carry wants a rule that names the
+// program, what is not understood wants a person.
+bool may_allow(const Part& part, const Rule* rule) {
+  if (part.sight == Sight::opaque) return false;
+  if (part.sight == Sight::carries && !(rule && !rule->command.empty())) return false;
+  return !part.command || part.command->inert || sets_only(part, rule ? rule->env : Patterns{});
+}
+
+Outcome not_understood(const Policy& policy, const Part& part) {
+  auto why = part.doubt;
+  if (why.empty() && part.command && !part.command->exports.empty())
+    why = "it sets " + part.command->exports.front() + ", which may change what a program does";
+  return {std::max(policy.not_understood, policy.fallback), "not-understood",
+          "not allowed without a person's word: " + why};
+}
+
+Outcome by_default(const Policy& policy) {
+  static constexpr std::string_view words[] = {"allows", "asks", "denies"};
+  return {policy.fallback, "default",
+          "no rule of policy " + policy.name + " matches, and its default " +
+              std::string(words[static_cast<int>(policy.fallback)])};
+}
+
+Outcome unless_hidden(const Policy& policy, const Part& part, Outcome outcome) {
+  return part.sight == Sight::opaque ? stricter(std::move(outcome), not_understood(policy, part)) : outcome;
+}
+
+Outcome judge_part(const Policy& policy, const Action& action, const Part& part) {
+  Outcome floor;
+  const bool inert = part.command && part.command->inert;
+  for (const auto& rule : policy.rules) {
+    const auto matched = match(rule, action, part);
+    if (matched == Match::no) continue;
+    Outcome outcome{rule.verdict, rule.id, said_by(policy, rule)};
+    if (rule.verdict == Decision::allowed) {
+      if (matched != Match::yes) continue;
+      if (!may_allow(part, &rule)) outcome = not_understood(policy, part);
+      return stricter(std::move(outcome), std::move(floor));
+    }
+    if (matched == Match::yes)
+      return unless_hidden(policy, part, stricter(std::move(outcome), std::move(floor)));
+    outcome.decision = Decision::requires_approval;
+    outcome.reason = "what is only known when it runs decides whether " + outcome.reason + " applies";
+    floor = stricter(std::move(floor), std::move(outcome));
+  }
+  auto last = by_default(policy);
+  if (inert) last = {Decision::allowed, "default", "it does nothing by itself"};
+  if (last.decision == Decision::allowed && !may_allow(part, nullptr)) last = not_understood(policy, part);
+  return unless_hidden(policy, part, stricter(std::move(last), std::move(floor)));
+}
+
+RuleVerdict verdict_of(const Policy& policy, const Action& action) {
+  Outcome worst;
+  for (const auto& part : action.parts) {
+    auto outcome = judge_part(policy, action, part);
+    if (worst.rule_id.empty() || outcome.decision > worst.decision) {
+      if (outcome.decision != Decision::allowed && action.parts.size() > 1)
+        outcome.reason += " (it " + part.title(action.facts.tool) + ")";
+      worst = std::move(outcome);
+    }
+  }
+  return {.decision = policy.dry_run ? Decision::allowed : worst.decision,
+          .policy_id = policy.name,
+          .policy_version = policy.version,
+          .rule_id = std::move(worst.rule_id),
+          .reason = std::move(worst.reason),
+          .dry_run = policy.dry_run,
+          .would_be = worst.decision};
+}
+
+bool counts_before(const RuleVerdict& a, const RuleVerdict& b) {
+  return a.decision != b.decision ? a.decision > b.decision : a.would_be > b.would_be;
+}
+
+}  // namespace
+
+json::object RuleVerdict::to_json() const {
+  json::object fields{{"policyId", policy_id},
+                      {"policyVersion", policy_version},
+                      {"ruleId", rule_id},
+                      {"decision", to_string(decision)},
+                      {"reason", reason}};
+  if (dry_run) {
+    fields["dryRun"] = true;
+    fields["wouldBe"] = to_string(would_be);
+  }
+  return fields;
+}
+
+Result<Rules> Rules::parse(const json::object& document) {
+  Rules rules;
+  const auto* all = document.if_contains("allOf");
+  if (!all) {
+    AGENTROUTER_TRY(auto policy, parse_policy(document));
+    rules.policies_.push_back(std::make_shared<const Policy>(std::move(policy)));
+    return rules;
+  }
+  const auto* list = all->if_array();
+  if (!list || list->empty() || list->size() > max_policies || document.size() != 1)
+    return base::fail(base::Code::invalid, "allOf: want a list of 1 to 8 policies and nothing beside it",
+                      "policy_invalid");
+  for (const auto& item : *list) {
+    const auto* object = item.if_object();
+    AGENTROUTER_TRY(auto policy, parse_policy(object ? *object : json::object()));
+    rules.policies_.push_back(std::make_shared<const Policy>(std::move(policy)));
+  }
+  return rules;
+}
+
+json::object Rules::document() const {
+  if (policies_.size() == 1) return policies_.front()->document;
+  json::array all;
+  for (const auto& policy : policies_) all.push_back(policy->document);
+  return {{"allOf", std::move(all)}};
+}
+
+std::string Rules::version() const {
+  if (policies_.size() == 1) return policies_.front()->version;
+  return base::json_digest(document());
+}
+
+std::string Rules::name() const {
+  std::string name;
+  for (const auto& policy : policies_) name.append(name.empty() ? "" : "+").append(policy->name);
+  return name;
+}
+
+RuleVerdict Rules::judge(const ActionFacts& facts) const {
+  const auto action = take_apart(facts);
+  std::optional<RuleVerdict> worst;
+  for (const auto& policy : policies_) {
+    auto verdict = verdict_of(*policy, action);
+    if (!worst || counts_before(verdict, *worst)) worst = std::move(verdict);
+  }
+  if (!worst) return {.policy_id = "none", .rule_id = "default", .reason = "there is no policy"};
+  return std::move(*worst);
+}
+
+std::vector<Rules::Part> Rules::explain(const ActionFacts& facts) const {
+  const auto action = take_apart(facts);
+  std::vector<Part> parts;
+  for (const auto& policy : policies_) {
+    for (const auto& part : action.parts) {
+      auto outcome = judge_part(*policy, action, part);
+      parts.push_back({part.title(facts.tool), std::move(outcome.rule_id), std::move(outcome.reason),
+                       outcome.decision, policy->name});
+    }
+  }
+  return parts;
+}
+
+Rules tightened(const Rules& server, const Rules& caller) {
+  Rules both = server;
+  for (const auto& policy : caller.policies_) {
+    const auto same = [&](const auto& other) { return other->version == policy->version; };
+    if (std::none_of(both.policies_.begin(), both.policies_.end(), same)) both.policies_.push_back(policy);
+  }
+  return both;
+}
+
+bool is_policy_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  });
+}
+
+}  // namespace agentrouter::policy

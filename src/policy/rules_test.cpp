@@ -1,0 +1,88 @@
+#include "policy/rules.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace agentrouter::policy {
+namespace {
+
+using testing::HasSubstr;
+
+json::object parsed(const char* text) {
+  return base::value_or_throw(base::parse_json(text)).as_object();
+}
+
+ActionFacts facts(const char* tool, const char* args) {
+  return {.tool = tool, .args = parsed(args), .runtime = "codex", .mode = "default"};
+}
+
+ActionFacts edit_of(const std::string& path) {
+  json::object args;
+  args["changes"] = json::array{json::object{{"path", path}, {"kind", "update"}, {"diff", "+a\n-b\n"}}};
+  return {.tool = "edit", .args = std::move(args), .runtime = "codex", .mode = "default"};
+}
+
+TEST(Rules, PresetsAreThere) {
+  for (const auto& name : preset_names()) {
+    ASSERT_TRUE(preset(name)) << name;
+    EXPECT_EQ(preset(name)->name(), name);
+    EXPECT_THAT(preset(name)->version(), HasSubstr("sha256:"));
+  }
+  EXPECT_EQ(preset_names().size(), 5u);
+  EXPECT_FALSE(preset("none"));
+}
+
+TEST(Rules, TheFirstRuleThatMatchesCounts) {
+  const auto rules = Rules::parse(parsed(R"({"name": "p", "default": "ask", "rules": [
+      {"id": "secrets", "tool": "edit", "path": "**/.env", "verdict": "deny", "reason": "secrets stay"},
+      {"tool": "edit", "path": "src/**", "verdict": "allow"}]})"));
+  ASSERT_TRUE(rules) << rules.error().message;
+  EXPECT_EQ(rules->judge(edit_of("src/.env")).decision, Decision::blocked);
+  EXPECT_EQ(rules->judge(edit_of("src/.env")).reason, "secrets stay");
+  EXPECT_EQ(rules->judge(edit_of("src/a/../b.cpp")).decision, Decision::allowed);
+  EXPECT_EQ(rules->judge(edit_of("src/a/../b.cpp")).rule_id, "rule-2");
+  EXPECT_EQ(rules->judge(edit_of("src/../b.cpp")).decision, Decision::requires_approval);
+  EXPECT_EQ(rules->judge(edit_of("/etc/passwd")).rule_id, "default");
+}
+
+TEST(Rules, ADryRunAllowsAndSaysWhatWouldHaveBeen) {
+  const auto verdict = preset("observe")->judge(edit_of("a"));
+  EXPECT_EQ(verdict.decision, Decision::allowed);
+  EXPECT_TRUE(verdict.dry_run);
+  EXPECT_EQ(verdict.would_be, Decision::requires_approval);
+  EXPECT_EQ(verdict.to_json().at("wouldBe"), "requires_approval");
+}
+
+TEST(Rules, TheCallerCanOnlyTighten) {
+  const auto both = tightened(*preset("ask-writes"), *preset("locked"));
+  EXPECT_EQ(both.judge(edit_of("a")).decision, Decision::blocked);
+  EXPECT_EQ(both.judge(edit_of("a")).policy_id, "locked");
+  const auto loose = tightened(*preset("locked"), *preset("observe"));
+  EXPECT_EQ(loose.judge(edit_of("a")).decision, Decision::blocked);
+  EXPECT_EQ(loose.judge(facts("read", R"({"file_path": "a"})")).decision, Decision::allowed);
+  const auto again = Rules::parse(both.document());
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->version(), both.version());
+  EXPECT_EQ(again->name(), "ask-writes+locked");
+}
+
+TEST(Rules, ADocumentThatIsNoneSaysWhereAndWhatIsWanted) {
+  const auto error = [](const char* text) {
+    const auto rules = Rules::parse(parsed(text));
+    return rules ? "" : rules.error().message;
+  };
+  EXPECT_THAT(error("{}"), HasSubstr("name: want"));
+  EXPECT_THAT(error(R"({"name": "p"})"), HasSubstr("default: want"));
+  EXPECT_THAT(error(R"({"name": "P!", "default": "ask"})"), HasSubstr("name: want"));
+  EXPECT_THAT(error(R"({"name": "p", "default": "ask", "x": 1})"), HasSubstr("unknown key \"x\""));
+  EXPECT_THAT(
+      error(R"({"name": "p", "default": "ask", "rules": [{"id": "r", "tool": "shel", "verdict": "ask"}]})"),
+      HasSubstr("rule 1 (r).tool: \"shel\" is no tool"));
+  EXPECT_THAT(error(R"({"name": "p", "default": "ask", "rules": [{"verdict": "maybe"}]})"),
+              HasSubstr("rule 1.verdict: want"));
+  EXPECT_THAT(error(R"({"name": "p", "default": "ask", "not_understood": "allow"})"),
+              HasSubstr("cannot be allowed"));
+}
+
+}  // namespace
+}  // namespace agentrouter::policy
