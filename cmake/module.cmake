@@ -78,21 +78,32 @@ function(agentrouter_module name)
     target_link_libraries(${name}_test PRIVATE ${target} ${test_deps} ${arg_TEST_LINKS} GTest::gmock GTest::gtest_main)
     target_compile_definitions(${name}_test PRIVATE
       AGENTROUTER_SOURCE_DIR="${PROJECT_SOURCE_DIR}" AGENTROUTER_BINARY_DIR="${PROJECT_BINARY_DIR}")
-    agentrouter_use_pch(${name}_test)
+    agentrouter_use_pch(${name}_test tests)
     add_test(NAME ${name} COMMAND ${name}_test)
     set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS unit)
   endif()
 endfunction()
 
-# One precompiled header for all rooms: std, awaitable and JSON are most of what each unit would parse again.
+# Two precompiled headers for all rooms: std, awaitable and JSON are most of what each unit would parse again, and in tests GoogleTest.
+# PURPOSE is `code` (default) or `tests`.
 function(agentrouter_use_pch target)
-  if(NOT TARGET agentrouter_pch)
-    file(WRITE ${PROJECT_BINARY_DIR}/pch/pch.cpp "")
-    add_library(agentrouter_pch STATIC ${PROJECT_BINARY_DIR}/pch/pch.cpp)
-    target_link_libraries(agentrouter_pch PRIVATE agentrouter_sanitizers Boost::json tl::expected)
-    target_precompile_headers(agentrouter_pch PRIVATE
+  set(purpose ${ARGN})
+  if(NOT purpose)
+    set(purpose code)
+  endif()
+  set(pch agentrouter_pch_${purpose})
+  if(NOT TARGET ${pch})
+    file(WRITE ${PROJECT_BINARY_DIR}/pch/${purpose}.cpp "")
+    add_library(${pch} STATIC ${PROJECT_BINARY_DIR}/pch/${purpose}.cpp)
+    target_link_libraries(${pch} PRIVATE agentrouter_sanitizers Boost::json tl::expected)
+    set(headers
       <algorithm> <array> <chrono> <cstdint> <cstring> <functional> <map> <memory> <optional> <span> <string>
       <string_view> <utility> <variant> <vector> <boost/asio/awaitable.hpp> <boost/json.hpp> <tl/expected.hpp>)
+    if(purpose STREQUAL tests)
+      target_link_libraries(${pch} PRIVATE GTest::gmock)
+      list(APPEND headers <gmock/gmock.h> <gtest/gtest.h>)
+    endif()
+    target_precompile_headers(${pch} PRIVATE ${headers})
   endif()
-  target_precompile_headers(${target} REUSE_FROM agentrouter_pch)
+  target_precompile_headers(${target} REUSE_FROM ${pch})
 endfunction()

@@ -24,7 +24,7 @@ BANS = {
     "system()": (r"(?<![\w:.])system\s*\(", {}),
     "remove_all": (r"remove_all", {"src/testing/": "temporary folders of tests"}),
     "catch (...)": (r"catch\s*\(\s*\.\.\.\s*\)", {
-        "src/base/pool.h": "carries any exception to the waiting task",
+        "src/base/pool.cpp": "carries any exception to the waiting task",
         "src/store/": "carries any exception to the waiting task"}),
     "new/delete": (r"(?<![\w.])(new\s+[A-Za-z_:]+\s*[({\[;]|delete\s+\w)", {}),
     "printf": (r"\b(f|d)?printf\s*\(", {

@@ -6,6 +6,7 @@
 // closures share one commit (and one fsync); each is its own savepoint. A write has happened, durably, when
 // its task resumes; then, and only then, commit listeners are told.
 
+#include <exception>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -144,11 +145,17 @@ class Store {
   //   co_await store.read([id = call.run()](auto& reader) {...});                         // wrong
   //   const auto id = call.run();  co_await store.read([&id](auto& reader) {...});        // right
   template <class Work>
-  auto write(Work work) -> base::Task<std::invoke_result_t<Work&, Transaction&>>;
+  auto write(Work work) -> base::Task<std::invoke_result_t<Work&, Transaction&>> {
+    static_assert(std::is_trivially_destructible_v<Work>, "capture by reference: the caller waits");
+    return write_for<std::invoke_result_t<Work&, Transaction&>>(work);
+  }
 
   // Runs `work` on a reader thread.
   template <class Work>
-  auto read(Work work) -> base::Task<std::invoke_result_t<Work&, Reader&>>;
+  auto read(Work work) -> base::Task<std::invoke_result_t<Work&, Reader&>> {
+    static_assert(std::is_trivially_destructible_v<Work>, "capture by reference: the caller waits");
+    return read_for<std::invoke_result_t<Work&, Reader&>>(work);
+  }
 
   // Listeners live until the store is destroyed or removed. Safe from any thread.
   virtual void add_listener(CommitListener* listener) = 0;
@@ -167,8 +174,13 @@ class Store {
   virtual void submit_read(ReadWork work, Done done) = 0;
 
  private:
-  template <class Submit>
-  static base::Task<void> perform(Submit submit);
+  // One coroutine for each kind of result, not for each closure: there are hundreds of these.
+  template <class T>
+  base::Task<T> write_for(std::function<T(Transaction&)> work);
+  template <class T>
+  base::Task<T> read_for(std::function<T(Reader&)> work);
+  base::Task<void> perform_write(const WriteWork& work);
+  base::Task<void> perform_read(const ReadWork& work);
 };
 
 }  // namespace agentrouter::store

@@ -1,9 +1,9 @@
 #pragma once
-// The templates of store/store.h: they carry a closure to the store's threads and its result back.
+// The templates of store/store.h: they keep the result of a closure until the task that asked goes on.
 
-#include <boost/asio/post.hpp>
-#include <boost/asio/prefer.hpp>
-#include <boost/asio/this_coro.hpp>
+#include <functional>
+#include <optional>
+#include <type_traits>
 #include <variant>
 
 #include "store/store.h"
@@ -41,39 +41,19 @@ struct Holder {
 
 }  // namespace internal
 
-template <class Submit>
-base::Task<void> Store::perform(Submit submit) {
-  const base::Executor home = co_await base::this_executor;
-  co_await asio::async_initiate<const asio::use_awaitable_t<base::Executor>, void(std::exception_ptr)>(
-      [home, &submit](auto handler) {
-        auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-        auto keep_alive = asio::prefer(home, asio::execution::outstanding_work.tracked);
-        submit([shared, keep_alive](std::exception_ptr error) {
-          asio::post(keep_alive, [shared, error]() mutable { std::move (*shared)(error); });
-        });
-      },
-      base::use_task);
-}
-
-template <class Work>
-auto Store::write(Work work) -> base::Task<std::invoke_result_t<Work&, Transaction&>> {
-  using T = std::invoke_result_t<Work&, Transaction&>;
-  static_assert(std::is_trivially_destructible_v<Work>, "capture by reference: the caller waits");
+template <class T>
+base::Task<T> Store::write_for(std::function<T(Transaction&)> work) {
   internal::Holder<T> holder;
-  co_await perform([this, &work, &holder](Done done) {
-    submit_write([&work, &holder](Transaction& tx) { return holder.run(work, tx); }, std::move(done));
-  });
+  const WriteWork step = [&work, &holder](Transaction& tx) { return holder.run(work, tx); };
+  co_await perform_write(step);
   if constexpr (!std::is_void_v<T>) co_return std::move(*holder.value);
 }
 
-template <class Work>
-auto Store::read(Work work) -> base::Task<std::invoke_result_t<Work&, Reader&>> {
-  using T = std::invoke_result_t<Work&, Reader&>;
-  static_assert(std::is_trivially_destructible_v<Work>, "capture by reference: the caller waits");
+template <class T>
+base::Task<T> Store::read_for(std::function<T(Reader&)> work) {
   internal::Holder<T> holder;
-  co_await perform([this, &work, &holder](Done done) {
-    submit_read([&work, &holder](Reader& reader) { (void)holder.run(work, reader); }, std::move(done));
-  });
+  const ReadWork step = [&work, &holder](Reader& reader) { (void)holder.run(work, reader); };
+  co_await perform_read(step);
   if constexpr (!std::is_void_v<T>) co_return std::move(*holder.value);
 }
 
