@@ -1,11 +1,12 @@
-# agentrouter_module(<name> [DEPS <room>...] [LINKS <external target>...] [SUBDIRS <folder>...])
+# agentrouter_module(<name> [DEPS <room>...] [LINKS <external target>...] [SUBDIRS <folder>...] [TESTS_ALONE])
 #
 # Declares src/<name>/ as one library, agentrouter::<name>, and its *_test.cpp files as one test binary.
 # DEPS is the whole list of rooms that <name> may include. It is checked twice: here against
 # AGENTROUTER_LAYERS (a room may only depend on one listed before it), and by tools/check_layers.py
 # against the #include lines. SUBDIRS are folders inside the room that belong to the same library.
+# TESTS_ALONE: test files that share names of fixtures are never compiled in groups.
 function(agentrouter_module name)
-  cmake_parse_arguments(arg "" "" "DEPS;LINKS;TEST_DEPS;TEST_LINKS;SUBDIRS" ${ARGN})
+  cmake_parse_arguments(arg "TESTS_ALONE" "" "DEPS;LINKS;TEST_DEPS;TEST_LINKS;SUBDIRS" ${ARGN})
   list(FIND AGENTROUTER_LAYERS ${name} rank)
   if(rank EQUAL -1)
     message(FATAL_ERROR "room '${name}' is not in AGENTROUTER_LAYERS (src/CMakeLists.txt)")
@@ -38,7 +39,6 @@ function(agentrouter_module name)
     target_link_libraries(${target} PUBLIC agentrouter_sanitizers ${deps} ${arg_LINKS})
     target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/src)
     agentrouter_use_pch(${target})
-    # Tests keep units of their own: fixtures of one room may share names.
     set_target_properties(${target} PROPERTIES UNITY_BUILD ${AGENTROUTER_UNITY} UNITY_BUILD_BATCH_SIZE 8)
   else()
     add_library(${target} INTERFACE)
@@ -79,6 +79,9 @@ function(agentrouter_module name)
     target_compile_definitions(${name}_test PRIVATE
       AGENTROUTER_SOURCE_DIR="${PROJECT_SOURCE_DIR}" AGENTROUTER_BINARY_DIR="${PROJECT_BINARY_DIR}")
     agentrouter_use_pch(${name}_test tests)
+    if(NOT arg_TESTS_ALONE)
+      set_target_properties(${name}_test PROPERTIES UNITY_BUILD ${AGENTROUTER_UNITY} UNITY_BUILD_BATCH_SIZE 4)
+    endif()
     add_test(NAME ${name} COMMAND ${name}_test)
     set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS unit)
   endif()
