@@ -5,6 +5,7 @@
 // What cannot be told is marked, never guessed.
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +56,9 @@ struct ScriptLimits {
 // Takes time linear in the length of `script`. What is over a limit is opaque.
 [[nodiscard]] Script understand(std::string_view script, std::string_view cwd = "/workspace",
                                 ScriptLimits limits = {});
+
+// The words of a line that is one command of words that are all known, without redirections.
+[[nodiscard]] std::optional<std::vector<std::string>> plain_words(std::string_view line);
 
 // As one line for people: words quoted where they need it.
 [[nodiscard]] std::string to_text(const Command& command);

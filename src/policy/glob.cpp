@@ -71,10 +71,12 @@ std::vector<std::string_view> names_of(std::string_view path) {
 }  // namespace
 
 bool matches_text(std::string_view pattern, std::string_view text) {
+  if (pattern.find_first_of("*?") == std::string_view::npos) return pattern == text;
   return Matcher(pattern, false).feed(text);
 }
 
 bool matches_path(std::string_view pattern, std::string_view path) {
+  if (pattern.find_first_of("*?") == std::string_view::npos) return pattern == path;
   if (Matcher(pattern, true).feed(path)) return true;
   if (pattern.ends_with("/**") && Matcher(pattern.substr(0, pattern.size() - 3), true).feed(path))
     return true;

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <utility>
+#include <vector>
+
+#include "policy/command.h"
 
 namespace agentrouter::policy {
 
@@ -125,41 +128,8 @@ class Reader {
 
 }  // namespace
 
-std::optional<std::vector<std::string>> split_words(string_view line) {
-  std::vector<std::string> words;
-  std::string word;
-  bool in_word = false;
-  char quote = 0;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    const char c = line[i];
-    const bool escapes = c == '\\' && quote != '\'' && i + 1 < line.size() &&
-                         (quote == 0 || string_view("$`\"\\\n").find(line[i + 1]) != string_view::npos);
-    if (escapes) {
-      word += line[++i];
-      in_word = true;
-    } else if (quote != 0) {
-      if (c == quote)
-        quote = 0;
-      else
-        word += c;
-    } else if (c == '\'' || c == '"') {
-      quote = c;
-      in_word = true;
-    } else if (c == ' ' || c == '\t' || c == '\n') {
-      if (in_word) words.push_back(std::exchange(word, {}));
-      in_word = false;
-    } else {
-      word += c;
-      in_word = true;
-    }
-  }
-  if (quote != 0) return std::nullopt;
-  if (in_word) words.push_back(std::move(word));
-  return words;
-}
-
 std::string script_of(string_view command) {
-  const auto words = split_words(command);
+  const auto words = plain_words(command);
   const auto is_shell = [](string_view word) {
     return word == "bash" || word == "sh" || word == "/bin/bash" || word == "/bin/sh" ||
            word == "/usr/bin/bash" || word == "/usr/bin/sh";

@@ -3,17 +3,11 @@
 // programs. Everything that is not understood is no plain read, so a mistake costs a question and nothing
 // else. What stands between the agent and the machine is the sandbox, not this.
 
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace agentrouter::policy {
-
-// The words of a command line as a POSIX shell would split it, without expansion. Nothing when a quote is not
-// closed.
-[[nodiscard]] std::optional<std::vector<std::string>> split_words(std::string_view line);
 
 // The script inside `/bin/bash -lc '...'`, which is how Codex shows its commands; else `command` itself.
 [[nodiscard]] std::string script_of(std::string_view command);

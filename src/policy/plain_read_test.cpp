@@ -82,17 +82,6 @@ TEST(PlainRead, QuotesJoinWordsAsAShellDoes) {
   EXPECT_FALSE(only_reads("''"));
 }
 
-TEST(SplitWords, FollowsThePosixRules) {
-  using Words = std::vector<std::string>;
-  EXPECT_EQ(split_words("a 'b c' \"d e\" f\\ g"), (Words{"a", "b c", "d e", "f g"}));
-  EXPECT_EQ(split_words("'it'\"'\"'s'"), Words{"it's"});
-  EXPECT_EQ(split_words("\"a\\\"b\\n\""), Words{"a\"b\\n"});
-  EXPECT_EQ(split_words("a '' b"), (Words{"a", "", "b"}));
-  EXPECT_EQ(split_words("  "), Words{});
-  EXPECT_FALSE(split_words("a 'b"));
-  EXPECT_FALSE(split_words("a \"b"));
-}
-
 TEST(ScriptOf, LooksIntoTheShellThatCodexStarts) {
   EXPECT_EQ(script_of("/bin/bash -lc 'ls -la'"), "ls -la");
   EXPECT_EQ(script_of("/bin/bash -lc ls"), "ls");
