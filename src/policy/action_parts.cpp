@@ -5,12 +5,15 @@
 
 #include "base/ascii.h"
 #include "policy/glob.h"
+#include "policy/shell_syntax.h"
 
 namespace agentrouter::policy {
 
 namespace {
 
 constexpr std::string_view parts_workspace = "/workspace";
+constexpr std::size_t max_path_bytes = 4'096;
+constexpr const char* odd_path = "the name of a file is no plain text";
 constexpr std::array<std::string_view, 6> no_files{"/dev/null",  "/dev/stdout", "/dev/stderr",
                                                    "/dev/stdin", "/dev/tty",    "/dev/zero"};
 
@@ -29,10 +32,14 @@ bool is_no_file(const std::string& path) {
   return std::find(no_files.begin(), no_files.end(), path) != no_files.end();
 }
 
+bool is_odd_path(const std::string& path) {
+  return path.size() > max_path_bytes || path.find('\n') != std::string::npos || hides_text(path);
+}
+
 std::optional<Part> part_of(const FileUse& file) {
   Part part{.kind = file.writes ? PartKind::write : PartKind::read, .redirected = true};
   const bool absolute = file.path.text.starts_with('/');
-  if (file.path.known && (absolute || !file.cwd.empty())) {
+  if (file.path.known && !is_odd_path(file.path.text) && (absolute || !file.cwd.empty())) {
     part.path = Word{normal_path(file.path.text, file.cwd)};
     if (is_no_file(part.path->text)) return std::nullopt;
   } else {
@@ -53,6 +60,11 @@ void add_script(Action& action, const std::string& script, const std::string& cw
     part.command = std::move(command);
     action.parts.push_back(std::move(part));
   }
+  // A script that does nothing else is asked about as any other.
+  const bool idle =
+      understood.files.empty() && std::all_of(action.parts.begin(), action.parts.end(),
+                                              [](const auto& part) { return part.command->inert; });
+  for (auto& part : action.parts) part.command->inert = part.command->inert && !idle;
   for (const auto& file : understood.files) {
     if (auto part = part_of(file)) action.parts.push_back(std::move(*part));
   }
@@ -79,11 +91,13 @@ void add_change(Action& action, const json::value& value) {
   const auto* change = value.if_object();
   const auto path = change ? text_at(*change, "path") : "";
   if (path.empty()) return action.parts.push_back(doubtful("a change names no file"));
+  if (is_odd_path(path)) return action.parts.push_back(doubtful(odd_path));
   Part part{.kind = PartKind::write};
   part.path = Word{normal_path(path, cwd_of(action.facts.args))};
   part.change = text_at(*change, "kind");
   action.parts.push_back(std::move(part));
   if (const auto to = text_at(*change, "movePath"); !to.empty()) {
+    if (is_odd_path(to)) return action.parts.push_back(doubtful(odd_path));
     Part moved{.kind = PartKind::write, .change = "add"};
     moved.path = Word{normal_path(to, cwd_of(action.facts.args))};
     action.parts.push_back(std::move(moved));
@@ -107,6 +121,7 @@ void add_edit(Action& action) {
 void add_read(Action& action) {
   auto path = text_at(action.facts.args, "file_path");
   if (path.empty()) path = text_at(action.facts.args, "path");
+  if (is_odd_path(path)) return action.parts.push_back(doubtful(odd_path));
   Part part{.kind = PartKind::read};
   if (!path.empty()) part.path = Word{normal_path(path, cwd_of(action.facts.args))};
   action.parts.push_back(std::move(part));
@@ -130,13 +145,12 @@ void take_url(Action& action, std::string_view url) {
 void take_network(Action& action) {
   const auto& args = action.facts.args;
   const auto* context = base::get_object(args, "networkApprovalContext");
-  take_url(action, text_at(args, "url"));
-  for (const auto* from : {&args, context}) {
-    if (!from) continue;
-    if (const auto host = text_at(*from, "host"); !host.empty()) action.host = base::ascii_lower(host);
-  }
+  const bool network = action.facts.tool == "network";
+  if (action.facts.tool == "web") take_url(action, text_at(args, "url"));
+  if (network) action.host = base::ascii_lower(text_at(args, "host"));
+  if (action.facts.tool == "shell" && context) action.host = base::ascii_lower(text_at(*context, "host"));
   while (action.host.ends_with('.')) action.host.pop_back();
-  if (const auto path = text_at(args, "path"); action.facts.tool == "network" && !path.empty())
+  if (const auto path = text_at(args, "path"); network && !path.empty())
     action.url_path = path.substr(0, path.find_first_of("?#"));
   action.method = text_at(args, "method");
   for (char& c : action.method) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);

@@ -90,6 +90,7 @@ class Understanding {
     }
     CommandInput input{.given = !command.documents.empty(), .text = {}};
     if (input.given) input.text = syntax_.documents[command.documents.back()];
+    dialect_ = command.dialect;
     start(std::move(words), exports, input, 0);
   }
 
@@ -118,7 +119,7 @@ class Understanding {
     auto inner = exports;
     add_exports(inner, look.exports);
     for (auto& started : look.starts) start(std::move(started), inner, input, depth + 1);
-    for (const auto& [text, dialect] : look.scripts) read_inner(text, dialect, inner);
+    for (const auto& [text, dialect] : look.scripts) read_inner(text, dialect.value_or(dialect_), inner);
   }
 
   void read_inner(const std::string& text, Dialect dialect, const std::vector<std::string>& exports) {
@@ -205,6 +206,7 @@ class Understanding {
   }
 
   Syntax syntax_;
+  Dialect dialect_ = Dialect::bash;  // of the command that is looked at
   Script script_;
   std::string cwd_;
   std::string folder_;

@@ -24,6 +24,7 @@ class Matcher {
         if (now_[i]) step(next, i, c);
       }
       now_ = std::move(next);
+      at_name_ = c == '/';
       skip_stars();
     }
     return now_.back();
@@ -43,12 +44,17 @@ class Matcher {
   }
   void skip_stars() {
     for (std::size_t i = 0; i < pattern_.size(); ++i) {
-      if (now_[i] && pattern_[i] == '*') now_[i + 1] = true;
+      if (!now_[i]) continue;
+      if (pattern_[i] == '*') now_[i + 1] = true;
+      // "a/**/b" is also "a/b".
+      const bool folders = path_ && pattern_.substr(i, 3) == "**/" && (i == 0 || pattern_[i - 1] == '/');
+      if (folders && at_name_) now_[i + 3] = true;
     }
   }
 
   std::string_view pattern_;
   bool path_;
+  bool at_name_ = true;  // nothing of a name has been read
   std::vector<bool> now_;
 };
 
@@ -71,8 +77,25 @@ std::vector<std::string_view> names_of(std::string_view path) {
 }  // namespace
 
 bool matches_text(std::string_view pattern, std::string_view text) {
-  if (pattern.find_first_of("*?") == std::string_view::npos) return pattern == text;
-  return Matcher(pattern, false).feed(text);
+  std::size_t p = 0;
+  std::size_t t = 0;
+  std::size_t star = std::string_view::npos;  // the last one, and where its run of characters ends
+  std::size_t taken = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      taken = t;
+    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t])) {
+      ++p;
+      ++t;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      t = ++taken;
+    } else {
+      return false;
+    }
+  }
+  return p >= pattern.size() || pattern.find_first_not_of('*', p) == std::string_view::npos;
 }
 
 bool matches_path(std::string_view pattern, std::string_view path) {

@@ -137,7 +137,7 @@ Look shell_options(const Words& words) {
 Look evaluated(const Words& words) {
   Look look{.inert = true};
   if (all_known(words, 1))
-    look.scripts.emplace_back(joined(words, 1), Dialect::bash);
+    look.scripts.emplace_back(joined(words, 1), std::nullopt);
   else
     look.hides("what eval runs is only known when it runs");
   return look;
@@ -151,7 +151,7 @@ Look trapped(const Words& words) {
   if (!script.known)
     look.hides("what a trap runs is only known when it runs");
   else if (script.text != "-" && script.text != "-p" && script.text != "-l")
-    look.scripts.emplace_back(script.text, Dialect::bash);
+    look.scripts.emplace_back(script.text, std::nullopt);
   return look;
 }
 

@@ -26,9 +26,10 @@ struct Look {
   Sight sight = Sight::clear;
   std::string doubt = {};
   std::vector<Words> starts = {};
-  std::vector<std::pair<std::string, Dialect>> scripts = {};  // texts that a shell runs
-  std::vector<std::string> exports = {};                      // environment of what it starts
-  std::vector<std::pair<std::string, Word>> sets = {};        // variables of the shell
+  // Texts that a shell runs; without a dialect, the one that is being read.
+  std::vector<std::pair<std::string, std::optional<Dialect>>> scripts = {};
+  std::vector<std::string> exports = {};                // environment of what it starts
+  std::vector<std::pair<std::string, Word>> sets = {};  // variables of the shell
   bool leaves_folder = false;
 
   void carries(std::string why);

@@ -59,7 +59,7 @@ Rules rules_of(std::string_view name, std::string_view top, std::string_view rul
   std::string text = "{\"name\": \"" + std::string(name) + "\", " + std::string(top) + ", \"rules\": [" +
                      std::string(rules) + "]}";
   if (const auto at = text.find("READERS"); at != std::string::npos)
-    text.replace(at, 7, quoted_list(plain_readers()));
+    text.replace(at, 7, "[\"[\", " + quoted_list(plain_readers()).substr(1));
   const auto document = base::value_or_throw(base::parse_json(text));
   return base::value_or_throw(Rules::parse(document.as_object()));
 }

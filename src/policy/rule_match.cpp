@@ -10,6 +10,8 @@ namespace {
 using std::string_view;
 using Words = std::vector<Word>;
 
+constexpr std::size_t max_argument_path = 4'096;
+
 // What allows has to be certain of what it allows; what asks or refuses looks through options and folders.
 enum class Reading { strict, wide };
 
@@ -142,7 +144,7 @@ Match opposite(Match match) {
 Match argument_paths(const Patterns& patterns, const Part& part) {
   for (std::size_t i = 1; i < part.command->words.size(); ++i) {
     const auto& word = part.command->words[i];
-    if (!word.known) continue;
+    if (!word.known || word.text.size() > max_argument_path) continue;
     const auto equals = word.text.find('=');
     if (any_path(patterns, normal_path(word.text, part.cwd))) return Match::yes;
     if (equals != std::string::npos &&
@@ -242,6 +244,11 @@ Match network_match(const Rule& rule, const Action& action) {
     if (text.empty()) return Match::no;
     return fits ? Match::yes : Match::no;
   };
+  // What a server might read as another path.
+  const bool odd = action.url_path.find_first_of("%\\") != std::string::npos ||
+                   action.url_path.find("..") != std::string::npos ||
+                   action.url_path.size() > max_argument_path;
+  if (!rule.url_path.empty() && odd) return Match::maybe;
   return std::min({one(rule.host, action.host, any_text(rule.host, action.host)),
                    one(rule.method, action.method, any_text(rule.method, action.method)),
                    one(rule.url_path, action.url_path,

@@ -4,6 +4,7 @@
 
 #include "policy/action_parts.h"
 #include "policy/rule.h"
+#include "policy/shell_syntax.h"
 
 namespace agentrouter::policy {
 
@@ -41,7 +42,10 @@ bool sets_only(const Part& part, const Patterns& allowed) {
 bool may_allow(const Part& part, const Rule* rule) {
   if (part.sight == Sight::opaque) return false;
   if (part.sight == Sight::carries && !(rule && !rule->command.empty())) return false;
-  return !part.command || part.command->inert || sets_only(part, rule ? rule->env : Patterns{});
+  if (!part.command) return true;
+  const auto& exports = part.command->exports;
+  if (part.command->inert) return std::none_of(exports.begin(), exports.end(), rules_the_shell);
+  return sets_only(part, rule ? rule->env : Patterns{});
 }
 
 Outcome not_understood(const Policy& policy, const Part& part) {
@@ -194,6 +198,27 @@ Rules tightened(const Rules& server, const Rules& caller) {
     if (std::none_of(both.policies_.begin(), both.policies_.end(), same)) both.policies_.push_back(policy);
   }
   return both;
+}
+
+json::object inherited(json::object document, const json::object& parent) {
+  for (const auto* key : {"default", "not_understood"}) {
+    if (const auto* value = parent.if_contains(key); value && !document.contains(key)) document[key] = *value;
+  }
+  const auto* own = base::get_array(document, "rules");
+  if (document.contains("rules") && !own) return document;
+  auto rules = own ? *own : json::array();
+  const auto* more = base::get_array(parent, "rules");
+  for (std::size_t i = 0; more && i < more->size(); ++i) {
+    auto rule = (*more)[i];
+    if (auto* object = rule.if_object()) {
+      const auto id = base::get_string(*object, "id");
+      (*object)["id"] = std::string(base::get_string(parent, "name").value_or("parent")) + "/" +
+                        (id ? std::string(*id) : "rule-" + std::to_string(i + 1));
+    }
+    rules.push_back(std::move(rule));
+  }
+  document["rules"] = std::move(rules);
+  return document;
 }
 
 bool is_policy_name(std::string_view name) {

@@ -85,6 +85,10 @@ class Rules {
 // nothing.
 [[nodiscard]] Rules tightened(const Rules& server, const Rules& caller);
 
+// `document` with what it leaves out taken from `parent`: the default, not_understood, and behind its own
+// rules the parent's, which are called "PARENT/RULE". Whether only is recorded is each policy's own word.
+[[nodiscard]] json::object inherited(json::object document, const json::object& parent);
+
 // Policies that are always there: observe, ask-writes, ask-all, ci-safe, locked. Null for other names.
 [[nodiscard]] const Rules* preset(std::string_view name);
 [[nodiscard]] const std::vector<std::string>& preset_names();

@@ -66,6 +66,16 @@ TEST(Rules, TheCallerCanOnlyTighten) {
   EXPECT_EQ(again->name(), "ask-writes+locked");
 }
 
+TEST(Rules, WhatAPolicyLeavesOutComesFromItsParent) {
+  const auto child = parsed(R"({"name": "c", "rules": [{"tool": "edit", "path": "a", "verdict": "allow"}]})");
+  const auto rules = Rules::parse(inherited(child, preset("locked")->document()));
+  ASSERT_TRUE(rules) << rules.error().message;
+  EXPECT_EQ(rules->judge(edit_of("a")).decision, Decision::allowed);
+  EXPECT_EQ(rules->judge(edit_of("b")).decision, Decision::blocked);
+  EXPECT_EQ(rules->judge(facts("read", R"({"file_path": "b"})")).rule_id, "locked/reads");
+  EXPECT_FALSE(Rules::parse(inherited(child, parsed("{}"))));
+}
+
 TEST(Rules, ADocumentThatIsNoneSaysWhereAndWhatIsWanted) {
   const auto error = [](const char* text) {
     const auto rules = Rules::parse(parsed(text));

@@ -93,6 +93,15 @@ void ShellReader::script() {
   if (!pending_.empty()) syntax_.doubts("a here-document does not end");
 }
 
+// A here-document that is open on either side of `$(` or its end is found elsewhere by other shells.
+bool ShellReader::nested_commands() {
+  const bool open_before = !pending_.empty();
+  const bool closed = commands(Stop::paren);
+  if (open_before || !pending_.empty())
+    syntax_.doubts("a here-document and a substitution are within each other");
+  return closed;
+}
+
 // Reads up to what `stop` names and past it; false when the text ends before, or something else ends it.
 bool ShellReader::commands(Stop stop) {
   const Depth depth(*this);
@@ -135,6 +144,7 @@ bool ShellReader::commands(Stop stop) {
 void ShellReader::finish(SimpleCommand& current) {
   if (current.empty()) return;
   if (syntax_.commands.size() >= syntax_.limits.commands) return give_up("it holds too many commands");
+  current.dialect = dialect_;
   syntax_.commands.push_back(std::exchange(current, {}));
 }
 
@@ -389,8 +399,14 @@ void ShellReader::test_expression() {
   const Depth depth(*this);
   std::vector<SyntaxWord> words;
   while (true) {
-    skip_space();
+    skip_blanks();
     if (at_end()) return syntax_.doubts("a [[ is not closed");
+    if (peek() == '#') syntax_.doubts("a # within [[ may mean several things");
+    if (peek() == '\n') {
+      ++pos_;
+      read_documents();
+      continue;
+    }
     if (next_is("&&") || next_is("||")) {
       pos_ += 2;
     } else if (peek() == '(' || peek() == ')' || ((peek() == '<' || peek() == '>') && peek(1) != '(')) {

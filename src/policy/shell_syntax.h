@@ -35,6 +35,7 @@ struct SimpleCommand {
   std::vector<std::size_t> documents;  // here-documents and here-strings in Syntax
   std::vector<std::string> exports;    // what the command around it sets for it
   bool decides_next = false;           // && stands behind it
+  Dialect dialect = Dialect::bash;
   [[nodiscard]] bool empty() const {
     return assignments.empty() && words.empty() && files.empty() && documents.empty();
   }
@@ -90,6 +91,7 @@ class ShellReader {
 
   // shell_syntax.cpp
   bool commands(Stop stop);
+  bool nested_commands();
   void finish(SimpleCommand& current);
   bool operators(SimpleCommand& current, Stop stop, bool& ended);
   void parenthesis(SimpleCommand& current);
@@ -134,6 +136,7 @@ class ShellReader {
   }
   // `what` as a word of its own.
   [[nodiscard]] bool next_word_is(std::string_view what) const;
+  void spans_lines(std::size_t start);
   // What was read since `start`.
   [[nodiscard]] std::string_view since(std::size_t start) const {
     return text_.substr(std::min(start, text_.size()), pos_ - std::min(start, pos_));

@@ -79,7 +79,7 @@ SyntaxWord ShellReader::word() {
       if (peek(1) != '(') break;
       bash_only("<(");
       pos_ += 2;
-      if (!commands(Stop::paren)) syntax_.doubts("a <( is not closed");
+      if (!nested_commands()) syntax_.doubts("a <( is not closed");
       becomes_unknown(word, false);
     } else {
       word_part(word, start);
@@ -209,13 +209,21 @@ void ShellReader::single_quoted(SyntaxWord& word) {
   const auto end = text_.find('\'', pos_ + 1);
   word.plain = false;
   if (end == string_view::npos) return give_up("a quote is not closed");
-  word.word.text += text_.substr(pos_ + 1, end - pos_ - 1);
-  pos_ = end + 1;
+  const auto start = std::exchange(pos_, end + 1);
+  word.word.text += text_.substr(start + 1, end - start - 1);
+  spans_lines(start);
+}
+
+// A here-document whose line goes on within a quote is found elsewhere by other shells.
+void ShellReader::spans_lines(std::size_t start) {
+  if (!pending_.empty() && since(start).find('\n') != string_view::npos)
+    syntax_.doubts("a quote goes over the beginning of a here-document");
 }
 
 // From behind the opening quote to behind the closing one.
 void ShellReader::double_quoted(SyntaxWord& word) {
   const Depth depth(*this);
+  const auto start = pos_;
   word.plain = false;
   while (!at_end() && peek() != '"') {
     if (peek() == '$') {
@@ -236,10 +244,12 @@ void ShellReader::double_quoted(SyntaxWord& word) {
   }
   if (at_end()) return give_up("a quote is not closed");
   ++pos_;
+  spans_lines(start);
 }
 
 // $'...': what it stands for is what it is.
 void ShellReader::ansi_quoted(SyntaxWord& word) {
+  const auto start = pos_;
   pos_ += 2;
   bash_only("$'");
   word.plain = false;
@@ -258,6 +268,7 @@ void ShellReader::ansi_quoted(SyntaxWord& word) {
   }
   if (at_end()) return give_up("a quote is not closed");
   ++pos_;
+  spans_lines(start);
 }
 
 // Behind the backslash. Nothing for what ends the text early or depends on more than itself.
@@ -293,12 +304,13 @@ std::optional<std::string> ShellReader::ansi_escape() {
 
 void ShellReader::dollar(SyntaxWord& word, bool quoted) {
   const char next = peek(1);
+  if (next == '\\' && peek(2) == '\n') syntax_.doubts("an expansion goes over two lines");
   if (next == '(') {
     const Depth depth(*this);
     ++pos_;
     if (!arithmetic_expansion()) {
       ++pos_;
-      if (!commands(Stop::paren)) syntax_.doubts("a $( is not closed");
+      if (!nested_commands()) syntax_.doubts("a $( is not closed");
     }
     return becomes_unknown(word, !quoted);
   }
