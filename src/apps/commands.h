@@ -11,6 +11,9 @@ namespace agentrouter::apps {
 
 [[nodiscard]] int serve_command(const std::vector<std::string>& arguments, const Environment& environment);
 [[nodiscard]] int sim_command(const std::vector<std::string>& arguments);
+// check, explain and test look at files; suggest asks a server.
+[[nodiscard]] int policy_command(const std::vector<std::string>& arguments, const Environment& environment);
+[[nodiscard]] int suggest_policy(const std::string& run, const std::string& data);
 [[nodiscard]] int doctor_command(const std::vector<std::string>& arguments, const Environment& environment);
 
 }  // namespace agentrouter::apps

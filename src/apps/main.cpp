@@ -52,6 +52,7 @@ int run(int argc, char** argv) {
   if (command == "sim") return apps::sim_command(rest);
   if (command == "doctor") return apps::doctor_command(rest, environment);
   if (command == "agents") return apps::agents_command(rest, environment);
+  if (command == "policy") return apps::policy_command(rest, environment);
   return cli::run_client_command(argc, argv);
 }
 

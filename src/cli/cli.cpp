@@ -22,9 +22,10 @@ namespace {
 
 constexpr std::string_view version = "0.1.0";
 
-constexpr std::array<ServerCommand, 4> served = {{
+constexpr std::array<ServerCommand, 5> served = {{
     {"serve", "Run the server"},
     {"agents", "Install and list the agents' own programs"},
+    {"policy", "Check, test and explain policies, or draft one from a run"},
     {"doctor", "Say what this machine can and cannot do, and how to fix it"},
     {"sim", "Serve the simulated model provider by itself"},
 }};

@@ -161,8 +161,8 @@ void take_network(Action& action) {
 std::string Part::title(std::string_view tool) const {
   if (command) return (command->inert ? "starts " : "runs ") + to_text(*command);
   if (path) return (kind == PartKind::write ? "writes " : "reads ") + path->text;
-  if (sight == Sight::opaque) return "something not understood";
-  return std::string(tool);
+  if (sight == Sight::opaque) return "holds something that is not understood";
+  return "is of the tool " + std::string(tool);
 }
 
 Action take_apart(const ActionFacts& facts) {

@@ -79,10 +79,10 @@ Words from(const Words& words, std::size_t first) {
   return {words.begin() + static_cast<std::ptrdiff_t>(std::min(first, words.size())), words.end()};
 }
 
+// As env reads it: any word with a `=`.
 bool is_assignment(const Word& word) {
   const string_view text = word.known ? word.text : word.prefix;
-  const auto equals = text.find('=');
-  return equals != string_view::npos && is_shell_name(text.substr(0, equals));
+  return text.find('=') != string_view::npos;
 }
 
 // Takes NAME=VALUE words at `at`; returns what follows them.
