@@ -105,7 +105,10 @@ class Progress {
     if (type == "function_call" && base::get_string(item, "name") == poll_tool) {
       const auto arguments = base::parse_json(base::get_string(item, "arguments").value_or(""));
       const auto* object = arguments ? arguments->if_object() : nullptr;
-      polls_[id] = object ? base::get_int(*object, "session_id") : std::nullopt;
+      Poll poll;
+      if (object) poll.session = base::get_int(*object, "session_id");
+      poll.types = object && !base::get_string(*object, "chars").value_or("").empty();
+      polls_[id] = poll;
     }
     if (is_result(type)) add_result(id, joined(item.if_contains("output")));
     if (type == "message" && base::get_string(item, "role") == "user") {
@@ -130,15 +133,17 @@ class Progress {
     const auto session = number_after(head, "Process running with session ID ");
     if (session) running_.insert(*session);
     const auto poll = polls_.find(id);
-    if (poll == polls_.end()) {
-      ++results_;
-    } else if (!session && poll->second) {
-      running_.erase(*poll->second);
-    }
+    if (poll == polls_.end() || poll->second.types) ++results_;
+    if (poll != polls_.end() && !session && poll->second.session) running_.erase(*poll->second.session);
   }
+  // A call of `write_stdin`; one that types is a step of the script.
+  struct Poll {
+    std::optional<std::int64_t> session;
+    bool types = false;
+  };
 
   std::size_t results_ = 0;
-  std::map<std::string, std::optional<std::int64_t>> polls_;
+  std::map<std::string, Poll> polls_;
   std::set<std::int64_t> running_;
 };
 

@@ -89,7 +89,7 @@ class Chooser {
     if (!tool && has_code_mode()) return code("text(await tools." + call.tool + "(" + call.arguments + "));");
     if (!tool) return ItemCall{Kind::function, call.tool, "", call.arguments};
     if (tool->kind == Kind::function)
-      return ItemCall{Kind::function, tool->name, tool->name_space, call.arguments};
+      return ItemCall{Kind::function, tool->name, tool->name_space, with_session(call)};
     // A free-form tool takes text: a JSON string gives its content.
     const auto value = base::parse_json(call.arguments);
     const auto text = value && value->is_string() ? std::string(value->get_string()) : call.arguments;
@@ -97,6 +97,14 @@ class Chooser {
   }
 
  private:
+  // What is typed without a session's name goes to the command that runs.
+  [[nodiscard]] std::string with_session(const NamedTool& call) const {
+    auto arguments = base::parse_json(call.arguments);
+    auto* object = arguments ? arguments->if_object() : nullptr;
+    if (call.tool != "write_stdin" || request_.running.empty() || !object) return call.arguments;
+    object->emplace("session_id", request_.running.front());
+    return base::to_text(*object);
+  }
   [[nodiscard]] bool offers(string_view name, Kind kind) const {
     const auto* tool = request_.find_tool(name);
     return tool && tool->kind == kind;

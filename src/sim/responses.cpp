@@ -144,6 +144,14 @@ class Answer {
   ResponseWriter writer_;
 };
 
+// The script goes on by typing into the command that runs. A copy of the memory: nothing fires by looking.
+bool types_next(const ResponsesRequest& request, Memory memory) {
+  const auto act = next_act(request.dialogue, memory);
+  const auto* call =
+      act.response.calls.empty() ? nullptr : std::get_if<NamedTool>(&act.response.calls.front());
+  return call && call->tool == "write_stdin";
+}
+
 }  // namespace
 
 Reply answer_responses(const Call& call, Memory& memory) {
@@ -153,7 +161,8 @@ Reply answer_responses(const Call& call, Memory& memory) {
   if (request->review)
     return answer.review(next_judgement(request->review->transcript, request->review->calls));
   if (request->wants_summary) return answer.summarise();
-  if (!request->running.empty() && request->find_tool("write_stdin")) return answer.poll();
+  const bool polls = !request->running.empty() && request->find_tool("write_stdin");
+  if (polls && !types_next(*request, memory)) return answer.poll();
   return answer.perform(next_act(request->dialogue, memory));
 }
 

@@ -338,6 +338,12 @@ TEST_F(SimulatorTest, RunningCommandIsWaitedFor) {
   EXPECT_EQ(step(), Said{"say end"});
 }
 
+TEST_F(SimulatorTest, AScriptMayTypeIntoTheRunningCommand) {
+  task("sim: sh slow\nsim: call write_stdin {\"chars\":\"x\"}\nsim: reply end");
+  result("1", "Process running with session ID 7\nOutput:\n");
+  EXPECT_EQ(step(), Said{"write_stdin {\"chars\":\"x\",\"session_id\":7}"});
+}
+
 TEST_F(SimulatorTest, RunningCommandIsLeftAloneWithoutATool) {
   tools = {json::object{{"type", "function"}, {"name", "exec_command"}}};
   task("sim: sh slow\nsim: reply end");
