@@ -45,6 +45,27 @@ json::object launch_action(const LaunchFacts& facts) {
   return body;
 }
 
+json::object tool_action(const ToolCallFacts& facts) {
+  const std::string kind(to_string(facts.runtime.kind));
+  json::array environment;
+  for (const auto& name : facts.environment) environment.emplace_back(name);
+  json::object args;
+  args["provider"] = kind;
+  args["runtimeMode"] = facts.runtime.mode;
+  args["tool"] = facts.tool;
+  args["input"] = facts.input;
+  args["inputDigest"] = facts.input_digest;
+  args["cwd"] = facts.cwd;
+  args["environment"] = std::move(environment);
+  json::object body;
+  body["type"] = "tool_call";
+  body["name"] = kind + "." + facts.tool;
+  body["target"] = facts.title;
+  body["schemaVersion"] = "agentrouter.tool_call.v1";
+  body["args"] = std::move(args);
+  return body;
+}
+
 std::string new_event_id(base::Entropy& entropy) {
   return "evt_" + base::new_uuid(entropy);
 }

@@ -35,6 +35,19 @@ struct LaunchFacts {
 // name <kind>.launch, schema agentrouter.runtime_command.v1.
 [[nodiscard]] json::object launch_action(const LaunchFacts& facts);
 
+struct ToolCallFacts {
+  Runtime runtime;
+  std::string tool;          // shell, edit, read, mcp, web, todo, subagent or other
+  std::string title;         // one line for people
+  json::object input;        // what would be done, in our words
+  std::string input_digest;  // over the agent's own request, byte for byte
+  std::string cwd;           // "/workspace"
+  std::vector<std::string> environment;  // names only, sorted
+};
+// One thing that an agent wants to do: type tool_call, name <kind>.<tool>, schema agentrouter.tool_call.v1.
+// The same request gives the same body; any other, in any byte of it, another digest.
+[[nodiscard]] json::object tool_action(const ToolCallFacts& facts);
+
 // The fields that every control event of an action shares.
 struct ControlFields {
   std::string event_id;        // evt_<uuid>

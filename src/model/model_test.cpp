@@ -85,6 +85,29 @@ TEST(Action, DigestCoversEveryArgumentAndIgnoresKeyOrder) {
   EXPECT_EQ(base::json_digest(reordered), action.digest);
 }
 
+TEST(Action, AToolCallsDigestCoversAllThatDeterminesWhatRuns) {
+  const ToolCallFacts facts{.runtime = {},
+                            .tool = "shell",
+                            .title = "touch a",
+                            .input = {{"command", "touch a"}},
+                            .input_digest = "sha256:a",
+                            .cwd = "/workspace",
+                            .environment = {"HOME", "PATH"}};
+  const auto digest_of = [](const ToolCallFacts& of) {
+    return make_action(ActionId("action_1"), tool_action(of)).digest;
+  };
+  std::vector<ToolCallFacts> others(7, facts);
+  others[0].tool = "edit";
+  others[1].input["command"] = "touch a ";
+  others[2].input_digest = "sha256:b";
+  others[3].cwd = "/workspace/a";
+  others[4].environment = {"HOME"};
+  others[5].runtime.mode = "full_access";
+  others[6].runtime.kind = RuntimeKind::claude_code;
+  EXPECT_EQ(digest_of(facts), digest_of(ToolCallFacts(facts)));
+  for (const auto& other : others) EXPECT_NE(digest_of(other), digest_of(facts)) << other.tool;
+}
+
 TEST(Artifact, CollectingTwiceGivesTheSameIdAndKey) {
   const auto a = named_artifact(RunId("run_1"), "stdout_log");
   EXPECT_EQ(a.id, named_artifact(RunId("run_1"), "stdout_log").id);

@@ -96,6 +96,17 @@ std::optional<ApprovalMode> parse_approval_mode(std::string_view text) {
   return std::nullopt;
 }
 
+std::string_view to_string(ApprovalScope scope) {
+  return scope == ApprovalScope::action ? "action" : "run";
+}
+
+std::optional<ApprovalScope> parse_approval_scope(std::string_view text) {
+  for (const auto scope : {ApprovalScope::run, ApprovalScope::action}) {
+    if (to_string(scope) == text) return scope;
+  }
+  return std::nullopt;
+}
+
 bool is_tighter(ApprovalMode mode, ApprovalMode than) {
   return static_cast<int>(mode) > static_cast<int>(than);
 }

@@ -46,6 +46,12 @@ enum class ApprovalMode { automatic, manual, block };  // wire: auto, manual, bl
 // auto < manual < block: the second asks or forbids more than the first.
 [[nodiscard]] bool is_tighter(ApprovalMode mode, ApprovalMode than);
 
+// What is proposed, judged and decided about: the launch of the agent alone, or also every single thing that
+// it wants to do.
+enum class ApprovalScope { run, action };
+[[nodiscard]] std::string_view to_string(ApprovalScope scope);
+[[nodiscard]] std::optional<ApprovalScope> parse_approval_scope(std::string_view text);
+
 // What a client calls its runs by: names and values, sorted by name, each name once.
 using Tags = std::vector<std::pair<std::string, std::string>>;
 

@@ -6,8 +6,8 @@ namespace agentrouter::runs {
 
 namespace {
 
-constexpr std::array<std::string_view, 9> control_events{
-    "action.proposed",    "policy.evaluated",  "approval.requested",  "approval.decided", "approval.expired",
+constexpr std::array<std::string_view, 10> control_events{
+    "action.edited",      "action.proposed",    "policy.evaluated",  "approval.requested",  "approval.decided", "approval.expired",
     "approval.withdrawn", "execution.started", "execution.completed", "execution.failed"};
 
 // Moves what an event says into the record of its action.
@@ -46,11 +46,15 @@ class Fold {
     action_.policy_seq = sequence_;
     action_.policy_decision = text("decision");
     action_.policy_reason = text("reason");
+    action_.policy_id = text("policyId");
+    action_.policy_version = text("policyVersion");
+    action_.policy_rule = text("ruleId");
   }
   void settled(std::string_view as) {
     action_.settled_seq = sequence_;
     action_.approval = as;
     action_.approval_reason = text("reason");
+    action_.decided_by = text("decidedBy");
   }
   void started() {
     action_.started_seq = sequence_;
@@ -58,12 +62,14 @@ class Fold {
     action_.execution = "started";
     action_.execution_reason.clear();
     action_.exit_code.reset();
+    action_.duration_ms.reset();
   }
   void ended(std::string_view as) {
     action_.ended_seq = sequence_;
     action_.execution = as;
     action_.execution_reason = text("reason");
     action_.exit_code = base::get_int(payload_, "exitCode");
+    action_.duration_ms = base::get_int(payload_, "durationMs");
   }
 
   store::ActionRecord& action_;

@@ -94,7 +94,8 @@ base::Result<Closing> begin_close(store::Transaction& tx, const Fence& fence, co
   auto run = tx.run(attempt.run_id);
   AGENTROUTER_CHECK(run.has_value());
   if (model::is_terminal(run->status)) return tl::unexpected(run_not_active(run->id));
-  void_approvals(tx, run->id, "run_ended", context);
+  const bool lost = ending.failure && ending.failure->code == "attempt_lost";
+  void_approvals(tx, run->id, lost ? "attempt_lost" : "run_ended", context);
   for (const auto& artifact : ending.artifacts) tx.put_artifact(artifact);
   append_tail(tx, *run, ending, context.clock.now());
   auto closing = decide_end(*run, ending);

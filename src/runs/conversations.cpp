@@ -5,6 +5,7 @@
 #include "runs/cancel.h"
 #include "runs/heir.h"
 #include "runs/idempotency.h"
+#include "runs/options.h"
 #include "runs/payloads.h"
 
 namespace agentrouter::runs {
@@ -17,12 +18,12 @@ base::Error conflict(std::string message, std::string reason) {
   return {base::Code::conflict, std::move(message), std::move(reason)};
 }
 
-base::Error looser(model::ApprovalMode inherited) {
+base::Error looser(const char* what, std::string_view inherited) {
   const auto message =
-      "approvalMode may only be tightened: this conversation has " + std::string(to_string(inherited));
+      std::string(what) + " may only be tightened: this conversation has " + std::string(inherited);
   json::object issue;
   issue["code"] = "custom";
-  issue["path"] = json::array{"approvalMode"};
+  issue["path"] = json::array{what};
   issue["message"] = message;
   json::object details;
   details["issues"] = json::array{std::move(issue)};
@@ -33,8 +34,15 @@ base::Result<model::ApprovalMode> mode_of_turn(const model::Run& before, const C
                                                const ConversationRules& rules) {
   const auto inherited = rules.published_turn2 ? model::ApprovalMode::automatic : before.approval_mode;
   const auto wanted = request.approval_mode.value_or(inherited);
-  if (is_tighter(inherited, wanted)) return tl::unexpected(looser(inherited));
+  if (is_tighter(inherited, wanted)) return tl::unexpected(looser("approvalMode", to_string(inherited)));
   return wanted;
+}
+
+base::Result<void> check_scope(const model::Run& before, const ContinueRequest& request) {
+  const auto inherited = options_of(before.input).scope;
+  if (inherited == model::ApprovalScope::action && request.scope == model::ApprovalScope::run)
+    return tl::unexpected(looser("approvalScope", to_string(inherited)));
+  return {};
 }
 
 model::Run next_turn(const model::Run& before, const store::Conversation& conversation,
@@ -51,6 +59,7 @@ KeyedUse keyed_use(const ContinueRequest& request) {
   json::object body;
   body["message"] = request.message;
   if (request.approval_mode) body["approvalMode"] = to_string(*request.approval_mode);
+  if (request.scope) body["approvalScope"] = to_string(*request.scope);
   return {"POST /v1/runs/" + request.run.str() + "/messages", request.idempotency_key,
           base::Sha256::hex_of(base::to_canonical(body))};
 }
@@ -123,7 +132,9 @@ base::Result<Continued> continue_run(store::Transaction& tx, const ContinueReque
   auto conversation = conversation_of(tx, *named);
   AGENTROUTER_TRY(const auto before, turn_to_continue(tx, *named, conversation, context.clock.now()));
   AGENTROUTER_TRY(const auto mode, mode_of_turn(before, request, rules));
+  if (auto checked = check_scope(before, request); !checked) return tl::unexpected(checked.error());
   auto run = next_turn(before, conversation, request, context);
+  if (request.scope) set_scope(run, *request.scope);
   run.approval_mode = mode;
   tx.insert_run(run);
   conversation.expires_at = store::never;

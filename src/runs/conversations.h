@@ -33,6 +33,7 @@ struct ContinueRequest {
   std::string message;                                    // trimmed
   std::optional<model::ApprovalMode> approval_mode = {};  // may only be tighter than the inherited one
   std::string idempotency_key = {};                       // as the client sent it; empty for none
+  std::optional<model::ApprovalScope> scope = {};         // may only be tightened, too: to `action`
 };
 
 struct Continued {

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "runs/actions.h"
+#include "runs/options.h"
 #include "runs/payloads.h"
 
 namespace agentrouter::runs {
@@ -41,12 +42,19 @@ base::Result<model::Event> repeated(store::Reader& reader, const store::Approval
   return *event;
 }
 
-model::Event append_decision(store::Transaction& tx, const store::Approval& approval,
+// The published protocol does not say who decided.
+bool tells_who(const model::Run& run) {
+  return options_of(run.input).scope == model::ApprovalScope::action;
+}
+
+model::Event append_decision(store::Transaction& tx, const model::Run& run, const store::Approval& approval,
                              const DecisionRequest& request, Context context) {
   auto payload = answer_payload(approval, "human", context);
   payload["decisionId"] = "decision_" + base::new_uuid(context.entropy);
   payload["decision"] = to_string(request.decision);
   if (!request.reason.empty()) payload["reason"] = request.reason;
+  if (request.updated_input) payload["updatedInput"] = *request.updated_input;
+  if (!request.decided_by.empty() && tells_who(run)) payload["decidedBy"] = request.decided_by;
   if (request.decision == Decision::denied) payload["terminalState"] = "denied";
   return append_event(tx, request.run,
                       make_event("approval.decided", model::EventSource::api, model::Visibility::open,
@@ -67,6 +75,18 @@ base::Result<store::Approval> requested(store::Reader& reader, const DecisionReq
   return std::move(*approval);
 }
 
+// Only some agents have a place for it, and only in a tool call.
+bool takes_input(store::Reader& reader, const model::Run& run, const store::Approval& approval) {
+  const auto action = reader.action(run.id, approval.action_id);
+  const bool launch = !action || action->name.ends_with(".launch");
+  return run.runtime.kind == model::RuntimeKind::claude_code && tells_who(run) && !launch;
+}
+
+base::Error no_other_input() {
+  return {base::Code::invalid, "\"updatedInput\" is not supported by this action: the agent takes no other input",
+          "unsupported_option", R"({"option":"updatedInput"})"};
+}
+
 base::Error not_pending(const store::Approval& approval) {
   return conflict("the approval is " + std::string(to_string(approval.state)), "approval_not_pending");
 }
@@ -80,11 +100,13 @@ base::Result<model::Event> decide(store::Transaction& tx, const model::Run& run,
   if (approval.state == ApprovalState::expired || approval.state == ApprovalState::withdrawn)
     return tl::unexpected(not_pending(approval));
   if (!takes_decisions(tx, run)) return tl::unexpected(run_not_active(run.id));
+  if (request.updated_input && !takes_input(tx, run, approval)) return tl::unexpected(no_other_input());
   if (approval.state != ApprovalState::pending) return tl::unexpected(not_pending(approval));
-  auto event = append_decision(tx, approval, request, context);
+  auto event = append_decision(tx, run, approval, request, context);
   const bool approved = request.decision == Decision::approved;
   approval.state = approved ? ApprovalState::approved : ApprovalState::denied;
   approval.reason = request.reason;
+  approval.decided_by = request.decided_by;
   approval.decided_seq = event.sequence;
   tx.put_approval(approval);
   return event;
@@ -95,6 +117,7 @@ KeyedUse keyed_use(const DecisionRequest& request) {
   json::object body;
   body["actionDigest"] = request.action_digest;
   if (!request.reason.empty()) body["reason"] = request.reason;
+  if (request.updated_input) body["updatedInput"] = *request.updated_input;
   return {"POST /v1/runs/" + request.run.str() + "/actions/" + request.action.str() +
               (request.decision == Decision::approved ? "/approve" : "/deny"),
           request.idempotency_key, base::Sha256::hex_of(base::to_canonical(body))};

@@ -16,6 +16,8 @@ struct DecisionRequest {
   Decision decision = Decision::denied;
   std::string reason;                // trimmed; empty for none
   std::string idempotency_key = {};  // as the client sent it; empty for none
+  std::string decided_by = {};       // names the key that the person used
+  std::optional<json::object> updated_input = {};  // what shall run instead
 };
 
 // The approval.decided event.

@@ -35,6 +35,7 @@ void ask(store::Transaction& tx, const model::Run& run, const Question& question
   approval.args_digest = question.args_digest;
   approval.request_id = question.request_id;
   approval.requested_event_id = question.requested_event_id;
+  approval.requested_at = now;
   if (run.approval_timeout) approval.expires_at = now + *run.approval_timeout;
   tx.put_approval(approval);
 }

@@ -4,7 +4,7 @@ namespace agentrouter::runs {
 
 namespace {
 
-constexpr std::string_view inherited[] = {"waitForQuota", "mcp"};
+constexpr std::string_view inherited[] = {"waitForQuota", "mcp", "approvalScope", "policy"};
 
 json::object object_of(std::string_view input) {
   auto value = base::parse_json(input, {.max_depth = 128, .max_bytes = 16u << 20});
@@ -20,7 +20,16 @@ RunOptions options_of(std::string_view input) {
   for (const auto& name : names ? *names : json::array{}) {
     if (name.is_string()) options.mcp.emplace_back(name.get_string());
   }
+  options.scope = model::parse_approval_scope(base::get_string(object, "approvalScope").value_or(""))
+                      .value_or(model::ApprovalScope::run);
+  options.policy = base::get_string(object, "policy").value_or("");
   return options;
+}
+
+void set_scope(model::Run& run, model::ApprovalScope scope) {
+  auto input = object_of(run.input);
+  input["approvalScope"] = to_string(scope);
+  run.input = base::to_text(input);
 }
 
 void inherit_options(json::object& input, std::string_view before) {

@@ -7,16 +7,22 @@
 #include <vector>
 
 #include "base/json.h"
+#include "model/run.h"
 
 namespace agentrouter::runs {
 
 struct RunOptions {
   bool wait_for_quota = false;   // waitForQuota: a limit of the provider is waited for
   std::vector<std::string> mcp;  // names of the MCP servers that the agent is given
+  model::ApprovalScope scope = model::ApprovalScope::run;
+  std::string policy;  // the name of the policy that judges its actions; empty for none
 };
 
 // `input` is Run::input.
 [[nodiscard]] RunOptions options_of(std::string_view input);
+
+// Puts the scope into the run's input.
+void set_scope(model::Run& run, model::ApprovalScope scope);
 
 // Adds to the input of a later turn what it inherits from the turn before. Nothing that was not asked for.
 void inherit_options(json::object& input, std::string_view before);

@@ -1,5 +1,6 @@
 // RunRecord as clients see it.
 
+#include "runs/options.h"
 #include "runs/record.h"
 
 namespace agentrouter::runs {
@@ -16,9 +17,13 @@ json::value attempt_json(const std::optional<store::Attempt>& attempt) {
 
 json::value policy_json(const store::ActionRecord& action) {
   if (action.policy_seq == 0) return nullptr;
-  return json::object{{"decision", action.policy_decision},
+  json::object policy{{"decision", action.policy_decision},
                       {"reason", action.policy_reason},
                       {"sequence", action.policy_seq}};
+  if (!action.policy_id.empty()) policy["policyId"] = action.policy_id;
+  if (!action.policy_version.empty()) policy["policyVersion"] = action.policy_version;
+  if (!action.policy_rule.empty()) policy["ruleId"] = action.policy_rule;
+  return policy;
 }
 
 json::value approval_json(const store::ActionRecord& action) {
@@ -26,6 +31,7 @@ json::value approval_json(const store::ActionRecord& action) {
   json::object approval{{"state", action.approval}, {"requestedSequence", action.requested_seq}};
   if (action.settled_seq != 0) approval["settledSequence"] = action.settled_seq;
   if (!action.approval_reason.empty()) approval["reason"] = action.approval_reason;
+  if (!action.decided_by.empty()) approval["decidedBy"] = action.decided_by;
   return approval;
 }
 
@@ -35,6 +41,7 @@ json::value execution_json(const store::ActionRecord& action) {
   if (action.ended_seq != 0) execution["endedSequence"] = action.ended_seq;
   if (action.exit_code) execution["exitCode"] = *action.exit_code;
   if (!action.execution_reason.empty()) execution["reason"] = action.execution_reason;
+  if (action.duration_ms) execution["durationMs"] = *action.duration_ms;
   return execution;
 }
 
@@ -108,6 +115,7 @@ std::string RunRecord::to_wire() const {
     add("waiting",
         base::to_text(json::object{{"reason", waiting->reason}, {"resumesAt", waiting->resumes_at}}));
   add("approvalMode", base::to_text(json::value(to_string(run.approval_mode))));
+  add("approvalScope", base::to_text(json::value(to_string(options_of(run.input).scope))));
   add("workspace", base::to_text(run.workspace.to_json()));
   add("attempt", base::to_text(attempt_json(attempt)));
   add("usage", usage);

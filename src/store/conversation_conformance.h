@@ -283,6 +283,62 @@ TEST_P(ConversationConformance, PendingQuestionsAreDueAtTheirDeadline) {
   EXPECT_FALSE(read([](Reader& reader) { return reader.next_approval_expiry(); }));
 }
 
+TEST_P(ConversationConformance, ActionsAreOpenFromTheirStartToTheirEnd) {
+  const auto put = [&](const char* id, const char* execution) {
+    ActionRecord action;
+    action.run_id = testing::run_id("r");
+    action.action_id = model::ActionId(id);
+    action.execution = execution;
+    write([&](Transaction& tx) { tx.put_action(action); });
+  };
+  const auto open = [&] {
+    std::vector<std::string> ids;
+    for (const auto& action : read([](Reader& reader) { return reader.open_actions(testing::run_id("r")); }))
+      ids.push_back(action.action_id.str());
+    return ids;
+  };
+  put("a", "started");
+  put("b", "");
+  put("c", "started");
+  EXPECT_THAT(open(), ElementsAre("a", "c"));
+  put("a", "completed");
+  put("b", "started");
+  EXPECT_THAT(open(), ElementsAre("b", "c"));
+  EXPECT_TRUE(read([](Reader& reader) { return reader.open_actions(testing::run_id("s")); }).empty());
+}
+
+TEST_P(ConversationConformance, QuestionsOfAllRunsAreListedOnceAndInOrder) {
+  const auto put = [&](const char* run, const char* action, ApprovalState state) {
+    Approval approval;
+    approval.run_id = testing::run_id(run);
+    approval.action_id = model::ActionId(action);
+    approval.state = state;
+    approval.decided_by = "key_1";
+    approval.requested_at = testing::test_time(9);
+    write([&](Transaction& tx) { tx.put_approval(approval); });
+  };
+  const auto page = [&](PendingQuery query) {
+    return read([&query](Reader& reader) { return reader.pending_approvals(query); });
+  };
+  const auto names = [](const std::vector<Approval>& approvals) {
+    std::vector<std::string> ids;
+    for (const auto& approval : approvals) ids.push_back(approval.action_id.str());
+    return ids;
+  };
+  put("r", "a", ApprovalState::pending);
+  put("s", "b", ApprovalState::pending);
+  put("r", "c", ApprovalState::denied);
+  put("r", "d", ApprovalState::pending);
+  const auto first = page({.limit = 2});
+  EXPECT_THAT(names(first), ElementsAre("a", "b"));
+  EXPECT_EQ(first[0].decided_by, "key_1");
+  EXPECT_EQ(first[0].requested_at, testing::test_time(9));
+  EXPECT_THAT(names(page({.after = first[1].number})), ElementsAre("d"));
+  EXPECT_THAT(names(page({.run = testing::run_id("r")})), ElementsAre("a", "d"));
+  EXPECT_THAT(names(page({.run = testing::run_id("r"), .after = first[0].number})), ElementsAre("d"));
+  EXPECT_TRUE(page({.run = testing::run_id("nobody")}).empty());
+}
+
 TEST_P(ConversationConformance, ActionsKeepEveryFieldAndTheirOrder) {
   ActionRecord action{testing::run_id("r"),
                       model::ActionId("a"),
@@ -302,7 +358,12 @@ TEST_P(ConversationConformance, ActionsKeepEveryFieldAndTheirOrder) {
                       6,
                       "failed",
                       "broke",
-                      7};
+                      7,
+                      "ask-all",
+                      "sha256:p",
+                      "writes",
+                      "key_1",
+                      1234};
   write([&](Transaction& tx) {
     tx.put_action(action);
     for (const auto* id : {"b", "c"}) {
@@ -329,6 +390,11 @@ TEST_P(ConversationConformance, ActionsKeepEveryFieldAndTheirOrder) {
   EXPECT_EQ(kept->execution, "failed");
   EXPECT_EQ(kept->execution_reason, "broke");
   EXPECT_EQ(kept->exit_code, 8);
+  EXPECT_EQ(kept->policy_id, "ask-all");
+  EXPECT_EQ(kept->policy_version, "sha256:p");
+  EXPECT_EQ(kept->policy_rule, "writes");
+  EXPECT_EQ(kept->decided_by, "key_1");
+  EXPECT_EQ(kept->duration_ms, 1234);
   EXPECT_THAT((std::vector{kept->proposed_seq, kept->policy_seq, kept->requested_seq, kept->settled_seq,
                            kept->started_seq, kept->ended_seq}),
               ElementsAre(1, 2, 3, 4, 5, 6));

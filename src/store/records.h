@@ -91,6 +91,9 @@ struct Approval {
   model::Seq decided_seq = 0;                 // sequence of the event that decided; 0 while pending
   bool delivered = false;                     // the keeper's journal has answered
   std::optional<base::Time> expires_at = {};  // a deadline that holds while it is pending
+  std::string decided_by = {};                // the key that a person used; empty when nobody decided
+  base::Time requested_at = {};
+  std::int64_t number = 0;  // in the order of asking, over all runs; the store gives it
 };
 
 // What happened to an action so far, folded from its events by `runs`. A sequence is 0, and a text empty,
@@ -115,6 +118,18 @@ struct ActionRecord {
   std::string execution;  // started, completed, failed
   std::string execution_reason;
   std::optional<std::int64_t> exit_code;
+  std::string policy_id = {};
+  std::string policy_version = {};
+  std::string policy_rule = {};  // the rule that spoke; empty when the policy has none
+  std::string decided_by = {};   // as in Approval
+  std::optional<std::int64_t> duration_ms = {};
+};
+
+// A list of pending approvals, oldest question first. All that is given must hold.
+struct PendingQuery {
+  std::optional<model::RunId> run = {};
+  std::int64_t after = 0;  // behind the approval of this number
+  int limit = 100;
 };
 
 // What the first use of a key did: enough to answer a later one.

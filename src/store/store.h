@@ -58,6 +58,8 @@ class Reader {
   [[nodiscard]] virtual std::vector<Approval> undelivered_approvals(const model::RunId& run) = 0;
   // Oldest first.
   [[nodiscard]] virtual std::vector<Approval> pending_approvals(const model::RunId& run) = 0;
+  // Over all runs.
+  [[nodiscard]] virtual std::vector<Approval> pending_approvals(const PendingQuery& query) = 0;
   // Pending with a deadline that is not after `now`, longest overdue first.
   [[nodiscard]] virtual std::vector<Approval> due_approvals(base::Time now, int limit) = 0;
   // The next deadline of a pending approval.
@@ -66,6 +68,8 @@ class Reader {
                                                            const model::ActionId& action) = 0;
   // The newest `limit`, oldest of them first.
   [[nodiscard]] virtual std::vector<ActionRecord> actions(const model::RunId& run, int limit) = 0;
+  // Started and not ended, in the order of their proposals.
+  [[nodiscard]] virtual std::vector<ActionRecord> open_actions(const model::RunId& run) = 0;
   [[nodiscard]] virtual std::optional<Attempt> attempt(const model::AttemptId& id) = 0;
   // The newest attempt of the run.
   [[nodiscard]] virtual std::optional<Attempt> latest_attempt(const model::RunId& run) = 0;

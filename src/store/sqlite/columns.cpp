@@ -116,6 +116,9 @@ Approval read_approval(const Statement& row) {
   approval.decided_seq = row.integer(8);
   approval.delivered = row.integer(9) != 0;
   approval.expires_at = maybe_time(row, 10);
+  approval.decided_by = row.text(11);
+  approval.requested_at = time_at(row, 12);
+  approval.number = row.integer(13);
   return approval;
 }
 
@@ -196,6 +199,11 @@ ActionRecord read_action(const Statement& row) {
   action.execution = row.text(16);
   action.execution_reason = row.text(17);
   if (!row.is_null(18)) action.exit_code = row.integer(18);
+  action.policy_id = row.text(19);
+  action.policy_version = row.text(20);
+  action.policy_rule = row.text(21);
+  action.decided_by = row.text(22);
+  if (!row.is_null(23)) action.duration_ms = row.integer(23);
   return action;
 }
 

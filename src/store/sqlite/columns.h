@@ -21,7 +21,7 @@ namespace agentrouter::store {
   "SELECT id, run_id, kind, r2_key, content_type, size_bytes, sha256, metadata, created_at FROM artifacts "
 #define APPROVAL_COLUMNS                                                                                  \
   "SELECT run_id, action_id, action_digest, args_digest, request_id, requested_event_id, state, reason, " \
-  "decided_seq, delivered, expires_at FROM approvals "
+  "decided_seq, delivered, expires_at, decided_by, requested_at, n FROM approvals "
 #define ATTEMPT_COLUMNS                                                                                \
   "SELECT id, run_id, number, worker_id, token, lease_until, slot, journal_offset, open, lower_path, " \
   "closing, created_at FROM attempts "
@@ -35,7 +35,8 @@ namespace agentrouter::store {
 #define ACTION_COLUMNS                                                                                   \
   "SELECT run_id, action_id, action_digest, args_digest, name, target, proposed_seq, policy_seq, "       \
   "policy_decision, policy_reason, requested_seq, settled_seq, approval, approval_reason, started_seq, " \
-  "ended_seq, execution, execution_reason, exit_code FROM actions "
+  "ended_seq, execution, execution_reason, exit_code, policy_id, policy_version, policy_rule, decided_by, " \
+  "duration_ms FROM actions "
 
 [[nodiscard]] model::Run read_run(const Statement& row);
 [[nodiscard]] model::Event read_event(const Statement& row, const model::RunId& run);

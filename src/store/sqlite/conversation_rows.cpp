@@ -74,6 +74,16 @@ std::optional<base::Time> Rows::next_conversation_expiry() {
   return earliest(std::move(statement));
 }
 
+std::vector<Approval> Rows::pending_approvals(const PendingQuery& query) {
+  auto statement = connection_.statement(
+      query.run ? APPROVAL_COLUMNS "WHERE state = 'pending' AND n > ?2 AND run_id = ?1 ORDER BY n LIMIT ?3"
+                : APPROVAL_COLUMNS "WHERE state = 'pending' AND n > ?2 AND ?1 = '' ORDER BY n LIMIT ?3");
+  const std::string run = query.run ? query.run->str() : std::string();
+  statement.bind(run);
+  statement.bind(query.after).bind(std::int64_t{query.limit});
+  return all(std::move(statement), read_approval);
+}
+
 std::vector<Approval> Rows::due_approvals(base::Time now, int limit) {
   auto statement = connection_.statement(
       APPROVAL_COLUMNS "WHERE state = 'pending' AND expires_at <= ? ORDER BY expires_at, n LIMIT ?");
@@ -119,6 +129,13 @@ std::vector<ActionRecord> Rows::actions(const model::RunId& run, int limit) {
   auto newest = all(std::move(statement), read_action);
   std::reverse(newest.begin(), newest.end());
   return newest;
+}
+
+std::vector<ActionRecord> Rows::open_actions(const model::RunId& run) {
+  auto statement =
+      connection_.statement(ACTION_COLUMNS "WHERE run_id = ? AND execution = 'started' ORDER BY n");
+  statement.bind(run.str());
+  return all(std::move(statement), read_action);
 }
 
 }  // namespace agentrouter::store

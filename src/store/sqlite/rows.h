@@ -31,10 +31,12 @@ class Rows {
   [[nodiscard]] std::optional<Approval> approval(const model::RunId& run, const model::ActionId& action);
   [[nodiscard]] std::vector<Approval> undelivered_approvals(const model::RunId& run);
   [[nodiscard]] std::vector<Approval> pending_approvals(const model::RunId& run);
+  [[nodiscard]] std::vector<Approval> pending_approvals(const PendingQuery& query);
   [[nodiscard]] std::vector<Approval> due_approvals(base::Time now, int limit);
   [[nodiscard]] std::optional<base::Time> next_approval_expiry();
   [[nodiscard]] std::optional<ActionRecord> action(const model::RunId& run, const model::ActionId& action);
   [[nodiscard]] std::vector<ActionRecord> actions(const model::RunId& run, int limit);
+  [[nodiscard]] std::vector<ActionRecord> open_actions(const model::RunId& run);
   [[nodiscard]] std::optional<Attempt> attempt(const model::AttemptId& id);
   [[nodiscard]] std::optional<Attempt> latest_attempt(const model::RunId& run);
   [[nodiscard]] std::vector<Attempt> open_attempts();
@@ -114,6 +116,9 @@ class SqliteReading : public Port {
   std::vector<Approval> pending_approvals(const model::RunId& run) override {
     return rows_.pending_approvals(run);
   }
+  std::vector<Approval> pending_approvals(const PendingQuery& query) override {
+    return rows_.pending_approvals(query);
+  }
   std::vector<Approval> due_approvals(base::Time now, int limit) override {
     return rows_.due_approvals(now, limit);
   }
@@ -123,6 +128,9 @@ class SqliteReading : public Port {
   }
   std::vector<ActionRecord> actions(const model::RunId& run, int limit) override {
     return rows_.actions(run, limit);
+  }
+  std::vector<ActionRecord> open_actions(const model::RunId& run) override {
+    return rows_.open_actions(run);
   }
   std::optional<Attempt> attempt(const model::AttemptId& id) override { return rows_.attempt(id); }
   std::optional<Attempt> latest_attempt(const model::RunId& run) override {

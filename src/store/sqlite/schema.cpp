@@ -267,7 +267,23 @@ DROP TABLE checkpoints_of_runs;
 CREATE INDEX checkpoints_by_key ON checkpoints (key);
 )sql";
 
-constexpr std::array<const char*, 4> steps{first, second, third, fourth};
+// Many actions of one run, and who decided about them.
+constexpr const char* fifth = R"sql(
+ALTER TABLE approvals ADD COLUMN decided_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE approvals ADD COLUMN requested_at INTEGER NOT NULL DEFAULT 0;
+UPDATE approvals SET requested_at = coalesce((SELECT e.created_at FROM actions a JOIN runs r ON r.id = a.run_id
+  JOIN events e ON e.key = (r.n << 32) | a.requested_seq
+  WHERE a.run_id = approvals.run_id AND a.action_id = approvals.action_id), 0);
+CREATE INDEX approvals_waiting ON approvals (n) WHERE state = 'pending';
+ALTER TABLE actions ADD COLUMN policy_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE actions ADD COLUMN policy_version TEXT NOT NULL DEFAULT '';
+ALTER TABLE actions ADD COLUMN policy_rule TEXT NOT NULL DEFAULT '';
+ALTER TABLE actions ADD COLUMN decided_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE actions ADD COLUMN duration_ms INTEGER;
+CREATE INDEX actions_open ON actions (run_id, n) WHERE execution = 'started';
+)sql";
+
+constexpr std::array<const char*, 5> steps{first, second, third, fourth, fifth};
 
 std::int64_t pragma(Connection& connection, std::string_view sql) {
   auto statement = connection.statement(sql);

@@ -240,8 +240,9 @@ void SqliteTransaction::put_action(const ActionRecord& action) {
   auto statement = connection_.statement(
       "INSERT INTO actions (run_id, action_id, action_digest, args_digest, name, target, proposed_seq, "
       "policy_seq, policy_decision, policy_reason, requested_seq, settled_seq, approval, approval_reason, "
-      "started_seq, ended_seq, execution, execution_reason, exit_code) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+      "started_seq, ended_seq, execution, execution_reason, exit_code, policy_id, policy_version, "
+      "policy_rule, decided_by, duration_ms) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
       "ON CONFLICT (run_id, action_id) DO UPDATE SET action_digest = excluded.action_digest, "
       "args_digest = excluded.args_digest, name = excluded.name, target = excluded.target, "
       "proposed_seq = excluded.proposed_seq, policy_seq = excluded.policy_seq, "
@@ -249,27 +250,35 @@ void SqliteTransaction::put_action(const ActionRecord& action) {
       "requested_seq = excluded.requested_seq, settled_seq = excluded.settled_seq, "
       "approval = excluded.approval, approval_reason = excluded.approval_reason, "
       "started_seq = excluded.started_seq, ended_seq = excluded.ended_seq, execution = excluded.execution, "
-      "execution_reason = excluded.execution_reason, exit_code = excluded.exit_code");
+      "execution_reason = excluded.execution_reason, exit_code = excluded.exit_code, "
+      "policy_id = excluded.policy_id, policy_version = excluded.policy_version, "
+      "policy_rule = excluded.policy_rule, decided_by = excluded.decided_by, "
+      "duration_ms = excluded.duration_ms");
   statement.bind(action.run_id.str()).bind(action.action_id.str()).bind(action.action_digest);
   statement.bind(action.args_digest).bind(action.name).bind(action.target).bind(action.proposed_seq);
   statement.bind(action.policy_seq).bind(action.policy_decision).bind(action.policy_reason);
   statement.bind(action.requested_seq).bind(action.settled_seq).bind(action.approval);
   statement.bind(action.approval_reason).bind(action.started_seq).bind(action.ended_seq);
-  statement.bind(action.execution).bind(action.execution_reason).bind(action.exit_code).run();
+  statement.bind(action.execution).bind(action.execution_reason).bind(action.exit_code);
+  statement.bind(action.policy_id).bind(action.policy_version).bind(action.policy_rule);
+  statement.bind(action.decided_by).bind(action.duration_ms).run();
 }
 
 void SqliteTransaction::put_approval(const Approval& approval) {
   auto statement = connection_.statement(
       "INSERT INTO approvals (run_id, action_id, action_digest, args_digest, request_id, requested_event_id, "
-      "state, reason, decided_seq, delivered, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+      "state, reason, decided_seq, delivered, expires_at, decided_by, requested_at) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
       "ON CONFLICT (run_id, action_id) DO UPDATE SET action_digest = excluded.action_digest, "
       "args_digest = excluded.args_digest, request_id = excluded.request_id, "
       "requested_event_id = excluded.requested_event_id, state = excluded.state, reason = excluded.reason, "
-      "decided_seq = excluded.decided_seq, delivered = excluded.delivered, expires_at = excluded.expires_at");
+      "decided_seq = excluded.decided_seq, delivered = excluded.delivered, expires_at = excluded.expires_at, "
+      "decided_by = excluded.decided_by, requested_at = excluded.requested_at");
   statement.bind(approval.run_id.str()).bind(approval.action_id.str()).bind(approval.action_digest);
   statement.bind(approval.args_digest).bind(approval.request_id).bind(approval.requested_event_id);
   statement.bind(to_string(approval.state)).bind(approval.reason).bind(approval.decided_seq);
-  statement.bind(std::int64_t{approval.delivered}).bind(column(approval.expires_at)).run();
+  statement.bind(std::int64_t{approval.delivered}).bind(column(approval.expires_at));
+  statement.bind(approval.decided_by).bind(to_column(approval.requested_at)).run();
 }
 
 void SqliteTransaction::insert_attempt(const Attempt& attempt) {
