@@ -32,6 +32,9 @@ struct Ask {
   std::string title;   // one line for people
   json::object args;   // what exactly would be done: command, cwd, changes[{path,kind,diff}], server, tool...
   std::string call_id;  // callId of the agent.tool_started that this is about; empty when not known
+  // Over the request as the agent made it: equal for two that would do the same, different when any byte of
+  // what would run is.
+  std::string input_digest = {};
 };
 
 // The agent took its question back (it was interrupted): an answer would be ignored.
@@ -81,6 +84,7 @@ struct TurnSpec {
   std::string prompt;
   std::string cwd = "/workspace";
   std::string resume_thread;  // empty: a new thread
+  bool gates_calls = false;   // each call is judged: one that cannot be asked about ends the turn
 };
 
 struct SessionLimits {
@@ -104,6 +108,11 @@ class Session {
   virtual Outputs feed(std::string_view bytes) = 0;
   // `reason` is told to the agent with a decline, where its protocol has a place for it.
   virtual Outputs answer(const std::string& ask_id, Answer answer, std::string_view reason = {}) = 0;
+  // Puts other input into an open question: what answer(accept) then lets run. The question as it is now, or
+  // nothing, and then nothing has changed, when it is not open or the protocol has no place for it.
+  virtual std::optional<Ask> edit(const std::string& /*ask_id*/, const json::object& /*input*/) {
+    return std::nullopt;
+  }
   // Asks the agent to stop the turn; the Outcome follows from what it says, or from ended().
   virtual Outputs interrupt() = 0;
   // stdout is at its end and the process is gone. `status` is its wait status text for the message, e.g.

@@ -25,6 +25,15 @@ constexpr std::size_t max_requests = 100'000;
 constexpr std::size_t max_open_questions = 64;
 constexpr std::size_t max_question_bytes = 16u << 20;
 
+Ask ask_about(const std::string& id, std::string_view name, const ToolCall& call, const json::object& input) {
+  return {.ask_id = id,
+          .tool = call.tool,
+          .title = call.title,
+          .args = call.args,
+          .call_id = call.call_id,
+          .input_digest = base::json_digest(json::object{{"tool", name}, {"input", input}})};
+}
+
 class ClaudeSession final : public Session {
  public:
   ClaudeSession(TurnSpec spec, SessionLimits limits)
@@ -36,12 +45,14 @@ class ClaudeSession final : public Session {
   Outputs start() override;
   Outputs feed(std::string_view bytes) override;
   Outputs answer(const std::string& ask_id, Answer answer, std::string_view reason) override;
+  std::optional<Ask> edit(const std::string& ask_id, const json::object& input) override;
   Outputs interrupt() override;
   Outputs ended(std::string_view status) override;
 
  private:
   enum class Phase { initializing, in_turn, over };
   struct OpenQuestion {
+    std::string name;  // of the tool
     json::value input;
     std::size_t bytes = 0;
     std::string call_id;
@@ -114,6 +125,15 @@ Outputs ClaudeSession::answer(const std::string& ask_id, Answer answer, std::str
     send(denied(ask_id, reason));
   }
   return std::exchange(out_, {});
+}
+
+std::optional<Ask> ClaudeSession::edit(const std::string& ask_id, const json::object& input) {
+  const auto found = questions_.find(ask_id);
+  if (phase_ == Phase::over || found == questions_.end()) return std::nullopt;
+  auto& question = found->second;
+  question.input = input;
+  return ask_about(ask_id, question.name, tool_call_of(question.name, question.call_id, input, spec_.cwd),
+                   input);
 }
 
 Outputs ClaudeSession::interrupt() {
@@ -218,14 +238,13 @@ void ClaudeSession::ask(const std::string& id, const json::object& request) {
     events_.never_released(call_id);
     return send(denied(id));
   }
-  OpenQuestion question{.input = *input, .bytes = base::to_text(*input).size(), .call_id = call_id};
+  OpenQuestion question{.name = name, .input = *input, .bytes = base::to_text(*input).size(), .call_id = call_id};
   question_bytes_ += question.bytes;
   if (question_bytes_ > max_question_bytes || events_.open_too_much()) {
     return protocol_error("more questions than one turn may have");
   }
   questions_[id] = std::move(question);
-  out_.push_back(
-      Ask{.ask_id = id, .tool = call.tool, .title = call.title, .args = call.args, .call_id = call_id});
+  out_.push_back(ask_about(id, name, call, *input));
 }
 
 void ClaudeSession::cancelled(const std::string& id) {

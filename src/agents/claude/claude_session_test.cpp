@@ -121,6 +121,33 @@ TEST_F(ClaudeSessionTest, TaskIsNeverTakenForACommandOfTheCli) {
   EXPECT_EQ(message.at("message").at("content").at(0).at("text"), "\n/compact now");
 }
 
+TEST_F(ClaudeSessionTest, AQuestionsDigestIsThatOfItsInputByteForByte) {
+  begin();
+  int number = 0;
+  const auto digest = [&](const std::string& name, const std::string& input) {
+    const auto id = std::to_string(number++);
+    return all<Ask>(ask("q" + id, "c" + id, name, input)).at(0).input_digest;
+  };
+  const auto first = digest("Write", R"({"file_path":"/workspace/a","content":"x"})");
+  EXPECT_EQ(digest("Write", R"({"content":"x","file_path":"/workspace/a"})"), first);
+  EXPECT_NE(digest("Write", R"({"file_path":"/workspace/a","content":"x\n"})"), first);
+  EXPECT_NE(digest("Write", R"({"file_path":"a","content":"x"})"), first);
+  EXPECT_NE(digest("Edit", R"({"file_path":"/workspace/a","content":"x"})"), first);
+}
+
+TEST_F(ClaudeSessionTest, AnOpenQuestionTakesOtherInputWhichIsWhatRuns) {
+  begin();
+  const auto asked = all<Ask>(ask("q1")).at(0);
+  const auto edited = session_->edit("q1", {{"command", "pwd"}});
+  ASSERT_TRUE(edited);
+  EXPECT_EQ(edited->call_id, "c1");
+  EXPECT_EQ(base::to_text(edited->args), R"({"command":"pwd"})");
+  EXPECT_NE(edited->input_digest, asked.input_digest);
+  EXPECT_EQ(base::to_text(verdict(session_->answer("q1", Answer::accept)).at("updatedInput")),
+            R"({"command":"pwd"})");
+  EXPECT_FALSE(session_->edit("q1", {{"command", "ls"}}));
+}
+
 TEST_F(ClaudeSessionTest, GarbageEndsTheTurnWithAProtocolErrorAndIsNotLogged) {
   begin();
   say("secret garbage");

@@ -1,5 +1,7 @@
 #include "agents/codex/codex_events.h"
 
+#include <algorithm>
+
 #include "agents/codex/codex_failure.h"
 #include "agents/codex/codex_items.h"
 #include "agents/payload.h"
@@ -21,6 +23,15 @@ std::string id_of(const json::object& item) {
 
 std::string mcp_name(std::string_view server, std::string_view tool) {
   return one_line(std::string(server) + "." + std::string(tool));
+}
+
+std::string call_name(const json::object& args) {
+  return mcp_name(base::get_string(args, "server").value_or(""), base::get_string(args, "tool").value_or(""));
+}
+
+std::string arguments_text(const json::object& args) {
+  const auto* arguments = args.if_contains("arguments");
+  return arguments ? base::to_canonical(*arguments) : std::string();
 }
 
 // "1 of 3 steps done: write the test"
@@ -64,7 +75,22 @@ void TurnEvents::item_started(Outputs& out, const json::object& item) {
   const auto call = tool_call_of(item, cwd_);
   if (!call) return;
   const auto* changes = base::get_array(item, "changes");
-  log_.tool_started(out, item_started_type, *call, changes ? *changes : json::array{});
+  const bool news = log_.tool_started(out, item_started_type, *call, changes ? *changes : json::array{});
+  if (news && call->tool == "mcp")
+    unasked_mcp_.push_back({call->call_id, call_name(call->args), arguments_text(call->args)});
+}
+
+std::string TurnEvents::take_mcp_call(const json::object& args) {
+  const auto same = [&](const McpCall& call) {
+    return call.name == call_name(args) && call.arguments == arguments_text(args);
+  };
+  const auto named = [&](const McpCall& call) { return call.name == call_name(args); };
+  auto found = std::ranges::find_if(unasked_mcp_, same);
+  if (found == unasked_mcp_.end()) found = std::ranges::find_if(unasked_mcp_, named);
+  if (found == unasked_mcp_.end()) return {};
+  std::string call_id = std::move(found->call_id);
+  unasked_mcp_.erase(found);
+  return call_id;
 }
 
 void TurnEvents::item_completed(Outputs& out, const json::object& item, Thread thread) {
@@ -87,6 +113,7 @@ void TurnEvents::item_completed(Outputs& out, const json::object& item, Thread t
 void TurnEvents::tool_completed(Outputs& out, const json::object& item) {
   item_started(out, item);  // a call whose start was never told
   if (!log_.close(id_of(item))) return;
+  std::erase_if(unasked_mcp_, [&](const McpCall& call) { return call.call_id == id_of(item); });
   auto payload = completion_of(item, cwd_);
   if (type_of(item) == "mcpToolCall" && base::get_string(payload, "status") == "failed") {
     const auto name =

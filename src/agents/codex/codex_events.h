@@ -28,6 +28,9 @@ class TurnEvents {
   [[nodiscard]] const json::array* open_changes(const std::string& call_id) const;
   // More open calls, or more bytes of open changes, than an agent may make us remember.
   [[nodiscard]] bool open_too_much() const { return log_.open_too_much(); }
+  // The open call that a question about this MCP tool is about, each once: the question does not name it.
+  // Empty when there is none.
+  [[nodiscard]] std::string take_mcp_call(const json::object& args);
   // A declined MCP call comes back as failed: this call is remembered as declined.
   void declined_mcp(std::string_view server, std::string_view tool);
 
@@ -50,6 +53,12 @@ class TurnEvents {
   std::string cwd_;
   TurnLog log_;                              // keeps the changes of each call
   std::multiset<std::string> declined_mcp_;  // "server.tool"
+  struct McpCall {
+    std::string call_id;
+    std::string name;  // "server.tool"
+    std::string arguments;
+  };
+  std::vector<McpCall> unasked_mcp_;  // open, and no question about them has come
   int retries_ = 0;
   int plans_ = 0;
 };

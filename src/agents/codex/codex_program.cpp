@@ -66,6 +66,7 @@ std::string config_toml(const CodexSetup& setup) {
   text += setting("stream_idle_timeout_ms", std::to_string(setup.retries.stream_idle.count()));
   text += "\n[features]\n";
   for (const auto feature : disabled_features) text += setting(feature, "false");
+  if (!setup.view_image) text += setting("view_image", "false");
   text += "\n[agents]\n" + setting("enabled", "false");
   text += "\n[analytics]\n" + setting("enabled", "false");
   text += "\n[feedback]\n" + setting("enabled", "false");

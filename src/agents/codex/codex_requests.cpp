@@ -8,6 +8,19 @@ namespace agentrouter::agents::codex {
 
 namespace {
 
+// What a request says besides what would run: names of this conversation, and what may be answered.
+constexpr std::string_view names_of_request[] = {"threadId",       "turnId",
+                                                 "itemId",         "approvalId",
+                                                 "startedAtMs",    "availableDecisions",
+                                                 "commandActions", "proposedExecpolicyAmendment",
+                                                 "reason",         "proposedNetworkPolicyAmendments"};
+
+std::string digest_of(std::string_view method, const json::object& params) {
+  json::object request = params;
+  for (const auto name : names_of_request) request.erase(name);
+  return base::json_digest(json::object{{"method", method}, {"params", std::move(request)}});
+}
+
 ServerRequest command_question(Ask ask, const json::object& params) {
   auto call = shell_call(params);
   ask.tool = "shell";
@@ -49,7 +62,9 @@ ServerRequest elicitation(Ask ask, const json::value& id, const json::object& pa
 }  // namespace
 
 ServerRequest read_request(std::string_view method, const json::value& id, const json::object& params) {
-  Ask ask{.ask_id = base::to_text(id), .call_id = text_of(params, "itemId")};
+  Ask ask{.ask_id = base::to_text(id),
+          .call_id = text_of(params, "itemId"),
+          .input_digest = digest_of(method, params)};
   if (method == "item/commandExecution/requestApproval") return command_question(std::move(ask), params);
   if (method == "item/fileChange/requestApproval") return file_change_question(std::move(ask), params);
   if (method == "mcpServer/elicitation/request") return elicitation(std::move(ask), id, params);
@@ -70,6 +85,7 @@ void add_changes(Ask& ask, const json::array& changes, std::string_view cwd) {
   const json::object item{{"changes", changes}};
   ask.title = one_line(paths_title(changes_of(item, cwd, Diffs::without)));
   ask.args["changes"] = changes_of(item, "", Diffs::with);
+  ask.input_digest = base::json_digest(json::object{{"request", ask.input_digest}, {"changes", changes}});
 }
 
 }  // namespace agentrouter::agents::codex

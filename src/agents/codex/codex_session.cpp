@@ -234,7 +234,8 @@ void CodexSession::notification(std::string_view method, const json::object& par
 // Into a terminal whose command was accepted. The CLI does not ask, so where each call is judged it is one
 // too many.
 void CodexSession::typed(const json::object& params) {
-  if (spec_.runtime.mode != "auto_review" || text_of(params, "stdin").empty()) return;
+  const bool judged = spec_.gates_calls || spec_.runtime.mode == "auto_review";
+  if (!judged || text_of(params, "stdin").empty()) return;
   fail({.code = "ungated_tool_call",
         .reason = "the agent typed into a running command, which nobody was asked about"});
 }
@@ -297,6 +298,8 @@ void CodexSession::request(std::string_view method, const json::value& id, const
 
 void CodexSession::ask(const json::value& id, Question question) {
   if (interrupted_) return send(answer_to(question.kind, id, Answer::decline));
+  if (question.kind == QuestionKind::mcp && question.ask.call_id.empty())
+    question.ask.call_id = events_.take_mcp_call(question.ask.args);
   OpenQuestion open{.id = id, .kind = question.kind, .call_id = question.ask.call_id};
   if (question.kind == QuestionKind::mcp) {
     open.server = text_of(question.ask.args, "server");

@@ -108,6 +108,72 @@ TEST_F(CodexSessionTest, NeverAsksCodexForASandboxOnTheThread) {
   }
 }
 
+TEST_F(CodexSessionTest, TypingIntoARunningCommandEndsTheTurnWhereCallsAreGated) {
+  const auto type = [&](const std::string& text) {
+    notify("item/commandExecution/terminalInteraction", R"("itemId":"c1","stdin":")" + text + "\"");
+  };
+  begin();
+  type("x");
+  complete();
+  EXPECT_EQ(outcome().kind, OutcomeKind::completed);
+  all_.clear();
+  spec_.gates_calls = true;
+  session_ = make_codex_session(spec_);
+  begin();
+  type("");
+  EXPECT_TRUE(all<Outcome>(all_).empty());
+  type("x");
+  EXPECT_EQ(failure_code(), "ungated_tool_call");
+}
+
+TEST_F(CodexSessionTest, AQuestionsDigestIsThatOfWhatWouldRun) {
+  begin();
+  int number = 0;
+  const auto digest = [&](const std::string& params) {
+    return all<Ask>(request(std::to_string(number++), "item/commandExecution/requestApproval", params))
+        .at(0)
+        .input_digest;
+  };
+  const auto first = digest(R"("itemId":"c1","command":"ls","cwd":"/workspace","startedAtMs":1)");
+  EXPECT_EQ(digest(R"("itemId":"c2","command":"ls","cwd":"/workspace","startedAtMs":2,"reason":"r")"), first);
+  EXPECT_NE(digest(R"("itemId":"c3","command":"ls ","cwd":"/workspace")"), first);
+  EXPECT_NE(digest(R"("itemId":"c4","command":"ls","cwd":"/tmp")"), first);
+  EXPECT_NE(digest(R"("itemId":"c5","command":"ls","cwd":"/workspace","anythingNew":1)"), first);
+}
+
+TEST_F(CodexSessionTest, AFileChangesDigestCoversItsDiff) {
+  begin();
+  const auto digest = [&](const std::string& id, const std::string& diff) {
+    item("started", R"("type":"fileChange","id":")" + id +
+                        R"(","status":"inProgress","changes":[{"path":"/workspace/a","kind":{"type":"add"},"diff":")" +
+                        diff + R"("}])");
+    return all<Ask>(request("\"" + id + "\"", "item/fileChange/requestApproval", R"("itemId":")" + id + "\""))
+        .at(0)
+        .input_digest;
+  };
+  const auto first = digest("f1", "x\\n");
+  EXPECT_EQ(digest("f2", "x\\n"), first);
+  EXPECT_NE(digest("f3", "x"), first);
+}
+
+TEST_F(CodexSessionTest, AQuestionAboutAnMcpToolNamesItsCall) {
+  begin();
+  for (const auto* id : {"m1", "m2"}) {
+    item("started", R"("type":"mcpToolCall","id":")" + std::string(id) +
+                        R"(","server":"s","tool":"add","status":"inProgress","arguments":{"a":")" + id + R"("})");
+  }
+  const auto call_of = [&](const std::string& id, const std::string& arguments) {
+    return all<Ask>(request(id, "mcpServer/elicitation/request",
+                            R"("serverName":"s","mode":"form","_meta":{"codex_approval_kind":"mcp_tool_call","tool_name":"add","tool_params":)" +
+                                arguments + "}"))
+        .at(0)
+        .call_id;
+  };
+  EXPECT_EQ(call_of("0", R"({"a":"m2"})"), "m2");
+  EXPECT_EQ(call_of("1", R"({"a":"another"})"), "m1");
+  EXPECT_EQ(call_of("2", R"({"a":"m1"})"), "");
+}
+
 TEST_F(CodexSessionTest, GarbageEndsTheTurnWithAProtocolErrorAndIsNotLogged) {
   begin();
   say("secret garbage");
