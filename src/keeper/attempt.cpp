@@ -316,6 +316,7 @@ void Attempt::set_failure(std::string_view code, std::string reason) {
 
 void Attempt::decide(const DecisionMessage& message) {
   gate_.decide(message);
+  if (turn_) turn_->decide(message);
 }
 
 void Attempt::cancel() {

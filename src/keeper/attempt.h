@@ -85,6 +85,7 @@ class Attempt {
   std::optional<AgentLog> stderr_log_;
   AttemptPlan turn_plan_;  // of the turn that runs: after a wait the agent goes on with its thread
   std::unique_ptr<ToolGate> tools_;
+  std::unique_ptr<ActionGate> actions_;  // where each call is an action
   std::unique_ptr<agents::Session> session_;
   std::unique_ptr<Turn> turn_;
   policy::QuotaWaits waits_;

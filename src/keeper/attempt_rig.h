@@ -5,8 +5,10 @@
 // The agent's stdout says what follows, one line each:
 //   event TYPE JSON     an event of the agent
 //   ask TOOL COMMAND    a question; nothing further is read before it is answered. The agent gets "yes", or
-//   "no"
-//                       with the reason
+//                       "no" with the reason
+//   question TOOL COMMAND   the same, but reading goes on
+//   wait                nothing further is read before everything is answered
+//   withdraw N          the agent takes its Nth question back
 //   say TEXT            the turn completes with this answer
 //   fail CODE CAUSE     the turn fails
 //   anything else       agent_protocol_error
@@ -19,6 +21,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/write.hpp>
 #include <deque>
+#include <map>
 #include <set>
 
 #include "agents/session.h"
@@ -38,8 +41,22 @@ class ScriptedSession final : public agents::Session {
   }
   agents::Outputs answer(const std::string& id, agents::Answer answer, std::string_view reason) override {
     if (over_ || !asked_.erase(id)) return {};
-    const std::string word = answer == agents::Answer::accept ? "yes" : "no " + std::string(reason);
+    if (asked_.empty()) blocked_ = false;
+    const bool yes = answer == agents::Answer::accept;
+    const auto edited = edits_.extract(id);
+    std::string word = yes ? "yes" : "no " + std::string(reason);
+    if (yes && !edited.empty()) word += " " + edited.mapped();
     return take_lines({agents::SendBytes{word + "\n"}});
+  }
+  std::optional<agents::Ask> edit(const std::string& id, const json::object& input) override {
+    if (!asked_.contains(id)) return std::nullopt;
+    edits_[id] = base::get_string(input, "command").value_or("");
+    return agents::Ask{.ask_id = id,
+                       .tool = "shell",
+                       .title = {},
+                       .args = input,
+                       .call_id = "call_" + id,
+                       .input_digest = base::json_digest(input)};
   }
   agents::Outputs interrupt() override { return {agents::SendBytes{"interrupt\n"}}; }
   agents::Outputs ended(std::string_view status) override {
@@ -54,7 +71,7 @@ class ScriptedSession final : public agents::Session {
   }
   // Up to a question or the end.
   agents::Outputs take_lines(agents::Outputs outputs) {
-    for (auto end = rest_.find('\n'); end != std::string::npos && !over_ && asked_.empty();
+    for (auto end = rest_.find('\n'); end != std::string::npos && !over_ && !blocked_;
          end = rest_.find('\n')) {
       const auto line = rest_.substr(0, end);
       rest_.erase(0, end + 1);
@@ -80,15 +97,22 @@ class ScriptedSession final : public agents::Session {
       json::object fields = payload ? payload->as_object() : json::object{};
       if (type == "agent.started") thread_ = base::get_string(fields, "threadId").value_or("");
       outputs.push_back(agents::EmitEvent{type, "line", std::move(fields)});
-    } else if (line.starts_with("ask ")) {
+    } else if (line.starts_with("ask ") || line.starts_with("question ")) {
       const auto id = std::to_string(++asks_);
       asked_.insert(id);
+      blocked_ = blocked_ || line.starts_with("ask ");
       const std::string tool = rest_after(1);
       outputs.push_back(agents::Ask{.ask_id = id,
                                     .tool = tool.substr(0, tool.find(' ')),
                                     .title = {},
                                     .args = {{"command", rest_after(2)}},
-                                    .call_id = "call_" + id});
+                                    .call_id = "call_" + id,
+                                    .input_digest = base::json_digest(json::value(rest_after(1)))});
+    } else if (line == "wait") {
+      blocked_ = !asked_.empty();
+    } else if (line.starts_with("withdraw ")) {
+      if (asked_.erase(rest_after(1))) outputs.push_back(agents::Withdraw{rest_after(1)});
+      if (asked_.empty()) blocked_ = false;
     } else if (line.starts_with("say ")) {
       agents::Outcome outcome;
       outcome.kind = agents::OutcomeKind::completed;
@@ -118,6 +142,8 @@ class ScriptedSession final : public agents::Session {
   std::string thread_;
   int asks_ = 0;
   std::set<std::string> asked_;
+  std::map<std::string, std::string> edits_;  // commands, by ask
+  bool blocked_ = false;
   bool over_ = false;
 };
 

@@ -39,7 +39,8 @@ base::Task<void> Attempt::run_turns(const std::string& started) {
     const auto began = std::chrono::steady_clock::now();
     TurnEnd end = co_await run_turn(started);
     const auto took = std::chrono::steady_clock::now() - began;
-    turn_plan_.limits.wall_time -= std::chrono::duration_cast<std::chrono::milliseconds>(took);
+    turn_plan_.limits.wall_time -=
+        std::chrono::duration_cast<std::chrono::milliseconds>(took) - end.waited;
     const bool again = co_await waited_for_quota(end);
     if (!again) {
       judge(std::move(end));
@@ -60,6 +61,13 @@ base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
                                                             std::move(request.path), std::move(request.body),
                                                             base::after(needs_.plan.limits.review));
                                                       }});
+  if (needs_.plan.approval_scope == model::ApprovalScope::action) {
+    actions_ = std::make_unique<ActionGate>(ActionGate::Needs{
+        .recorder = needs_.recorder,
+                                                                 .plan = turn_plan_,
+                                                                 .clock = needs_.clock,
+                                                                 .prior_event_id = started});
+  }
   session_ = needs_.make_session(turn_plan_);
   turn_ = std::make_unique<Turn>(Turn::Needs{.executor = needs_.executor,
                                              .sandbox = needs_.sandbox,
@@ -70,6 +78,7 @@ base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
                                              .session = *session_,
                                              .plan = turn_plan_,
                                              .gate = *tools_,
+                                             .actions = actions_.get(),
                                              .open_forwards = [this] { return egress_->open_forwards(); },
                                              .goes_on = goes_on});
   watch_.on_traffic([this] { watch_provider(); });

@@ -167,7 +167,11 @@ base::Result<Started> start_up() {
 
 std::unique_ptr<agents::Session> session_of(const AttemptPlan& plan) {
   agents::TurnSpec spec{
-      .runtime = plan.runtime, .model = plan.model, .prompt = plan.task, .resume_thread = plan.resume_thread};
+      .runtime = plan.runtime,
+      .model = plan.model,
+      .prompt = plan.task,
+      .resume_thread = plan.resume_thread,
+      .gates_calls = plan.approval_scope == model::ApprovalScope::action};
   const agents::SessionLimits limits{.output_bytes = plan.limits.output_bytes};
   return plan.runtime.kind == model::RuntimeKind::codex
              ? agents::make_codex_session(std::move(spec), limits)

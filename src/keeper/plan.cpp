@@ -150,6 +150,8 @@ std::string encode_plan(const AttemptPlan& plan) {
   const json::object quota{{"firstMs", plan.quota.first.count()},
                            {"longestMs", plan.quota.longest.count()},
                            {"mostMs", plan.quota.most.count()}};
+  json::object tags;
+  for (const auto& [name, value] : plan.tags) tags[name] = value;
   return base::to_text(json::object{{"attemptId", plan.attempt_id.str()},
                                     {"runId", plan.run_id.str()},
                                     {"token", plan.token},
@@ -160,6 +162,9 @@ std::string encode_plan(const AttemptPlan& plan) {
                                     {"filesOnly", plan.files_only},
                                     {"resumeThread", plan.resume_thread},
                                     {"approvalMode", model::to_string(plan.approval_mode)},
+                                    {"approvalScope", model::to_string(plan.approval_scope)},
+                                    {"rules", plan.rules ? plan.rules->document() : json::object()},
+                                    {"tags", tags},
                                     {"provider", plan.provider == Provider::sim ? "sim" : "upstream"},
                                     {"baseUrl", plan.base_url},
                                     {"program", program_json(plan.program)},
@@ -186,6 +191,15 @@ base::Result<AttemptPlan> decode_plan(std::string_view text) {
     plan.approval_mode = *mode;
   else
     fields.miss("approvalMode");
+  if (const auto scope = model::parse_approval_scope(fields.text("approvalScope")))
+    plan.approval_scope = *scope;
+  else
+    fields.miss("approvalScope");
+  for (const auto& tag : fields.object("tags"))
+    plan.tags.emplace_back(tag.key(), base::get_string(fields.object("tags"), tag.key()).value_or(""));
+  if (const auto& document = fields.object("rules"); !document.empty()) {
+    AGENTROUTER_TRY(plan.rules, policy::Rules::parse(document));
+  }
   const std::string provider = fields.text("provider");
   if (provider != "sim" && provider != "upstream") fields.miss("provider");
   plan.provider = provider == "sim" ? Provider::sim : Provider::upstream;

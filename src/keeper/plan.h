@@ -13,6 +13,7 @@
 #include "egress/secret.h"
 #include "model/run.h"
 #include "policy/quota.h"
+#include "policy/rules.h"
 
 namespace agentrouter::keeper {
 
@@ -37,6 +38,9 @@ struct AttemptPlan {
   bool files_only = false;    // of that state, only the workspace's: this agent remembers nothing
   std::string resume_thread;  // empty: a new thread
   model::ApprovalMode approval_mode = model::ApprovalMode::automatic;
+  model::ApprovalScope approval_scope = model::ApprovalScope::run;
+  std::optional<policy::Rules> rules;  // of the policy that the run is held to
+  model::Tags tags;
   Provider provider = Provider::sim;
   std::string base_url;  // of an upstream
   agents::AgentProgram program;

@@ -18,6 +18,9 @@ AttemptPlan sample() {
           .restores = true,
           .resume_thread = "t1",
           .approval_mode = model::ApprovalMode::manual,
+          .approval_scope = model::ApprovalScope::action,
+          .rules = *policy::preset("ask-writes"),
+          .tags = {{"team", "a"}},
           .provider = Provider::upstream,
           .base_url = "https://api.example.test/v1",
           .program = {.argv = {"/opt/codex/bin/codex", "app-server"},
@@ -46,6 +49,16 @@ TEST(AttemptPlan, IsReadBackAsItWasWritten) {
   EXPECT_EQ(plan->task, sample().task);
   EXPECT_EQ(plan->program.files.at(0).content, "x = 1\n");
   EXPECT_EQ(plan->limits.output_bytes, 4u);
+  EXPECT_EQ(plan->rules->version(), policy::preset("ask-writes")->version());
+  EXPECT_EQ(plan->tags, sample().tags);
+}
+
+TEST(AttemptPlan, RulesThatMakeNoSenseAreRefused) {
+  auto whole = base::value_or_throw(base::parse_json(encode_plan(sample()))).get_object();
+  whole["rules"] = json::object{{"name", "x"}, {"rules", 7}};
+  EXPECT_FALSE(decode_plan(base::to_text(whole)));
+  whole["rules"] = json::object{};
+  EXPECT_FALSE(decode_plan(base::to_text(whole))->rules);
 }
 
 TEST(AttemptPlan, EachMissingFieldIsNamed) {

@@ -31,7 +31,7 @@ std::string_view word_of(DecisionKind kind) {
 
 base::Result<json::object> parse_object(std::string_view line) {
   AGENTROUTER_TRY(json::value value,
-                  base::parse_json(line, {.max_depth = 8, .max_bytes = control_line_bytes}));
+                  base::parse_json(line, {.max_depth = 72, .max_bytes = control_line_bytes}));
   if (!value.is_object()) return base::fail(base::Code::invalid, "cannot read the message: not an object");
   return std::move(value.get_object());
 }
@@ -46,7 +46,9 @@ base::Result<DecisionMessage> parse_decision(const json::object& object) {
   const auto decision = base::get_string(object, "decision");
   if (!action || !digest || !decision) return malformed("decision");
   DecisionMessage message{std::string(*action), std::string(*digest), DecisionKind::denied,
-                          std::string(base::get_string(object, "eventId").value_or(""))};
+                          std::string(base::get_string(object, "eventId").value_or("")),
+                          std::string(base::get_string(object, "reason").value_or(""))};
+  if (const auto* input = base::get_object(object, "updatedInput")) message.input = base::to_text(*input);
   for (const auto kind : {DecisionKind::approved, DecisionKind::denied, DecisionKind::expired}) {
     if (word_of(kind) != *decision) continue;
     message.decision = kind;
@@ -87,6 +89,8 @@ std::string to_line(const ServerMessage& message) {
                         {"actionDigest", decision->action_digest},
                         {"decision", word_of(decision->decision)}};
     if (!decision->event_id.empty()) object["eventId"] = decision->event_id;
+    if (!decision->reason.empty()) object["reason"] = decision->reason;
+    if (!decision->input.empty()) object["updatedInput"] = json::parse(decision->input);
     return line_of(object);
   }
   if (const auto* files = std::get_if<FilesMessage>(&message)) {

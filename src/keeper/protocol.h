@@ -47,7 +47,9 @@ struct DecisionMessage {
   std::string action_id;
   std::string action_digest;
   DecisionKind decision = DecisionKind::denied;
-  std::string event_id;  // of the event that decided: the cause of what follows
+  std::string event_id;     // of the event that decided: the cause of what follows
+  std::string reason = {};  // of a person
+  std::string input = {};   // approved with this input instead: JSON text of an object; empty for none
 };
 struct CancelMessage {};
 struct DoneMessage {};

@@ -34,10 +34,14 @@ policy::ToolVerdict ToolGate::judge(const agents::Ask& ask) {
   return verdict;
 }
 
-base::Task<policy::ToolVerdict> ToolGate::review(agents::Ask ask) {
+base::Task<policy::ToolVerdict> ToolGate::reviewers_word(agents::Ask ask) {
   const auto word = co_await ask_reviewer(ask);
-  policy::ToolVerdict verdict{word.allowed ? policy::ToolDecision::allow : policy::ToolDecision::deny,
-                              word.reason};
+  co_return policy::ToolVerdict{word.allowed ? policy::ToolDecision::allow : policy::ToolDecision::deny,
+                                word.reason};
+}
+
+base::Task<policy::ToolVerdict> ToolGate::review(agents::Ask ask) {
+  const auto verdict = co_await reviewers_word(ask);
   report(ask, policy::review_policy, verdict);
   co_return verdict;
 }

@@ -35,6 +35,8 @@ class ToolGate {
   // Asks the reviewer and reports its verdict: allow or deny, never anything else. What cannot be asked, does
   // not answer or answers anything but a clear "allow" is a denial.
   base::Task<policy::ToolVerdict> review(agents::Ask ask);
+  // The same without the report.
+  base::Task<policy::ToolVerdict> reviewers_word(agents::Ask ask);
 
  private:
   base::Task<agents::ReviewVerdict> ask_reviewer(const agents::Ask& ask);

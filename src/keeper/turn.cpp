@@ -59,6 +59,7 @@ base::Task<TurnEnd> Turn::run() {
     co_await guarded(supervise());
     co_await end_process();
   }
+  end_actions();
   const bool done = end_.outcome && end_.outcome->kind == agents::OutcomeKind::completed;
   if (given_up_ && !end_.failure && !end_.cancelled && !done) end_.failure = std::move(*given_up_);
   co_return std::move(end_);
@@ -92,8 +93,7 @@ base::Task<void> Turn::guarded(base::Task<void> task) {
   try {
     co_await std::move(task);
   } catch (const base::Failure& failure) {
-    const bool full = failure.error().reason == "storage_full";
-    fail(full ? "storage_full" : "worker_failed", failure.error().message);
+    fail_with(failure.error());
   } catch (const boost::system::system_error& error) {
     if (error.code() != asio::error::operation_aborted) fail("worker_failed", error.what());
   } catch (const std::exception& error) {
@@ -137,6 +137,7 @@ base::Task<void> Turn::settle_exit() {
 // False when the turn is over because of a limit.
 bool Turn::check_limits() {
   if (now() >= grace_deadline_) return false;
+  if (waiting_since_) return true;
   if (now() >= wall_deadline_) {
     fail("wall_limit", "The run took longer than it may");
     return false;
@@ -151,6 +152,7 @@ bool Turn::check_limits() {
 }
 
 base::Deadline Turn::next_deadline() const {
+  if (waiting_since_) return grace_deadline_;
   return std::min({wall_deadline_, quiet_since_ + needs_.plan.limits.quiet, grace_deadline_});
 }
 
@@ -253,6 +255,9 @@ void Turn::handle(agents::Outputs outputs) {
     } else if (const auto* ask = std::get_if<agents::Ask>(&output)) {
       auto more = judge(*ask);
       queue.insert(queue.begin(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    } else if (const auto* withdrawn = std::get_if<agents::Withdraw>(&output)) {
+      if (needs_.actions != nullptr) needs_.actions->withdraw(withdrawn->ask_id);
+      watch_waiting();
     } else if (auto* outcome = std::get_if<agents::Outcome>(&output)) {
       end_.outcome = std::move(*outcome);
       wake_.notify();
@@ -261,6 +266,7 @@ void Turn::handle(agents::Outputs outputs) {
 }
 
 agents::Outputs Turn::judge(const agents::Ask& ask) {
+  if (needs_.actions != nullptr) return propose(ask);
   const auto verdict = needs_.gate.judge(ask);
   if (verdict.decision != policy::ToolDecision::review) return answer(ask, verdict);
   scope_.spawn(guarded(review(ask)));
@@ -280,6 +286,80 @@ base::Task<void> Turn::review(agents::Ask ask) {
   if (!over()) handle(answer(ask, verdict));
 }
 
+agents::Outputs Turn::propose(const agents::Ask& ask) {
+  if (over()) return {};
+  const auto step = needs_.actions->take(ask);
+  watch_waiting();
+  if (step.review) scope_.spawn(guarded(review_action(ask)));
+  return step.reply ? outputs_of(*step.reply) : agents::Outputs{};
+}
+
+agents::Outputs Turn::outputs_of(const ActionReply& reply) {
+  if (reply.answer == agents::Answer::accept) calls_.released(reply.call_id, now());
+  return needs_.session.answer(reply.ask_id, reply.answer, reply.reason);
+}
+
+base::Task<void> Turn::review_action(agents::Ask ask) {
+  const auto verdict = co_await needs_.gate.reviewers_word(ask);
+  touch();
+  if (over()) co_return;
+  const auto reply = needs_.actions->reviewed(ask, verdict);
+  if (reply) handle(outputs_of(*reply));
+}
+
+void Turn::decide(const DecisionMessage& message) {
+  if (needs_.actions == nullptr || over()) return;
+  try {
+    edit(message);
+    auto decided = needs_.actions->decide(message);
+    watch_waiting();
+    if (decided.end) abort(std::move(*decided.end));
+    if (decided.reply) handle(outputs_of(*decided.reply));
+  } catch (const base::Failure& failure) {
+    fail_with(failure.error());
+  }
+}
+
+// An approval with other input: the agent's question is about that from now on.
+void Turn::edit(const DecisionMessage& message) {
+  const auto ask_id = message.input.empty() ? std::string() : needs_.actions->asked(message);
+  if (ask_id.empty()) return;
+  const auto input = base::parse_json(message.input);
+  if (!input || !input->is_object()) return;
+  const auto ask = needs_.session.edit(ask_id, input->get_object());
+  if (ask) needs_.actions->edited(*ask, message);
+}
+
+// While a person is asked, the agent may be quiet and the run's time stands still.
+void Turn::watch_waiting() {
+  const bool waiting = needs_.actions != nullptr && needs_.actions->waiting();
+  if (waiting == waiting_since_.has_value()) return;
+  if (waiting) {
+    waiting_since_ = now();
+  } else {
+    const auto waited = now() - *std::exchange(waiting_since_, std::nullopt);
+    wall_deadline_ += waited;
+    end_.waited += std::chrono::duration_cast<std::chrono::milliseconds>(waited);
+    touch();
+  }
+  wake_.notify();
+}
+
+void Turn::end_actions() {
+  if (needs_.actions == nullptr) return;
+  const bool failed = end_.outcome && end_.outcome->kind == agents::OutcomeKind::failed;
+  const std::string reason = end_.cancelled ? "cancelled"
+                             : end_.failure ? end_.failure->code
+                             : failed       ? end_.outcome->failure.code
+                                            : "outcome_unknown";
+  try {
+    needs_.actions->end(reason);
+  } catch (const base::Failure& failure) {
+    fail_with(failure.error());
+  }
+  watch_waiting();
+}
+
 void Turn::emit(agents::EmitEvent event) {
   // An event of the end that turns out not to be the last one was no end.
   if (end_.closing_event) {
@@ -296,7 +376,10 @@ void Turn::emit(agents::EmitEvent event) {
   }
   calls_.see(event, now());
   needs_.gate.see(event);
+  const auto sight = needs_.actions == nullptr ? std::nullopt : ActionGate::sight_of(event);
   needs_.recorder.agent_event(event.type, event.provider_event_type, std::move(event.payload));
+  if (sight && !needs_.actions->see(*sight))
+    fail("ungated_tool_call", "The agent ran a tool that it had not asked about");
 }
 
 bool Turn::was_out_of_memory(const sandbox::Exited& exited) const {
@@ -323,6 +406,10 @@ void Turn::touch() {
 
 void Turn::fail(std::string_view code, std::string reason) {
   abort(model::RunFailure{std::string(code), std::move(reason), {}});
+}
+
+void Turn::fail_with(const base::Error& error) {
+  fail(error.reason == "storage_full" ? "storage_full" : "worker_failed", error.message);
 }
 
 void Turn::abort(model::RunFailure failure) {

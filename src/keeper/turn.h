@@ -7,6 +7,7 @@
 
 #include "agents/session.h"
 #include "base/task_scope.h"
+#include "keeper/action_gate.h"
 #include "keeper/agent_log.h"
 #include "keeper/notices.h"
 #include "keeper/open_calls.h"
@@ -22,6 +23,7 @@ struct TurnEnd {
   std::optional<agents::EmitEvent> closing_event;  // agent.completed or agent.error, held back
   bool cancelled = false;
   std::optional<sandbox::Exited> exited;
+  std::chrono::milliseconds waited{0};  // for people: it does not count as time of the run
 };
 
 class Turn {
@@ -36,6 +38,7 @@ class Turn {
     agents::Session& session;
     const AttemptPlan& plan;
     ToolGate& gate;
+    ActionGate* actions = nullptr;  // where each call is an action
     // Provider requests under way: an agent that waits for one is not quiet.
     std::function<std::size_t()> open_forwards;
     // Goes on with what an earlier turn of this attempt began: it tells no agent.started.
@@ -47,12 +50,15 @@ class Turn {
   // Resumes when the turn is over and nothing runs inside any more. Call once.
   //
   // Failure codes of our own: agent_missing, agent_exited, output_limit, wall_limit, memory_limit,
-  // agent_protocol_error (quiet for too long), storage_full, worker_failed. Never throws.
+  // agent_protocol_error (quiet for too long), ungated_tool_call, approval_expired, storage_full, worker_failed.
+  // Never throws.
   base::Task<TurnEnd> run();
   // Interrupts the agent; kills it after the grace.
   void cancel();
   // As agent.started said it; before that, the one to resume.
   [[nodiscard]] const std::string& thread_id() const { return thread_id_; }
+  // About an action; once the turn is over it changes nothing.
+  void decide(const DecisionMessage& message);
   // Something happened elsewhere (a provider request): the agent is alive.
   void touch();
   // Ends the turn for a reason from elsewhere.
@@ -76,12 +82,19 @@ class Turn {
   void handle(agents::Outputs outputs);
   agents::Outputs judge(const agents::Ask& ask);
   agents::Outputs answer(const agents::Ask& ask, const policy::ToolVerdict& verdict);
+  agents::Outputs propose(const agents::Ask& ask);
+  agents::Outputs outputs_of(const ActionReply& reply);
   base::Task<void> review(agents::Ask ask);
+  base::Task<void> review_action(agents::Ask ask);
+  void edit(const DecisionMessage& message);
+  void watch_waiting();
+  void end_actions();
   void emit(agents::EmitEvent event);
   bool count_output(std::size_t bytes);
   bool check_limits();
   [[nodiscard]] base::Deadline next_deadline() const;
   void fail(std::string_view code, std::string reason);
+  void fail_with(const base::Error& error);
   [[nodiscard]] bool over() const { return end_.outcome.has_value() || end_.failure.has_value(); }
   [[nodiscard]] bool was_out_of_memory(const sandbox::Exited& exited) const;
 
@@ -102,6 +115,7 @@ class Turn {
   base::Deadline wall_deadline_;
   base::Deadline quiet_since_;
   base::Deadline grace_deadline_ = base::Deadline::max();
+  std::optional<base::Deadline> waiting_since_;  // for a person
   Pipe stdin_;
   Pipe stdout_;
   Pipe stderr_;

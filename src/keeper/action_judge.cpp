@@ -1,0 +1,79 @@
+#include "keeper/action_judge.h"
+
+#include "policy/action_mode.h"
+
+namespace agentrouter::keeper {
+
+json::object verdict_fields(std::string_view policy, std::string_view version, policy::Decision decision,
+                            std::string_view reason) {
+  return {{"policyId", policy},
+          {"policyVersion", version},
+          {"decision", policy::to_string(decision)},
+          {"reason", reason}};
+}
+
+namespace {
+
+using policy::Decision;
+using policy::ModeStep;
+
+policy::ModeFacts facts_of(const agents::Ask& ask) {
+  policy::ModeFacts facts{
+      .tool = {.tool = ask.tool, .command = std::string(base::get_string(ask.args, "command").value_or(""))}};
+  // A change that names a second place, or asks for more than itself, is no plain edit.
+  const auto* changes = ask.args.contains("grantRoot") ? nullptr : base::get_array(ask.args, "changes");
+  for (const auto& entry : changes ? *changes : json::array{}) {
+    const auto* change = entry.if_object();
+    for (const auto* key : {"path", "movePath"}) {
+      const bool there = change != nullptr && change->contains(key);
+      if (!there && std::string_view(key) == "movePath") continue;
+      facts.changed_paths.emplace_back(there ? base::get_string(*change, key).value_or("") : "");
+    }
+  }
+  return facts;
+}
+
+ActionVerdict verdict_of(const policy::ModeVerdict& mode) {
+  ActionVerdict verdict;
+  verdict.decision = mode.step == ModeStep::deny  ? Decision::blocked
+                     : mode.step == ModeStep::ask ? Decision::requires_approval
+                                                  : Decision::allowed;
+  verdict.review = mode.step == ModeStep::review;
+  verdict.reason = mode.reason;
+  verdict.fields = verdict_fields(mode.policy_id, mode.policy_version, verdict.decision, mode.reason);
+  return verdict;
+}
+
+// Minutes since Monday 00:00 UTC. 1970-01-01 was a Thursday.
+int week_minute_of(base::Time time) {
+  constexpr auto week = std::chrono::minutes(7 * 24 * 60);
+  const auto minutes = std::chrono::floor<std::chrono::minutes>(time.time_since_epoch());
+  return static_cast<int>((minutes + std::chrono::days(3)) % week / std::chrono::minutes(1));
+}
+
+policy::RuleVerdict by_policy(const AttemptPlan& plan, const agents::Ask& ask, base::Time now) {
+  return plan.rules->judge({.tool = ask.tool,
+                            .args = ask.args,
+                            .runtime = std::string(model::to_string(plan.runtime.kind)),
+                            .mode = plan.runtime.mode,
+                            .tags = {plan.tags.begin(), plan.tags.end()},
+                            .week_minute = week_minute_of(now)});
+}
+
+ActionVerdict verdict_of(const policy::RuleVerdict& rule) {
+  return {.decision = rule.decision, .reason = rule.reason, .fields = rule.to_json()};
+}
+
+}  // namespace
+
+ActionVerdict judge_action(const AttemptPlan& plan, const agents::Ask& ask, base::Time now) {
+  if (!plan.rules)
+    return verdict_of(policy::judge_action(plan.runtime, plan.approval_mode, facts_of(ask)));
+  const auto limit = verdict_of(policy::judge_action_under_policy(plan.runtime, facts_of(ask)));
+  if (limit.decision == Decision::blocked) return limit;
+  auto verdict = verdict_of(by_policy(plan, ask, now));
+  verdict.review = limit.review && verdict.decision == Decision::allowed;
+  return verdict;
+}
+
+}  // namespace agentrouter::keeper

@@ -1,0 +1,24 @@
+#pragma once
+// The verdict about one thing that the agent wants to do: the mode's and approvalMode's, and the policy's when
+// the run names one. Of the two the stricter one counts.
+
+#include "agents/session.h"
+#include "keeper/plan.h"
+#include "policy/policy.h"
+
+namespace agentrouter::keeper {
+
+struct ActionVerdict {
+  policy::Decision decision = policy::Decision::blocked;
+  bool review = false;       // allowed only with a reviewer's word
+  std::string reason = {};   // a sentence for people and for the agent
+  json::object fields = {};  // of policy.evaluated: policyId, policyVersion, ruleId?, decision, reason...
+};
+
+[[nodiscard]] ActionVerdict judge_action(const AttemptPlan& plan, const agents::Ask& ask, base::Time now);
+
+// The fields of policy.evaluated for a verdict of ours.
+[[nodiscard]] json::object verdict_fields(std::string_view policy, std::string_view version,
+                                          policy::Decision decision, std::string_view reason);
+
+}  // namespace agentrouter::keeper
