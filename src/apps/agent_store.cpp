@@ -191,7 +191,8 @@ Result<worker::PreparedAgent> AgentStore::prepare(const worker::AgentRequest& re
     if (!one->mount.empty()) prepared.binds.push_back({.from = one->mount, .to = mcp_mount(name)});
   }
   if (codex) {
-    agents::CodexSetup setup{.model = request.model, .mcp = std::move(servers)};
+    agents::CodexSetup setup{
+        .model = request.model, .mcp = std::move(servers), .view_image = !request.gates_calls};
     if (request.simulated) setup.retries = agents::codex_sim_retries;
     prepared.program = agents::codex_program(setup);
   } else {

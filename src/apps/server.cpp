@@ -321,6 +321,7 @@ base::Task<void> Program::stop() {
   if (drain_) co_await activity_.wait_for_runs();
   if (worker_) worker_->stop();
   unpacker_.stop();
+  hub_.end_waits();
   co_await server_.stop(std::chrono::steady_clock::now() + stop_grace);
   co_await tasks_.cancel_and_join();
 }

@@ -1,5 +1,6 @@
 #include "stream/hub.h"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -20,9 +21,17 @@ class HubState {
 
   void deliver(const std::vector<model::Event>& events);
 
+  void note_questions(std::uint64_t more) {
+    questions += more;
+    for (auto* waiter : waiters) waiter->notify();
+  }
+
   base::Executor executor;
   store::Store& store;
   const HubOptions options;
+  std::uint64_t questions = 0;
+  std::vector<base::Event*> waiters;  // for a question
+  bool waits_ended = false;
   std::atomic<std::size_t> following{0};
   std::unordered_map<model::RunId, std::vector<Feed*>> feeds;
 };
@@ -126,6 +135,20 @@ void HubState::deliver(const std::vector<model::Event>& events) {
   }
 }
 
+namespace {
+
+// One waiter's place in the list.
+struct Waiting {
+  explicit Waiting(HubState& state) : state(state), event(state.executor) { state.waiters.push_back(&event); }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+  ~Waiting() { std::erase(state.waiters, &event); }
+  HubState& state;
+  base::Event event;
+};
+
+}  // namespace
+
 Subscription::Subscription(std::unique_ptr<Feed> feed) : feed_(std::move(feed)) {}
 
 Subscription::~Subscription() = default;
@@ -156,7 +179,30 @@ std::size_t Hub::subscribers() const {
   return state_->following;
 }
 
+std::uint64_t Hub::questions() const {
+  return state_->questions;
+}
+
+base::Task<void> Hub::question_after(std::uint64_t seen, base::Deadline deadline) {
+  const auto state = state_;
+  Waiting waiting(*state);
+  while (state->questions == seen && !state->waits_ended && !base::passed(deadline))
+    co_await waiting.event.wait_until(deadline);
+}
+
+bool Hub::stopping() const {
+  return state_->waits_ended;
+}
+
+void Hub::end_waits() {
+  state_->waits_ended = true;
+  state_->note_questions(0);
+}
+
 void Hub::committed(std::shared_ptr<const std::vector<model::Event>> events) {
+  const auto asked = static_cast<std::uint64_t>(std::ranges::count(
+      *events, std::string_view("approval.requested"), &model::Event::type));
+  if (asked > 0) asio::post(state_->executor, [state = state_, asked] { state->note_questions(asked); });
   if (state_->following == 0) return;
   asio::post(state_->executor, [state = state_, events = std::move(events)] { state->deliver(*events); });
 }

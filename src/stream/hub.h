@@ -70,6 +70,15 @@ class Hub final : public store::CommitListener {
   [[nodiscard]] std::unique_ptr<Subscription> subscribe(model::RunId run, model::Seq after);
   [[nodiscard]] std::size_t subscribers() const;
 
+  // How many questions (approval.requested) of any run were committed so far.
+  [[nodiscard]] std::uint64_t questions() const;
+  // Resumes when that is no longer `seen`, or at the deadline. Read questions() before the store: then no
+  // question falls between. Throws operation_aborted when the task is cancelled.
+  base::Task<void> question_after(std::uint64_t seen, base::Deadline deadline);
+  // The program is stopping: nobody waits for a question any more.
+  void end_waits();
+  [[nodiscard]] bool stopping() const;
+
   // Any thread.
   void committed(std::shared_ptr<const std::vector<model::Event>> events) override;
   void run_changed(const model::RunId& run, model::RunStatus status) override;

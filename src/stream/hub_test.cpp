@@ -128,6 +128,30 @@ TEST_F(HubOfRuns, ACursorAheadOfTheRunWaitsForItsNumber) {
   EXPECT_THAT(sequences(next(*subscription, soon())), ElementsAre(4));
 }
 
+TEST_F(HubOfRuns, AQuestionOfAnyRunWakesWhoWaitsForOne) {
+  auto& all = hub();
+  const auto ask = [&] {
+    db_.write([&](store::Transaction& tx) {
+      tx.append(testing::run_id("a"), testing::make_draft("approval.requested"));
+    });
+  };
+  const auto seen = all.questions();
+  append(1);
+  testing::run_task(db_.io(), all.question_after(seen, now()));
+  EXPECT_EQ(all.questions(), seen);
+  ask();
+  testing::run_task(db_.io(), all.question_after(seen, soon()));
+  EXPECT_EQ(all.questions(), seen + 1);
+  testing::run_task(db_.io(), all.question_after(seen, soon()));
+}
+
+TEST_F(HubOfRuns, NobodyWaitsWhenTheProgramStops) {
+  auto& all = hub();
+  all.end_waits();
+  testing::run_task(db_.io(), all.question_after(all.questions(), soon()));
+  EXPECT_TRUE(all.stopping());
+}
+
 TEST_F(HubOfRuns, RunsDoNotMix) {
   submit("b");
   const auto subscription = hub().subscribe(testing::run_id("a"), 0);

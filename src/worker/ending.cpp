@@ -187,46 +187,62 @@ json::object payload_of(const model::Event& event) {
   return value && value->is_object() ? std::move(value->get_object()) : json::object{};
 }
 
+model::EventDraft failed_execution(store::Reader& reader, const model::RunId& run,
+                                   const store::ActionRecord& action, std::string_view reason,
+                                   runs::Context context) {
+  const auto started = reader.event(run, action.started_seq);
+  const json::object before = started ? payload_of(*started) : json::object{};
+  const auto copied = [&](std::string_view key) {
+    return std::string(base::get_string(before, key).value_or(""));
+  };
+  json::object payload{{"eventId", model::new_event_id(context.entropy)},
+                       {"priorEventId", copied("eventId")},
+                       {"actionId", action.action_id.str()},
+                       {"actionDigest", action.action_digest},
+                       {"argsDigest", action.args_digest},
+                       {"actor", "runtime"},
+                       {"executionId", copied("executionId")},
+                       {"status", "failed"},
+                       {"reason", reason},
+                       {"terminalState", "failed"}};
+  if (const auto call = copied("callId"); !call.empty()) payload["callId"] = call;
+  model::EventDraft draft;
+  draft.type = "execution.failed";
+  draft.payload = base::to_text(payload);
+  draft.created_at = context.clock.now();
+  return draft;
+}
+
+model::EventDraft agent_error(store::Reader& reader, const model::RunId& run, std::string_view reason,
+                              runs::Context context) {
+  const auto told = reader.run(run);
+  const auto provider = model::to_string(told ? told->runtime.kind : model::RuntimeKind::codex);
+  model::EventDraft draft;
+  draft.type = "agent.error";
+  draft.source = model::parse_event_source(provider);
+  draft.payload = base::to_text(json::object{{"provider", provider}, {"message", reason}});
+  draft.created_at = context.clock.now();
+  return draft;
+}
+
 }  // namespace
 
 runs::Ending gather_ending(const EndingSource& source) {
   return Gatherer(source).gather();
 }
 
-std::vector<model::EventDraft> close_open_execution(store::Reader& reader, const model::RunId& run,
-                                                    std::string_view reason, runs::Context context) {
-  const auto started = reader.last_event_of_type(run, "execution.started");
-  if (!started) return {};
-  for (const char* type : {"execution.completed", "execution.failed"}) {
-    const auto closed = reader.last_event_of_type(run, type);
-    if (closed && closed->sequence > started->sequence) return {};
-  }
-  std::vector<model::EventDraft> drafts(2);
-  const auto last_error = reader.last_event_of_type(run, "agent.error");
-  if (last_error && last_error->sequence > started->sequence) drafts.resize(1);
-  for (auto& draft : drafts) draft.created_at = context.clock.now();
-  if (drafts.size() == 2) {
-    drafts.front().type = "agent.error";
-    const auto told = reader.run(run);
-    const auto provider = model::to_string(told ? told->runtime.kind : model::RuntimeKind::codex);
-    drafts.front().source = model::parse_event_source(provider);
-    drafts.front().payload = base::to_text(json::object{{"provider", provider}, {"message", reason}});
-  }
-  const json::object before = payload_of(*started);
-  const auto copied = [&](std::string_view key) {
-    return std::string(base::get_string(before, key).value_or(""));
-  };
-  drafts.back().type = "execution.failed";
-  drafts.back().payload = base::to_text(json::object{{"eventId", model::new_event_id(context.entropy)},
-                                                     {"priorEventId", copied("eventId")},
-                                                     {"actionId", copied("actionId")},
-                                                     {"actionDigest", copied("actionDigest")},
-                                                     {"argsDigest", copied("argsDigest")},
-                                                     {"actor", "runtime"},
-                                                     {"executionId", copied("executionId")},
-                                                     {"status", "failed"},
-                                                     {"reason", reason},
-                                                     {"terminalState", "failed"}});
+std::vector<model::EventDraft> close_open_executions(store::Reader& reader, const model::RunId& run,
+                                                     std::string_view reason, runs::Context context) {
+  auto open = reader.open_actions(run);
+  if (open.empty()) return {};
+  std::vector<model::EventDraft> drafts;
+  // The launch is the first of them and ends last, after the agent's own word.
+  for (std::size_t i = open.size(); i-- > 1;)
+    drafts.push_back(failed_execution(reader, run, open[i], reason, context));
+  const auto& launch = open.front();
+  const auto told = reader.last_event_of_type(run, "agent.error");
+  if (!told || told->sequence < launch.started_seq) drafts.push_back(agent_error(reader, run, reason, context));
+  drafts.push_back(failed_execution(reader, run, launch, reason, context));
   return drafts;
 }
 

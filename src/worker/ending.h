@@ -25,11 +25,11 @@ struct EndingSource {
 // blobs do.
 [[nodiscard]] runs::Ending gather_ending(const EndingSource& source);
 
-// An execution that was started and never closed, because its keeper was lost or killed: agent.error and
-// execution.failed {reason}, to go before the rest of the tail.
-[[nodiscard]] std::vector<model::EventDraft> close_open_execution(store::Reader& reader,
-                                                                  const model::RunId& run,
-                                                                  std::string_view reason,
-                                                                  runs::Context context);
+// Executions that were started and never closed, because their keeper was lost or killed: execution.failed
+// {reason} of each, that of the launch last and after agent.error, to go before the rest of the tail.
+[[nodiscard]] std::vector<model::EventDraft> close_open_executions(store::Reader& reader,
+                                                                   const model::RunId& run,
+                                                                   std::string_view reason,
+                                                                   runs::Context context);
 
 }  // namespace agentrouter::worker

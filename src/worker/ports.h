@@ -26,6 +26,7 @@ struct AgentRequest {
   std::string model;             // to ask for
   bool simulated = false;        // shortens retries
   std::vector<std::string> mcp;  // names of the MCP servers that it is given
+  bool gates_calls = false;      // each call is judged: no tool that never asks, as far as that can be
 };
 
 class AgentPreparer {

@@ -112,6 +112,7 @@ class RunDriver {
   bool restores_ = false;  // the state of an earlier turn was placed in the folder
   bool files_only_ = false;  // of that state, only the workspace's
   std::string resume_thread_;
+  std::optional<policy::Rules> rules_;  // of the policy that the run names
   std::string lower_;                   // the folder that the workspace stands on; empty for a scratch tree
   GitFetch* fetch_ = nullptr;           // under way
   std::shared_ptr<void> tree_hold_;     // keeps it, if it is a base tree

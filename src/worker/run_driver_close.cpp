@@ -36,7 +36,7 @@ base::Task<void> RunDriver::close(ExitRecord exit, std::string open_execution_re
   co_await refresh();
   const model::RunId run = claim_.run.id;
   auto closers = co_await context_.needs.store.read([&](store::Reader& reader) {
-    return close_open_execution(reader, run, open_execution_reason, context_.now());
+    return close_open_executions(reader, run, open_execution_reason, context_.now());
   });
   if (!open_folder()) {
     // Not even a folder: the attempt never began.

@@ -13,13 +13,15 @@ std::vector<keeper::DecisionMessage> decisions_of(store::Reader& reader, const m
   std::vector<keeper::DecisionMessage> decisions;
   for (const auto& approval : reader.undelivered_approvals(run)) {
     keeper::DecisionMessage message{
-        approval.action_id.str(), approval.action_digest, keeper::DecisionKind::denied, {}};
+        approval.action_id.str(), approval.action_digest, keeper::DecisionKind::denied, {}, approval.reason};
     if (approval.state == store::ApprovalState::approved) message.decision = keeper::DecisionKind::approved;
     if (approval.state == store::ApprovalState::expired) message.decision = keeper::DecisionKind::expired;
     if (const auto event = reader.event(run, approval.decided_seq)) {
       const auto payload = base::parse_json(event->payload);
       if (payload && payload->is_object()) {
         message.event_id = base::get_string(payload->get_object(), "eventId").value_or("");
+        if (const auto* input = base::get_object(payload->get_object(), "updatedInput"))
+          message.input = base::to_text(*input);
       }
     }
     decisions.push_back(std::move(message));

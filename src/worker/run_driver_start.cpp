@@ -15,6 +15,13 @@
 #include "worker/run_driver.h"
 
 namespace agentrouter::worker {
+
+base::Result<policy::Rules> preset_named(std::string_view name) {
+  if (const auto* rules = policy::preset(name)) return *rules;
+  return base::fail(base::Code::not_found, "there is no policy \"" + std::string(name) + "\"",
+                    "policy_unknown");
+}
+
 namespace {
 
 bool is_read_only(const model::Runtime& runtime) {
@@ -75,16 +82,23 @@ std::string RunDriver::model_of_run() const {
 
 base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   if (auto refused = check_provider()) co_return refused;
-  auto agent = co_await context_.pool.run([this] {
-    return context_.needs.agents.prepare({.runtime = claim_.run.runtime,
-                                          .model = model_of_run(),
-                                          .simulated = provider().kind == ProviderKind::sim,
-                                          .mcp = runs::options_of(claim_.run.input).mcp});
-  });
+  const auto options = runs::options_of(claim_.run.input);
+  const AgentRequest wanted{.runtime = claim_.run.runtime,
+                            .model = model_of_run(),
+                            .simulated = provider().kind == ProviderKind::sim,
+                            .mcp = options.mcp,
+                            .gates_calls = options.scope == model::ApprovalScope::action};
+  auto agent = co_await context_.pool.run(
+      [this, &wanted] { return context_.needs.agents.prepare(wanted); });
   if (!agent) {
     co_return failure_of(agent.error(), "agent_missing");
   }
   base::value_or_throw(AttemptFolder::make(context_.attempts, claim_.attempt.id));
+  if (!options.policy.empty()) {
+    auto rules = context_.config.policy_named(options.policy);
+    if (!rules) co_return failure_of(rules.error(), "policy_unknown");
+    rules_ = std::move(*rules);
+  }
   if (auto missing = co_await find_base()) co_return missing;
   const auto placed = co_await place_state();
   if (!placed) co_return failure_of(placed.error(), "checkpoint_unavailable");
@@ -190,6 +204,7 @@ base::Task<base::Result<sandbox::Launched>> RunDriver::launch(const PreparedAgen
 // True when the keeper has answered that it serves its socket.
 base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& agent) {
   const bool sim = provider().kind == ProviderKind::sim;
+  const auto options = runs::options_of(claim_.run.input);
   const keeper::AttemptPlan plan{
       .attempt_id = claim_.attempt.id,
       .run_id = claim_.run.id,
@@ -201,10 +216,13 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .files_only = files_only_,
       .resume_thread = resume_thread_,
       .approval_mode = claim_.run.approval_mode,
+      .approval_scope = options.scope,
+      .rules = rules_,
+      .tags = claim_.run.tags,
       .provider = sim ? keeper::Provider::sim : keeper::Provider::upstream,
       .base_url = provider().base_url,
       .program = agent.program,
-      .wait_for_quota = runs::options_of(claim_.run.input).wait_for_quota,
+      .wait_for_quota = options.wait_for_quota,
       .quota = context_.config.quota,
       .limits = {.wall_time = context_.config.wall_time, .cancel_grace = context_.config.cancel_grace}};
   std::string text = keeper::frame_plan(plan);

@@ -16,6 +16,7 @@
 #include "base/id.h"
 #include "blobs/blob_store.h"
 #include "policy/quota.h"
+#include "policy/rules.h"
 #include "runs/conversations.h"
 #include "sandbox/launch.h"
 #include "store/store.h"
@@ -41,6 +42,9 @@ struct GitConfig {
   std::map<std::string, std::string> credentials = {};
 };
 
+// One of the policies that are always there.
+[[nodiscard]] base::Result<policy::Rules> preset_named(std::string_view name);
+
 struct WorkerConfig {
   std::string worker_id;
   std::filesystem::path data_dir;
@@ -54,6 +58,8 @@ struct WorkerConfig {
   std::chrono::seconds wall_time = std::chrono::seconds{3600};
   GitConfig git = {};
   policy::QuotaRules quota = {};  // of runs with waitForQuota
+  // A policy by its name, as it is now; pinned into the attempt's plan. Errors: not_found.
+  std::function<base::Result<policy::Rules>(std::string_view name)> policy_named = preset_named;
   runs::ConversationRules conversations = {};
   std::chrono::milliseconds cancel_grace = std::chrono::seconds{2};
   std::chrono::seconds lease = std::chrono::seconds{30};             // renewed every third of it
