@@ -38,6 +38,8 @@ const std::vector<Api::RouteEntry>& Api::routes() {
       {"POST", {"v1", "runs", "{run}", "close"}, &Api::close_conversation},
       {"POST", {"v1", "runs", "{run}", "actions", "{item}", "approve"}, &Api::approve},
       {"POST", {"v1", "runs", "{run}", "actions", "{item}", "deny"}, &Api::deny},
+      {"GET", {"v1", "approvals"}, &Api::list_approvals},
+      {"POST", {"v1", "runs", "{run}", "approvals"}, &Api::decide_many},
       {"GET", {"v1", "runs", "{run}", "artifacts"}, &Api::list_artifacts},
       {"GET", {"v1", "runs", "{run}", "artifacts", "{item}", "download"}, &Api::download},
       {"GET", {"v1", "runs", "{run}", "files"}, &Api::list_files},

@@ -91,6 +91,8 @@ class Api final : public net::Handler {
   base::Task<void> approve(Call& call);
   base::Task<void> deny(Call& call);
   base::Task<void> decide(Call& call, bool approved);
+  base::Task<void> decide_many(Call& call);
+  base::Task<void> list_approvals(Call& call);
   base::Task<void> send_message(Call& call);
   base::Task<void> fork_run(Call& call);
   base::Task<void> list_turns(Call& call);

@@ -17,6 +17,8 @@ class Authenticator {
   // Exactly one Authorization field; the scheme is spelled exactly "Bearer ", the key is trimmed.
   // Errors: denied with reason unauthorized.
   [[nodiscard]] base::Result<void> check(const net::Headers& headers) const;
+  // Names the key without giving anything of it away: "key_" and the begin of its SHA-256.
+  [[nodiscard]] std::string key_name() const { return "key_" + digest_.substr(0, 12); }
 
  private:
   std::string digest_;

@@ -10,7 +10,41 @@ namespace agentrouter::api {
 namespace {
 
 const Names approval_modes{"auto", "manual", "block"};
+const Names approval_scopes{"run", "action"};
+const Names decisions{"approved", "denied"};
+constexpr std::size_t max_decisions = 100;
+constexpr std::size_t max_input_bytes = 16u << 10;
 constexpr Bounds turn_bounds{1, std::numeric_limits<int>::max()};
+
+Path within(Path path, const char* key) {
+  path.emplace_back(key);
+  return path;
+}
+
+DecisionBody decision_of(Issues& issues, const Path& path, const json::object& object) {
+  DecisionBody result;
+  const auto digest_path = within(path, "actionDigest");
+  if (auto digest = text_of(issues, digest_path, object.if_contains("actionDigest"), {8, 256})) {
+    if (!digest->starts_with("sha256:")) issues.bad_format(digest_path, "/^sha256:.+$/");
+    result.action_digest = std::move(*digest);
+  }
+  if (const auto* reason = object.if_contains("reason"))
+    result.reason = text_of(issues, within(path, "reason"), reason, {1, 1000}).value_or("");
+  return result;
+}
+
+DecisionsBody::One one_decision(Issues& issues, const Path& path, const json::object& object) {
+  auto decision = decision_of(issues, path, object);
+  const auto word_path = within(path, "decision");
+  const auto word = choice_of(issues, word_path, object.if_contains("decision"), decisions, "");
+  if (!object.contains("decision")) issues.not_one_of(word_path, decisions);
+  check_keys(issues, path, object, {"actionId", "actionDigest", "decision", "reason"});
+  return {.action_id =
+              text_of(issues, within(path, "actionId"), object.if_contains("actionId"), {1, 256}).value_or(""),
+          .action_digest = std::move(decision.action_digest),
+          .approved = word == "approved",
+          .reason = std::move(decision.reason)};
+}
 
 std::string message_of(Issues& issues, const json::object& body) {
   const auto limit = static_cast<std::int64_t>(model::defaults::task_chars);
@@ -23,18 +57,48 @@ std::optional<model::ApprovalMode> approval_mode_of(Issues& issues, const json::
   return model::parse_approval_mode(choice_of(issues, {"approvalMode"}, value, approval_modes, ""));
 }
 
-base::Result<DecisionBody> parse_decision_body(const json::value& body) {
+std::optional<model::ApprovalScope> approval_scope_of(Issues& issues, const json::value* value) {
+  return model::parse_approval_scope(choice_of(issues, {"approvalScope"}, value, approval_scopes, ""));
+}
+
+base::Result<DecisionBody> parse_decision_body(const json::value& body, DecisionVerb verb) {
   Issues issues;
   const auto* object = object_of(issues, {}, body);
   if (!object) return tl::unexpected(issues.to_error());
-  DecisionBody result;
-  if (auto digest = text_of(issues, {"actionDigest"}, object->if_contains("actionDigest"), {8, 256})) {
-    if (!digest->starts_with("sha256:")) issues.bad_format({"actionDigest"}, "/^sha256:.+$/");
-    result.action_digest = std::move(*digest);
+  auto result = decision_of(issues, {}, *object);
+  const bool approves = verb == DecisionVerb::approve;
+  const auto* input = approves ? object->if_contains("updatedInput") : nullptr;
+  if (input && !input->is_object()) {
+    issues.wrong_type({"updatedInput"}, "record", input);
+  } else if (input && base::to_text(*input).size() > max_input_bytes) {
+    issues.other({"updatedInput"}, "Too big: expected at most 16 KiB of JSON");
+  } else if (input) {
+    result.updated_input = input->get_object();
   }
-  if (const auto* reason = object->if_contains("reason"))
-    result.reason = text_of(issues, {"reason"}, reason, {1, 1000}).value_or("");
-  check_keys(issues, {}, *object, {"actionDigest", "reason"});
+  check_keys(issues, {}, *object,
+             approves ? Names{"actionDigest", "reason", "updatedInput"} : Names{"actionDigest", "reason"});
+  if (!issues.empty()) return tl::unexpected(issues.to_error());
+  return result;
+}
+
+base::Result<DecisionsBody> parse_decisions_body(const json::value& body) {
+  Issues issues;
+  const auto* object = object_of(issues, {}, body);
+  if (!object) return tl::unexpected(issues.to_error());
+  check_keys(issues, {}, *object, {"decisions"});
+  const auto* value = object->if_contains("decisions");
+  const auto* list = value ? value->if_array() : nullptr;
+  if (!list) {
+    issues.wrong_type({"decisions"}, "array", value);
+  } else if (list->empty() || list->size() > max_decisions) {
+    issues.other({"decisions"}, "Invalid number of decisions: expected 1 to 100");
+  }
+  DecisionsBody result;
+  for (std::size_t i = 0; issues.empty() && i < list->size(); ++i) {
+    const Path path{"decisions", std::to_string(i)};
+    if (const auto* one = object_of(issues, path, (*list)[i]))
+      result.decisions.push_back(one_decision(issues, path, *one));
+  }
   if (!issues.empty()) return tl::unexpected(issues.to_error());
   return result;
 }
@@ -46,7 +110,8 @@ base::Result<MessageBody> parse_message_body(const json::value& body) {
   MessageBody result;
   result.message = message_of(issues, *object);
   result.approval_mode = approval_mode_of(issues, object->if_contains("approvalMode"));
-  check_keys(issues, {}, *object, {"message", "approvalMode"});
+  result.approval_scope = approval_scope_of(issues, object->if_contains("approvalScope"));
+  check_keys(issues, {}, *object, {"message", "approvalMode", "approvalScope"});
   if (!issues.empty()) return tl::unexpected(issues.to_error());
   return result;
 }

@@ -31,15 +31,31 @@ struct CreateBody {
 struct DecisionBody {
   std::string action_digest;
   std::string reason;  // empty when none
+  std::optional<json::object> updated_input = {};
 };
-[[nodiscard]] base::Result<DecisionBody> parse_decision_body(const json::value& body);
+enum class DecisionVerb { approve, deny };
+[[nodiscard]] base::Result<DecisionBody> parse_decision_body(const json::value& body, DecisionVerb verb);
+
+struct DecisionsBody {
+  struct One {
+    std::string action_id;
+    std::string action_digest;
+    bool approved = false;
+    std::string reason;  // empty when none
+  };
+  std::vector<One> decisions;  // 1 to 100
+};
+[[nodiscard]] base::Result<DecisionsBody> parse_decisions_body(const json::value& body);
 
 // The mode, or nothing when the key is missing; what is none is a finding.
 [[nodiscard]] std::optional<model::ApprovalMode> approval_mode_of(Issues& issues, const json::value* value);
 
+[[nodiscard]] std::optional<model::ApprovalScope> approval_scope_of(Issues& issues, const json::value* value);
+
 struct MessageBody {
   std::string message;
   std::optional<model::ApprovalMode> approval_mode;
+  std::optional<model::ApprovalScope> approval_scope;
 };
 [[nodiscard]] base::Result<MessageBody> parse_message_body(const json::value& body);
 

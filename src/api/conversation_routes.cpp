@@ -28,7 +28,8 @@ base::Task<void> Api::send_message(Call& call) {
   const runs::ContinueRequest request{.run = call.run(),
                                       .message = body.message,
                                       .approval_mode = body.approval_mode,
-                                      .idempotency_key = key};
+                                      .idempotency_key = key,
+                                      .scope = body.approval_scope};
   const auto continued =
       co_await needs_.store.write([&request, context = context(), this](store::Transaction& tx) {
         return runs::continue_run(tx, request, context, options_.conversations);

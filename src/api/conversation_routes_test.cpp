@@ -99,6 +99,25 @@ TEST_F(ConversationRoutes, TheApprovalModeMayOnlyBeTightened) {
   EXPECT_EQ(post(path, R"({"message":"m","approvalMode":"block"})").status, 202);
 }
 
+TEST_F(ConversationRoutes, TheScopeOfApprovalsIsInheritedAndMayOnlyBeTightened) {
+  const auto scope_of = [&](const Reply& reply) {
+    const std::string id(reply.object().at("runId").as_string());
+    const std::string scope(get("/v1/runs/" + id + "/record").object().at("approvalScope").as_string());
+    end_run(id);
+    return scope;
+  };
+  const auto id = created();
+  end_run(id);
+  const auto path = "/v1/runs/" + id + "/messages";
+  EXPECT_EQ(scope_of(post(path, R"({"message":"m"})")), "run");
+  EXPECT_EQ(scope_of(post(path, R"({"message":"m","approvalScope":"action"})")), "action");
+  EXPECT_EQ(scope_of(post(path, R"({"message":"m"})")), "action");
+  const auto looser = post(path, R"({"message":"m","approvalScope":"run"})");
+  EXPECT_EQ(looser.error_code(), "validation_error");
+  EXPECT_THAT(looser.body, HasSubstr("\"path\":[\"approvalScope\"]"));
+  EXPECT_EQ(post(path, R"({"message":"m","approvalScope":"all"})").error_code(), "validation_error");
+}
+
 TEST_F(ConversationRoutes, TurnsAreListedWithTheirPromptsOnceThereIsASession) {
   const std::string task(600, 'x');
   const auto first = created(R"({"task":")" + task + "\"}");

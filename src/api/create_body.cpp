@@ -67,7 +67,6 @@ base::Result<void> refuse_later_options(const json::object& object) {
     const std::string key(member.key().data(), member.key().size());
     const auto& value = member.value();
     if (holds(later_options, key)) return unsupported(key, "leave it out");
-    if (key == "approvalScope" && value == "action") return unsupported(key, "use \"run\"");
     if (key == "requireIsolation" && value.is_string() && value != "process")
       return unsupported(key, "use \"process\"");
     if (key != "workspace" || !value.is_object()) continue;
@@ -174,9 +173,9 @@ std::vector<std::string> mcp_of(Issues& issues, const json::value* value) {
   return names;
 }
 
-// What has one value only in this version, or is checked and then of no effect.
+// What is only checked: the run keeps it in its input, or it has one value in this version.
 void check_settled(Issues& issues, const json::object& object) {
-  std::ignore = choice_of(issues, {"approvalScope"}, object.if_contains("approvalScope"), {"run"}, "run");
+  std::ignore = approval_scope_of(issues, object.if_contains("approvalScope"));
   std::ignore =
       choice_of(issues, {"requireIsolation"}, object.if_contains("requireIsolation"), {"process"}, "process");
   const auto* wait = object.if_contains("waitForQuota");

@@ -54,7 +54,6 @@ TEST(CreateBody, TagsAndTheApprovalTimeoutHaveLimits) {
 
 TEST(CreateBody, OptionsThatThisVersionLacksAreRefusedByName) {
   for (const auto& [option, body] : std::vector<std::pair<std::string, std::string>>{
-           {"approvalScope", R"("approvalScope":"action")"},
            {"policy", R"("policy":"strict")"},
            {"limits", R"("limits":{"maxTokens":1})"},
            {"requireIsolation", R"("requireIsolation":"vm")"},
@@ -126,6 +125,11 @@ TEST(CreateBody, OptionsThatAskForWhatHappensAnywayAreKept) {
                            R"({"task":"t","requireIsolation":7})", R"({"task":"t","waitForQuota":"no"})"}) {
     EXPECT_EQ(reason_of(body), "validation_error") << body;
   }
+}
+
+TEST(CreateBody, TheScopeOfApprovalsIsKeptInTheInput) {
+  EXPECT_THAT(parse(R"({"task":"t","approvalScope":"action"})").value().input,
+              HasSubstr(R"("approvalScope":"action")"));
 }
 
 TEST(CreateBody, WaitingForQuotaIsKeptInTheInput) {

@@ -125,14 +125,17 @@ base::Task<void> Api::decide(Call& call, bool approved) {
   const auto key = base::value_or_throw(call.idempotency_key());
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
-  auto body = base::value_or_throw(parse_decision_body(*json_body));
+  const auto verb = approved ? DecisionVerb::approve : DecisionVerb::deny;
+  auto body = base::value_or_throw(parse_decision_body(*json_body, verb));
   const runs::DecisionRequest request{
       .run = call.run(),
       .action = model::ActionId(call.item_id),
       .action_digest = std::move(body.action_digest),
       .decision = approved ? runs::Decision::approved : runs::Decision::denied,
       .reason = std::move(body.reason),
-      .idempotency_key = key};
+      .idempotency_key = key,
+      .decided_by = authenticator_.key_name(),
+      .updated_input = std::move(body.updated_input)};
   const auto event = co_await needs_.store.write([&request, context = context()](store::Transaction& tx) {
     return runs::decide_action(tx, request, context);
   });
