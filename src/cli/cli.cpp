@@ -33,11 +33,12 @@ constexpr std::array<ServerCommand, 5> served = {{
 using Action = int (*)(const Command&, Context&);
 
 Action action_of(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, Action>, 14> actions = {
+  constexpr std::array<std::pair<std::string_view, Action>, 15> actions = {
       {{"run", run_task},
        {"runs", list_runs},
        {"show", show_run},
        {"events", print_events},
+       {"approvals", list_approvals},
        {"approve", decide_action},
        {"deny", decide_action},
        {"cancel", cancel_run},

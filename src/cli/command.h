@@ -32,7 +32,7 @@ struct Command {
   bool sim = false;
 
   // of every command about one run
-  std::string run_id;
+  std::string run_id;  // of approvals: empty for all
 
   // runs
   std::string status;
@@ -48,6 +48,9 @@ struct Command {
   // approve, deny
   std::string action_id;
   std::string reason;
+
+  // approvals
+  bool watch = false;
 
   // download
   std::string artifact;  // an id or a kind; empty: all

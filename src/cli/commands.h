@@ -40,7 +40,9 @@ struct UsageError {
 [[nodiscard]] int list_turns(const Command& command, Context& context);
 [[nodiscard]] int list_artifacts(const Command& command, Context& context);
 
-// `approve` and `deny`: the action that is named, or the only one that waits.
+// What waits for a decision; with --watch until an interrupt, as it comes.
+[[nodiscard]] int list_approvals(const Command& command, Context& context);
+// `approve` and `deny`: the action that is named, the only one that waits, or with --all each that does.
 [[nodiscard]] int decide_action(const Command& command, Context& context);
 // Ends a conversation.
 [[nodiscard]] int close_run(const Command& command, Context& context);

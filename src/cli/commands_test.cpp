@@ -142,6 +142,46 @@ TEST_F(CommandsTest, DecisionsFindTheOnlyWaitingActionAndItsDigest) {
       HasSubstr("no approval was asked for action_9"));
 }
 
+std::string question_json(int number) {
+  const auto id = std::to_string(number);
+  return R"({"runId":"run_1","actionId":"action_)" + id + R"(","actionDigest":"sha256:aa","requestId":"approval_)" + id +
+         R"(","name":"codex.shell","target":"touch \u001b[31m)" + id + "\"}";
+}
+
+TEST_F(CommandsTest, ApprovalsListWhatWaitsOnOneLineEach) {
+  server.on("GET /v1/approvals",
+            reply(200, R"({"items":[)" + question_json(1) + "," + question_json(2) + R"(],"nextAfter":7})"));
+  EXPECT_EQ(run(list_approvals, {}), 0);
+  EXPECT_EQ(out.str(), "run_1  action_1  codex.shell  touch 1\nrun_1  action_2  codex.shell  touch 2\n");
+  EXPECT_EQ(server.requests().at(0).target, "/v1/approvals?runId=run_1&limit=500");
+}
+
+TEST_F(CommandsTest, ApprovalsAreWatchedWithoutPolling) {
+  server.on("GET /v1/approvals", reply(200, R"({"items":[],"nextAfter":0})"));
+  server.on("GET /v1/approvals", reply(200, R"({"items":[)" + question_json(1) + R"(],"nextAfter":7})"));
+  server.on("GET /v1/approvals", reply(403, error_json("forbidden", "enough")));
+  EXPECT_EQ(message_of([&] { static_cast<void>(run(list_approvals, {.json = true, .watch = true})); }),
+            "forbidden");
+  EXPECT_EQ(out.str(), question_json(1) + "\n");
+  EXPECT_EQ(server.requests().at(1).target, "/v1/approvals?runId=run_1&limit=500&waitSeconds=20");
+  EXPECT_EQ(server.requests().at(2).target, "/v1/approvals?runId=run_1&after=7&limit=500&waitSeconds=20");
+}
+
+TEST_F(CommandsTest, EveryActionThatWaitsIsDecidedAtOnce) {
+  const auto asked = [](const char* id) {
+    return R"({"actionId":")" + std::string(id) + R"(","actionDigest":"sha256:)" + id + R"(","actionName":"codex.shell"})";
+  };
+  server.on("GET /v1/runs/run_1/events",
+            reply(200, R"({"items":[)" + event_json(1, "approval.requested", asked("action_1")) + "," +
+                           event_json(2, "approval.requested", asked("action_2")) + R"(],"nextAfterSeq":2})"));
+  for (const auto* id : {"action_1", "action_2"})
+    server.on("POST /v1/runs/run_1/actions/" + std::string(id) + "/approve", reply(200, event_json(3, "approval.decided")));
+  EXPECT_EQ(run(decide_action, {.name = "approve", .all = true}), 0);
+  EXPECT_EQ(out.str(), "Approved codex.shell (action_1)\nApproved codex.shell (action_2)\n");
+  EXPECT_EQ(server.requests("POST /v1/runs/run_1/actions/action_2/approve").at(0).body,
+            R"({"actionDigest":"sha256:action_2"})");
+}
+
 TEST_F(CommandsTest, DecisionsWithoutAChoiceOrWithTooManyAreRefused) {
   server.on("GET /v1/runs/run_1/events", reply(200, R"({"items":[],"nextAfterSeq":0})"));
   EXPECT_THAT(message_of([&] { static_cast<void>(run(decide_action, {.name = "deny"})); }),

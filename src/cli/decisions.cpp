@@ -54,10 +54,16 @@ Actions::value_type chosen_action(const Command& command, const Actions& actions
   throw UsageError{list};
 }
 
-}  // namespace
+void print_question(const WaitingApproval& question, const Command& command, Output& output) {
+  if (command.json) {
+    output.out << question.raw.dump() << std::endl;
+    return;
+  }
+  output.out << one_line(question.run_id) << "  " << one_line(question.action_id) << "  "
+             << one_line(question.name) << "  " << fit(one_line(question.target), 100) << std::endl;
+}
 
-int decide_action(const Command& command, Context& context) {
-  const auto [id, pending] = chosen_action(command, read_actions(command, context));
+void decide_about(const std::string& id, const Pending& pending, const Command& command, Context& context) {
   const ActionDecisionRequest request{.run_id = command.run_id,
                                       .action_id = id,
                                       .action_digest = pending.action_digest,
@@ -72,6 +78,36 @@ int decide_action(const Command& command, Context& context) {
     context.output.out << (approve ? "Approved " : "Denied ") << pending.name << " (" << one_line(id)
                        << ")\n";
   }
+}
+
+}  // namespace
+
+int list_approvals(const Command& command, Context& context) {
+  constexpr int page_size = 500;
+  constexpr int wait_seconds = 20;
+  bool any = false;
+  for (ListApprovalsRequest request{.run_id = command.run_id, .limit = page_size};;) {
+    const auto page = context.client.list_approvals(request, {.stop = context.interrupt});
+    for (const auto& question : page.items) print_question(question, command, context.output);
+    any = any || !page.items.empty();
+    request.after = page.next_after;
+    if (page.items.size() == page_size) continue;
+    if (!command.watch) break;
+    request.wait_seconds = wait_seconds;
+  }
+  if (!any && !command.json) context.output.err << "Nothing waits for a decision.\n";
+  return exit_code::completed;
+}
+
+int decide_action(const Command& command, Context& context) {
+  const auto actions = read_actions(command, context);
+  if (command.all) {
+    for (const auto& [id, pending] : actions) decide_about(id, pending, command, context);
+    if (actions.empty()) throw UsageError{"no action of this run waits for a decision"};
+    return exit_code::completed;
+  }
+  const auto [id, pending] = chosen_action(command, actions);
+  decide_about(id, pending, command, context);
   return exit_code::completed;
 }
 

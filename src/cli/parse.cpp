@@ -109,9 +109,17 @@ void define_events(Definition& d) {
   d.common("Print every event as one line of JSON");
 }
 
+void define_approvals(Definition& d) {
+  d.app.add_option("RUN", d.command.run_id, "Only those of this run");
+  d.app.add_flag("-w,--watch", d.command.watch, "Go on with what comes, until Ctrl-C");
+  d.common("Print each question as one line of JSON");
+}
+
 void define_decision(Definition& d) {
   d.run_id();
-  d.app.add_option("ACTION", d.command.action_id, "The action; not needed when only one is waiting");
+  auto* action =
+      d.app.add_option("ACTION", d.command.action_id, "The action; not needed when only one is waiting");
+  d.app.add_flag("--all", d.command.all, "Every action of the run that waits now")->excludes(action);
   d.app.add_option("--reason", d.command.reason, "Kept with the decision")->type_name("TEXT");
   d.common("Print the decision's event as JSON");
 }
@@ -189,12 +197,13 @@ struct Entry {
   void (*define)(Definition&);
 };
 
-constexpr std::array<Entry, 15> entries = {{
+constexpr std::array<Entry, 16> entries = {{
     {"run", "Run an agent on a task and follow it to its end",
      "agentrouter run --workspace . \"Find out why the tests are slow\"", define_run},
     {"runs", "List runs, newest first", "agentrouter runs --status failed --tag branch=main", define_runs},
     {"show", "Show a run: state, answer, artifacts", "agentrouter show run_1f0c...", define_show},
     {"events", "Print the events of a run", "agentrouter events -f run_1f0c...", define_events},
+    {"approvals", "List what waits for a decision", "agentrouter approvals --watch", define_approvals},
     {"approve", "Approve an action that waits for you",
      "agentrouter approve run_1f0c... --reason \"looked at it\"", define_decision},
     {"deny", "Deny an action that waits for you",

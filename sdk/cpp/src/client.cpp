@@ -212,6 +212,15 @@ RunEvent Client::deny_run_action(const ActionDecisionRequest& request, const Cal
   return detail::decode_event(state_->json(decision(request, "/deny"), call));
 }
 
+ApprovalPage Client::list_approvals(const ListApprovalsRequest& request, const CallOptions& call) const {
+  std::string target = "/v1/approvals";
+  add_query(target, "runId", request.run_id);
+  add_query(target, "after", number(request.after));
+  add_query(target, "limit", number(request.limit));
+  add_query(target, "waitSeconds", number(request.wait_seconds));
+  return detail::decode_approvals(state_->json({.target = target}, call));
+}
+
 ContinueRunResult Client::continue_run(const ContinueRunRequest& request, const CallOptions& call) const {
   auto http = post(run_path(request.continue_run, "/messages"), detail::encode_message(request).dump());
   const auto repeat = repeat_with(request.idempotency_key, http);

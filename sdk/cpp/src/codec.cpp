@@ -153,6 +153,23 @@ ArtifactPage decode_artifacts(const Json& json) {
   return page;
 }
 
+ApprovalPage decode_approvals(const Json& json) {
+  ApprovalPage page{.next_after = json["nextAfter"].as_int(), .raw = json};
+  for (const auto& item : required_items(json, "approvals")) {
+    page.items.push_back({.run_id = required(item, "runId", "approval"),
+                          .action_id = required(item, "actionId", "approval"),
+                          .action_digest = required(item, "actionDigest", "approval"),
+                          .request_id = text(item, "requestId"),
+                          .requested_at = text(item, "requestedAt"),
+                          .expires_at = text(item, "expiresAt"),
+                          .name = text(item, "name"),
+                          .target = text(item, "target"),
+                          .action = item["event"]["payload"]["action"],
+                          .raw = item});
+  }
+  return page;
+}
+
 RunTurns decode_turns(const Json& json) {
   RunTurns turns{.conversation_id = text(json, "conversationId"), .raw = json};
   for (const auto& item : required_items(json, "turns")) {

@@ -16,6 +16,7 @@ namespace agentrouter::detail {
 [[nodiscard]] RunPage decode_runs(const Json& json);
 [[nodiscard]] EventPage decode_events(const Json& json);
 [[nodiscard]] ArtifactPage decode_artifacts(const Json& json);
+[[nodiscard]] ApprovalPage decode_approvals(const Json& json);
 [[nodiscard]] RunTurns decode_turns(const Json& json);
 [[nodiscard]] RunRecord decode_record(const Json& json);
 // Also when it does not name the new run.

@@ -124,6 +124,10 @@ class AGENTROUTER_API Client {
   RunEvent approve_run_action(const ActionDecisionRequest& request, const CallOptions& call = {}) const;
   RunEvent deny_run_action(const ActionDecisionRequest& request, const CallOptions& call = {}) const;
 
+  // What waits for a decision in all runs.
+  [[nodiscard]] ApprovalPage list_approvals(const ListApprovalsRequest& request = {},
+                                            const CallOptions& call = {}) const;
+
   // Starts the next turn of a conversation. Refusals that a caller should expect: run_busy (a turn is under
   // way), session_closed, run_not_continuable.
   ContinueRunResult continue_run(const ContinueRunRequest& request, const CallOptions& call = {}) const;

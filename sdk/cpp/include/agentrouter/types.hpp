@@ -303,6 +303,34 @@ struct PendingApproval {
   std::string expires_at;  // empty: it waits for ever
 };
 
+// All that are given must hold.
+struct ListApprovalsRequest {
+  std::string run_id = {};
+  std::int64_t after = 0;  // ApprovalPage::next_after of the page before
+  int limit = 0;           // 1..500; 0: the server's default
+  int wait_seconds = 0;    // 0..30: with nothing to list, the server waits so long for the next question
+};
+
+// A question of any run that waits for a decision.
+struct WaitingApproval {
+  std::string run_id;
+  std::string action_id;
+  std::string action_digest;
+  std::string request_id;
+  std::string requested_at;
+  std::string expires_at;  // empty: it waits for ever
+  std::string name;        // "codex.shell"
+  std::string target;      // one line for people
+  Json action;             // all of what would be done
+  Json raw;
+};
+
+struct ApprovalPage {
+  std::vector<WaitingApproval> items;  // oldest question first
+  std::int64_t next_after = 0;
+  Json raw;
+};
+
 // One structured record of a run: where it stands, what it has done and cost, and what can be done with it.
 struct RunRecord {
   Run run;
