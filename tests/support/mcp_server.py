@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A small MCP server on stdio for tests: `add`, `environ` (one variable), `write` (a file below its own folder, which is read-only), `fail`."""
+"""A small MCP server on stdio for tests: `add`, `environ` (one variable), `write` (a file below its own folder, which is read-only), `mark` (a line in
+the workspace), `fail`."""
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ TOOLS = {
     "add": ({"a": {"type": "number"}, "b": {"type": "number"}}, lambda args: str(args["a"] + args["b"])),
     "environ": ({"name": {"type": "string"}}, lambda args: os.environ.get(args["name"], "not set")),
     "write": ({"text": {"type": "string"}}, lambda args: str(pathlib.Path(__file__).with_name("written").write_text(args["text"]))),
+    "mark": ({"text": {"type": "string"}}, lambda args: str(open("/workspace/marks.txt", "a").write(args["text"] + "\n"))),
     "fail": ({}, lambda args: [][0]),
 }
 
