@@ -34,10 +34,7 @@ int run(int argc, char** argv) {
   if (command == "keeper") return keeper::run_keeper();
   if (command == "fetcher") return keeper::run_fetcher();
   if (command == "warden") return run_warden_command();
-  if (command == "collect") {
-    const bool turn = argc > 2 && std::string_view(argv[2]) == "turn";
-    return workspace::run_collector(turn ? workspace::CollectWhat::all_and_turn : workspace::CollectWhat::all);
-  }
+  if (command == "collect") return workspace::run_collector(workspace::collect_what(argc > 2 ? argv[2] : ""));
   if (command == "read-files" && argc > 3) return workspace::run_files(argv[2], argv[3]);
   if (command == "checkpoint") return workspace::run_checkpointer({argv + 2, argv + argc});
   if (command == "unpack") return workspace::run_unpacker(argc > 2 ? argv[2] : "");

@@ -82,7 +82,7 @@ class PushDeskTest : public ::testing::Test {
     const base::Fd upper(::open((folder_ / "upper").c_str(), O_RDONLY | O_DIRECTORY)),
         home(::open((folder_ / "home").c_str(), O_RDONLY | O_DIRECTORY));
     base::Fd out(::open((folder_ / "state").c_str(), O_RDWR | O_CREAT | O_TRUNC, 0600));
-    const auto report = base::value_or_throw(workspace::write_checkpoint({upper.get(), home.get(), out.get()}, {}));
+    const auto report = base::value_or_throw(workspace::write_checkpoint({workspace::Stack::of({upper.get()}), workspace::Stack::of({home.get()}), out.get()}, {}));
     ::lseek(out.get(), 0, SEEK_SET);
     base::value_or_throw(blobs_->put_from(checkpoint.key, out.get(), 1 << 20));
     checkpoint.sha256 = report.sha256;

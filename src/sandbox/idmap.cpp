@@ -46,15 +46,11 @@ Result<void> write_map(pid_t pid, const char* file, const std::string& lines) {
   return base::write_all(fd.get(), lines);
 }
 
-Result<Fd> make_user_namespace(std::uint32_t uid, std::uint32_t gid, UidRange range) {
+Result<Fd> make_user_namespace(const std::string& uid_map, const std::string& gid_map) {
   auto process = IdleProcess::start(CLONE_NEWUSER);
   if (!process) return tl::unexpected(process.error());
-  if (auto done = write_map(process->pid(), "uid_map", exchange_map(uid, range)); !done) {
-    return tl::unexpected(done.error());
-  }
-  if (auto done = write_map(process->pid(), "gid_map", exchange_map(gid, range)); !done) {
-    return tl::unexpected(done.error());
-  }
+  if (auto done = write_map(process->pid(), "uid_map", uid_map); !done) return tl::unexpected(done.error());
+  if (auto done = write_map(process->pid(), "gid_map", gid_map); !done) return tl::unexpected(done.error());
   const auto path = "/proc/" + std::to_string(process->pid()) + "/ns/user";
   Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return base::fail_errno("cannot open " + path, errno);
@@ -104,7 +100,7 @@ Result<Fd> clone_mapped(int folder, UidRange range) {
   if (::fstat(folder, &info) != 0) return base::fail_errno("cannot look at the workspace", errno);
   auto tree = clone_tree(folder, 0);
   if (!tree) return tree;
-  auto space = make_user_namespace(info.st_uid, info.st_gid, range);
+  auto space = make_user_namespace(exchange_map(info.st_uid, range), exchange_map(info.st_gid, range));
   if (!space) return space;
   constexpr std::uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY;
   auto done = set_attributes(tree->get(), attributes, 0, space->get());
@@ -112,6 +108,32 @@ Result<Fd> clone_mapped(int folder, UidRange range) {
     return base::fail(base::Code::unsupported,
                       "cannot show the workspace as the agent's own: " + done.error().message);
   }
+  return tree;
+}
+
+Result<Fd> LayerMounts::clone(int layer) {
+  struct stat info{};
+  if (::fstatat(layer, "upper", &info, AT_SYMLINK_NOFOLLOW) != 0)
+    return base::fail_errno("cannot look at a kept layer", errno);
+  const auto offset = info.st_uid - UidRange::first;
+  const auto owner = UidRange::of_slot(offset / UidRange::size);
+  if (info.st_uid < UidRange::first || offset / UidRange::size >= UidRange::slots ||
+      info.st_uid != owner.agent() || info.st_gid != owner.agent())
+    return base::fail(base::Code::invalid, "cannot use a kept layer: it is of no attempt");
+  if (owner.base == range_.base) return clone_mount(layer, Access::read_only);
+  auto tree = clone_tree(layer, 0);
+  if (!tree) return tree;
+  auto& space = spaces_[owner.base];
+  if (!space) {
+    const auto map = std::to_string(owner.base) + " " + std::to_string(range_.base) + " " +
+                     std::to_string(UidRange::size) + "\n";
+    auto made = make_user_namespace(map, map);
+    if (!made) return made;
+    space = std::move(*made);
+  }
+  constexpr std::uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY;
+  if (auto done = set_attributes(tree->get(), attributes, 0, space.get()); !done)
+    return base::fail(base::Code::unsupported, "cannot show a kept layer: " + done.error().message);
   return tree;
 }
 

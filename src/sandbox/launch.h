@@ -33,6 +33,10 @@ struct UidRange {
   [[nodiscard]] constexpr std::uint32_t keeper() const { return base + 2000; }  // not mapped inside
 };
 
+// The folder in an attempt's folder that holds what its agent wrote: `upper`, of the workspace, and `home`.
+inline constexpr const char* box_folder = "box";
+inline constexpr unsigned max_kept_layers = 16;
+
 // An attempt's folder: `id` ("attempt_<uuid>") below the folder `attempts` (borrowed).
 struct AttemptRef {
   int attempts = -1;
@@ -40,9 +44,15 @@ struct AttemptRef {
 };
 
 struct LaunchRequest {
-  AttemptRef attempt;  // the folder exists and is the caller's; launch makes upper/, work/, home/... in it
+  AttemptRef attempt;  // the folder exists and is the caller's; launch makes box/, work/... in it
   Plan plan;
   int lower = -1;      // the workspace's read-only lower folder (O_PATH is enough), or -1 for an empty one
+  // What ended attempts have left in their folder `box`, moved elsewhere: the newest first, read-only layers
+  // between the lower folder and this attempt's own. Each holds `upper` and `home`, written by an attempt
+  // whose id range need not be this one's. At most max_kept_layers; may be shared by attempts that run at the
+  // same time. The home stands on the first `home_layers` of them.
+  std::vector<int> layers;
+  unsigned home_layers = 0;
   int plan_pipe = -1;  // becomes the keeper's descriptor 6
   std::vector<std::string> keeper_argv;  // of this same program, e.g. {"agentrouter", "keeper"}; <= 512 bytes
   std::uint32_t slot = 0;                // unique among live attempts of this machine, < UidRange::slots
@@ -74,7 +84,7 @@ struct Launched {
   LimitsMode limits = LimitsMode::rlimit;
 };
 
-// `box`: what the agent wrote (upper, work, home) but not the attempt's own files. `all`: the whole folder.
+// `box`: what the agent wrote (box, work) but not the attempt's own files. `all`: the whole folder.
 enum class Remove { box, all };
 
 struct SweepReport {

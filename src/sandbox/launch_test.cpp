@@ -95,7 +95,7 @@ TEST(LocalLauncher, ReleaseLeavesNoGroupMountProcessOrFile) {
   ASSERT_TRUE(released) << released.error().message;
   EXPECT_THAT(find_cgroups(cgroup_label(rig.ref()), Match::whole), IsEmpty());
   EXPECT_THAT(rig::processes_named(rig::own_sleep(612)), IsEmpty());
-  EXPECT_FALSE(std::filesystem::exists(rig.attempt_path() / "upper"));
+  EXPECT_FALSE(std::filesystem::exists(rig.attempt_path() / "box"));
   EXPECT_TRUE(std::filesystem::exists(rig.attempt_path() / "keeper.log"));
   ASSERT_TRUE(release_whole(rig.the_launcher(), rig.ref(), Remove::all));
   EXPECT_FALSE(std::filesystem::exists(rig.attempt_path()));

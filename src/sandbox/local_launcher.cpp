@@ -109,7 +109,7 @@ Result<void> release_attempt(const AttemptRef& attempt, Remove what) {
     folder->reset();
     return remove_tree(attempt.attempts, attempt.id, at_a_time);
   }
-  for (const char* name : {"upper", "work", "home", "work-home", "lower"}) {
+  for (const char* name : {box_folder, "work", "work-home", "lower"}) {
     if (auto done = remove_tree(folder->get(), name, at_a_time); !done) return done;
   }
   return {};

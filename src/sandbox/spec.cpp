@@ -11,6 +11,9 @@
 #include "base/id.h"
 
 namespace agentrouter::sandbox {
+
+static_assert(max_kept_layers == init::max_layers);
+
 namespace {
 
 using base::Code;
@@ -138,7 +141,8 @@ Result<void> check_spec(const init::Spec& spec) {
   if (spec.version != init::version) return refuse("version");
   if (spec.text_size == 0 || spec.text_size > init::max_text) return refuse("text");
   if (spec.bind_count > init::max_binds || spec.file_count > init::max_files ||
-      spec.link_count > init::max_links) {
+      spec.link_count > init::max_links || spec.layer_count > init::max_layers ||
+      spec.home_layers > spec.layer_count) {
     return refuse("count");
   }
   for (std::uint32_t i = 0; i < spec.bind_count; ++i) {
@@ -192,6 +196,11 @@ Result<EncodedLaunch> encode(const LaunchRequest& request) {
     record.has_plan_pipe = 1;
     result.fds.push_back(request.plan_pipe);
   }
+  if (request.layers.size() > max_kept_layers || request.home_layers > request.layers.size())
+    return fail(Code::invalid, "cannot launch: too many kept layers");
+  record.spec.layer_count = static_cast<std::uint32_t>(request.layers.size());
+  record.spec.home_layers = request.home_layers;
+  result.fds.insert(result.fds.end(), request.layers.begin(), request.layers.end());
   put_limits(request.plan, record.spec);
   Writer writer(record.spec);
   Plan plan = request.plan;
@@ -209,7 +218,8 @@ Result<CheckedLaunch> check(const LaunchRecord& record, const std::vector<int>& 
       std::memchr(record.attempt_id, 0, max_attempt_id) == nullptr) {
     return fail(Code::invalid, "cannot launch: bad request");
   }
-  const auto before_binds = 1u + record.has_lower + record.has_plan_pipe;
+  const auto before_layers = 1u + record.has_lower + record.has_plan_pipe;
+  const auto before_binds = before_layers + record.spec.layer_count;
   if (fds.size() != before_binds + record.spec.bind_count) {
     return fail(Code::invalid, "cannot launch: bad number of descriptors");
   }
@@ -219,6 +229,7 @@ Result<CheckedLaunch> check(const LaunchRecord& record, const std::vector<int>& 
   if (auto good = check_attempt_id(result.attempt.id); !good) return tl::unexpected(good.error());
   if (record.has_lower) result.lower = fds[1];
   if (record.has_plan_pipe) result.plan_pipe = fds[1 + record.has_lower];
+  result.layers.assign(fds.begin() + before_layers, fds.begin() + before_binds);
   result.binds.assign(fds.begin() + before_binds, fds.end());
   for (const char* next = record.argv; next < record.argv + record.argv_size;
        next += result.keeper_argv.back().size() + 1) {

@@ -28,7 +28,7 @@ struct LaunchRecord {
 struct EncodedLaunch {
   std::vector<char> bytes;       // one LaunchRecord
   std::vector<base::Fd> opened;  // sources of the binds
-  std::vector<int> fds;          // attempts, then lower and plan pipe if there are any, then the binds
+  std::vector<int> fds;  // attempts, then lower and plan pipe if there are any, then the layers, then the binds
 };
 
 // Errors: invalid (names the part), not_found and denied (a bind's source).
@@ -40,6 +40,7 @@ struct CheckedLaunch {
   AttemptRef attempt;
   int lower = -1;
   int plan_pipe = -1;
+  std::vector<int> layers;
   std::vector<int> binds;
   std::vector<std::string> keeper_argv;
 };

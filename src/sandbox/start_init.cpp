@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <optional>
 
 #include "sandbox/idmap.h"
 #include "sandbox/init_image.h"
@@ -90,16 +91,35 @@ struct Owner {
   gid_t gid = static_cast<gid_t>(-1);
 };
 
-Result<void> make_folder(int attempt, const char* name, mode_t mode, Owner owner) {
-  if (::mkdirat(attempt, name, 0700) != 0 && errno != EEXIST) {
+// What a folder is to look like.
+struct FolderLook {
+  mode_t mode = 0700;
+  Owner owner;
+  std::optional<timespec> mtime = {};
+};
+
+Result<void> make_folder(int at, const char* name, const FolderLook& look) {
+  if (::mkdirat(at, name, 0700) != 0 && errno != EEXIST) {
     return base::fail_errno(std::string("cannot make the attempt's folder ") + name, errno);
   }
-  Fd folder(::openat(attempt, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!folder || ::fchmod(folder.get(), mode) != 0 ||
-      (owner.uid != static_cast<uid_t>(-1) && ::fchown(folder.get(), owner.uid, owner.gid) != 0)) {
+  Fd folder(::openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const timespec times[2] = {{0, UTIME_OMIT}, look.mtime.value_or(timespec{0, UTIME_OMIT})};
+  if (!folder || ::fchmod(folder.get(), look.mode) != 0 ||
+      (look.owner.uid != static_cast<uid_t>(-1) &&
+       ::fchown(folder.get(), look.owner.uid, look.owner.gid) != 0) ||
+      ::futimens(folder.get(), times) != 0) {
     return base::fail_errno(std::string("cannot prepare the attempt's folder ") + name, errno);
   }
   return {};
+}
+
+// The merged root looks as the topmost folder does: as an earlier turn has left it, else as `otherwise`.
+FolderLook look_of_root(const CheckedLaunch& launch, const char* part, FolderLook otherwise) {
+  struct stat info{};
+  const bool home = std::string_view(part) == "home";
+  const auto count = home ? launch.record->spec.home_layers : launch.record->spec.layer_count;
+  if (count == 0 || ::fstatat(launch.layers.front(), part, &info, AT_SYMLINK_NOFOLLOW) != 0) return otherwise;
+  return {info.st_mode & 01777, otherwise.owner, info.st_mtim};
 }
 
 Result<void> make_folders(const CheckedLaunch& launch, int attempt, bool root) {
@@ -108,19 +128,21 @@ Result<void> make_folders(const CheckedLaunch& launch, int attempt, bool root) {
   const Owner inside = root ? Owner{range.init(), range.init()} : Owner{};
   mode_t mode = 0755;
   struct stat info{};
-  // The merged root has the mode of the upper one.
   if (launch.lower >= 0 && ::fstat(launch.lower, &info) == 0) mode = (info.st_mode & 0777) | 0700;
+  // Init has to pass through the box; it is moved elsewhere when its content is kept.
+  if (auto made = make_folder(attempt, box_folder, {0711, Owner{}}); !made) return made;
+  const Fd box(::openat(attempt, box_folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct {
+    int at;
     const char* name;
-    mode_t mode;
-    Owner owner;
-  } const folders[] = {{"upper", mode, agent},
-                       {"home", 0700, agent},
-                       {"work", 0700, inside},
-                       {"work-home", 0700, inside},
-                       {"lower", 0755, Owner{}}};
+    FolderLook look;
+  } const folders[] = {{box.get(), "upper", look_of_root(launch, "upper", {mode, agent})},
+                       {box.get(), "home", look_of_root(launch, "home", {0700, agent})},
+                       {attempt, "work", {0700, inside}},
+                       {attempt, "work-home", {0700, inside}},
+                       {attempt, "lower", {0755, Owner{}}}};
   for (const auto& folder : folders) {
-    if (auto made = make_folder(attempt, folder.name, folder.mode, folder.owner); !made) return made;
+    if (auto made = make_folder(folder.at, folder.name, folder.look); !made) return made;
   }
   if (!root) return {};
   // Init has to pass through it, the keeper to write in it; DATA/attempts keeps everybody else out.
@@ -158,8 +180,10 @@ Result<std::vector<Fd>> open_sources(const CheckedLaunch& launch, int attempt, b
     lower = empty.get();
   }
   std::vector<int> fds = {attempt, lower};
+  fds.insert(fds.end(), launch.layers.begin(), launch.layers.end());
   fds.insert(fds.end(), launch.binds.begin(), launch.binds.end());
   unsigned used = 0;
+  LayerMounts layers(UidRange::of_slot(launch.record->slot));
   for (unsigned i = 0; i < fds.size(); ++i) {
     if (!root) {
       Fd copy(::fcntl(fds[i], F_DUPFD_CLOEXEC, 3));
@@ -169,8 +193,10 @@ Result<std::vector<Fd>> open_sources(const CheckedLaunch& launch, int attempt, b
       continue;
     }
     const bool mapped = i == 1 && launch.lower >= 0;
-    auto mount = mapped ? clone_mapped(fds[i], UidRange::of_slot(launch.record->slot))
-                        : clone_mount(fds[i], i == 0 ? Access::read_write : Access::read_only);
+    const bool layer = i >= 2 && i < 2 + launch.layers.size();
+    auto mount = mapped  ? clone_mapped(fds[i], UidRange::of_slot(launch.record->slot))
+                 : layer ? layers.clone(fds[i])
+                         : clone_mount(fds[i], i == 0 ? Access::read_write : Access::read_only);
     if (!mount) return tl::unexpected(mount.error());
     sources.push_back(std::move(*mount));
   }
@@ -197,7 +223,7 @@ Result<void> fill(init::Setup& setup, const CheckedLaunch& launch, LimitsMode mo
 }
 
 Result<void> send_setup(int control, const init::Setup& setup, const std::vector<Fd>& sources) {
-  std::array<int, init::max_binds + 2> fds{};
+  std::array<int, init::max_sources> fds{};
   for (std::size_t i = 0; i < sources.size(); ++i) fds[i] = sources[i].get();
   iovec part{const_cast<init::Setup*>(&setup), sizeof setup};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fds)> space{};

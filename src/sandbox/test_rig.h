@@ -37,6 +37,8 @@ class Rig {
   // Before launch().
   Plan plan;
   std::filesystem::path lower;   // empty: no workspace folder
+  std::vector<std::filesystem::path> layers;  // kept ones, the newest first
+  unsigned home_layers = 0;
   Launcher* launcher = nullptr;  // null: a LocalLauncher of the rig
   std::uint32_t slot = 7;
 
@@ -50,6 +52,8 @@ class Rig {
   [[nodiscard]] std::string ask(
       const std::string& command);  // kill_all, destroy, freeze, thaw, status, memory
   void end_keeper();                // SIGKILL, and wait for its end
+  // Ends the sandbox and moves what its agent wrote to `place`.
+  void keep_as(const std::filesystem::path& place);
 
   [[nodiscard]] std::filesystem::path attempt_path() const { return attempts() / attempt_; }
   [[nodiscard]] std::filesystem::path attempts() const { return data_.path() / "attempts"; }

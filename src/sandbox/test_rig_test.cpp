@@ -257,6 +257,10 @@ base::Result<void> Rig::launch() {
     folder = Fd(::open(lower.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     request.lower = folder.get();
   }
+  std::vector<Fd> kept;
+  for (const auto& layer : layers) kept.emplace_back(::open(layer.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  for (const auto& layer : kept) request.layers.push_back(layer.get());
+  request.home_layers = home_layers;
   request.plan_pipe = pair->second.get();
   request.keeper_argv = {"sandbox_test", "--fake-keeper"};
   request.slot = slot;
@@ -301,6 +305,12 @@ void Rig::end_keeper() {
   if (!launched_) return;
   (void)send_signal(launched_->keeper.get(), SIGKILL);
   EXPECT_TRUE(wait_for_end(launched_->keeper.get(), 10'000));
+}
+
+void Rig::keep_as(const std::filesystem::path& place) {
+  EXPECT_EQ(ask("destroy").substr(0, 4), "gone");
+  end_keeper();
+  std::filesystem::rename(attempt_path() / box_folder, place);
 }
 
 std::string own_sleep(int seconds) {

@@ -71,7 +71,7 @@ TEST_F(Workspace, ChangesGoToTheUpperLayerAndTheLowerStaysAsItWas) {
       rig.run("ls; cat edited.txt; ls replaced; stat -c %U edited.txt .").output,
       "added.txt\nedited.txt\nlink\nmoved.txt\npipe\nreplaced\nscript.sh\nnew\nother.txt\nagent\nagent\n");
   EXPECT_EQ(state(), before);
-  const auto upper = rig.attempt_path() / "upper";
+  const auto upper = rig.attempt_path() / "box/upper";
   struct stat info{};
   ASSERT_EQ(::lstat((upper / "deleted.txt").c_str(), &info), 0);
   EXPECT_TRUE(S_ISCHR(info.st_mode) && info.st_rdev == 0) << "a deletion is a character device 0:0";
@@ -84,12 +84,12 @@ TEST_F(Workspace, TheCollectorSeesBothLayersAndNothingElse) {
   ASSERT_EQ(rig.run(std::string(change) + "; mkdir -m 0 locked; chmod 0 added.txt; chmod 0 .").code, 0);
   ASSERT_EQ(rig.ask("kill_all"), "");
   const auto ran = rig.collect(
-      "cd /proc/self/fd/4 && ls && cat added.txt && ls locked && stat -c %t:%T deleted.txt && cat "
+      "cd /proc/self/fd/4/0 && ls && cat added.txt && ls locked && stat -c %t:%T deleted.txt && cat "
       "replaced/other.txt && "
       "getfattr -n user.overlay.opaque --only-values replaced 2>/dev/null; cd /proc/self/fd/3 && ls && cat "
       "edited.txt; "
-      "(echo x > /proc/self/fd/4/x) 2>&1; ls -a /proc/self/fd/4/.. | wc -l; ls -a /proc/self/fd/5; (echo x > "
-      "/proc/self/fd/5/x) 2>&1; echo out >&6");
+      "(echo x > /proc/self/fd/4/0/x) 2>&1; ls -a /proc/self/fd/4/.. | wc -l; ls -a /proc/self/fd/5/0; (echo x > "
+      "/proc/self/fd/5/0/x) 2>&1; echo out >&6");
   EXPECT_EQ(ran.error, "");
   EXPECT_THAT(
       ran.output,
@@ -145,7 +145,7 @@ TEST_F(Workspace, SetuidFilesBelongToNobodyOfTheHost) {
   launch();
   ASSERT_EQ(rig.run("cp /bin/sh s; chmod 6755 s").code, 0);
   struct stat info{};
-  ASSERT_EQ(::lstat((rig.attempt_path() / "upper" / "s").c_str(), &info), 0);
+  ASSERT_EQ(::lstat((rig.attempt_path() / "box/upper/s").c_str(), &info), 0);
   EXPECT_NE(info.st_uid, 0u);
   EXPECT_EQ(info.st_uid, rig.is_root() ? UidRange::of_slot(7).agent() : ::getuid());
 }

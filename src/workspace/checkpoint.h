@@ -1,7 +1,7 @@
 #pragma once
-// The state that one turn leaves for the next: the workspace's changes (the overlay's whole upper layer, with
-// .git and ignored files) below `workspace/`, the agent's home below `home/`. Names as entry_name.h says.
-// Written from the layers when nothing runs any more; read back through a fresh overlay on the same base.
+// The state that one turn leaves for the next: the workspace's changes (all layers above the base, with .git
+// and ignored files) below `workspace/`, the agent's home below `home/`. Names as entry_name.h says. Written
+// from the layers when nothing runs any more; read back through a fresh overlay on the same base.
 // Cost follows the changes.
 //
 // Kept: bytes, permission bits, times of change to the nanosecond, links, hard links among themselves,
@@ -10,11 +10,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
+#include "workspace/stack.h"
 
 namespace agentrouter::workspace {
 
@@ -29,19 +31,20 @@ struct CheckpointReport {
   std::uint64_t bytes = 0;  // of the archive
   std::string sha256;       // 64 hex digits, of the archive
   std::uint64_t entries = 0;
+  // What the turn's own layers take on the disk; none when there are too many files to tell.
+  std::optional<std::uint64_t> layer_bytes = {};
 };
 
-// Borrowed descriptors.
-struct CheckpointFds {
-  int upper = -1;
-  int home = -1;
-  int out = -1;
+struct CheckpointSource {
+  Stack workspace;
+  Stack home;
+  int out = -1;  // borrowed
 };
 
 // `left_out`: paths in the home, with all below them, that the next turn has or makes by itself.
 //
 // Errors: exhausted (a limit), timeout, those of reading and writing. The output is then of no use.
-[[nodiscard]] base::Result<CheckpointReport> write_checkpoint(const CheckpointFds& fds,
+[[nodiscard]] base::Result<CheckpointReport> write_checkpoint(const CheckpointSource& source,
                                                               const std::vector<std::string>& left_out,
                                                               const CheckpointLimits& limits = {});
 
@@ -58,7 +61,7 @@ struct RestoreFds {
 [[nodiscard]] base::Result<void> restore_checkpoint(const RestoreFds& fds,
                                                     const CheckpointLimits& limits = {});
 
-// {"bytes","sha256","entries"}
+// {"bytes","sha256","entries","layerBytes"?}
 [[nodiscard]] std::string to_json(const CheckpointReport& report);
 // {"error"}
 [[nodiscard]] std::string to_json(const base::Error& error);
@@ -69,8 +72,8 @@ struct RestoreFds {
 
 // Descriptors of `agentrouter checkpoint LEFT_OUT...`, which init starts as it starts the collector.
 namespace checkpoint_fd {
-inline constexpr int upper = 4;
-inline constexpr int home = 5;
+inline constexpr int upper = 4;  // Stack::numbered
+inline constexpr int home = 5;   // the same
 inline constexpr int out = 6;
 inline constexpr int report_out = 7;
 }  // namespace checkpoint_fd

@@ -42,8 +42,9 @@ Result<void> restore_into(const char* workspace, const char* home) {
 }  // namespace
 
 std::string to_json(const CheckpointReport& report) {
-  return base::to_text(
-      json::object{{"bytes", report.bytes}, {"sha256", report.sha256}, {"entries", report.entries}});
+  json::object document{{"bytes", report.bytes}, {"sha256", report.sha256}, {"entries", report.entries}};
+  if (report.layer_bytes) document["layerBytes"] = *report.layer_bytes;
+  return base::to_text(document);
 }
 
 std::string to_json(const base::Error& error) {
@@ -62,8 +63,11 @@ Result<CheckpointReport> parse_checkpoint_report(std::string_view text) {
   if (!bytes || *bytes < 0 || !entries || *entries < 0 || !sha256 || sha256->size() != 64) {
     return fail(Code::invalid, "cannot read the report: a field is missing or of another type");
   }
-  return CheckpointReport{static_cast<std::uint64_t>(*bytes), std::string(*sha256),
+  CheckpointReport report{static_cast<std::uint64_t>(*bytes), std::string(*sha256),
                           static_cast<std::uint64_t>(*entries)};
+  const auto layer_bytes = base::get_int(object, "layerBytes");
+  if (layer_bytes && *layer_bytes >= 0) report.layer_bytes = static_cast<std::uint64_t>(*layer_bytes);
+  return report;
 }
 
 Result<void> parse_restore_report(std::string_view text) {
@@ -74,8 +78,9 @@ Result<void> parse_restore_report(std::string_view text) {
 int run_checkpointer(const std::vector<std::string>& left_out) {
   const CheckpointLimits limits;
   limit_self(limits.wall_time);
-  const auto written =
-      write_checkpoint({checkpoint_fd::upper, checkpoint_fd::home, checkpoint_fd::out}, left_out, limits);
+  const auto written = write_checkpoint({Stack::numbered(checkpoint_fd::upper),
+                                         Stack::numbered(checkpoint_fd::home), checkpoint_fd::out},
+                                        left_out, limits);
   const auto text = written ? to_json(*written) : to_json(written.error());
   return report(checkpoint_fd::report_out, text, written.has_value());
 }

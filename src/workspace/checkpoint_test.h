@@ -42,10 +42,9 @@ class CheckpointTest : public OverlayTest {
 
   base::Result<CheckpointReport> checkpoint(const CheckpointLimits& limits = {},
                                             const std::vector<std::string>& left_out = {}) {
-    const base::Fd upper(::open((root / "upper").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     const base::Fd home_fd(::open(home().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     const base::Fd out(::open(archive().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    return write_checkpoint({upper.get(), home_fd.get(), out.get()}, left_out, limits);
+    return write_checkpoint({stack(), Stack::of({home_fd.get()}), out.get()}, left_out, limits);
   }
 
   // A fresh overlay on the same base, and an empty home.
@@ -53,6 +52,7 @@ class CheckpointTest : public OverlayTest {
     fs::rename(root / "upper", root / "first-upper");
     fs::rename(home(), root / "first-home");
     fs::rename(root / "work", root / "first-work");
+    kept_.clear();
     for (const auto* folder : {"upper", "work", "home"}) fs::create_directories(root / folder);
   }
 

@@ -22,23 +22,23 @@ constexpr std::size_t archive_piece = 256 * 1024;
 
 class CheckpointWriter {
  public:
-  CheckpointWriter(const CheckpointFds& fds, const std::vector<std::string>& left_out,
+  CheckpointWriter(const CheckpointSource& source, const std::vector<std::string>& left_out,
                    const CheckpointLimits& limits)
-      : fds_(fds),
+      : source_(source),
         left_out_(left_out.begin(), left_out.end()),
         limits_(limits),
         deadline_(std::chrono::steady_clock::now() + limits.wall_time),
-        sink_(fds.out, limits.bytes),
+        sink_(source.out, limits.bytes),
         archive_(sink_),
         buffer_(archive_piece, '\0') {}
 
   Result<CheckpointReport> write() {
     skip_ = false;
-    if (auto done = add_root(fds_.upper, "workspace"); !done) return tl::unexpected(done.error());
+    if (auto done = add_root(source_.workspace, "workspace"); !done) return tl::unexpected(done.error());
     skip_ = true;
-    if (auto done = add_root(fds_.home, "home"); !done) return tl::unexpected(done.error());
+    if (auto done = add_root(source_.home, "home"); !done) return tl::unexpected(done.error());
     if (auto done = archive_.finish(); !done) return tl::unexpected(done.error());
-    return CheckpointReport{sink_.bytes(), sink_.sha256(), entries_};
+    return CheckpointReport{sink_.bytes(), sink_.sha256(), entries_, measure_own_layers()};
   }
 
  private:
@@ -49,14 +49,36 @@ class CheckpointWriter {
     unsigned depth = 0;
   };
 
-  Result<void> add_root(int fd, const char* name) {
-    const Folder folder = Folder::root(fd);
+  std::optional<std::uint64_t> measure_own_layers() const {
+    std::uint64_t bytes = 0, entries = 0;
+    for (const auto* stack : {&source_.workspace, &source_.home}) {
+      if (!measure(stack->top(), 0, bytes, entries)) return std::nullopt;
+    }
+    return bytes;
+  }
+
+  bool measure(const Folder& folder, unsigned depth, std::uint64_t& bytes, std::uint64_t& entries) const {
+    constexpr std::uint64_t inode = 512, block = 512;
+    const auto names = folder.names(limits_.entries);
+    if (!names || depth > limits_.depth || !check_time()) return false;
+    for (const auto& name : *names) {
+      const auto info = folder.attributes(name);
+      if (!info || ++entries > limits_.entries) return false;
+      bytes += inode + static_cast<std::uint64_t>(info->st_blocks) * block;
+      if (kind_of(*info) != Kind::folder) continue;
+      const auto inner = folder.open(name);
+      if (!inner || !measure(*inner, depth + 1, bytes, entries)) return false;
+    }
+    return true;
+  }
+
+  Result<void> add_root(const Stack& folder, const char* name) {
     const auto info = folder.attributes({});
     if (!info) return base::fail_errno(std::string("cannot read the ") + name, errno);
     return add_folder(folder, *info, {{}, name, 0});
   }
 
-  Result<void> add_folder(const Folder& folder, const struct ::stat& info, const Place& place) {
+  Result<void> add_folder(const Stack& folder, const struct ::stat& info, const Place& place) {
     if (place.depth > limits_.depth) return fail(Code::exhausted, "the folders are too deep");
     if (auto done = begin(ArchiveEntry::Kind::folder, place.encoded, info); !done) return done;
     if (folder.is_opaque()) {
@@ -69,7 +91,7 @@ class CheckpointWriter {
     return {};
   }
 
-  Result<void> add(const Folder& folder, const std::string& name, const Place& parent) {
+  Result<void> add(const Stack& folder, const std::string& name, const Place& parent) {
     const std::string path = parent.path.empty() ? name : parent.path + "/" + name;
     if (skip_ && left_out_.contains(path)) return {};
     const auto info = folder.attributes(name);
@@ -77,7 +99,7 @@ class CheckpointWriter {
     const std::string encoded = parent.encoded + "/" + encode_name(name);
     switch (kind_of(*info)) {
       case Kind::folder: {
-        AGENTROUTER_TRY(const Folder inner, folder.open(name));
+        AGENTROUTER_TRY(const Stack inner, folder.open(name));
         if (!inner) return fail(Code::unavailable, "cannot read " + path);
         return add_folder(inner, *info, {path, encoded, parent.depth + 1});
       }
@@ -93,13 +115,13 @@ class CheckpointWriter {
     return mark(parent.encoded + "/" + encode_deletion(name));
   }
 
-  Result<void> add_link(const Folder& folder, const std::string& name, const struct ::stat& info,
+  Result<void> add_link(const Stack& folder, const std::string& name, const struct ::stat& info,
                         const std::string& encoded) {
     AGENTROUTER_TRY(const std::string target, folder.read(name, Kind::link, 0));
     return begin(ArchiveEntry::Kind::link, encoded, info, target);
   }
 
-  Result<void> add_file(const Folder& folder, const std::string& name, const struct ::stat& info,
+  Result<void> add_file(const Stack& folder, const std::string& name, const struct ::stat& info,
                         const std::string& encoded) {
     if (info.st_nlink > 1) {
       const auto [first, added] = seen_.try_emplace({info.st_dev, info.st_ino}, encoded);
@@ -152,7 +174,7 @@ class CheckpointWriter {
     return fail(Code::timeout, "it takes too long");
   }
 
-  CheckpointFds fds_;
+  const CheckpointSource& source_;
   std::set<std::string> left_out_;
   CheckpointLimits limits_;
   std::chrono::steady_clock::time_point deadline_;
@@ -167,9 +189,9 @@ class CheckpointWriter {
 
 }  // namespace
 
-Result<CheckpointReport> write_checkpoint(const CheckpointFds& fds, const std::vector<std::string>& left_out,
+Result<CheckpointReport> write_checkpoint(const CheckpointSource& source, const std::vector<std::string>& left_out,
                                           const CheckpointLimits& limits) {
-  return CheckpointWriter(fds, left_out, limits).write();
+  return CheckpointWriter(source, left_out, limits).write();
 }
 
 }  // namespace agentrouter::workspace

@@ -68,12 +68,18 @@ Result<CollectReport> parse_report(std::string_view text) {
   return report;
 }
 
+CollectWhat collect_what(std::string_view word) {
+  if (word == "turn") return CollectWhat::all_and_turn;
+  return word == "kept-turn" ? CollectWhat::all_and_kept_turn : CollectWhat::all;
+}
+
 int run_collector(CollectWhat what) {
   const CollectLimits limits;
   limit_self(limits.wall_time);
-  CollectFds fds{collect_fd::lower, collect_fd::upper, collect_fd::index_out, collect_fd::patch_out};
+  CollectFds fds{collect_fd::lower, Stack::numbered(collect_fd::upper), collect_fd::index_out,
+                 collect_fd::patch_out};
+  if (what != CollectWhat::all) fds.turn_patch_out = collect_fd::turn_patch_out;
   if (what == CollectWhat::all_and_turn) {
-    fds.turn_patch_out = collect_fd::turn_patch_out;
     fds.earlier = collect_fd::earlier;
     fds.scratch = collect_fd::scratch;
   }

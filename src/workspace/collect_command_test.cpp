@@ -10,7 +10,7 @@ class CollectCommand : public OverlayTest {
     const pid_t child = ::fork();
     if (child == 0) {
       const base::Fd lower(::open(base().c_str(), O_PATH | O_DIRECTORY));
-      const base::Fd upper(::open((root / "upper").c_str(), O_PATH | O_DIRECTORY));
+      const base::Fd upper = numbered_stack();
       const base::Fd index(::open((root / "index.json").c_str(), O_WRONLY | O_CREAT, 0600));
       const base::Fd patch(::open(patch_path().c_str(), O_WRONLY | O_CREAT, 0600));
       const int wanted[] = {lower.get(), upper.get(), index.get(), patch.get(), report_fd};

@@ -43,7 +43,6 @@ class Collection {
       : fds_(fds),
         limits_(limits),
         lower_(Folder::root(fds.lower)),
-        upper_(Folder::root(fds.upper)),
         deadline_(std::chrono::steady_clock::now() + limits.wall_time),
         index_(fds.index_out, index_bytes),
         patch_(fds.patch_out, {limits.patch_bytes, limits.file_bytes}, deadline_) {}
@@ -61,9 +60,9 @@ class Collection {
   const CollectFds& fds_;
   const CollectLimits& limits_;
   Folder lower_;
-  Folder upper_;
+  const Stack& upper_{fds_.upper};
   LayerContent lower_content_{lower_};
-  LayerContent upper_content_{upper_};
+  StackContent upper_content_{upper_};
   Deadline deadline_;
   Sink index_;
   PatchWriter patch_;
@@ -124,7 +123,8 @@ CollectReport::Patch report_of(const PatchWriter& patch) {
 
 Result<CollectReport::Patch> Collection::collect_turn(const Changes& changes, const WalkLimits& walk) {
   PatchWriter patch(fds_.turn_patch_out, {limits_.patch_bytes, limits_.file_bytes}, deadline_);
-  write_turn_patch({lower_, upper_, changes, fds_.earlier, fds_.scratch}, walk, limits_.file_bytes, patch);
+  const TurnPatchSource source{lower_, upper_, changes, fds_.earlier, fds_.scratch};
+  write_turn_patch(source, walk, limits_.file_bytes, patch);
   if (auto done = patch.finish(); !done) return tl::unexpected(done.error());
   return report_of(patch);
 }
@@ -144,7 +144,7 @@ Result<CollectReport> Collection::run() {
   report_.index.bytes = index_.bytes();
   report_.index.sha256 = index_.sha256();
   report_.patch = report_of(patch_);
-  if (fds_.earlier >= 0) {
+  if (fds_.turn_patch_out >= 0) {
     AGENTROUTER_TRY(report_.turn_patch, collect_turn(changes, walk));
   }
   return report_;

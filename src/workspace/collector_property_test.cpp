@@ -125,14 +125,15 @@ class CollectorProperty : public OverlayTest {
     return lines;
   }
 
-  std::mt19937 random;
-};
-
-TEST_F(CollectorProperty, PatchedCloneEqualsTheAgentsTree) {
-  for (unsigned seed = 1; seed <= 8 && !HasFailure(); ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
+  void make_base(unsigned seed) {
     random.seed(seed);
+    for (const auto& layer : kept_) {
+      (void)shell("chmod -R u+rwx " + layer.string());
+      fs::remove_all(layer);
+    }
+    kept_.clear();
     for (const auto* folder : {"base", "upper", "work", "merged"}) {
+      (void)shell("chmod -R u+rwx " + (root / folder).string());
       fs::remove_all(root / folder);
       fs::create_directories(root / folder);
     }
@@ -147,11 +148,39 @@ TEST_F(CollectorProperty, PatchedCloneEqualsTheAgentsTree) {
     // pattern away makes git call them new, while they are no change against the base.
     commit_base(below(2) ? "-f" : "");
     ASSERT_EQ(0, shell("cd " + base().string() + " && " + git() + "clean -fdXq"));
+  }
+
+  std::mt19937 random;
+};
+
+TEST_F(CollectorProperty, PatchedCloneEqualsTheAgentsTree) {
+  for (unsigned seed = 1; seed <= 8 && !HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    make_base(seed);
     run_agent([&] {
       for (auto n = 1 + below(30); n > 0; --n) step();
     });
     expect_faithful();
     EXPECT_EQ(index_of_git(), index());
+  }
+}
+
+TEST_F(CollectorProperty, PatchedCloneEqualsTheTreeOfManyTurnsInLayersOfTheirOwn) {
+  for (unsigned seed = 101; seed <= 106 && !HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    make_base(seed);
+    for (int turn = 0; turn < 4 && !HasFailure(); ++turn) {
+      if (turn > 0) keep_layer();
+      // The steps of this turn; the agent's process has a copy of the generator.
+      const auto steps = 1 + below(12);
+      const auto start = below(1u << 30);
+      run_agent([&] {
+        random.seed(start);
+        for (auto n = steps; n > 0; --n) step();
+      });
+      expect_faithful();
+      EXPECT_EQ(index_of_git(), index());
+    }
   }
 }
 

@@ -327,10 +327,9 @@ TEST_F(Collector, UpperLayerAloneIsAllNew) {
     write_text(fs::current_path() / "d/b", "1\n");
   });
   const base::Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  const base::Fd upper(::open((root / "upper").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const base::Fd index_file(::open((root / "index.json").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   const base::Fd patch_file(::open(patch_path().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-  ASSERT_TRUE(collect({null.get(), upper.get(), index_file.get(), patch_file.get()}));
+  ASSERT_TRUE(collect({null.get(), stack(), index_file.get(), patch_file.get()}));
   EXPECT_EQ("?? a\n?? d/b\n", index());
 }
 

@@ -14,7 +14,8 @@ constexpr std::uint64_t max_piece = 256 * 1024;
 constexpr std::uint64_t hashed_bytes = 4ull << 30;
 }  // namespace
 
-std::optional<Pieces> Pieces::open(const Folder& root, const std::string& path, std::uint64_t expected) {
+template <class Layer>
+std::optional<Pieces> Pieces::open(const Layer& root, const std::string& path, std::uint64_t expected) {
   auto file = root.open_file(path);
   if (!file) return std::nullopt;
   return Pieces(std::move(*file), std::min<std::uint64_t>(expected + 1, max_piece));
@@ -32,13 +33,15 @@ std::optional<std::string_view> Pieces::next() {
   return std::string_view(buffer_).substr(0, size);
 }
 
-base::Result<std::string> LayerContent::read(const std::string& path, const Node& node,
-                                             std::uint64_t max_bytes) const {
+template <class Layer>
+base::Result<std::string> ContentOf<Layer>::read(const std::string& path, const Node& node,
+                                                 std::uint64_t max_bytes) const {
   return root_.read(path, node.kind, max_bytes);
 }
 
-std::optional<std::string> LayerContent::blob(const std::string& path, const Node& node,
-                                              Deadline deadline) const {
+template <class Layer>
+std::optional<std::string> ContentOf<Layer>::blob(const std::string& path, const Node& node,
+                                                  Deadline deadline) const {
   if (node.kind == Kind::link) {
     const auto target = root_.read(path, Kind::link, 0);
     if (!target) return std::nullopt;
@@ -60,5 +63,10 @@ std::optional<std::string> LayerContent::blob(const std::string& path, const Nod
   if (seen != node.size) return std::nullopt;
   return hash.hex();
 }
+
+template std::optional<Pieces> Pieces::open(const Folder&, const std::string&, std::uint64_t);
+template std::optional<Pieces> Pieces::open(const Stack&, const std::string&, std::uint64_t);
+template class ContentOf<Folder>;
+template class ContentOf<Stack>;
 
 }  // namespace agentrouter::workspace

@@ -1,5 +1,5 @@
 #pragma once
-// Where one side of a change has its content: a layer on the disk, or the archive of an earlier state.
+// Where one side of a change has its content: layers on the disk, or the archive of an earlier state.
 
 #include <chrono>
 #include <cstdint>
@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "workspace/layer.h"
+#include "workspace/stack.h"
 
 namespace agentrouter::workspace {
 
@@ -17,7 +18,9 @@ using Deadline = std::chrono::steady_clock::time_point;
 // Reads a file piece by piece. Nothing is kept, so the size does not matter, only the time.
 class Pieces {
  public:
-  [[nodiscard]] static std::optional<Pieces> open(const Folder& root, const std::string& path,
+  // `root`: a Folder or a Stack.
+  template <class Layer>
+  [[nodiscard]] static std::optional<Pieces> open(const Layer& root, const std::string& path,
                                                   std::uint64_t expected);
   // Empty at the end; nothing when it cannot be read.
   [[nodiscard]] std::optional<std::string_view> next();
@@ -41,17 +44,22 @@ class ContentSource {
                                                         Deadline deadline) const = 0;
 };
 
-class LayerContent final : public ContentSource {
+// `Layer`: a Folder or a Stack.
+template <class Layer>
+class ContentOf final : public ContentSource {
  public:
   // `root` outlives it.
-  explicit LayerContent(const Folder& root) : root_(root) {}
+  explicit ContentOf(const Layer& root) : root_(root) {}
   [[nodiscard]] base::Result<std::string> read(const std::string& path, const Node& node,
                                                std::uint64_t max_bytes) const override;
   [[nodiscard]] std::optional<std::string> blob(const std::string& path, const Node& node,
                                                 Deadline deadline) const override;
 
  private:
-  const Folder& root_;
+  const Layer& root_;
 };
+
+using LayerContent = ContentOf<Folder>;
+using StackContent = ContentOf<Stack>;
 
 }  // namespace agentrouter::workspace

@@ -64,10 +64,10 @@ Result<void> copy_archived(ArchivedFiles& files, const ArchivedEntry& entry, std
 
 }  // namespace
 
-FileView FileView::live(int base, int upper) {
+FileView FileView::live(int base, Stack upper) {
   FileView view;
   view.base_ = std::make_unique<Folder>(Folder::root(base));
-  view.upper_ = std::make_unique<Folder>(Folder::root(upper));
+  view.upper_ = std::make_unique<Stack>(std::move(upper));
   return view;
 }
 
@@ -84,7 +84,7 @@ Result<FileView> FileView::kept(int base, int archive) {
 }
 
 MergedFolder FileView::root() const {
-  return {upper_ ? UpperFolder(again(*upper_)) : UpperFolder(layer_->root()), again(*base_)};
+  return {upper_ ? UpperFolder(upper_->again()) : UpperFolder(layer_->root()), again(*base_)};
 }
 
 Result<std::optional<MergedFolder>> FileView::folder(std::string_view path) const {
@@ -115,7 +115,8 @@ Result<void> FileView::read(const std::string& path, const MergedFolder::Found& 
     if (!entry) return fail(Code::not_found, "there is no " + path);
     return copy_archived(*files_, *entry, offset, length, take);
   }
-  AGENTROUTER_TRY(const auto file, (found.from == From::upper ? *upper_ : *base_).open_file(path));
+  AGENTROUTER_TRY(const auto file,
+                  found.from == From::upper ? upper_->open_file(path) : base_->open_file(path));
   return copy_range(file.get(), offset, length, take);
 }
 
@@ -133,7 +134,8 @@ std::optional<std::string> FileView::blob(const std::string& path, const MergedF
     const auto* entry = layer_->find(path);
     return entry && !entry->blob.empty() ? std::optional(entry->blob) : std::nullopt;
   }
-  return LayerContent(found.from == From::upper ? *upper_ : *base_).blob(path, found.node, deadline);
+  if (found.from == From::upper) return StackContent(*upper_).blob(path, found.node, deadline);
+  return LayerContent(*base_).blob(path, found.node, deadline);
 }
 
 Changes FileView::changes(const WalkLimits& limits) const {

@@ -1,5 +1,5 @@
 #pragma once
-// The workspace of a run as files: as it is now, from the overlay's two layers, or as it was at the end, from
+// The workspace of a run as files: as it is now, from the overlay's layers, or as it was at the end, from
 // the base tree and a checkpoint. What is in there is hostile, and may change while it is looked at: nothing
 // is followed, nothing blocks. `.git` is no part of it, at any depth.
 
@@ -17,8 +17,8 @@ using MergedFolder = Merged<UpperFolder>;
 
 class FileView {
  public:
-  // Borrowed descriptors. A layer that is no folder counts as empty.
-  [[nodiscard]] static FileView live(int base, int upper);
+  // A borrowed descriptor, and what lies above it. A layer that is no folder counts as empty.
+  [[nodiscard]] static FileView live(int base, Stack upper);
   // Errors: those of ArchivedLayer::read(). An archive that is no file counts as empty.
   [[nodiscard]] static base::Result<FileView> kept(int base, int archive);
 
@@ -49,7 +49,7 @@ class FileView {
   FileView() = default;
 
   std::unique_ptr<Folder> base_;
-  std::unique_ptr<Folder> upper_;          // of a live one
+  std::unique_ptr<Stack> upper_;          // of a live one
   std::unique_ptr<ArchivedLayer> layer_;  // of a kept one
   std::unique_ptr<ArchivedFiles> files_;
 };

@@ -25,7 +25,7 @@ class FilesTest : public CheckpointTest, public testing::WithParamInterface<std:
       ASSERT_TRUE(kept) << kept.error().message;
       state_fd_ = base::Fd(::open(archive().c_str(), O_RDONLY | O_CLOEXEC));
     } else {
-      state_fd_ = base::Fd(::open((root / "upper").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      state_fd_ = numbered_stack();
     }
   }
   void after(const std::string& commands) {
@@ -33,7 +33,7 @@ class FilesTest : public CheckpointTest, public testing::WithParamInterface<std:
   }
 
   FileView view() const {
-    if (GetParam() == "live") return FileView::live(base_fd_.get(), state_fd_.get());
+    if (GetParam() == "live") return FileView::live(base_fd_.get(), Stack::numbered(state_fd_.get()));
     return base::value_or_throw(FileView::kept(base_fd_.get(), state_fd_.get()));
   }
 

@@ -80,7 +80,7 @@ Result<void> answer_archive(const FileView& view, const FileRequest& request, Fr
 Result<void> answer_text(std::string_view where, std::string_view text, FrameWriter& out) {
   const auto request = parse_file_request(text);
   if (!request) return out.head(error_head(request.error()));
-  auto view = where == "live" ? FileView::live(files_fd::base, files_fd::state)
+  auto view = where == "live" ? FileView::live(files_fd::base, Stack::numbered(files_fd::state))
                               : FileView::kept(files_fd::base, files_fd::state);
   if (!view) return out.head(error_head(view.error()));
   return answer_files(*view, *request, out);

@@ -21,7 +21,7 @@ struct FileReadLimits {
 // Descriptors of `agentrouter read-files live|kept REQUEST`.
 namespace files_fd {
 inline constexpr int base = 3;   // the base tree, or /dev/null
-inline constexpr int state = 4;  // live: the overlay's upper folder; kept: the checkpoint's archive, or /dev/null
+inline constexpr int state = 4;  // live: Stack::numbered; kept: the checkpoint's archive, or /dev/null
 inline constexpr int out = 6;    // 5 is the agent's home, which is not needed
 }  // namespace files_fd
 

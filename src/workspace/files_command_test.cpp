@@ -114,7 +114,7 @@ TEST_P(LiveFilesCommandTest, AFileThatShrinksWhileItIsReadCutsTheAnswer) {
   const auto now = view();
   const auto found = now.stat("a");
   ASSERT_TRUE(found);
-  fs::resize_file(root / "upper/a", 70000);
+  fs::resize_file(root / "stack/0/a", 70000);
   std::uint64_t came = 0;
   const auto read = now.read("a", *found, 0, 100000, [&](std::string_view piece) {
     came += piece.size();

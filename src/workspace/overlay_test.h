@@ -85,7 +85,9 @@ class OverlayTest : public testing::Test {
         write_text("/proc/self/gid_map", "0 " + std::to_string(gid) + " 1");
       }
       (void)::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
-      const auto options = "userxattr,lowerdir=" + base().string() +
+      std::string lower;
+      for (const auto& layer : kept_) lower += layer.string() + ":";
+      const auto options = "userxattr,index=off,metacopy=off,lowerdir=" + lower + base().string() +
                            ",upperdir=" + (root / "upper").string() + ",workdir=" + (root / "work").string();
       if (::mount("overlay", (root / "merged").c_str(), "overlay", 0, options.c_str()) != 0) ::_exit(78);
       if (::chdir((root / "merged").c_str()) != 0) ::_exit(79);
@@ -103,13 +105,39 @@ class OverlayTest : public testing::Test {
     ASSERT_EQ(0, WEXITSTATUS(status)) << "77: no namespaces; 78: no overlay; 80: the agent; else: git";
   }
 
+  // What the agent has written becomes a layer below what it writes next.
+  void keep_layer() {
+    const auto layer = root / ("kept" + std::to_string(kept_.size()));
+    fs::rename(root / "upper", layer);
+    kept_.insert(kept_.begin(), layer);
+    (void)shell("chmod -R u+rwx " + (root / "work").string());
+    fs::remove_all(root / "work");
+    for (const auto* folder : {"upper", "work"}) fs::create_directories(root / folder);
+  }
+
+  // All layers above the base.
+  Stack stack() const {
+    std::vector<base::Fd> fds;
+    fds.emplace_back(::open((root / "upper").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    for (const auto& layer : kept_) fds.emplace_back(::open(layer.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    std::vector<int> layers;
+    for (const auto& fd : fds) layers.push_back(fd.get());
+    return Stack::of(layers);
+  }
+
+  // The same as init hands it to a subcommand: a folder with the one layer of a first turn. Moves it there.
+  base::Fd numbered_stack() {
+    fs::create_directories(root / "stack");
+    fs::rename(root / "upper", root / "stack/0");
+    return base::Fd(::open((root / "stack").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  }
+
   CollectReport collect_changes(const CollectLimits& limits = {}) {
     const base::Fd lower(::open(base().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    const base::Fd upper(::open((root / "upper").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     const base::Fd index(
         ::open((root / "index.json").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     const base::Fd patch(::open(patch_path().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    auto report = collect({lower.get(), upper.get(), index.get(), patch.get()}, limits);
+    auto report = collect({lower.get(), stack(), index.get(), patch.get()}, limits);
     EXPECT_TRUE(report.has_value());
     return *report;
   }
@@ -163,6 +191,7 @@ class OverlayTest : public testing::Test {
   }
 
   fs::path root;
+  std::vector<fs::path> kept_;  // layers of earlier turns, the newest first
 
  private:
   int judge() {

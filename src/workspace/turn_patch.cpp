@@ -81,10 +81,13 @@ struct TurnChange {
 
 class TurnDifference {
  public:
-  TurnDifference(const TurnPatchSource& source, const ArchivedLayer& layer, Deadline deadline)
+  // `earlier`: what the turn began with; `earlier_stack` the same if it is there as layers, else null.
+  TurnDifference(const TurnPatchSource& source, const ContentSource& earlier, const Stack* earlier_stack,
+                 Deadline deadline)
       : source_(source),
         deadline_(deadline),
-        earlier_(layer, source.scratch),
+        earlier_(earlier),
+        earlier_stack_(earlier_stack),
         lower_(source.lower),
         upper_(source.upper) {}
 
@@ -93,7 +96,7 @@ class TurnDifference {
     for (const auto& before : earlier.list) {
       for (; now != source_.now.list.end() && now->path < before.path; ++now) add_new(*now);
       if (now != source_.now.list.end() && now->path == before.path) {
-        add({before.path, before.after, now->after}, earlier_, upper_);
+        add_both(before, *now);
         ++now;
       } else {
         add_missing(before);
@@ -102,7 +105,8 @@ class TurnDifference {
     for (; now != source_.now.list.end(); ++now) add_new(*now);
   }
 
-  Result<void> fetch(const ArchivedLayer& layer, std::uint64_t file_bytes) {
+  // The numbers of the archived files that the patch shows.
+  [[nodiscard]] std::vector<std::size_t> shown_of(const ArchivedLayer& layer, std::uint64_t file_bytes) const {
     std::vector<std::size_t> numbers;
     for (const auto& [change, before, after] : found_) {
       if (before != &earlier_ || change.before.kind != Kind::file || change.before.size > file_bytes)
@@ -111,7 +115,7 @@ class TurnDifference {
     }
     std::sort(numbers.begin(), numbers.end());
     numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
-    return earlier_.fetch(source_.earlier, numbers);
+    return numbers;
   }
 
   void write(PatchWriter& patch) const {
@@ -124,6 +128,17 @@ class TurnDifference {
  private:
   void add_new(const Change& change) { add(change, lower_, upper_); }
 
+  void add_both(const Change& before, const Change& now) {
+    if (!is_same_file(before.path)) add({before.path, before.after, now.after}, earlier_, upper_);
+  }
+
+  // In the same layer as before: most of what earlier turns have changed, told without reading it.
+  [[nodiscard]] bool is_same_file(const std::string& path) const {
+    if (earlier_stack_ == nullptr) return false;
+    const auto before = earlier_stack_->attributes(path), now = source_.upper.attributes(path);
+    return before && now && before->st_ino == now->st_ino && before->st_dev == now->st_dev;
+  }
+
   // A change of the turns before that is none any more: taken back, or git ignores the path now.
   void add_missing(const Change& before) {
     const auto now = stat_merged(before.path);
@@ -131,11 +146,10 @@ class TurnDifference {
     add({before.path, before.after, now.node.is_content() ? now.node : Node()}, earlier_, lower_);
   }
 
-  Merged<Folder>::Found stat_merged(const std::string& path) const {
-    auto upper = source_.upper.open(".");
+  Merged<Stack>::Found stat_merged(const std::string& path) const {
     auto lower = source_.lower.open(".");
-    if (!upper || !lower) return {};
-    Merged<Folder> at(std::move(*upper), std::move(*lower));
+    if (!lower) return {};
+    Merged<Stack> at(source_.upper.again(), std::move(*lower));
     std::string_view rest = path;
     for (auto slash = rest.find('/'); slash != std::string_view::npos; slash = rest.find('/')) {
       auto inner = at.open(std::string(rest.substr(0, slash)));
@@ -162,25 +176,43 @@ class TurnDifference {
 
   const TurnPatchSource& source_;
   Deadline deadline_;
-  ArchivedContent earlier_;
+  const ContentSource& earlier_;
+  const Stack* earlier_stack_;
   LayerContent lower_;
-  LayerContent upper_;
+  StackContent upper_;
   std::vector<TurnChange> found_;
 };
+
+void write_from_layers(const TurnPatchSource& source, const WalkLimits& limits, PatchWriter& patch) {
+  const Stack stack = source.upper.earlier();
+  const auto earlier = find_changes(stack, source.lower, limits);
+  // What is missing on one side would look like a change of this turn.
+  if (earlier.truncated || source.now.truncated) return patch.mark_truncated();
+  const StackContent content(stack);
+  TurnDifference difference(source, content, &stack, limits.deadline);
+  difference.find(earlier);
+  difference.write(patch);
+}
+
+void write_from_archive(const TurnPatchSource& source, const WalkLimits& limits, std::uint64_t file_bytes,
+                        PatchWriter& patch) {
+  const auto layer = ArchivedLayer::read(source.earlier);
+  if (!layer) return patch.mark_truncated();
+  const auto earlier = find_changes(layer->root(), source.lower, limits);
+  if (earlier.truncated || source.now.truncated) return patch.mark_truncated();
+  ArchivedContent content(*layer, source.scratch);
+  TurnDifference difference(source, content, nullptr, limits.deadline);
+  difference.find(earlier);
+  if (!content.fetch(source.earlier, difference.shown_of(*layer, file_bytes))) patch.mark_truncated();
+  difference.write(patch);
+}
 
 }  // namespace
 
 void write_turn_patch(const TurnPatchSource& source, const WalkLimits& limits, std::uint64_t file_bytes,
                       PatchWriter& patch) {
-  const auto layer = ArchivedLayer::read(source.earlier);
-  if (!layer) return patch.mark_truncated();
-  const auto earlier = find_changes(layer->root(), source.lower, limits);
-  // What is missing on one side would look like a change of this turn.
-  if (earlier.truncated || source.now.truncated) return patch.mark_truncated();
-  TurnDifference difference(source, *layer, limits.deadline);
-  difference.find(earlier);
-  if (!difference.fetch(*layer, file_bytes)) patch.mark_truncated();
-  difference.write(patch);
+  if (source.earlier >= 0) return write_from_archive(source, limits, file_bytes, patch);
+  write_from_layers(source, limits, patch);
 }
 
 }  // namespace agentrouter::workspace

@@ -1,6 +1,6 @@
 #pragma once
 // What one turn changed: the difference between what git would show of the state that the turn began with (a
-// checkpoint) and of the state that it leaves. The patch of the turns before and this one, applied one after
+// checkpoint, or the layers of the turns before) and of the state that it leaves. The patch of the turns before and this one, applied one after
 // the other, give the same tree as the patch of all.
 
 #include "workspace/archived_layer.h"
@@ -11,9 +11,9 @@ namespace agentrouter::workspace {
 
 struct TurnPatchSource {
   const Folder& lower;
-  const Folder& upper;
+  const Stack& upper;
   const Changes& now;  // find_changes(upper, lower)
-  int earlier = -1;    // the checkpoint's archive, seekable. Borrowed
+  int earlier = -1;    // the checkpoint's archive, seekable. Borrowed. -1: upper.earlier()
   int scratch = -1;    // an empty file for reading and writing. Borrowed
 };
 

@@ -13,7 +13,10 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-class TurnPatchTest : public CheckpointTest {
+// Whether the second turn begins with a checkpoint or with the first one's layer.
+enum class Begins { restored, on_layers };
+
+class TurnPatchTest : public CheckpointTest, public testing::WithParamInterface<Begins> {
  protected:
   fs::path before_path() const { return root / "before.patch"; }
   fs::path turn_path() const { return root / "turn.patch"; }
@@ -26,20 +29,24 @@ class TurnPatchTest : public CheckpointTest {
     (void)collect_changes();
     fs::copy_file(patch_path(), before_path(), fs::copy_options::overwrite_existing);
     ASSERT_TRUE(checkpoint());
+    if (GetParam() == Begins::on_layers) {
+      keep_layer();
+      return run_agent([&] { ASSERT_EQ(0, shell(second)); });
+    }
     start_afresh();
     ASSERT_EQ("", restore({}, [&] { ASSERT_EQ(0, shell(second)); }));
   }
 
   CollectReport collect_turn(const CollectLimits& limits = {}) {
     const base::Fd lower(::open(base().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    const base::Fd upper(::open((root / "upper").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     const auto out = [&](const fs::path& path) {
       return base::Fd(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     };
     const auto index = out(root / "index.json"), patch = out(patch_path()), turn = out(turn_path()),
                scratch = out(root / "scratch");
-    const base::Fd earlier(::open(archive().c_str(), O_RDONLY | O_CLOEXEC));
-    auto report = collect({lower.get(), upper.get(), index.get(), patch.get(), turn.get(), earlier.get(),
+    base::Fd earlier;
+    if (kept_.empty()) earlier = base::Fd(::open(archive().c_str(), O_RDONLY | O_CLOEXEC));
+    auto report = collect({lower.get(), stack(), index.get(), patch.get(), turn.get(), earlier.get(),
                            scratch.get()},
                           limits);
     EXPECT_TRUE(report && report->turn_patch);
@@ -61,7 +68,7 @@ class TurnPatchTest : public CheckpointTest {
   }
 };
 
-TEST_F(TurnPatchTest, IsWhatTheTurnAloneChanged) {
+TEST_P(TurnPatchTest, IsWhatTheTurnAloneChanged) {
   write_text(base() / "kept", "kept\n");
   write_text(base() / "edited", "1\n2\n3\n");
   two_turns("printf '1\\n2\\nthree\\n' > edited; echo one > first", "echo two > second; echo more >> first");
@@ -78,7 +85,7 @@ TEST_F(TurnPatchTest, IsWhatTheTurnAloneChanged) {
   EXPECT_EQ(agents_tree(), tree_of_patched_clone());
 }
 
-TEST_F(TurnPatchTest, ATurnThatChangesNothingHasAnEmptyOne) {
+TEST_P(TurnPatchTest, ATurnThatChangesNothingHasAnEmptyOne) {
   write_text(base() / "a", "a\n");
   two_turns("echo b > b; rm a; ln -s b c; head -c 3000000 /dev/urandom > big; ln big hard; mkdir d; : > d/e",
             "touch b big; chmod 640 b; cat d/e");
@@ -88,7 +95,7 @@ TEST_F(TurnPatchTest, ATurnThatChangesNothingHasAnEmptyOne) {
   EXPECT_EQ(6u, report.index.files);
 }
 
-TEST_F(TurnPatchTest, EditsDeletionsModesTypesAndBinariesFollowOneAnother) {
+TEST_P(TurnPatchTest, EditsDeletionsModesTypesAndBinariesFollowOneAnother) {
   for (const auto* name : {"a", "b", "c", "d/e", "d/f", "g", "h"}) write_text(base() / name, "base\n");
   two_turns(R"(set -e; echo 1 > a; rm b; chmod +x c; rm -r d; mkdir d; echo n > d/n; printf '\0\1' > bin
                ln -s a link; echo x > 'name with "quotes"'; echo h > hard; ln hard hard2; mkdir -p p/q; echo r > p/q/r)",
@@ -100,7 +107,7 @@ TEST_F(TurnPatchTest, EditsDeletionsModesTypesAndBinariesFollowOneAnother) {
   EXPECT_EQ(agents_tree(), tree_of_patched_clone());
 }
 
-TEST_F(TurnPatchTest, WhatIsTakenBackIsAChangeOfTheTurn) {
+TEST_P(TurnPatchTest, WhatIsTakenBackIsAChangeOfTheTurn) {
   write_text(base() / "a", "base\n");
   write_text(base() / "gone", "gone\n");
   two_turns("echo changed > a; rm gone; echo new > new; mkdir sub; echo s > sub/s",
@@ -113,7 +120,7 @@ TEST_F(TurnPatchTest, WhatIsTakenBackIsAChangeOfTheTurn) {
   EXPECT_EQ(agents_tree(), tree_of_both());
 }
 
-TEST_F(TurnPatchTest, WhatIsIgnoredNowIsNoDeletion) {
+TEST_P(TurnPatchTest, WhatIsIgnoredNowIsNoDeletion) {
   write_text(base() / "a", "base\n");
   two_turns("echo note > note.log; echo other > other", "echo '*.log' > .gitignore; echo more >> note.log");
   (void)collect_turn();
@@ -121,7 +128,7 @@ TEST_F(TurnPatchTest, WhatIsIgnoredNowIsNoDeletion) {
   EXPECT_THAT(turn_patch(), Not(HasSubstr("note.log b/note.log")));
 }
 
-TEST_F(TurnPatchTest, IgnoreRulesOfTheTurnBeforeAreKnown) {
+TEST_P(TurnPatchTest, IgnoreRulesOfTheTurnBeforeAreKnown) {
   write_text(base() / "a", "base\n");
   two_turns("echo '*.log' > .gitignore; echo 1 > x.log", "echo 2 > x.log; echo 2 > y.log; echo 2 > z");
   (void)collect_turn();
@@ -129,7 +136,7 @@ TEST_F(TurnPatchTest, IgnoreRulesOfTheTurnBeforeAreKnown) {
   EXPECT_EQ(agents_tree(), tree_of_both());
 }
 
-TEST_F(TurnPatchTest, AFormerContentOverTheLimitAppliesForwardsOnly) {
+TEST_P(TurnPatchTest, AFormerContentOverTheLimitAppliesForwardsOnly) {
   write_text(base() / "a", "base\n");
   two_turns("seq 1 2000 > large; seq 1 2000 > larger", "echo small > large; echo more >> larger");
   CollectLimits limits;
@@ -140,7 +147,7 @@ TEST_F(TurnPatchTest, AFormerContentOverTheLimitAppliesForwardsOnly) {
   EXPECT_THAT(turn_patch(), HasSubstr("left out: larger"));
 }
 
-TEST_F(TurnPatchTest, IsCappedInBytes) {
+TEST_P(TurnPatchTest, IsCappedInBytes) {
   write_text(base() / "a", "base\n");
   two_turns("echo 1 > b", "seq 1 5000 > c");
   CollectLimits limits;
@@ -150,7 +157,7 @@ TEST_F(TurnPatchTest, IsCappedInBytes) {
   EXPECT_LE(report.turn_patch->bytes, 2048u);
 }
 
-TEST_F(TurnPatchTest, TooManyChangesAreNotTakenForChangesOfTheTurn) {
+TEST_P(TurnPatchTest, TooManyChangesAreNotTakenForChangesOfTheTurn) {
   write_text(base() / "a", "base\n");
   two_turns("for i in $(seq 100); do echo $i > f$i; done", "echo x > x");
   CollectLimits limits;
@@ -160,7 +167,8 @@ TEST_F(TurnPatchTest, TooManyChangesAreNotTakenForChangesOfTheTurn) {
   EXPECT_EQ(0u, report.turn_patch->bytes);
 }
 
-TEST_F(TurnPatchTest, ADamagedCheckpointLeavesItTruncatedAndTheRestWhole) {
+TEST_P(TurnPatchTest, ADamagedCheckpointLeavesItTruncatedAndTheRestWhole) {
+  if (GetParam() == Begins::on_layers) GTEST_SKIP() << "needs no checkpoint";
   write_text(base() / "a", "base\n");
   two_turns("echo 1 > b", "echo 2 > b");
   write_text(archive(), "no archive");
@@ -169,6 +177,11 @@ TEST_F(TurnPatchTest, ADamagedCheckpointLeavesItTruncatedAndTheRestWhole) {
   EXPECT_EQ(0u, report.turn_patch->bytes);
   EXPECT_EQ(agents_tree(), tree_of_patched_clone());
 }
+
+INSTANTIATE_TEST_SUITE_P(, TurnPatchTest, testing::Values(Begins::restored, Begins::on_layers),
+                         [](const auto& info) {
+                           return info.param == Begins::restored ? "Restored" : "OnLayers";
+                         });
 
 }  // namespace
 }  // namespace agentrouter::workspace

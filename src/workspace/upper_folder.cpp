@@ -39,7 +39,7 @@ UpperFolder::Attributes UpperFolder::attributes(const std::string& name) const {
     const auto* entry = archived->entry(name);
     return entry ? Attributes{entry->mode, entry->mtime} : Attributes();
   }
-  const auto info = std::get<Folder>(folder_).attributes(name);
+  const auto info = std::get<Stack>(folder_).attributes(name);
   return info ? Attributes{info->st_mode & 0777u, info->st_mtim} : Attributes();
 }
 

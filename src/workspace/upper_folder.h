@@ -1,17 +1,17 @@
 #pragma once
-// A folder of an overlay's upper layer, wherever the layer is: on the disk, or in the archive of a checkpoint.
+// A folder of what lies above the base, wherever that is: in layers on the disk, or in the archive of a checkpoint.
 
 #include <variant>
 
 #include "workspace/archived_layer.h"
-#include "workspace/layer.h"
+#include "workspace/stack.h"
 
 namespace agentrouter::workspace {
 
 class UpperFolder {
  public:
   UpperFolder() = default;
-  explicit UpperFolder(Folder folder) : folder_(std::move(folder)) {}
+  explicit UpperFolder(Stack layers) : folder_(std::move(layers)) {}
   explicit UpperFolder(ArchivedFolder folder) : folder_(folder) {}
   explicit operator bool() const;
 
@@ -30,7 +30,7 @@ class UpperFolder {
   [[nodiscard]] Attributes attributes(const std::string& name) const;
 
  private:
-  std::variant<Folder, ArchivedFolder> folder_;
+  std::variant<Stack, ArchivedFolder> folder_;
 };
 
 }  // namespace agentrouter::workspace

@@ -238,8 +238,8 @@ bool is_git_folder(std::string_view name) {
   return base::equal_without_case(name, ".git");
 }
 
-Changes find_changes(const Folder& upper, const Folder& lower, const WalkLimits& limits) {
-  Walk<Folder> walk(lower, limits);
+Changes find_changes(const Stack& upper, const Folder& lower, const WalkLimits& limits) {
+  Walk<Stack> walk(lower, limits);
   walk.start(upper);
   return walk.take();
 }

@@ -1,5 +1,5 @@
 #pragma once
-// Finds what may differ between the base tree and an overlay's upper layer, by walking the upper layer and,
+// Finds what may differ between the base tree and the layers above it, by walking those layers and,
 // for what it hides, the base. Contents are not compared here.
 
 #include <chrono>
@@ -11,6 +11,7 @@
 
 #include "workspace/ignore.h"
 #include "workspace/layer.h"
+#include "workspace/stack.h"
 #include "workspace/tracked.h"
 
 namespace agentrouter::workspace {
@@ -37,7 +38,7 @@ struct Changes {
   bool truncated = false;    // a limit was reached or something could not be read
 };
 
-[[nodiscard]] Changes find_changes(const Folder& upper, const Folder& lower, const WalkLimits& limits);
+[[nodiscard]] Changes find_changes(const Stack& upper, const Folder& lower, const WalkLimits& limits);
 // The same for the upper layer that a checkpoint holds.
 [[nodiscard]] Changes find_changes(const ArchivedFolder& upper, const Folder& lower,
                                    const WalkLimits& limits);

@@ -184,7 +184,7 @@ class Mode:
         def look(index):
             self._look()
             if ids[index] == "F08":
-                setuid.extend(os.lstat(p) for p in self.data.glob("attempts/*/upper/s"))
+                setuid.extend(os.lstat(p) for p in self.data.glob("attempts/*/box/upper/s"))
         run, events, outputs = self._run(*("exec 2>&1\n" + c.command for c in todo), on_output=look)
         hits = self.listeners.take()
         ended = events[-1]["type"]
@@ -212,7 +212,7 @@ class Mode:
             if now < 60:
                 self._look()
             refused = max([refused, *map(outside.refusals, self.counters)])
-            for path in self.data.glob("attempts/*/upper/bomb.txt"):
+            for path in self.data.glob("attempts/*/box/upper/bomb.txt"):
                 said = path.read_text() or said
             select.select([], [], [], 0.05)
         verdict = BOMB.judge(said)

@@ -160,7 +160,7 @@ void mount_devices(const Spec& spec, const int* devices, const char* const* name
 // anyway. Without it, unmounting would write every changed file to the disk that is about to be removed from
 // it.
 void mount_overlay(const char* to, const char* lower, const char* upper, const char* work, bool fixed) {
-  char options[256];
+  char options[1024];
   snprintf(options, sizeof options,
            "lowerdir=%s,upperdir=%s,workdir=%s,userxattr,index=off,metacopy=off,nfs_export=off%s", lower,
            upper, work, fixed ? "" : ",volatile");
@@ -168,23 +168,88 @@ void mount_overlay(const char* to, const char* lower, const char* upper, const c
           "mount the overlay", to);
 }
 
-Grounds mount_grounds(const Setup& setup, int attempt, int lower) {
+constexpr unsigned place_size = 48;
+
+// Where layer `number` has its part `name`: 0 is the attempt's own, 1... are the kept ones.
+void name_layer(char (&place)[place_size], unsigned number, const char* name) {
+  if (number == 0) {
+    snprintf(place, sizeof place, ".init/attempt/box/%s", name);
+  } else {
+    snprintf(place, sizeof place, ".init/kept/%u/%s", number, name);
+  }
+}
+
+void attach_kept_layers(const int* layers, unsigned count) {
+  require(mkdir(".init/kept", 0755) == 0, "make folder", ".init/kept");
+  for (unsigned i = 0; i < count; ++i) {
+    char place[place_size];
+    snprintf(place, sizeof place, ".init/kept/%u", i + 1);
+    require(mkdir(place, 0755) == 0 && attach(layers[i], place), "attach a kept layer");
+    close(layers[i]);
+  }
+}
+
+// ".init/kept/1/upper:.init/kept/2/upper:LOWEST"
+void list_lowers(char (&list)[768], const char* name, unsigned count, const char* lowest) {
+  unsigned used = 0;
+  for (unsigned i = 1; i <= count; ++i) {
+    char place[place_size];
+    name_layer(place, i, name);
+    used += static_cast<unsigned>(snprintf(list + used, sizeof list - used, "%s:", place));
+  }
+  snprintf(list + used, sizeof list - used, "%s", lowest);
+}
+
+// The mount points stay: what is detached from them would go with them.
+int stack_of(const char* name, unsigned count) {
+  constexpr auto attributes = read_only | MOUNT_ATTR_NOEXEC;
+  char stack[place_size], part[place_size];
+  snprintf(stack, sizeof stack, ".init/%s", name);
+  require(mkdir(stack, 0755) == 0, "make folder", stack);
+  const auto name_part = [&](unsigned number) {
+    snprintf(part, sizeof part, ".init/%s/%u", name, number);
+    return part;
+  };
+  for (unsigned i = 0; i <= count; ++i) {
+    char place[place_size];
+    name_layer(place, i, name);
+    const int tree = clone_tree(AT_FDCWD, place, false);
+    require(tree >= 0 && mkdir(name_part(i), 0755) == 0 && attach(tree, part),
+            "keep a layer for the collector");
+    close(tree);
+  }
+  const int whole = clone_tree(AT_FDCWD, stack, true);
+  require(whole >= 0 && set_attributes(whole, attributes), "keep the layers for the collector");
+  for (unsigned i = 0; i <= count; ++i)
+    require(umount2(name_part(i), MNT_DETACH) == 0, "hide a layer");
+  return whole;
+}
+
+Grounds mount_grounds(const Setup& setup, int attempt, int lower, const int* layers) {
+  const auto count = setup.spec.layer_count, home_count = setup.spec.home_layers;
   require(attach(attempt, ".init/attempt"), "attach the attempt's folder");
   require(attach(lower, ".init/lower"), "attach the workspace's lower folder");
   close(attempt);
   close(lower);
-  mount_overlay("workspace", ".init/lower", ".init/attempt/upper", ".init/attempt/work",
+  attach_kept_layers(layers, count);
+  char lowers[768];
+  list_lowers(lowers, "upper", count, ".init/lower");
+  mount_overlay("workspace", lowers, ".init/attempt/box/upper", ".init/attempt/work",
                 setup.spec.read_only_workspace != 0);
-  mount_overlay("home/agent", ".init/none", ".init/attempt/home", ".init/attempt/work-home", false);
+  list_lowers(lowers, "home", home_count, ".init/none");
+  mount_overlay("home/agent", lowers, ".init/attempt/box/home", ".init/attempt/work-home", false);
   Grounds grounds;
   grounds.lower = clone_tree(AT_FDCWD, ".init/lower", false);
-  grounds.upper = clone_tree(AT_FDCWD, ".init/attempt/upper", false);
-  grounds.home = clone_tree(AT_FDCWD, ".init/attempt/home", false);
-  constexpr auto attributes = read_only | MOUNT_ATTR_NOEXEC;
-  require(grounds.lower >= 0 && grounds.upper >= 0 && grounds.home >= 0 &&
-              set_attributes(grounds.lower, attributes) && set_attributes(grounds.upper, attributes) &&
-              set_attributes(grounds.home, attributes),
+  require(grounds.lower >= 0 && set_attributes(grounds.lower, read_only | MOUNT_ATTR_NOEXEC),
           "keep the layers for the collector");
+  grounds.upper = stack_of("upper", count);
+  grounds.home = stack_of("home", home_count);
+  for (unsigned i = 1; i <= count; ++i) {
+    char place[place_size];
+    snprintf(place, sizeof place, ".init/kept/%u", i);
+    require(umount2(place, MNT_DETACH) == 0 && rmdir(place) == 0, "hide a kept layer");
+  }
+  require(rmdir(".init/kept") == 0, "hide the kept layers");
   require(umount2(".init/attempt", MNT_DETACH) == 0 && umount2(".init/lower", MNT_DETACH) == 0,
           "hide the attempt's folder");
   return grounds;
@@ -270,9 +335,13 @@ Grounds build_root(const Setup& setup, const int* sources) {
   }
   const int attempt = open_source(setup, sources, 0, plain_attributes, "the attempt's folder");
   const int lower = open_source(setup, sources, 1, read_only, "the workspace's lower folder");
-  int trees[max_binds];
+  int layers[max_layers], trees[max_binds];
+  const unsigned layer_count = setup.spec.layer_count;
+  for (unsigned i = 0; i < layer_count; ++i)
+    layers[i] = open_source(setup, sources, i + 2, read_only, "a kept layer");
   for (unsigned i = 0; i < setup.spec.bind_count; ++i) {
-    trees[i] = open_source(setup, sources, i + 2, read_only, text_at(setup.spec, setup.spec.binds[i].to));
+    trees[i] = open_source(setup, sources, i + 2 + layer_count, read_only,
+                           text_at(setup.spec, setup.spec.binds[i].to));
   }
 #if AGENTROUTER_WEAK_INIT
   const int host = clone_tree(AT_FDCWD, "/", true);
@@ -288,7 +357,7 @@ Grounds build_root(const Setup& setup, const int* sources) {
 #endif
     mask_proc();
   mount_tmpfs("tmp", setup.spec.tmp_bytes, setup.spec.tmp_inodes);
-  const auto grounds = mount_grounds(setup, attempt, lower);
+  const auto grounds = mount_grounds(setup, attempt, lower, layers);
   make_files(setup.spec);
 #if AGENTROUTER_WEAK_INIT
   if (setup.weakening & weaken_host_view) {

@@ -14,11 +14,13 @@
 namespace agentrouter::sandbox::init {
 
 inline constexpr int control_fd = 3;
-inline constexpr std::uint32_t version = 1;
+inline constexpr std::uint32_t version = 2;
 
 inline constexpr unsigned max_binds = 24;
 inline constexpr unsigned max_files = 16;
 inline constexpr unsigned max_links = 8;
+inline constexpr unsigned max_layers = 16;
+inline constexpr unsigned max_sources = max_binds + max_layers + 2;
 inline constexpr unsigned max_text = 32 * 1024;
 inline constexpr unsigned max_host_paths = 48 * 1024;
 inline constexpr unsigned max_filter = 1024;
@@ -58,6 +60,8 @@ struct Spec {
   std::uint32_t file_count;
   std::uint32_t link_count;
   std::uint32_t text_size;
+  std::uint32_t layer_count;
+  std::uint32_t home_layers;  // of them
   std::uint32_t reserved;
   BindSpec binds[max_binds];
   FileSpec files[max_files];
@@ -66,7 +70,7 @@ struct Spec {
 };
 
 // What only the launcher decides. Source descriptors beside it: the attempt's folder, the lower folder, then
-// one per bind. `own_map` (plain user): they are opened again by the paths in `host_paths`, since a mount can
+// one per kept layer, the newest first, and one per bind. `own_map` (plain user): they are opened again by the paths in `host_paths`, since a mount can
 // only be cloned inside its own namespace, and compared by device and inode; otherwise they are mounts.
 struct Setup {
   Spec spec;
@@ -78,7 +82,7 @@ struct Setup {
   std::uint32_t port;
   std::uint32_t weakening;  // only looked at by the init of the escape suite's positive controls
   std::uint32_t filter_size;
-  std::uint32_t host_path[max_binds + 2];
+  std::uint32_t host_path[max_sources];
   char host_paths[max_host_paths];
   sock_filter filter[max_filter];
 };

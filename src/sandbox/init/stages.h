@@ -9,7 +9,9 @@ namespace agentrouter::sandbox::init {
 void take_ids(const Setup& setup);
 
 struct Grounds {
-  int lower = -1;  // read-only mounts of their own, for the collector
+  // Read-only mounts of their own, for the collector. Above the lower folder: "0" is what this run writes,
+  // "1"... the kept layers, the newest first.
+  int lower = -1;
   int upper = -1;
   int home = -1;
 };

@@ -42,7 +42,8 @@ void fail(const char* stage, const char* detail) {
 }
 
 int receive(void* buffer, unsigned size, int* fds, unsigned max_fds, unsigned* fd_count) {
-  constexpr unsigned most = 40;
+  constexpr unsigned most = 48;
+  static_assert(max_sources <= most);
   iovec part{buffer, size};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * most)];
   msghdr message{};
