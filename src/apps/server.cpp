@@ -201,6 +201,7 @@ Program::Program(const Config& config, bool drain)
   options.claude_provider = provider_of(config_, config_.anthropic_base_url, config_.anthropic_key);
   options.require_limits = config_.require_limits;
   options.git = config_.trees.git.fetching;
+  options.layers = config_.trees.layers;
   options.conversations = config_.conversations;
   options.quota = config_.quota;
   worker_ = std::make_unique<worker::Worker>(

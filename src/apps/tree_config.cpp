@@ -28,7 +28,7 @@ struct Number {
   void (*set)(TreeConfig& config, std::uint64_t value);
 };
 
-constexpr std::array<Number, 11> numbers{{
+constexpr std::array<Number, 12> numbers{{
     {"uploads.max_bytes", most_bytes, [](const TreeConfig& c) { return c.uploads.max_bytes; },
      [](TreeConfig& c, std::uint64_t v) { c.uploads.max_bytes = v; }},
     {"uploads.keep_minutes", 525'600,
@@ -51,6 +51,8 @@ constexpr std::array<Number, 11> numbers{{
      [](TreeConfig& c, std::uint64_t v) { c.uploads.unpack.path_bytes = v; }},
     {"trees.max_bytes", most_bytes, [](const TreeConfig& c) { return c.trees.max_bytes; },
      [](TreeConfig& c, std::uint64_t v) { c.trees.max_bytes = v; }},
+    {"layers.max_bytes", most_bytes, [](const TreeConfig& c) { return c.layers.max_bytes; },
+     [](TreeConfig& c, std::uint64_t v) { c.layers.max_bytes = v; }},
     {"git.max_bytes", most_bytes, [](const TreeConfig& c) { return c.git.fetching.max_bytes; },
      [](TreeConfig& c, std::uint64_t v) { c.git.fetching.max_bytes = v; }},
     {"git.max_entries", 10'000'000, [](const TreeConfig& c) { return c.git.fetching.max_entries; },

@@ -1,5 +1,5 @@
 #pragma once
-// The settings of what comes into workspaces: [uploads], [trees] and [git].
+// The settings of what comes into workspaces: [uploads], [trees], [layers] and [git].
 
 #include <map>
 #include <string>
@@ -21,6 +21,7 @@ struct GitSettings {
 struct TreeConfig {
   UploadRules uploads;
   workspace::TreeRules trees;
+  worker::LayerRules layers;
   GitSettings git;
   // By host: what credentials are made of.
   std::map<std::string, std::pair<std::string, std::string>> logins;

@@ -35,6 +35,7 @@ TEST_F(TreeSettings, AreReadAndPrintedAsTheyAreRead) {
   set("uploads.keep_minutes", "12");
   set("uploads.max_ratio", "13");
   set("trees.max_bytes", "14");
+  set("layers.max_bytes", "16");
   set("git.timeout_seconds", "15");
   set("git.http_hosts", "a.test");
   set("git.http_hosts", "b.test:80");
@@ -43,11 +44,13 @@ TEST_F(TreeSettings, AreReadAndPrintedAsTheyAreRead) {
   EXPECT_EQ(config_.uploads.keep, std::chrono::minutes(12));
   EXPECT_EQ(config_.uploads.unpack.ratio, 13u);
   EXPECT_EQ(config_.trees.max_bytes, 14u);
+  EXPECT_EQ(config_.layers.max_bytes, 16u);
   EXPECT_EQ(config_.git.fetching.timeout, std::chrono::seconds(15));
   EXPECT_THAT(config_.git.http_hosts, ElementsAre("a.test", "b.test:80"));
   const auto text = print_tree_config(config_);
   EXPECT_THAT(text, HasSubstr("[uploads]\nmax_bytes = 11\nkeep_minutes = 12\n"));
   EXPECT_THAT(text, HasSubstr("[trees]\nmax_bytes = 14\n"));
+  EXPECT_THAT(text, HasSubstr("[layers]\nmax_bytes = 16\n"));
   EXPECT_THAT(text, HasSubstr("timeout_seconds = 15\nhttp_hosts = [\"a.test\", \"b.test:80\"]\n"));
 }
 

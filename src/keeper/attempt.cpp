@@ -99,9 +99,18 @@ base::Task<bool> Attempt::restore() {
   co_return restored && !cancelled_;
 }
 
+// With what an agent remembers, not only with files.
+bool Attempt::goes_on() const {
+  return (needs_.plan.restores || needs_.plan.kept) && !needs_.plan.files_only;
+}
+
+TurnStart Attempt::turn_start() const {
+  if (!released_ || !(needs_.plan.restores || needs_.plan.kept)) return TurnStart::afresh;
+  return needs_.plan.kept ? TurnStart::kept : TurnStart::restored;
+}
+
 void Attempt::announce() {
-  const bool goes_on = needs_.plan.restores && !needs_.plan.files_only;
-  if (goes_on) {
+  if (goes_on()) {
     needs_.recorder.event("sandbox.resumed", model::Visibility::internal,
                           {{"sandboxId", sandbox_id(needs_.plan)}});
   } else {
@@ -115,7 +124,7 @@ void Attempt::announce() {
     result_.failure.cause = "credential_boundary";
     return;
   }
-  if (goes_on) return;
+  if (goes_on()) return;
   needs_.recorder.event("credential_boundary.verified", model::Visibility::internal,
                         {{"provider", provider_of(needs_.plan)},
                          {"credentialStrategy", "provider_proxy"},
@@ -231,8 +240,7 @@ base::Task<void> Attempt::finish() {
   (void)needs_.sandbox.kill_all();
   notices_.poll();
   if (!notices_.gone()) {
-    const auto start = needs_.plan.restores && released_ ? TurnStart::continued : TurnStart::afresh;
-    auto collected = co_await collect_changes(needs_.sandbox, notices_, needs_.attempt_dir, start);
+    auto collected = co_await collect_changes(needs_.sandbox, notices_, needs_.attempt_dir, turn_start());
     if (collected) changes_ = std::move(*collected);
     if (released_) co_await save();
   }
@@ -298,7 +306,9 @@ json::object Attempt::exit_record() {
   }
   exit["checkpoint"] = nullptr;
   if (checkpoint_) {
-    exit["checkpoint"] = json::object{{"bytes", checkpoint_->bytes}, {"sha256", checkpoint_->sha256}};
+    json::object checkpoint{{"bytes", checkpoint_->bytes}, {"sha256", checkpoint_->sha256}};
+    if (checkpoint_->layer_bytes) checkpoint["layerBytes"] = *checkpoint_->layer_bytes;
+    exit["checkpoint"] = std::move(checkpoint);
   } else if (!checkpoint_error_.empty()) {
     exit["checkpointError"] = checkpoint_error_;
   }

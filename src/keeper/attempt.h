@@ -57,6 +57,8 @@ class Attempt {
 
   base::Task<void> drive();
   base::Task<bool> restore();
+  [[nodiscard]] bool goes_on() const;
+  [[nodiscard]] TurnStart turn_start() const;
   base::Task<void> take_turn(GateResult gate);
   void announce();
   base::Task<void> run_turns(const std::string& started);

@@ -217,7 +217,8 @@ class ScriptedSandbox final : public Sandbox {
                          std::string(64, 'b') + R"(","truncated":false})";
     if (request.argv.size() > 2) {
       (void)base::write_all(request.outputs.at(3), "a turn's patch");
-      turn_began_with = base::read_all(request.outputs.at(4), 1 << 20).value_or("");
+      const bool kept = request.argv[2] == "kept-turn";
+      turn_began_with = kept ? "layers" : base::read_all(request.outputs.at(4), 1 << 20).value_or("");
       report += R"(,"turnPatch":{"bytes":14,"sha256":")" + std::string(64, 'c') + R"(","truncated":false})";
     }
     (void)base::write_all(request.outputs.at(2), report + "}");
@@ -264,6 +265,7 @@ class ScriptedSandbox final : public Sandbox {
   std::string turn_began_with;  // what the collector of a later turn was given
   std::string restorer_says = "{}";
   std::string keeps = "a checkpoint";            // added to what was restored, it is the next checkpoint
+  std::uint64_t layer_bytes = 1000;              // what it says of the attempt's own layers
   std::optional<std::string> checkpointer_says;  // instead of the truth
   std::vector<std::string> left_out;
   std::uint64_t memory_kills = 0;
@@ -288,7 +290,8 @@ class ScriptedSandbox final : public Sandbox {
     ++checkpoints;
     left_out.assign(request.argv.begin() + 2, request.argv.end());
     const std::string bytes = restored_bytes + keeps;
-    json::object report{{"bytes", bytes.size()}, {"sha256", base::Sha256::hex_of(bytes)}, {"entries", 2}};
+    json::object report{{"bytes", bytes.size()}, {"sha256", base::Sha256::hex_of(bytes)}, {"entries", 2},
+                        {"layerBytes", layer_bytes}};
     (void)base::write_all(request.outputs.at(0), bytes);
     (void)base::write_all(request.outputs.at(1), checkpointer_says.value_or(base::to_text(report)));
     notify(sandbox::Exited{checkpointer_pid, 0, 0});

@@ -20,17 +20,18 @@ base::Result<base::Fd> output_file(int attempt_dir, const char* name) {
   return fd;
 }
 
-// What the patch of the turn alone is made from.
+// The patch of the turn alone, and what it is made from where that is no layer.
 struct TurnFiles {
   base::Fd patch;
   base::Fd earlier;
   base::Fd scratch;
 };
 
-base::Result<TurnFiles> open_turn_files(int attempt_dir) {
+base::Result<TurnFiles> open_turn_files(int attempt_dir, TurnStart start) {
   constexpr const char* scratch = "turn.scratch";
   TurnFiles files;
   AGENTROUTER_TRY(files.patch, output_file(attempt_dir, turn_patch_file));
+  if (start == TurnStart::kept) return files;
   files.earlier = base::Fd(::openat(attempt_dir, restore_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   files.scratch = base::Fd(::openat(attempt_dir, scratch, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!files.earlier || !files.scratch || ::unlinkat(attempt_dir, scratch, 0) != 0)
@@ -88,11 +89,12 @@ base::Task<base::Result<workspace::CollectReport>> collect_changes(Sandbox& sand
                            .env = {},
                            .outputs = {index.get(), patch.get(), report.second.get()}};
   TurnFiles turn;
-  if (start == TurnStart::continued) {
-    AGENTROUTER_CO_TRY(turn, open_turn_files(attempt_dir));
-    request.argv.emplace_back("turn");
-    for (const auto* file : {&turn.patch, &turn.earlier, &turn.scratch})
-      request.outputs.push_back(file->get());
+  if (start != TurnStart::afresh) {
+    AGENTROUTER_CO_TRY(turn, open_turn_files(attempt_dir, start));
+    request.argv.emplace_back(start == TurnStart::kept ? "kept-turn" : "turn");
+    for (const auto* file : {&turn.patch, &turn.earlier, &turn.scratch}) {
+      if (*file) request.outputs.push_back(file->get());
+    }
   }
   AGENTROUTER_CO_TRY(const pid_t pid, sandbox.collect(request));
   report.second.reset();

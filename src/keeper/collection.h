@@ -16,11 +16,11 @@ inline constexpr const char* restore_file = "restore.tar.zst";
 
 inline constexpr const char* turn_patch_file = "turn.patch";
 
-// `continued`: the turn began with the state in restore.tar.zst.
-enum class TurnStart { afresh, continued };
+// `restored`: the turn began with the state in restore.tar.zst; `kept`: with the layers of the turns before.
+enum class TurnStart { afresh, restored, kept };
 
 // Runs the collector and waits for it, at most `patience`; a collector that takes longer is killed. Writes
-// index.json and changes.patch below `attempt_dir`, and turn.patch of a continued turn.
+// index.json and changes.patch below `attempt_dir`, and turn.patch of a turn that did not begin afresh.
 //
 // Errors: unavailable (it could not be started, or failed), timeout.
 base::Task<base::Result<workspace::CollectReport>> collect_changes(

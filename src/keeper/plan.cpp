@@ -159,6 +159,7 @@ std::string encode_plan(const AttemptPlan& plan) {
                                     {"model", plan.model},
                                     {"task", plan.task},
                                     {"restores", plan.restores},
+                                    {"kept", plan.kept},
                                     {"filesOnly", plan.files_only},
                                     {"resumeThread", plan.resume_thread},
                                     {"approvalMode", model::to_string(plan.approval_mode)},
@@ -185,6 +186,7 @@ base::Result<AttemptPlan> decode_plan(std::string_view text) {
   plan.model = fields.text("model");
   plan.task = fields.text("task");
   plan.restores = fields.flag("restores");
+  plan.kept = fields.flag("kept");
   plan.files_only = fields.flag("filesOnly");
   plan.resume_thread = fields.text("resumeThread");
   if (const auto mode = model::parse_approval_mode(fields.text("approvalMode")))

@@ -35,6 +35,7 @@ struct AttemptPlan {
   std::string model;  // to ask for; never empty
   std::string task;
   bool restores = false;      // the state in restore.tar.zst first
+  bool kept = false;          // instead: the state is there already, in layers below this attempt's own
   bool files_only = false;    // of that state, only the workspace's: this agent remembers nothing
   std::string resume_thread;  // empty: a new thread
   model::ApprovalMode approval_mode = model::ApprovalMode::automatic;

@@ -74,7 +74,7 @@ class SteppingBlobs final : public blobs::BlobStore {
 
 class SteppingLauncher final : public sandbox::Launcher {
  public:
-  explicit SteppingLauncher(int nursery) : inner_(nursery) {}
+  SteppingLauncher(int nursery, bool makes_boxes) : inner_(nursery) { inner_.makes_boxes = makes_boxes; }
   base::Result<sandbox::Launched> launch(const sandbox::LaunchRequest& request) override {
     step();
     auto launched = inner_.launch(request);
@@ -118,7 +118,7 @@ int server_main(int nursery, const std::string& arguments) {
   SteppingListener listener;
   store->add_listener(&listener);
   SteppingBlobs blobs(base::value_or_throw(blobs::open_fs_blobs(folder / "blobs")));
-  SteppingLauncher launcher(nursery);
+  SteppingLauncher launcher(nursery, std::filesystem::exists(folder / "with-layers"));
   ScriptedPreparer preparer;
   asio::io_context io(1);
   WorkerConfig config;
@@ -294,6 +294,30 @@ TEST_F(CrashTest, ServerKilledAlongALaterTurnGoesOnFromTheSameState) {
     }
     check(place, Begins::restored);
     check_checkpoints(place, 2);
+    if (HasFailure() || !unfinished) break;
+  }
+  EXPECT_GT(killed, 4);
+}
+
+TEST_F(CrashTest, ServerKilledAlongATurnOnKeptLayersGoesOnFromThem) {
+  int killed = 0;
+  for (int steps = 2; steps < 200; steps += 6) {
+    SCOPED_TRACE("killed at step " + std::to_string(steps));
+    Place place;
+    ASSERT_TRUE(base::write_file_durably(place.folder / "with-layers", ""));
+    submit(place);
+    ASSERT_FALSE(serve(place, -1));
+    EXPECT_TRUE(std::filesystem::exists(place.folder / "layers/kept" / place.first.str() / "upper"));
+    go_on(place);
+    const bool unfinished = serve(place, steps);
+    if (unfinished) {
+      ++killed;
+      EXPECT_FALSE(serve(place, -1));
+    }
+    check(place, Begins::restored);
+    // It stood on the layer: nothing was restored into what it left.
+    EXPECT_EQ(blob(place, checkpoint_key(place.run)), "a checkpoint");
+    EXPECT_TRUE(std::filesystem::is_empty(place.folder / "layers/uses"));
     if (HasFailure() || !unfinished) break;
   }
   EXPECT_GT(killed, 4);

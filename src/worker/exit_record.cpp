@@ -51,6 +51,8 @@ base::Result<ExitRecord> parse_exit(const json::object& data) {
   if (const json::object* checkpoint = base::get_object(data, "checkpoint")) {
     exit.checkpoint = ExitRecord::Checkpoint{base::get_int(*checkpoint, "bytes").value_or(0),
                                              text_of(*checkpoint, "sha256")};
+    const auto layer_bytes = base::get_int(*checkpoint, "layerBytes");
+    if (layer_bytes && *layer_bytes >= 0) exit.checkpoint->layer_bytes = *layer_bytes;
   }
   return exit;
 }

@@ -24,6 +24,7 @@ struct ExitRecord {
   struct Checkpoint {
     std::int64_t bytes = 0;
     std::string sha256;
+    std::optional<std::int64_t> layer_bytes = {};  // what the attempt's own layers take; none: not to be kept
   };
   std::optional<Checkpoint> checkpoint;  // what the next turn goes on from
   std::string checkpoint_error;          // why there is none although the agent was started

@@ -17,16 +17,18 @@ Reclaimer::Reclaimer(DriverContext& context) : context_(context), wake_(context.
 base::Task<void> Reclaimer::run() {
   for (;;) {
     auto until = std::chrono::steady_clock::now() + after_trouble;
+    due_ = false;
     try {
       co_await purge_keys();
       const bool all = co_await reclaim_due();
       co_await purge_uploads();
+      co_await trim_layers();
       if (all) until = co_await next_look();
     } catch (const base::Failure& failure) {
       base::log(base::LogLevel::warn, "conversations could not be reclaimed",
                 {{"cause", failure.error().message}});
     }
-    co_await wake_.wait_until(until);
+    if (!due_) co_await wake_.wait_until(until);
   }
 }
 
@@ -53,7 +55,10 @@ base::Task<void> Reclaimer::reclaim(model::RunId conversation) {
   });
   if (!checkpoints) co_return;  // continued meanwhile
   co_await context_.pool.run([this, &checkpoints] {
-    for (const auto& checkpoint : *checkpoints) context_.needs.blobs.remove(checkpoint.key);
+    for (const auto& checkpoint : *checkpoints) {
+      if (context_.layers != nullptr) context_.layers->forget(checkpoint.run_id);
+      context_.needs.blobs.remove(checkpoint.key);
+    }
   });
   const auto done = co_await context_.needs.store.write([this, &conversation](store::Transaction& tx) {
     return runs::reclaim(tx, conversation, context_.now());
@@ -81,6 +86,10 @@ base::Task<void> Reclaimer::purge_uploads() {
   const auto in_use =
       co_await context_.needs.store.read([](store::Reader& reader) { return reader.trees_in_use(); });
   (void)co_await context_.pool.run([trees, &in_use] { return trees->trim(in_use); });
+}
+
+base::Task<void> Reclaimer::trim_layers() {
+  if (context_.layers != nullptr) co_await context_.pool.run([this] { context_.layers->trim(); });
 }
 
 base::Task<base::Deadline> Reclaimer::next_look() {

@@ -1,7 +1,7 @@
 #pragma once
 // Throws away what nobody may use any more: the checkpoints of conversations that are closed or whose time is
-// over, idempotency keys and uploads whose time is over, and base trees that nothing stands on when there is
-// no more room for them. Sleeps until the next one is due and is woken when that may have changed; nothing
+// over, idempotency keys and uploads whose time is over, layers that nothing goes on from, and base trees that
+// nothing stands on when there is no more room for them. Sleeps until the next one is due and is woken when that may have changed; nothing
 // polls.
 
 #include "base/event.h"
@@ -17,17 +17,22 @@ class Reclaimer {
   // Until it is cancelled. Each step may be cut off by a crash and is done again at the next start: first the
   // conversation is closed, then the bytes are deleted, then the record says so.
   base::Task<void> run();
-  void wake() { wake_.notify(); }
+  void wake() {
+    due_ = true;
+    wake_.notify();
+  }
 
  private:
   base::Task<bool> reclaim_due();
   base::Task<void> reclaim(model::RunId conversation);
   base::Task<void> purge_keys();
   base::Task<void> purge_uploads();
+  base::Task<void> trim_layers();
   base::Task<base::Deadline> next_look();
 
   DriverContext& context_;
   base::Event wake_;
+  bool due_ = false;  // woken while it was at work
 };
 
 }  // namespace agentrouter::worker

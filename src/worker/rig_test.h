@@ -5,7 +5,7 @@
 //
 // The task of a run is its agent's script, as JSON: {says, stderr, leaves, exit, obeys}, and what it leaves
 // to be read: {files} the frames of an answer; for the next turn: {keeps}, {checkpoint} the checkpointer's
-// report instead of the true one.
+// report instead of the true one; {stays}: its sandbox cannot be removed.
 
 #include <poll.h>
 #include <sys/prctl.h>
@@ -62,6 +62,7 @@ inline int run_scripted_keeper(base::Fd attempt_dir, base::Fd stream) {
                                    .obeys_interrupt = base::get_bool(script, "obeys").value_or(true)});
   if (const auto files = text("files"); !files.empty()) sandbox.files_answer = files;
   if (const auto keeps = text("keeps"); !keeps.empty()) sandbox.keeps = keeps;
+  sandbox.refuse_destroy = base::get_bool(script, "stays").value_or(false);
   if (const auto report = text("checkpoint"); !report.empty()) sandbox.checkpointer_says = report;
   const base::Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   ::listen(listener.get(), 8);
@@ -170,9 +171,16 @@ class ScriptedLauncher final : public sandbox::Launcher {
     const std::lock_guard lock(mutex_);
     std::error_code none;
     const auto lower = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(request.lower), none);
-    requests.push_back({request.attempt.id, request.plan, request.slot, request.keeper_argv, lower});
+    requests.push_back({request.attempt.id, request.plan, request.slot, request.keeper_argv, lower, {}, request.home_layers});
+    for (const int layer : request.layers)
+      requests.back().layers.push_back(std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(layer), none).filename());
     if (request.keeper_argv.back() == "fetcher") return fetch(request);
     if (refuse) return tl::unexpected(*refuse);
+    if (refuse_layers && !request.layers.empty()) return base::fail(base::Code::invalid, "cannot mount the overlay");
+    if (makes_boxes) {
+      const auto box = "/proc/self/fd/" + std::to_string(request.attempt.attempts) + "/" + request.attempt.id + "/box";
+      for (const char* part : {"/upper", "/home"}) std::filesystem::create_directories(box + part);
+    }
     base::Fd folder(
         ::openat(request.attempt.attempts, request.attempt.id.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (stillborn > 0) {
@@ -206,6 +214,8 @@ class ScriptedLauncher final : public sandbox::Launcher {
     std::uint32_t slot;
     std::vector<std::string> argv;
     std::filesystem::path lower;
+    std::vector<std::string> layers;  // their names, the newest first
+    unsigned home_layers = 0;
   };
   // What a fetcher does with its stream and the attempt's folder, on a thread of its own.
   std::function<void(int stream, int folder)> fetcher;
@@ -213,6 +223,8 @@ class ScriptedLauncher final : public sandbox::Launcher {
   std::vector<Request> requests;
   std::vector<pid_t> keepers;
   std::optional<base::Error> refuse;
+  bool makes_boxes = false;    // as a real launch does, so that layers can be kept
+  bool refuse_layers = false;  // they cannot be mounted
   std::function<void()> before_keeper;  // on the worker's pool, as is the other
   std::function<void(pid_t)> after_keeper;
   int stillborn = 0;  // keepers that die before they do anything

@@ -25,6 +25,8 @@ struct DriverContext {
   base::Pool& pool;
   std::filesystem::path attempts;  // DATA/attempts
   int attempts_dir = -1;
+  KeptLayers* layers = nullptr;  // none: each later turn is restored from its archive
+  std::function<void()> released = [] {};  // the files of an attempt are gone
   bool stopping = false;
   // A run whose end is already decided is closed and tidied until then, even while the worker stops.
   base::Deadline finish_until = base::Deadline::max();
@@ -70,7 +72,9 @@ class RunDriver {
   base::Task<std::optional<model::RunFailure>> start();
   std::optional<model::RunFailure> check_provider() const;
   base::Task<base::Result<sandbox::Launched>> launch(const PreparedAgent& agent, int plan_end);
-  base::Task<base::Result<bool>> place_state();
+  base::Task<base::Result<void>> place_state();
+  base::Task<base::Result<void>> place_archive();
+  base::Task<base::Result<sandbox::Launched>> launch_on_state(const PreparedAgent& agent, int plan_end);
   base::Task<std::optional<model::RunFailure>> find_base();
   base::Task<std::optional<model::RunFailure>> fetch_repository();
   base::Task<bool> hand_over_plan(base::Fd end, const PreparedAgent& agent);
@@ -91,6 +95,7 @@ class RunDriver {
   // Closing.
   base::Task<void> close(ExitRecord exit, std::string open_execution_reason);
   base::Task<void> fail(model::RunFailure failure);
+  base::Task<void> keep_layer(const ExitRecord& exit, const runs::Ending& ending);
   base::Task<void> archive();
   base::Task<void> clean_up();
   base::Task<void> dismiss_keeper();
@@ -109,8 +114,10 @@ class RunDriver {
   bool decisions_due_ = true;
   bool approvals_due_ = true;  // deadlines of questions have to be looked at
   base::Deadline approval_deadline_ = base::Deadline::max();
-  bool restores_ = false;  // the state of an earlier turn was placed in the folder
-  bool files_only_ = false;  // of that state, only the workspace's
+  std::optional<store::Checkpoint> state_;  // of an earlier turn, with which this one begins
+  std::optional<KeptLayers::Ground> ground_;  // its layers, if it is there as such
+  bool restores_ = false;                     // its archive was placed in the folder
+  bool files_only_ = false;                   // of that state, only the workspace's
   std::string resume_thread_;
   std::optional<policy::Rules> rules_;  // of the policy that the run names
   std::string lower_;                   // the folder that the workspace stands on; empty for a scratch tree

@@ -55,10 +55,21 @@ base::Task<void> RunDriver::close(ExitRecord exit, std::string open_execution_re
   });
   ending.tail.insert(ending.tail.begin(), std::make_move_iterator(closers.begin()),
                      std::make_move_iterator(closers.end()));
+  co_await keep_layer(exit, ending);
   auto closing = co_await context_.needs.store.write([this, &ending](store::Transaction& tx) {
     return runs::begin_close(tx, claim_.fence(), ending, context_.now());
   });
   base::value_or_throw(std::move(closing));
+}
+
+// What the attempt has left stays where a next turn can stand on it, beside its archive.
+base::Task<void> RunDriver::keep_layer(const ExitRecord& exit, const runs::Ending& ending) {
+  const bool gone = exit.sandbox && base::get_bool(*exit.sandbox, "gone").value_or(false);
+  if (context_.layers == nullptr || !gone || !ending.checkpoint || !exit.checkpoint->layer_bytes) co_return;
+  const auto bytes = static_cast<std::uint64_t>(*exit.checkpoint->layer_bytes);
+  co_await context_.pool.run([this, &ending, bytes] {
+    context_.layers->keep(claim_.attempt.id, claim_.run.id, ending.checkpoint->sha256, bytes);
+  });
 }
 
 base::Task<void> RunDriver::fail(model::RunFailure failure) {
@@ -123,10 +134,12 @@ base::Task<void> RunDriver::release(const runs::Claim& claim) {
     check_time();
     if (held) co_await pause(20ms);
   }
+  if (context_.layers != nullptr) context_.layers->done(claim.attempt.id);
   const runs::Fence fence = claim.fence();
   auto retired = co_await context_.needs.store.write(
       [&fence](store::Transaction& tx) { return runs::retire_attempt(tx, fence); });
   base::value_or_throw(std::move(retired));
+  context_.released();
 }
 
 }  // namespace agentrouter::worker

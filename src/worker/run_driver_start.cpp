@@ -102,14 +102,14 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   if (auto missing = co_await find_base()) co_return missing;
   const auto placed = co_await place_state();
   if (!placed) co_return failure_of(placed.error(), "checkpoint_unavailable");
-  restores_ = *placed;
   auto stream = base::value_or_throw(stream_pair());
-  auto launched = co_await launch(*agent, stream.second.get());
+  auto launched = co_await launch_on_state(*agent, stream.second.get());
   stream.second.reset();
   if (!launched) {
     co_return failure_of(launched.error(), "worker_failed");
   }
   const bool ready = co_await hand_over_plan(std::move(stream.first), *agent);
+  if (ground_) ground_->layers.clear();
   // What follows from a keeper that did not come up is found out from its lock.
   if (!ready && !context_.stopping) context_.needs.kill_keeper(launched->keeper_pid);
   co_return std::nullopt;
@@ -171,22 +171,53 @@ base::Task<std::optional<model::RunFailure>> RunDriver::fetch_repository() {
   co_return std::nullopt;
 }
 
-// Whether there is one. Errors: unavailable (checkpoint_unavailable), those of writing.
-base::Task<base::Result<bool>> RunDriver::place_state() {
+// Finds what the turn begins with: layers, else an archive. Errors: unavailable (checkpoint_unavailable), those
+// of writing.
+base::Task<base::Result<void>> RunDriver::place_state() {
+  state_.reset();
+  ground_.reset();
+  restores_ = false;
   auto found = co_await context_.needs.store.read(
       [this](store::Reader& reader) { return checkpoint_before(reader, claim_.run); });
   if (!found) co_return tl::unexpected(std::move(found).error());
-  if (!*found) co_return false;
-  const store::Checkpoint& checkpoint = **found;
+  if (!*found) co_return base::Result<void>();
+  state_ = std::move(**found);
   // The files of another run, without what its agent remembers.
-  files_only_ = checkpoint.turn_number == 0 && claim_.run.workspace.from_run == checkpoint.run_id;
-  resume_thread_ = files_only_ ? std::string() : checkpoint.thread_id;
-  const auto placed = co_await context_.pool.run([this, &checkpoint]() -> base::Result<void> {
+  files_only_ = state_->turn_number == 0 && claim_.run.workspace.from_run == state_->run_id;
+  resume_thread_ = files_only_ ? std::string() : state_->thread_id;
+  if (context_.layers != nullptr) {
+    const auto part = files_only_ ? KeptLayers::Part::files : KeptLayers::Part::all;
+    ground_ = co_await context_.pool.run(
+        [this, part] { return context_.layers->take(*state_, part, claim_.attempt.id); });
+  }
+  if (ground_) co_return base::Result<void>();
+  co_return co_await place_archive();
+}
+
+base::Task<base::Result<void>> RunDriver::place_archive() {
+  const auto placed = co_await context_.pool.run([this]() -> base::Result<void> {
     AGENTROUTER_TRY(const AttemptFolder folder, AttemptFolder::open(context_.attempts, claim_.attempt.id));
-    return place_checkpoint(context_.needs.blobs, checkpoint, folder);
+    return place_checkpoint(context_.needs.blobs, *state_, folder);
   });
   if (!placed) co_return tl::unexpected(placed.error());
-  co_return true;
+  restores_ = true;
+  co_return base::Result<void>();
+}
+
+// Where layers cannot be mounted, their archive is as good.
+base::Task<base::Result<sandbox::Launched>> RunDriver::launch_on_state(const PreparedAgent& agent,
+                                                                       int plan_end) {
+  auto launched = co_await launch(agent, plan_end);
+  if (launched || !ground_) co_return launched;
+  base::log(base::LogLevel::warn, "a turn could not begin on kept layers; their archive is tried",
+            {{"runId", claim_.run.id.str()}, {"cause", launched.error().message}});
+  ground_.reset();
+  context_.layers->done(claim_.attempt.id);
+  const auto placed = co_await place_archive();
+  if (!placed) co_return tl::unexpected(placed.error());
+  launched = co_await launch(agent, plan_end);
+  if (launched) context_.layers->forget(state_->run_id);
+  co_return launched;
 }
 
 base::Task<base::Result<sandbox::Launched>> RunDriver::launch(const PreparedAgent& agent, int plan_end) {
@@ -195,9 +226,14 @@ base::Task<base::Result<sandbox::Launched>> RunDriver::launch(const PreparedAgen
       .attempt = {context_.attempts_dir, claim_.attempt.id.str()},
       .plan = sandbox_plan(agent, claim_.run.runtime, context_.config.require_limits),
       .lower = lower.get(),
+      .layers = {},
+      .home_layers = ground_ ? ground_->home_layers : 0,
       .plan_pipe = plan_end,
       .keeper_argv = context_.config.keeper_argv,
       .slot = static_cast<std::uint32_t>(claim_.attempt.slot)};
+  if (ground_) {
+    for (const auto& layer : ground_->layers) request.layers.push_back(layer.get());
+  }
   co_return co_await context_.pool.run([this, &request] { return context_.needs.launcher.launch(request); });
 }
 
@@ -213,6 +249,7 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .model = model_of_run(),
       .task = claim_.run.task,
       .restores = restores_,
+      .kept = ground_.has_value(),
       .files_only = files_only_,
       .resume_thread = resume_thread_,
       .approval_mode = claim_.run.approval_mode,

@@ -57,6 +57,7 @@ class Worker::State final : public store::CommitListener {
 
   base::Task<void> work();
   base::Task<void> open_folders();
+  base::Task<void> open_layers();
   base::Task<void> adopt_all();
   base::Task<void> retire_older(std::vector<store::Attempt> older);
   base::Task<void> take_queued();
@@ -73,6 +74,7 @@ class Worker::State final : public store::CommitListener {
     });
   }
 
+  std::unique_ptr<KeptLayers> layers_;
   base::Pool pool_;
   base::Fd attempts_dir_;
   DriverContext context_;
@@ -117,6 +119,7 @@ RunDriver* Worker::State::driver_of(const model::RunId& run) {
 void Worker::State::stop() {
   if (!context_.stopping) context_.finish_until = std::chrono::steady_clock::now() + finish_grace;
   context_.stopping = true;
+  if (layers_) layers_->stop();
   for (auto& driver : drivers_) driver.stop();
   wake_.notify();
 }
@@ -143,6 +146,7 @@ base::Task<void> Worker::State::run() {
 
 base::Task<void> Worker::State::work() {
   co_await open_folders();
+  co_await open_layers();
   co_await adopt_all();
   scope_.spawn(keep_leases());
   scope_.spawn(reclaimer_.run());
@@ -172,6 +176,19 @@ base::Task<void> Worker::State::open_folders() {
             {{"cgroups", static_cast<long long>(swept->cgroups_removed)},
              {"processes", static_cast<long long>(swept->processes_killed)},
              {"live", swept->live.size()}});
+}
+
+// Without them each later turn is restored from its archive.
+base::Task<void> Worker::State::open_layers() {
+  auto opened = co_await pool_.run(
+      [this] { return KeptLayers::open(context_.config.data_dir, context_.config.layers); });
+  if (!opened) {
+    base::log(base::LogLevel::warn, "no layers can be kept", {{"cause", opened.error().message}});
+    co_return;
+  }
+  layers_ = std::move(*opened);
+  context_.layers = layers_.get();
+  context_.released = [this] { reclaimer_.wake(); };
 }
 
 // Each run is driven by its newest attempt; what is left of older ones is only removed.
@@ -219,6 +236,7 @@ base::Task<void> Worker::State::retire_older(std::vector<store::Attempt> older) 
     auto retired = co_await context_.needs.store.write(
         [&attempt](store::Transaction& tx) { return runs::retire_attempt(tx, {attempt.id, attempt.token}); });
     (void)retired;
+    if (layers_) layers_->done(attempt.id);
   }
 }
 

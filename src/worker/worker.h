@@ -20,6 +20,7 @@
 #include "runs/conversations.h"
 #include "sandbox/launch.h"
 #include "store/store.h"
+#include "worker/kept_layers.h"
 #include "worker/ports.h"
 #include "workspace/trees.h"
 
@@ -61,6 +62,7 @@ struct WorkerConfig {
   // A policy by its name, as it is now; pinned into the attempt's plan. Errors: not_found.
   std::function<base::Result<policy::Rules>(std::string_view name)> policy_named = preset_named;
   runs::ConversationRules conversations = {};
+  LayerRules layers = {};
   std::chrono::milliseconds cancel_grace = std::chrono::seconds{2};
   std::chrono::seconds lease = std::chrono::seconds{30};             // renewed every third of it
   std::chrono::milliseconds launch_wait = std::chrono::seconds{20};  // for the keeper's socket to answer
