@@ -18,6 +18,7 @@ struct Command {
   std::string mode;
   std::string model;
   std::string approve;
+  std::string scope;              // of what is approved; empty: run
   std::string workspace;          // a folder or a URL
   std::string ref;                // of a URL
   std::string subdir;             // of a URL

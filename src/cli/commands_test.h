@@ -131,7 +131,7 @@ struct CommandsTest : testing::Test {
               reply(200, R"({"run":)" + run_json(last == "run.completed" ? "completed" : "failed") +
                              R"(,"response":null,"artifacts":{"items":[]}})"));
   }
-  static constexpr const char* asked =
+  std::string asked =
       R"({"actionId":"action_1","actionDigest":"sha256:aa","action":{"name":"codex.launch","args":)"
       R"({"cwd":"/w\u001b[2J","argvWithoutPrompt":["exec"]}}})";
   std::string message_of(const std::function<void()>& action) {

@@ -53,6 +53,8 @@ void define_run(Definition& d) {
   d.app.add_option("--model", c.model, "The model; the server's default when left out")->type_name("MODEL");
   d.choice("--approve", c.approve, {"auto", "manual", "block"},
            "Who allows the run to start; manual asks you at the terminal, or waits for approve and deny");
+  d.choice("--scope", c.scope, {"run", "action"},
+           "What is asked about: the start of the agent alone, or each command, file change and tool call too");
   d.app
       .add_option("--workspace", c.workspace,
                   "The folder to work on, never changed itself, or the URL of a git repository")

@@ -16,6 +16,18 @@ std::string shown(const Json& value) {
   return one_line(value.is_string() ? value.as_string() : value.dump());
 }
 
+// "codex.shell: touch a" of a tool call; the launch is only named.
+std::string question_of(const RunEvent& event) {
+  constexpr std::size_t shown_columns = 120;
+  const auto& action = event.payload["action"];
+  auto name = action["name"].as_string();
+  if (name.empty()) name = event.payload["actionName"].as_string("an action");
+  auto text = one_line(name);
+  const auto target = one_line(action["target"].as_string());
+  if (action["type"].as_string() == "tool_call" && !target.empty()) text += ": " + fit(target, shown_columns);
+  return text;
+}
+
 }  // namespace
 
 bool Prompt::asks(const RunEvent& event) const {
@@ -25,15 +37,12 @@ bool Prompt::asks(const RunEvent& event) const {
 void Prompt::take(const RunEvent& event) {
   const auto id = std::string(event.payload["actionId"].as_string());
   if (asks(event)) {
-    const auto& action = event.payload["action"];
-    auto name = action["name"].as_string();
-    if (name.empty()) name = event.payload["actionName"].as_string("an action");
     questions_.push_back(
         {.decision = {.run_id = event.run_id,
                       .action_id = id,
                       .action_digest = std::string(event.payload["actionDigest"].as_string())},
-         .name = one_line(name),
-         .action = action});
+         .name = question_of(event),
+         .action = event.payload["action"]});
   } else if (event.type.starts_with("approval.")) {
     drop(id);
   } else if (is_terminal_event(event.type)) {

@@ -81,7 +81,10 @@ CreateRunRequest request_of(const Command& command, Context& context) {
           .approval_mode = command.approve,
           .workspace = workspace_of(command, context),
           .tags = tags_of(command),
-          .idempotency_key = base::new_uuid(base::system_entropy())};
+          .idempotency_key = base::new_uuid(base::system_entropy()),
+          .extra = command.scope.empty()
+                       ? Json()
+                       : Json::object(Json::Object{{"approvalScope", command.scope}})};
 }
 
 // What a conversation has cannot be given again.
@@ -89,7 +92,8 @@ void check_inherited(const Command& command) {
   const std::pair<const char*, bool> fixed[] = {
       {"--runtime", !command.runtime.empty()}, {"--mode", !command.mode.empty()},
       {"--model", !command.model.empty()},     {"--workspace", !command.workspace.empty()},
-      {"--from", !command.from_run.empty()},   {"--tag", !command.tags.empty()}};
+      {"--from", !command.from_run.empty()},   {"--tag", !command.tags.empty()},
+      {"--scope", !command.scope.empty()}};
   for (const auto& [flag, given] : fixed) {
     if (given) throw UsageError{std::string(flag) + " cannot be changed in a conversation: leave it out"};
   }

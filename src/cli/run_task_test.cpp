@@ -57,12 +57,17 @@ TEST_F(CommandsTest, RunPassesModeModelAndApprovalAndReadsTheTaskFromInput) {
   run_that_ends("completed");
   in.str("line 1\nline 2\n");
   EXPECT_EQ(run(run_task,
-                {.task = "-", .runtime = "claude_code", .mode = "plan", .model = "m", .approve = "manual"}),
+                {.task = "-",
+                 .runtime = "claude_code",
+                 .mode = "plan",
+                 .model = "m",
+                 .approve = "manual",
+                 .scope = "action"}),
             0);
   EXPECT_EQ(
       server.requests("POST /v1/runs").at(0).body,
       R"({"task":"line 1\nline 2\n","runtime":{"kind":"claude_code","permissionMode":"plan","model":"m"},)"
-      R"("approvalMode":"manual"})");
+      R"("approvalMode":"manual","approvalScope":"action"})");
 }
 
 TEST_F(CommandsTest, AWorkspaceThatCannotBeUsedIsRefusedBeforeAnythingIsSent) {
@@ -123,6 +128,16 @@ TEST_F(CommandsTest, APersonAtTheTerminalIsAskedAndCanLookFirst) {
   EXPECT_THAT(err.str(), HasSubstr("  digest             sha256:aa\n"));
   EXPECT_THAT(err.str(), Not(HasSubstr("\x1b")));
   EXPECT_THAT(err.str(), Not(HasSubstr("agentrouter approve")));
+}
+
+TEST_F(CommandsTest, APersonSeesWhatAnActionWouldDo) {
+  person();
+  type("y");
+  asked = R"({"actionId":"action_1","actionDigest":"sha256:aa","action":{"type":"tool_call","name":"codex.shell",)"
+          R"("target":"touch a\u001b[2J","args":{}}})";
+  run_that_asks("approve", "run.completed");
+  EXPECT_EQ(run(run_task, {.task = "t", .scope = "action"}), exit_code::completed);
+  EXPECT_THAT(err.str(), HasSubstr("Allow codex.shell: touch a? [y]es, [n]o, [d]etails: "));
 }
 
 TEST_F(CommandsTest, APersonCanSayNo) {
