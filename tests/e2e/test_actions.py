@@ -8,11 +8,12 @@ import pathlib
 import select
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 
 from agents import keepers
-from harness import ROOT, TERMINAL, Case, Server, digest, main, wait_for
+from harness import KEY, ROOT, TERMINAL, Case, Server, digest, main, wait_for
 
 KINDS = ("codex", "claude_code")
 CONFIG = """
@@ -278,6 +279,29 @@ class Actions(Case):
             events = self.ended(run)
         self.assertEqual(len([a for a in tool_actions(events) if "execution.completed" in a]), 2)
 
+    def test_claude_code_runs_what_a_person_put_in_its_place(self):
+        run = self.create("sim: sh touch asked.txt\nsim: reply Done.", "claude_code")
+        question = self.server.wait_until(run, lambda e: e["type"] == "approval.requested")[-1]["payload"]
+        self.server.call("POST", f"/v1/runs/{run}/actions/{question['actionId']}/approve",
+                         {"actionDigest": question["actionDigest"], "updatedInput": {"command": "touch edited.txt"}})
+        events = self.ended(run)
+        edited, started = of(events, "action.edited")[0], of(events, "execution.started")[1]
+        self.assertEqual(edited["editedFrom"], question["actionDigest"])
+        self.assertEqual(started["actionDigest"], edited["actionDigest"])
+        self.assertEqual(edited["actionDigest"], digest(edited["action"]))
+        patch = self.patch(run)
+        self.assertIn("edited.txt", patch)
+        self.assertNotIn("asked.txt", patch)
+
+    def test_codex_takes_no_other_input(self):
+        run = self.create("sim: sh touch no-file\nsim: reply Done.")
+        question = self.server.wait_until(run, lambda e: e["type"] == "approval.requested")[-1]["payload"]
+        refused = self.server.call("POST", f"/v1/runs/{run}/actions/{question['actionId']}/approve",
+                                   {"actionDigest": question["actionDigest"], "updatedInput": {"command": "ls"}}, expect=(400,))
+        self.assertEqual(refused["error"]["code"], "unsupported_option")
+        with Person(self.server, run, allows):
+            self.ended(run)
+
     def test_later_turns_inherit_the_scope(self):
         first = self.create("sim: reply Began.")
         self.ended(first)
@@ -318,6 +342,14 @@ class Killed(Case):
                                     self.restart(server)
                                     self.check_once(server, run, person)
         print(f"\n{kills} kills of the server", flush=True)
+
+    def test_who_waits_for_a_question_does_not_hold_up_the_servers_end(self):
+        with Server() as server:
+            with socket.create_connection((server.host, int(server.port)), timeout=20) as waiter:
+                waiter.sendall(f"GET /v1/approvals?waitSeconds=30 HTTP/1.1\r\nHost: {server.host}\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode())
+                self.assertEqual(select.select([waiter], [], [], 0.5)[0], [], "it waits")
+                server.stop(5)
+                self.assertIn(b'{"items":[],"nextAfter":0}', waiter.recv(65536))
 
     @staticmethod
     def reach(server, run, moment, number):
