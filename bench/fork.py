@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/support"))
 from harness import Server  # noqa: E402
-from spans import copies, medians, spans, timed  # noqa: E402
+from spans import copies, medians, settle, spans, timed  # noqa: E402
 
 KINDS = ("sandbox.resumed", "execution.started")
 
@@ -25,6 +25,7 @@ def measure(server, files):
     make = f"mkdir many && cd many && for i in $(seq {files}); do echo $i > file$i; done" if files else "true"
     run = server.create(f"sim: sh {make}\nsim: reply ok")["id"]
     server.finish(run)
+    settle(server)
     calls, forked = [], []
     for _ in range(20):
         spent, made = timed(lambda: server.call("POST", f"/v1/runs/{run}/fork", {"message": "sim: reply on", "atTurn": 1}, expect=(201,)))
@@ -33,6 +34,7 @@ def measure(server, files):
             forked.append(spans(server, made["id"], *KINDS))
         else:
             server.call("POST", f"/v1/runs/{made['id']}/close", {})
+    settle(server)
     turns = [spans(server, say(server, run), *KINDS) for _ in range(5)]
     shutil.rmtree(server.data / "layers/kept", ignore_errors=True)
     (server.data / "layers/kept").mkdir()

@@ -3,8 +3,12 @@ import datetime
 import pathlib
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/support"))
+from harness import wait_for  # noqa: E402
 
 GIT = ["git", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "user.name=a", "-c", "user.email=a@a"]
 
@@ -15,12 +19,17 @@ def at(events, kind):
 
 
 def spans(server, run, *kinds):
-    """Milliseconds from the claim to the first event of each kind."""
+    """Milliseconds from the claim to the first event of each kind. Returns when nothing of the run is left, so that the next one is measured alone."""
     ended, _ = server.finish(run)
     assert ended["status"] == "completed", ended
+    settle(server)
     events = server.events(run)
     claimed = at(events, "run.claimed")
     return [(at(events, kind) - claimed).total_seconds() * 1e3 for kind in kinds]
+
+
+def settle(server):
+    wait_for(lambda: not any((server.data / "attempts").iterdir()), 120, "sandboxes to be tidied")
 
 
 def timed(work):

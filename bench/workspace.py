@@ -17,7 +17,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/support"))
 from harness import PROGRAM, Server  # noqa: E402
-from spans import GIT, copies, make_tree, medians, spans, timed  # noqa: E402
+from spans import GIT, copies, make_tree, medians, settle, spans, timed  # noqa: E402
 
 REWRITE = "for f in many/*/*; do echo changed >> $f; done"
 
@@ -62,6 +62,7 @@ def measure(server, tree):
     created = medians([spans(server, server.create("sim: reply ok", **on)["id"], "sandbox.created", "execution.started") for _ in range(5)])
     run = server.create(f"sim: sh {REWRITE}\nsim: reply ok", **on)["id"]
     server.finish(run)
+    settle(server)
     resumed, forked, calls = [], [], []
     for _ in range(5):
         took, made = timed(lambda: server.call("POST", f"/v1/runs/{run}/fork", {"message": "sim: reply on", "atTurn": 1}, expect=(201,)))
