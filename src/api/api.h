@@ -47,6 +47,8 @@ struct ApiOptions {
   std::chrono::milliseconds heartbeat = std::chrono::seconds{10};  // of live streams
   runs::ConversationRules conversations;
   std::vector<McpOffer> mcp_servers;
+  // Whether a request may name this policy. Errors: invalid (policy_unknown, details {name, known}).
+  std::function<base::Result<void>(std::string_view name)> check_policy;
   // The files of a run; may be null. Errors: with a reason that is a code, or unavailable.
   std::function<base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>>(model::RunId,
                                                                                  workspace::FileRequest)>

@@ -21,6 +21,7 @@ struct CreateBody {
   model::Tags tags;
   std::optional<std::chrono::seconds> approval_timeout;
   std::vector<std::string> mcp;  // names, not yet looked up
+  std::string policy;            // a name, not yet looked up; empty: none
   std::string input;             // the parsed body with its defaults, as JSON text: Run.input
 };
 

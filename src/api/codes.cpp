@@ -13,6 +13,7 @@ const std::vector<CodeFacts>& all_codes() {
       {"unsupported_option", {400}, "This version does not have this option"},
       {"workspace_forbidden", {400}, "The folder is outside the allowed roots"},
       {"mcp_server_unknown", {400}, "The server has no such MCP server"},
+      {"policy_unknown", {400}, "The server has no such policy for requests"},
       {"workspace_not_found", {400}, "There is no such folder"},
       {"archive_unreadable", {400}, "The bytes are no archive that can be read"},
       {"archive_refused", {400}, "The archive holds what a workspace may not"},

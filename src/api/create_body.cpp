@@ -20,10 +20,11 @@ const Names workspace_keys{"source", "repoUrl", "checkout"};
 const Names tool_keys{"model",   "tools",        "mcpServers", "rawArgs",
                       "cliArgs", "providerArgs", "codexArgs",  "claudeArgs"};
 const Names later_workspaces{"artifactId"};
-const Names later_options{"policy", "limits"};
+const Names later_options{"limits"};
 const Names known_keys{"task",          "runtime",          "approvalMode", "metadata",
                        "workspace",     "priority",         "tags",         "approvalTimeoutSeconds",
-                       "approvalScope", "requireIsolation", "waitForQuota", "mcp"};
+                       "approvalScope", "requireIsolation", "waitForQuota", "mcp",
+                       "policy"};
 constexpr Bounds priority_bounds{-100, 100};
 constexpr Bounds approval_timeout_bounds{1, 604'800};
 constexpr std::size_t max_tags = 32;
@@ -173,6 +174,16 @@ std::vector<std::string> mcp_of(Issues& issues, const json::value* value) {
   return names;
 }
 
+// The name of a policy.
+std::string policy_of(Issues& issues, const json::value* value) {
+  if (!value) return {};
+  auto name = text_of(issues, {"policy"}, value, {1, 64}).value_or("");
+  const bool fits = std::ranges::all_of(
+      name, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-'; });
+  if (!fits) issues.bad_format({"policy"}, "/^[a-z0-9_-]+$/");
+  return name;
+}
+
 // What is only checked: the run keeps it in its input, or it has one value in this version.
 void check_settled(Issues& issues, const json::object& object) {
   std::ignore = approval_scope_of(issues, object.if_contains("approvalScope"));
@@ -219,6 +230,7 @@ base::Result<CreateBody> parse_create_body(const json::value& body) {
     const auto seconds = integer_of(issues, {"approvalTimeoutSeconds"}, *value, approval_timeout_bounds);
     result.approval_timeout = std::chrono::seconds(seconds.value_or(1));
   }
+  result.policy = policy_of(issues, object->if_contains("policy"));
   result.mcp = mcp_of(issues, object->if_contains("mcp"));
   check_settled(issues, *object);
   check_keys(issues, {}, *object, known_keys);

@@ -54,13 +54,11 @@ TEST(CreateBody, TagsAndTheApprovalTimeoutHaveLimits) {
 
 TEST(CreateBody, OptionsThatThisVersionLacksAreRefusedByName) {
   for (const auto& [option, body] : std::vector<std::pair<std::string, std::string>>{
-           {"policy", R"("policy":"strict")"},
            {"limits", R"("limits":{"maxTokens":1})"},
            {"requireIsolation", R"("requireIsolation":"vm")"},
            {"workspace.git.submodules", R"("workspace":{"git":{"url":"x","submodules":true}})"},
            {"workspace.git.lfs", R"("workspace":{"git":{"url":"x","lfs":true}})"},
-           {"workspace.artifactId", R"("workspace":{"artifactId":"x"})"},
-           {"policy", R"("policy":{})"}}) {
+           {"workspace.artifactId", R"("workspace":{"artifactId":"x"})"}}) {
     const auto refused = parse(R"({"task":"t",)" + body + "}");
     ASSERT_FALSE(refused) << body;
     EXPECT_EQ(refused.error().reason, "unsupported_option") << body;
@@ -144,16 +142,28 @@ TEST(CreateBody, NamesOfMcpServersAreTakenAsTheyCome) {
   EXPECT_TRUE(parse(R"({"task":"t","mcp":[]})").value().mcp.empty());
   std::string many;
   for (int i = 0; i < 17; ++i) many += (i ? ",\"s" : "\"s") + std::to_string(i) + "\"";
+  for (const auto& text :
+       std::vector<std::string>{R"("mcp":"a")", R"("mcp":null)", R"("mcp":{})", R"("mcp":[7])",
+                                R"("mcp":[""])", R"("mcp":["a b"])", R"("mcp":["a","a"])",
+                                "\"mcp\":[\"" + std::string(65, 'x') + "\"]", "\"mcp\":[" + many + "]"}) {
+    EXPECT_EQ(reason_of("{\"task\":\"t\"," + text + "}"), "validation_error") << text;
+  }
+}
+
+TEST(CreateBody, APolicyIsNamed) {
+  EXPECT_EQ(parse(R"({"task":"t","policy":" ci-safe "})").value().policy, "ci-safe");
+  EXPECT_THAT(parse(R"({"task":"t","policy":"ci-safe"})").value().input, HasSubstr(R"("policy":"ci-safe")"));
+  EXPECT_EQ(parse(R"({"task":"t"})").value().policy, "");
   for (const auto& text : std::vector<std::string>{
-           R"("mcp":"a")", R"("mcp":null)", R"("mcp":{})", R"("mcp":[7])", R"("mcp":[""])", R"("mcp":["a b"])",
-           R"("mcp":["a","a"])", "\"mcp\":[\"" + std::string(65, 'x') + "\"]", "\"mcp\":[" + many + "]"}) {
+           R"("policy":"")", R"("policy":null)", R"("policy":{})", R"("policy":"A")", R"("policy":"../a")",
+           R"("policy":"a b")", "\"policy\":\"" + std::string(65, 'x') + "\""}) {
     EXPECT_EQ(reason_of("{\"task\":\"t\"," + text + "}"), "validation_error") << text;
   }
 }
 
 TEST(CreateBody, ForeignKeysWinOverLaterOptionsAndBothOverFindings) {
-  EXPECT_EQ(reason_of(R"({"policy":"x","tools":[]})"), "unsupported_tool_configuration");
-  EXPECT_EQ(reason_of(R"({"policy":"x"})"), "unsupported_option");
+  EXPECT_EQ(reason_of(R"({"limits":{},"tools":[]})"), "unsupported_tool_configuration");
+  EXPECT_EQ(reason_of(R"({"limits":{}})"), "unsupported_option");
   EXPECT_EQ(reason_of(R"({"policies":"x"})"), "validation_error");
 }
 

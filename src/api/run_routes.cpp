@@ -44,6 +44,7 @@ base::Task<void> Api::create_run(Call& call) {
   if (!json_body) throw base::Failure(json_body.error());
   const auto body = base::value_or_throw(parse_create_body(*json_body));
   base::value_or_throw(check_mcp(body.mcp, body.runtime.kind));
+  if (!body.policy.empty()) base::value_or_throw(options_.check_policy(body.policy));
   runs::NewRun request{.input = body.input,
                        .task = body.task,
                        .runtime = body.runtime,

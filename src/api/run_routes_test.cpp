@@ -74,6 +74,8 @@ TEST_F(RunRoutes, BadBodiesAreNamedAndNothingIsStored) {
            {R"({"task":"t","workspace":{"path":"/etc"}})", "workspace_forbidden"},
            {R"({"task":"t","mcp":["a","a"]})", "validation_error"},
            {R"({"task":"t","mcp":["nobody"]})", "mcp_server_unknown"},
+           {R"({"task":"t","policy":"nobody"})", "policy_unknown"},
+           {R"({"task":"t","policy":"No Name"})", "validation_error"},
            {R"({"task":"t","mcp":["codex-only"],"runtime":{"kind":"claude_code"}})", "mcp_server_unknown"},
        }) {
     const auto reply = post("/v1/runs", body);
@@ -86,6 +88,7 @@ TEST_F(RunRoutes, BadBodiesAreNamedAndNothingIsStored) {
   EXPECT_EQ(post("/v1/runs", R"({"task":"t","workspace":{"path":"/allowed"}})").status, 201);
   EXPECT_EQ(post("/v1/runs", R"({"task":"t","workspace":{"git":{"url":"https://h.test/a"}}})").status, 201);
   EXPECT_EQ(post("/v1/runs", R"({"task":"t","mcp":["codex-only"]})").status, 201);
+  EXPECT_EQ(post("/v1/runs", R"({"task":"t","policy":"known"})").status, 201);
 }
 
 TEST_F(RunRoutes, CancellingAQueuedRunAnswersCancellingAndEndsIt) {

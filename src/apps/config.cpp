@@ -96,7 +96,8 @@ Result<void> set_author_part(std::string& target, const std::string& name, const
 
 // Keys whose values are lists.
 bool is_list(const std::string& key) {
-  return key == "workspace_roots" || is_tree_list(key) || key == "push.allow" || key == "push.credentials";
+  return key == "workspace_roots" || is_tree_list(key) || key == "push.allow" || key == "push.credentials" ||
+         key == "policy.callers";
 }
 
 Setting text_setting(std::string Config::* member) {
@@ -197,6 +198,19 @@ const std::map<std::string, Setting>& settings() {
          config.push.timeout = std::chrono::seconds(number);
          return {};
        }}},
+      {"policy.dir", {[](Config& c, const std::string& t) {
+         c.policy.dir = t;
+         return Result<void>{};
+       }}},
+      {"policy.default", {[](Config& c, const std::string& t) {
+         c.policy.fallback = t;
+         return Result<void>{};
+       }}},
+      {"policy.callers", {[](Config& c, const std::string& t) {
+         if (!c.policy.callers) c.policy.callers.emplace();
+         c.policy.callers->push_back(t);
+         return Result<void>{};
+       }}},
       {"sandbox.require_limits", {[](Config& c, const std::string& t) {
          return set_bool(c.require_limits, "sandbox.require_limits", t);
        }}},
@@ -224,6 +238,7 @@ Result<void> apply_value(Config& config, const std::string& file, const std::str
                 place(file, node) + ": unknown key \"" + key + "\": docs/operating.md lists all keys",
                 "usage");
   }
+  if (key == "policy.callers") config.policy.callers.emplace();  // an empty list is none
   std::vector<std::string> values;
   if (const auto* list = node.as_array(); list && is_list(key)) {
     for (const auto& item : *list) values.push_back(scalar_text(item).value_or(""));
@@ -442,6 +457,7 @@ std::string print_config(const Config& config) {
       << "author_name = " << quoted(config.push.author_name) << "\n"
       << "author_email = " << quoted(config.push.author_email) << "\n"
       << "timeout_seconds = " << config.push.timeout.count() << "\n"
+      << print_policy_config(config.policy)
       << "\n[sandbox]\nrequire_limits = " << (config.require_limits ? "true" : "false") << "\n"
       << print_mcp(config.mcp_servers)
       << "\n# AGENTROUTER_API_KEY: " << (config.api_key ? "[REDACTED]" : "kept in the data folder") << "\n";

@@ -10,6 +10,7 @@
 #include "apps/environment.h"
 #include "apps/flags.h"
 #include "apps/mcp_config.h"
+#include "apps/policy_files.h"
 #include "apps/push_desk.h"
 #include "apps/tree_config.h"
 #include "base/error.h"
@@ -46,6 +47,7 @@ struct Config {
   runs::ConversationRules conversations;
   TreeConfig trees;
   PushConfig push;
+  PolicyConfig policy;
   policy::QuotaRules quota;  // of runs with waitForQuota
   std::vector<McpServerConfig> mcp_servers;
   net::ServerOptions http = {.max_connections = default_connections};

@@ -129,6 +129,7 @@ class Program {
   Activity activity_;
   AgentStore agents_;
   worker::RunFiles files_;
+  PolicyCatalog policies_;
   PushDesk push_;
   api::Api api_;
   api::Health health_;
@@ -180,6 +181,7 @@ Program::Program(const Config& config, bool drain)
       activity_(io_.get_executor(), *store_),
       agents_(config.agents_dir, config.mcp_servers),
       files_({io_.get_executor(), *store_, *blobs_, pool_, data_.path(), start_reader}),
+      policies_(value_or_throw(PolicyCatalog::open(config.policy, data_.path()))),
       push_({*store_, *blobs_, data_.path().string(), git_program()}, config.push),
       api_({*store_, *blobs_, hub_, pool_, base::system_clock(), base::system_entropy()},
            api::Authenticator(api_key_ = key_of(config, data_)), api_options()),
@@ -204,6 +206,7 @@ Program::Program(const Config& config, bool drain)
   options.layers = config_.trees.layers;
   options.conversations = config_.conversations;
   options.quota = config_.quota;
+  options.policy_named = [this](std::string_view name) { return policies_.rules_for(name); };
   worker_ = std::make_unique<worker::Worker>(
       worker::Worker::Needs{io_.get_executor(), *store_, *blobs_, *launcher_, agents_, base::system_clock(),
                             base::system_entropy(), worker::kill_process, trees_.get(), &unpacker_},
@@ -231,6 +234,10 @@ api::ApiOptions Program::api_options() {
   };
   for (const auto& one : config_.mcp_servers)
     options.mcp_servers.push_back({one.server.name, one.codex, one.claude_code});
+  options.check_policy = [this](std::string_view name) -> base::Result<void> {
+    AGENTROUTER_TRY(std::ignore, policies_.rules_for(name));
+    return {};
+  };
   options.on_request = [this] { activity_.touch(); };
   return options;
 }

@@ -157,5 +157,20 @@ TEST_F(WorkerActionsTest, APolicyIsPinnedIntoThePlan) {
   EXPECT_FALSE(actions(id)[1].policy_rule.empty());
 }
 
+TEST_F(WorkerActionsTest, TheServersPolicyHoldsARunThatNamesNoneAtWhateverScope) {
+  config_.policy_named = [](std::string_view) -> base::Result<std::optional<policy::Rules>> {
+    return std::optional(*policy::preset("locked"));
+  };
+  start();
+  runs::NewRun request;
+  request.task = base::to_text(json::object{{"says", "ask shell touch a\nsay done\n"}});
+  request.input = R"({"task":"t"})";
+  const auto id = write([&](store::Transaction& tx) { return runs::create_run(tx, request, now()); })->run.id;
+  until_retired(id);
+  ASSERT_EQ(actions(id).size(), 2u);
+  EXPECT_EQ(actions(id)[1].policy_id, "locked");
+  EXPECT_EQ(actions(id)[1].policy_decision, "blocked");
+}
+
 }  // namespace
 }  // namespace agentrouter::worker

@@ -10,6 +10,7 @@
 #include "base/task_scope.h"
 #include "runs/claim.h"
 #include "runs/close.h"
+#include "runs/options.h"
 #include "worker/attempt_folder.h"
 #include "worker/ending.h"
 #include "worker/journal_copy.h"
@@ -79,6 +80,7 @@ class RunDriver {
   base::Task<std::optional<model::RunFailure>> fetch_repository();
   base::Task<bool> hand_over_plan(base::Fd end, const PreparedAgent& agent);
   [[nodiscard]] std::string model_of_run() const;
+  [[nodiscard]] model::ApprovalScope scope_of(const runs::RunOptions& options) const;
   [[nodiscard]] const ProviderConfig& provider() const;
 
   // Following: the exit record, or nothing when the keeper has to be looked at anew.
@@ -119,7 +121,7 @@ class RunDriver {
   bool restores_ = false;                     // its archive was placed in the folder
   bool files_only_ = false;                   // of that state, only the workspace's
   std::string resume_thread_;
-  std::optional<policy::Rules> rules_;  // of the policy that the run names
+  std::optional<policy::Rules> rules_;  // that the run is held to
   std::string lower_;                   // the folder that the workspace stands on; empty for a scratch tree
   GitFetch* fetch_ = nullptr;           // under way
   std::shared_ptr<void> tree_hold_;     // keeps it, if it is a base tree

@@ -16,8 +16,9 @@
 
 namespace agentrouter::worker {
 
-base::Result<policy::Rules> preset_named(std::string_view name) {
-  if (const auto* rules = policy::preset(name)) return *rules;
+base::Result<std::optional<policy::Rules>> preset_named(std::string_view name) {
+  if (name.empty()) return std::nullopt;
+  if (const auto* rules = policy::preset(name)) return std::optional(*rules);
   return base::fail(base::Code::not_found, "there is no policy \"" + std::string(name) + "\"",
                     "policy_unknown");
 }
@@ -80,25 +81,27 @@ std::string RunDriver::model_of_run() const {
   return claim_.run.runtime.model.value_or(codex ? config.default_model : config.claude_model);
 }
 
+// Rules are about single actions.
+model::ApprovalScope RunDriver::scope_of(const runs::RunOptions& options) const {
+  return rules_ ? model::ApprovalScope::action : options.scope;
+}
+
 base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   if (auto refused = check_provider()) co_return refused;
   const auto options = runs::options_of(claim_.run.input);
+  auto rules = context_.config.policy_named(options.policy);
+  if (!rules) co_return failure_of(rules.error(), "policy_unknown");
+  rules_ = std::move(*rules);
   const AgentRequest wanted{.runtime = claim_.run.runtime,
                             .model = model_of_run(),
                             .simulated = provider().kind == ProviderKind::sim,
                             .mcp = options.mcp,
-                            .gates_calls = options.scope == model::ApprovalScope::action};
-  auto agent = co_await context_.pool.run(
-      [this, &wanted] { return context_.needs.agents.prepare(wanted); });
+                            .gates_calls = scope_of(options) == model::ApprovalScope::action};
+  auto agent = co_await context_.pool.run([this, &wanted] { return context_.needs.agents.prepare(wanted); });
   if (!agent) {
     co_return failure_of(agent.error(), "agent_missing");
   }
   base::value_or_throw(AttemptFolder::make(context_.attempts, claim_.attempt.id));
-  if (!options.policy.empty()) {
-    auto rules = context_.config.policy_named(options.policy);
-    if (!rules) co_return failure_of(rules.error(), "policy_unknown");
-    rules_ = std::move(*rules);
-  }
   if (auto missing = co_await find_base()) co_return missing;
   const auto placed = co_await place_state();
   if (!placed) co_return failure_of(placed.error(), "checkpoint_unavailable");
@@ -253,7 +256,7 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .files_only = files_only_,
       .resume_thread = resume_thread_,
       .approval_mode = claim_.run.approval_mode,
-      .approval_scope = options.scope,
+      .approval_scope = scope_of(options),
       .rules = rules_,
       .tags = claim_.run.tags,
       .provider = sim ? keeper::Provider::sim : keeper::Provider::upstream,

@@ -43,8 +43,8 @@ struct GitConfig {
   std::map<std::string, std::string> credentials = {};
 };
 
-// One of the policies that are always there.
-[[nodiscard]] base::Result<policy::Rules> preset_named(std::string_view name);
+// One of the policies that are always there; nothing without a name.
+[[nodiscard]] base::Result<std::optional<policy::Rules>> preset_named(std::string_view name);
 
 struct WorkerConfig {
   std::string worker_id;
@@ -59,8 +59,11 @@ struct WorkerConfig {
   std::chrono::seconds wall_time = std::chrono::seconds{3600};
   GitConfig git = {};
   policy::QuotaRules quota = {};  // of runs with waitForQuota
-  // A policy by its name, as it is now; pinned into the attempt's plan. Errors: not_found.
-  std::function<base::Result<policy::Rules>(std::string_view name)> policy_named = preset_named;
+  // What a run is held to that names this policy (empty: none), as it is now; pinned into the attempt's plan.
+  // A run that is held to rules is asked about each action, whatever its scope. Errors: not_found, invalid,
+  // unavailable.
+  std::function<base::Result<std::optional<policy::Rules>>(std::string_view name)> policy_named =
+      preset_named;
   runs::ConversationRules conversations = {};
   LayerRules layers = {};
   std::chrono::milliseconds cancel_grace = std::chrono::seconds{2};

@@ -301,7 +301,7 @@ def verdict(exchange, things):
     problems = contract().request_problems(operation, exchange)
     if problems and exchange.status not in (400, 413, 415):
         found.append(f"invalid ({problems[0]}), but answered {exchange.status}")
-    refused = exchange.status in (400, 413, 415) and b'"workspace_' not in exchange.reply and b'"mcp_server_unknown"' not in exchange.reply and exchange.method != "HEAD"
+    refused = exchange.status in (400, 413, 415) and b'"workspace_' not in exchange.reply and b'"mcp_server_unknown"' not in exchange.reply and b'"policy_unknown"' not in exchange.reply and exchange.method != "HEAD"
     if refused and not problems and not contract().undecided(operation, exchange):
         found.append(f"valid, but refused with {exchange.status}: {exchange.reply[:200]!r}")
     run = path.split("/")[3] if path.startswith("/v1/runs/") else None
