@@ -188,6 +188,7 @@ Result<worker::PreparedAgent> AgentStore::prepare(const worker::AgentRequest& re
   for (const auto& name : request.mcp) {
     AGENTROUTER_TRY(const auto* one, mcp_server(name, kind));
     servers.push_back(one->server);
+    if (!one->upstream.url.empty()) prepared.mcp.push_back(one->upstream);
     if (!one->mount.empty()) prepared.binds.push_back({.from = one->mount, .to = mcp_mount(name)});
   }
   if (codex) {

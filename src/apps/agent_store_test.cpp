@@ -66,6 +66,8 @@ TEST_F(AgentStoreTest, MCPServersOfTheRequestAreGivenWithTheirFolders) {
   AgentStore agents(folder_,
                     {{.server = {.name = "notes", .command = "/opt/mcp/notes/run"}, .mount = "/srv/notes"},
                      {.server = {.name = "other", .command = "other"}},
+                     {.server = {.name = "far", .url = "http://127.83.1.1/mcp/far"},
+                      .upstream = {"far", "https://far.test/mcp", {{"X-Key", "far-secret"}}}},
                      {.server = {.name = "codex-only", .command = "c"}, .claude_code = false}});
   const auto prepared = agents.prepare({.runtime = claude, .model = "m", .mcp = {"notes"}});
   ASSERT_TRUE(prepared) << prepared.error().message;
@@ -75,6 +77,12 @@ TEST_F(AgentStoreTest, MCPServersOfTheRequestAreGivenWithTheirFolders) {
   ASSERT_EQ(prepared->program.files.size(), 1u);
   EXPECT_THAT(prepared->program.files[0].content, HasSubstr("notes"));
   EXPECT_THAT(prepared->program.files[0].content, testing::Not(HasSubstr("other")));
+  EXPECT_TRUE(prepared->mcp.empty());
+  const auto far = agents.prepare({.runtime = claude, .model = "m", .mcp = {"far"}});
+  ASSERT_TRUE(far) << far.error().message;
+  EXPECT_THAT(far->program.files.at(0).content, HasSubstr("http://127.83.1.1/mcp/far"));
+  EXPECT_THAT(far->program.files.at(0).content, testing::Not(HasSubstr("far-secret")));
+  EXPECT_EQ(far->mcp.at(0).headers.at(0).value, "far-secret");
   for (const auto* name : {"gone", "codex-only"}) {
     const auto refused = agents.prepare({.runtime = claude, .model = "m", .mcp = {name}});
     ASSERT_FALSE(refused) << name;

@@ -67,9 +67,36 @@ TEST(Config, McpServersAreReadAndTheirFoldersNamed) {
   EXPECT_EQ(print_config(config).find("secret-word"), std::string::npos);
 }
 
+TEST(Config, HeadersOfAnMcpServerComeFromFilesAndVariablesAndAreNotShown) {
+  const auto secret = temporary_file("Bearer word-of-file\n");
+  const auto file = temporary_file(
+      "[mcp_servers.far]\nurl = \"https://far.test/mcp\"\n"
+      "[mcp_servers.far.headers]\nX-Plain = \"word-of-text\"\n"
+      "[mcp_servers.far.headers_file]\nAuthorization = \"" +
+      secret +
+      "\"\n"
+      "[mcp_servers.far.headers_env]\nX-Key = \"FAR_KEY\"\n");
+  const std::vector<std::string> from_file{"--config", file, "--data", testing::TempDir()};
+  const Environment environment({{"FAR_KEY", "word-of-variable"}});
+  const auto config = base::value_or_throw(load_config(flags(from_file), environment, false));
+  ASSERT_EQ(config.mcp_servers.size(), 1u);
+  const auto& far = config.mcp_servers[0];
+  EXPECT_EQ(far.server.url, "http://127.83.1.1/mcp/far");
+  EXPECT_EQ(far.upstream.name, "far");
+  EXPECT_EQ(far.upstream.url, "https://far.test/mcp");
+  std::map<std::string, std::string> headers;
+  for (const auto& header : far.upstream.headers) headers[header.name] = header.value;
+  EXPECT_EQ(headers, (std::map<std::string, std::string>{{"X-Plain", "word-of-text"},
+                                                         {"Authorization", "Bearer word-of-file"},
+                                                         {"X-Key", "word-of-variable"}}));
+  const auto shown = print_config(config);
+  EXPECT_THAT(shown, HasSubstr("[mcp_servers.far]\nurl = 'https://far.test/mcp'\n"));
+  EXPECT_EQ(shown.find("word-of"), std::string::npos);
+}
+
 TEST(Config, WhatIsWrongWithAnMcpServerIsNamedWithItsLine) {
   for (const auto& [text, problem] : std::vector<std::pair<std::string, std::string>>{
-           {"[mcp_servers.a]\nargs = []\n", "mcp_servers.a has no command"},
+           {"[mcp_servers.a]\nargs = []\n", "mcp_servers.a needs either a command or a url"},
            {"[mcp_servers.a__b]\ncommand = \"c\"\n", ":2: \"a__b\" is no name"},
            {"[mcp_servers.A]\ncommand = \"c\"\n", ":2: \"A\" is no name"},
            {"[mcp_servers.a]\ncommand = 7\n", ":2: \"command\" has the wrong type"},
@@ -80,6 +107,21 @@ TEST(Config, WhatIsWrongWithAnMcpServerIsNamedWithItsLine) {
            {"[mcp_servers.a]\nruntimes = [\"vim\"]\n", ":2: runtimes holds \"vim\""},
            {"[mcp_servers.a]\nport = \"1\"\n", ":2: unknown key \"port\""},
            {"[mcp_servers.a.env]\n\"A B\" = \"1\"\n", ":2: unknown key \"env.A B\""},
+           {"[mcp_servers.a]\ncommand = \"c\"\nurl = \"https://h.test/\"\n",
+            "needs either a command or a url"},
+           {"[mcp_servers.a]\ncommand = \"c\"\nheaders.X = \"y\"\n", "headers go with a url"},
+           {"[mcp_servers.a]\nurl = \"http://h.test/\"\n", "plain http would show"},
+           {"[mcp_servers.a]\nurl = \"https://h.test/?k=1\"\n", "it has a query"},
+           {"[mcp_servers.a]\nurl = \"https://h.test/\"\nargs = [\"x\"]\n", "are for a command"},
+           {"[mcp_servers.a]\nurl = \"https://h.test/\"\nheaders.Host = \"x\"\n",
+            ":3: \"Host\" is no header"},
+           {"[mcp_servers.a]\nurl = \"https://h.test/\"\nheaders.\"X Y\" = \"x\"\n",
+            ":3: \"X Y\" is no header"},
+           {"[mcp_servers.a]\nurl = \"https://h.test/\"\nheaders.X = \"x\"\nheaders_env.x = \"Y\"\n",
+            "given twice"},
+           {"[mcp_servers.a]\nurl = \"https://h.test/\"\nheaders.X = \"a\\r\\nb\"\n", "the header X: "},
+           {"[mcp_servers.a]\nurl = \"https://h.test/\"\nheaders_env.X = \"NOT_SET\"\n", "the header X: "},
+           {"[mcp_servers.a]\nurl = \"https://h.test/\"\nheaders_file.X = \"/nowhere\"\n", "/nowhere"},
            {"mcp_servers = 7\n", ":1: unknown key \"mcp_servers\""}}) {
     const auto file = temporary_file(text);
     const auto refused =

@@ -395,7 +395,7 @@ Result<Config> load_config(const Flags& flags, const Environment& environment, b
     if (auto done = apply_file(config, config.data + "/agentrouter.toml"); !done)
       return tl::unexpected(done.error());
   }
-  if (auto done = finish_mcp(config.mcp_servers); !done) return tl::unexpected(done.error());
+  if (auto done = finish_mcp(config.mcp_servers, environment); !done) return tl::unexpected(done.error());
   if (auto done = apply_environment(config, environment); !done) return tl::unexpected(done.error());
   if (auto done = apply_flags(config, flags); !done) return tl::unexpected(done.error());
   if (const auto agents = environment.get("AGENTROUTER_AGENTS_DIR")) config.agents_dir = *agents;

@@ -7,13 +7,16 @@
 #include <vector>
 
 #include "agents/mcp_server.h"
+#include "apps/environment.h"
 #include "base/error.h"
+#include "keeper/plan.h"
 #include "model/run.h"
 
 namespace agentrouter::apps {
 
 struct McpServerConfig {
   agents::McpServer server;     // "{mount}" in command and args is already the path inside
+  keeper::McpPlan upstream;     // of one with an address: where it really is, and what is added there
   std::filesystem::path mount;  // a folder of this machine, shown read-only at mcp_mount(name); may be empty
   bool codex = true;
   bool claude_code = true;
@@ -28,15 +31,19 @@ struct McpServerConfig {
 
 struct McpSetting {
   std::string name;
-  std::string key;                  // command, args, mount, runtimes, env, env.NAME
+  std::string key;                  // command, args, mount, runtimes, env.NAME, url, headers.NAME,
+                                    // headers_file.NAME, headers_env.NAME
   std::vector<std::string> values;  // one unless the key is a list
 };
-// Takes one key into `servers`, which gets the server at its first key. Errors: invalid, with what is wanted.
+// Takes one key into `servers`, which gets the server at its first key. Errors: invalid, with what is wanted;
+// those of reading a headers_file.
 [[nodiscard]] base::Result<void> set_mcp(std::vector<McpServerConfig>& servers, const McpSetting& setting);
-// What only the whole table shows. Errors: invalid (a server without a command).
-[[nodiscard]] base::Result<void> finish_mcp(std::vector<McpServerConfig>& servers);
+// What only the whole table shows, and the variables that headers_env names. Errors: invalid (a server with
+// neither a command nor an address, or with both; an unusable address or header).
+[[nodiscard]] base::Result<void> finish_mcp(std::vector<McpServerConfig>& servers,
+                                            const Environment& environment);
 
-// As TOML, with the values of `env` left out.
+// As TOML, with the values of `env` and `headers` left out.
 [[nodiscard]] std::string print_mcp(const std::vector<McpServerConfig>& servers);
 
 }  // namespace agentrouter::apps

@@ -47,6 +47,17 @@ Result<net::Url> upstream_base(std::string_view text, BaseUrl kind) {
   return url;
 }
 
+Result<net::Url> mcp_url(std::string_view text) {
+  AGENTROUTER_TRY(auto url, net::parse_url(text));
+  const auto refuse = [&](const std::string& why) {
+    return base::fail(Code::invalid, "cannot use the MCP server's address " + std::string(text) + ": " + why);
+  };
+  if (!url.query.empty()) return refuse("it has a query; what is secret belongs in a header");
+  if (url.scheme == net::Scheme::http && !is_loopback(url.host))
+    return refuse("plain http would show what is said on the network; use https");
+  return url;
+}
+
 Egress::Egress(base::Executor executor, Config config, Observer& observer)
     : front_(std::make_unique<Front>(executor, std::move(config), observer)) {}
 

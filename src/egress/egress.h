@@ -5,6 +5,7 @@
 //   POST /v1/responses                             the OpenAI upstream (or the simulator)
 //   POST /v1/messages, /v1/messages/count_tokens   the Anthropic upstream, when there is one
 //   GET  /v1/models                                answered here
+//   POST, GET, DELETE /mcp/<name>                  a remote MCP server that this run is given
 //
 // A websocket upgrade is answered 426, everything else 403, another Host or a target that is not a path 403.
 // Bodies stream both ways and are never held as a whole (except for the simulator). The answer is searched
@@ -57,6 +58,7 @@ struct RequestRecord {
   std::optional<Usage> usage;
   std::optional<std::chrono::milliseconds> retry_after;  // what a refusal says about when to ask again
   bool by_keeper = false;                                // Egress::ask sent it, nobody in the sandbox did
+  std::string mcp_server;                                // whose request it is, when it is no provider's
 };
 
 struct Answer {
@@ -89,13 +91,30 @@ struct Upstream {
 enum class BaseUrl { with_version, without_version };
 [[nodiscard]] Result<net::Url> upstream_base(std::string_view text, BaseUrl kind);
 
+// A remote MCP server that the operator has named. What its fields say is added on the way out, and an answer
+// that holds one of them is cut, as with a provider's key. It may be on this machine or in a private network,
+// but has no link-local address; redirects are not followed.
+struct McpUpstream {
+  struct Field {
+    std::string name;
+    const Secret* value = nullptr;  // outlives the egress
+  };
+  std::string name;
+  net::Url url;
+  std::vector<Field> headers;
+};
+
+// The address of one. Plain http is for loopback hosts only. Errors: invalid.
+[[nodiscard]] Result<net::Url> mcp_url(std::string_view text);
+
 struct Config {
   // What a Host field may say; the agent's base URL is http://<first>/v1.
   std::vector<std::string> authorities = {"127.83.1.1", "127.83.1.1:80"};
   std::vector<std::string> models;  // what GET /v1/models lists
   std::optional<Upstream> openai;   // none, and no simulator: 403 with reason provider_unconfigured
   std::optional<Upstream> anthropic;
-  sim::Simulator* simulator = nullptr;   // takes the place of every upstream; outlives the egress
+  std::vector<McpUpstream> mcp;
+  sim::Simulator* simulator = nullptr;   // takes the place of every provider; outlives the egress
   const net::TlsContext* tls = nullptr;  // outlives the egress; needed for https
 
   std::size_t max_connections = 64;           // one more is answered 503

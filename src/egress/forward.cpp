@@ -20,23 +20,24 @@ Deadline after(std::chrono::milliseconds duration) {
   return Deadline::clock::now() + duration;
 }
 
-// The stable word for a failed upstream, and the status that makes an agent try again.
+// The stable word for a failed upstream, without who it is, and the status that makes an agent try again.
 struct Trouble {
   int status;
-  std::string_view reason;
+  std::string_view word;
 };
 Trouble trouble_of(const base::Error& error) {
-  if (error.code == Code::timeout) return {504, "provider_timeout"};
-  if (error.code == Code::denied) return {502, "provider_certificate"};
-  if (error.code == Code::invalid || error.code == Code::exhausted) return {502, "provider_answer_invalid"};
-  return {502, "provider_unavailable"};
+  if (error.reason == "address_denied") return {502, "address_denied"};
+  if (error.code == Code::timeout) return {504, "timeout"};
+  if (error.code == Code::denied) return {502, "certificate"};
+  if (error.code == Code::invalid || error.code == Code::exhausted) return {502, "answer_invalid"};
+  return {502, "unavailable"};
 }
 
 // Both directions of one request. Lives as long as the coroutine that owns it.
 class Passage {
  public:
   Passage(Forward context, net::Exchange& exchange)
-      : context_(context), exchange_(exchange), filter_(context.credential.filter()) {}
+      : context_(std::move(context)), exchange_(exchange), filter_(context_.credential.filters()) {}
 
   Task<void> run(std::string first);
 
@@ -52,13 +53,14 @@ class Passage {
   Task<bool> pass_piece(net::StreamWriter& writer, std::string_view piece);
   Task<void> fail(const base::Error& error);
   Task<void> refuse(int status, std::string_view reason, std::string_view message);
-  [[nodiscard]] std::string_view refusal_of(const net::ResponseHead& head) const;
+  [[nodiscard]] std::string refusal_of(const net::ResponseHead& head) const;
+  [[nodiscard]] std::string reason(std::string_view word) const;
 
   Forward context_;
   net::Exchange& exchange_;
   std::unique_ptr<net::Stream> stream_;
   net::ResponseParser parser_;
-  KeyFilter filter_;
+  KeyFilters filter_;
   UsageMeter meter_{UsageMeter::Format::none};
   bool chunked_ = false;
 };
@@ -88,8 +90,9 @@ Task<void> Passage::run(std::string first) {
 }
 
 Task<Result<void>> Passage::connect() {
-  auto stream = co_await connect_to(context_.upstream.base, context_.config.tls,
-                                    after(context_.config.connect_timeout));
+  const auto reach = context_.peer == Peer::mcp ? net::Reach::not_link_local : net::Reach::anywhere;
+  auto stream =
+      co_await connect_to(context_.url, context_.config.tls, after(context_.config.connect_timeout), reach);
   if (!stream) co_return tl::unexpected(std::move(stream).error());
   stream_ = std::move(*stream);
   co_return Result<void>();
@@ -110,8 +113,7 @@ Task<Result<void>> Passage::write_piece(std::string_view piece) {
 // The whole request. An upstream that stops reading may already have answered, so that is not yet a failure.
 Task<Result<Passage::Sent>> Passage::send(std::string piece) {
   chunked_ = exchange_.request().headers.count("transfer-encoding") > 0;
-  const auto head = upstream_head(exchange_.request(), context_.upstream.base);
-  auto written = co_await stream_->write(head, after(context_.config.idle_timeout));
+  auto written = co_await stream_->write(context_.head, after(context_.config.idle_timeout));
   if (written) {
     written = co_await stream_->write(context_.credential.head_end(), after(context_.config.idle_timeout));
   }
@@ -143,7 +145,7 @@ Task<Result<void>> Passage::read_more(std::string& body, Deadline deadline) {
   if (*got == 0) {
     auto finished = parser_.finish();
     if (finished && !parser_.head_done()) {
-      co_return base::fail(Code::unavailable, "cannot read a response: the provider closed the connection");
+      co_return base::fail(Code::unavailable, "cannot read a response: the connection was closed");
     }
     co_return finished;
   }
@@ -152,10 +154,19 @@ Task<Result<void>> Passage::read_more(std::string& body, Deadline deadline) {
   co_return Result<void>();
 }
 
-// Why an answer cannot be passed on at all, or "".
-std::string_view Passage::refusal_of(const net::ResponseHead& head) const {
+std::string Passage::reason(std::string_view word) const {
+  return (context_.peer == Peer::mcp ? "mcp_" : "provider_") + std::string(word);
+}
+
+// Why an answer cannot be passed on at all, or "". An agent that is told 401 would ask for a login that it
+// cannot have, and a place to go to instead it could not reach.
+std::string Passage::refusal_of(const net::ResponseHead& head) const {
+  if (context_.peer == Peer::mcp) {
+    if (head.status == 401 || head.status == 403) return reason("unauthorized");
+    if (head.status >= 300 && head.status < 400) return reason("redirected");
+  }
   const auto coding = head.headers.get("content-encoding");
-  if (!coding.empty() && !net::iequals(coding, "identity")) return "provider_encoding";
+  if (!coding.empty() && !net::iequals(coding, "identity")) return reason("encoding");
   for (const auto& field : head.headers) {
     if (filter_.occurs_in(field.name) || filter_.occurs_in(field.value)) return "key_echo";
   }
@@ -166,14 +177,14 @@ Task<void> Passage::answer(std::string body) {
   const auto& head = parser_.head();
   if (const auto why = refusal_of(head); !why.empty()) {
     stream_->close();
-    co_await refuse(502, why, "the provider's answer cannot be passed on");
+    co_await refuse(502, why, "the answer cannot be passed on");
     co_return;
   }
   auto response = downstream_head(head);
   if (const auto length = parser_.content_length()) {
     response.headers.set("content-length", std::to_string(*length));
   }
-  if (head.status >= 200 && head.status < 300) {
+  if (context_.peer == Peer::provider && head.status >= 200 && head.status < 300) {
     meter_ = UsageMeter(UsageMeter::format_of(head.headers.get("content-type")));
   }
   context_.record.status = head.status;
@@ -195,13 +206,16 @@ Task<void> Passage::pass_body(net::StreamWriter& writer, std::string body) {
       body.clear();
     }
     if (parser_.done()) {
-      filter_.finish(body);
+      if (filter_.finish(body) == KeyFilter::Verdict::found) {
+        context_.record.reason = "key_echo";
+        break;
+      }
       if (!body.empty()) std::ignore = co_await writer.write(body);
       co_return;
     }
     auto read = co_await read_more(body, after(context_.config.idle_timeout));
     if (!read) {
-      context_.record.reason = writer.ended() ? "agent_left" : trouble_of(read.error()).reason;
+      context_.record.reason = writer.ended() ? "agent_left" : reason(trouble_of(read.error()).word);
       break;
     }
   }
@@ -234,7 +248,8 @@ Task<bool> Passage::pass_piece(net::StreamWriter& writer, std::string_view piece
 Task<void> Passage::fail(const base::Error& error) {
   const auto trouble = trouble_of(error);
   if (stream_) stream_->close();
-  co_await refuse(trouble.status, trouble.reason, "the model provider cannot be reached: " + error.message);
+  const std::string who = context_.peer == Peer::mcp ? "the MCP server" : "the model provider";
+  co_await refuse(trouble.status, reason(trouble.word), who + " cannot be reached: " + error.message);
 }
 
 Task<void> Passage::refuse(int status, std::string_view reason, std::string_view message) {
@@ -250,19 +265,43 @@ namespace {
 std::string_view field_of(Credential::Scheme scheme) {
   return scheme == Credential::Scheme::bearer ? "authorization: Bearer " : "x-api-key: ";
 }
-constexpr std::string_view head_end = "\r\n\r\n";
+constexpr std::string_view line_end = "\r\n";
+
+std::size_t size_of(const std::vector<McpUpstream::Field>& fields) {
+  std::size_t size = line_end.size();
+  for (const auto& field : fields)
+    size += field.name.size() + 2 + field.value->view().size() + line_end.size();
+  return size;
+}
+
+// "Bearer <word>": the word, unless it is too short to be looked for.
+std::string_view searched_for(std::string_view value) {
+  const auto word = value.substr(value.rfind(' ') + 1);
+  return word.size() < KeyFilter::least_bytes ? value : word;
+}
 
 }  // namespace
 
 Credential::Credential(Scheme scheme, const Secret& key)
-    : line_(field_of(scheme).size() + key.view().size() + egress::head_end.size()), filter_(key.view()) {
-  line_.append(field_of(scheme));
-  line_.append(key.view());
-  line_.append(egress::head_end);
+    : lines_(field_of(scheme).size() + key.view().size() + 2 * line_end.size()),
+      filters_({KeyFilter(key.view())}) {
+  for (const auto part : {field_of(scheme), key.view(), line_end, line_end}) lines_.append(part);
+}
+
+Credential::Credential(const std::vector<McpUpstream::Field>& fields) : lines_(size_of(fields)) {
+  std::vector<KeyFilter> filters;
+  for (const auto& field : fields) {
+    for (const auto part :
+         {std::string_view(field.name), std::string_view(": "), field.value->view(), line_end})
+      lines_.append(part);
+    filters.emplace_back(searched_for(field.value->view()));
+  }
+  lines_.append(line_end);
+  filters_ = KeyFilters(std::move(filters));
 }
 
 Task<void> forward(Forward context, net::Exchange& exchange, std::string first) {
-  Passage passage(context, exchange);
+  Passage passage(std::move(context), exchange);
   co_await passage.run(std::move(first));
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "egress/egress.h"
 #include "egress/key_filter.h"
@@ -12,28 +13,35 @@
 
 namespace agentrouter::egress {
 
-// An upstream with what is made of its key once: the line that goes into every head, and the search pattern.
+// What is made of an upstream's secrets once: the lines that go into every head, and the search patterns.
 class Credential {
  public:
   enum class Scheme { bearer, api_key };
   // `key` outlives it. Throws Failure(unavailable) as SecretBuffer.
   Credential(Scheme scheme, const Secret& key);
+  // Fields as they are; searched for is the last word of each ("Bearer <this>"). The values outlive it.
+  explicit Credential(const std::vector<McpUpstream::Field>& fields);
 
   // "authorization: Bearer ...\r\n\r\n": the end of a request head.
-  [[nodiscard]] std::string_view head_end() const { return line_.view(); }
-  [[nodiscard]] const KeyFilter& filter() const { return filter_; }
+  [[nodiscard]] std::string_view head_end() const { return lines_.view(); }
+  [[nodiscard]] const KeyFilters& filters() const { return filters_; }
 
  private:
-  SecretBuffer line_;
-  KeyFilter filter_;
+  SecretBuffer lines_;
+  KeyFilters filters_;
 };
+
+// Who is asked: the words for what goes wrong begin with it.
+enum class Peer { provider, mcp };
 
 // Answers `exchange`, whose body has been read as far as `first`. Fills `record`; once it says `forwarded`,
 // bytes may have left. Everything passed outlives the task.
 struct Forward {
   const Config& config;
-  const Upstream& upstream;
+  const net::Url& url;
   const Credential& credential;
+  std::string head;  // up to where the credential follows
+  Peer peer = Peer::provider;
   RequestRecord& record;
   std::uint64_t& total_bytes;
 };

@@ -1,5 +1,6 @@
 #include "egress/front.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "base/json.h"
@@ -122,6 +123,11 @@ Egress::Front::Front(base::Executor executor, Config config, Observer& observer)
           options_of(config_)) {
   if (config_.openai) openai_.emplace(Credential::Scheme::bearer, *config_.openai->key);
   if (config_.anthropic) anthropic_.emplace(Credential::Scheme::api_key, *config_.anthropic->key);
+  for (const auto& upstream : config_.mcp) {
+    std::vector<std::string> added;
+    for (const auto& field : upstream.headers) added.push_back(field.name);
+    mcp_.push_back({upstream, std::move(added), Credential(upstream.headers)});
+  }
 }
 
 Task<void> Egress::Front::handle(net::Exchange& exchange) {
@@ -141,6 +147,8 @@ Task<void> Egress::Front::serve_route(net::Exchange& exchange, const Route& rout
     co_await exchange.respond(std::move(response));
   } else if (total_bytes_ >= config_.total_bytes) {
     co_await deny(exchange, 403, "egress_limit", "this run has used up its traffic", record);
+  } else if (route.destination == Destination::mcp) {
+    co_await forward_to_mcp(exchange, route.mcp_server, record);
   } else if (config_.simulator != nullptr) {
     co_await simulate(exchange, record);
   } else {
@@ -167,7 +175,48 @@ Task<void> Egress::Front::forward_to(net::Exchange& exchange, Destination destin
   const Counted open(open_forwards_);
   record.host = upstream->base.authority();
   const auto& credential = to_openai ? *openai_ : *anthropic_;
-  co_await forward({config_, *upstream, credential, record, total_bytes_}, exchange, std::move(*first));
+  Forward context{.config = config_,
+                  .url = upstream->base,
+                  .credential = credential,
+                  .head = upstream_head(exchange.request(), upstream->base),
+                  .peer = Peer::provider,
+                  .record = record,
+                  .total_bytes = total_bytes_};
+  co_await forward(std::move(context), exchange, std::move(*first));
+}
+
+Task<void> Egress::Front::forward_to_mcp(net::Exchange& exchange, const std::string& name,
+                                         RequestRecord& record) {
+  const auto& request = exchange.request();
+  const auto found =
+      std::find_if(mcp_.begin(), mcp_.end(), [&](const Mcp& one) { return one.upstream.name == name; });
+  const bool exact = request.target == request.path;
+  if (found == mcp_.end() || !exact ||
+      (found->upstream.url.scheme == net::Scheme::https && config_.tls == nullptr)) {
+    co_await deny(exchange, 403, "path_denied", "this run has no such MCP server", record);
+    co_return;
+  }
+  record.mcp_server = name;
+  auto first = co_await exchange.read_some();
+  if (!first) {
+    const auto error = std::move(first).error();
+    co_await deny(exchange, net::status_of_body_error(error), "request_body", error.message, record);
+    co_return;
+  }
+  const bool permitted = co_await permit(exchange, record);
+  if (!permitted) co_return;
+  record.host = found->upstream.url.authority();
+  // A stream of the server's own messages may stay open and silent as long as the agent likes.
+  std::optional<Counted> open;
+  if (request.method != "GET") open.emplace(open_forwards_);
+  Forward context{.config = config_,
+                  .url = found->upstream.url,
+                  .credential = found->credential,
+                  .head = mcp_head(request, found->upstream.url, found->added),
+                  .peer = Peer::mcp,
+                  .record = record,
+                  .total_bytes = total_bytes_};
+  co_await forward(std::move(context), exchange, std::move(*first));
 }
 
 Task<void> Egress::Front::simulate(net::Exchange& exchange, RequestRecord& record) {

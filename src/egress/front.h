@@ -28,6 +28,7 @@ class Egress::Front final : public net::Handler {
 
   Task<void> serve_route(net::Exchange& exchange, const Route& route, RequestRecord& record);
   Task<void> forward_to(net::Exchange& exchange, Destination destination, RequestRecord& record);
+  Task<void> forward_to_mcp(net::Exchange& exchange, const std::string& name, RequestRecord& record);
   Task<void> simulate(net::Exchange& exchange, RequestRecord& record);
   Task<void> play(net::Exchange& exchange, std::string body, RequestRecord& record);
   Task<Result<Answer>> ask_upstream(std::string path, std::string body, base::Deadline deadline,
@@ -42,10 +43,17 @@ class Egress::Front final : public net::Handler {
   net::Response refuse_broken(int status, std::string_view code, std::string_view message);
   void report_denial(const RequestRecord& record);
 
+  struct Mcp {
+    const McpUpstream& upstream;
+    std::vector<std::string> added;  // names of the fields
+    Credential credential;
+  };
+
   Config config_;
   Observer& observer_;
   std::optional<Credential> openai_;
   std::optional<Credential> anthropic_;
+  std::vector<Mcp> mcp_;
   std::uint64_t total_bytes_ = 0;
   std::uint64_t denials_ = 0;
   std::size_t open_forwards_ = 0;

@@ -1,5 +1,7 @@
 #include "egress/key_filter.h"
 
+#include <algorithm>
+
 namespace agentrouter::egress {
 
 KeyFilter::KeyFilter(std::string_view key) : key_(key.size() < least_bytes ? "" : key) {
@@ -46,6 +48,37 @@ void KeyFilter::finish(std::string& out) {
 
 bool KeyFilter::occurs_in(std::string_view text) const {
   return !key_.empty() && text.find(key_) != std::string_view::npos;
+}
+
+KeyFilter::Verdict KeyFilters::feed(std::string_view bytes, std::string& out) {
+  using Verdict = KeyFilter::Verdict;
+  auto verdict = Verdict::clean;
+  std::string piece(bytes);
+  for (auto& filter : filters_) {
+    std::string passed;
+    if (filter.feed(piece, passed) == Verdict::found) verdict = Verdict::found;
+    piece = std::move(passed);
+  }
+  out += piece;
+  return verdict;
+}
+
+KeyFilter::Verdict KeyFilters::finish(std::string& out) {
+  using Verdict = KeyFilter::Verdict;
+  std::string piece;
+  for (auto& filter : filters_) {
+    std::string passed;
+    if (filter.feed(piece, passed) == Verdict::found) return Verdict::found;
+    filter.finish(passed);
+    piece = std::move(passed);
+  }
+  out += piece;
+  return Verdict::clean;
+}
+
+bool KeyFilters::occurs_in(std::string_view text) const {
+  return std::any_of(filters_.begin(), filters_.end(),
+                     [text](const KeyFilter& filter) { return filter.occurs_in(text); });
 }
 
 }  // namespace agentrouter::egress

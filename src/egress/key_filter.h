@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace agentrouter::egress {
@@ -30,6 +31,21 @@ class KeyFilter {
   std::vector<std::uint16_t>
       borders_;              // of each prefix of the key: its longest proper prefix that is a suffix
   std::size_t matched_ = 0;  // bytes held back; they equal the key's first ones
+};
+
+// Several secrets in one stream.
+class KeyFilters {
+ public:
+  KeyFilters() = default;
+  explicit KeyFilters(std::vector<KeyFilter> filters) : filters_(std::move(filters)) {}
+
+  [[nodiscard]] KeyFilter::Verdict feed(std::string_view bytes, std::string& out);
+  // Found: one of them was in what had been held back for another.
+  [[nodiscard]] KeyFilter::Verdict finish(std::string& out);
+  [[nodiscard]] bool occurs_in(std::string_view text) const;
+
+ private:
+  std::vector<KeyFilter> filters_;  // each sees what the one before let pass
 };
 
 }  // namespace agentrouter::egress

@@ -48,9 +48,10 @@ Task<Result<void>> read_answer(net::Stream& stream, net::ResponseParser& parser,
 }  // namespace
 
 Task<Result<std::unique_ptr<net::Stream>>> connect_to(const net::Url& base, const net::TlsContext* tls,
-                                                      base::Deadline deadline) {
-  if (base.scheme == net::Scheme::http) co_return co_await net::connect_tcp(base.host, base.port, deadline);
-  co_return co_await net::connect_tls(base.host, base.port, *tls, deadline);
+                                                      base::Deadline deadline, net::Reach reach) {
+  if (base.scheme == net::Scheme::http)
+    co_return co_await net::connect_tcp(base.host, base.port, deadline, reach);
+  co_return co_await net::connect_tls(base.host, base.port, *tls, deadline, reach);
 }
 
 Task<Result<Answer>> send_own(OwnRequest context, std::string path, std::string body,
@@ -71,7 +72,7 @@ Task<Result<Answer>> send_own(OwnRequest context, std::string path, std::string 
   (*stream)->close();
   context.record.bytes_in += answer.body.size();
   if (!read) co_return tl::unexpected(std::move(read).error());
-  if (context.credential.filter().occurs_in(answer.body))
+  if (context.credential.filters().occurs_in(answer.body))
     co_return base::fail(Code::denied, "the provider's answer holds the key", "key_echo");
   answer.status = parser.head().status;
   co_return answer;

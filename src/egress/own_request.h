@@ -13,7 +13,8 @@ namespace agentrouter::egress {
 // Errors: those of net::connect_tcp and net::connect_tls.
 [[nodiscard]] Task<Result<std::unique_ptr<net::Stream>>> connect_to(const net::Url& base,
                                                                     const net::TlsContext* tls,
-                                                                    base::Deadline deadline);
+                                                                    base::Deadline deadline,
+                                                                    net::Reach reach = net::Reach::anywhere);
 
 struct OwnRequest {
   const Config& config;

@@ -40,6 +40,20 @@ TEST(Secret, EndlessPipeIsRefused) {
   EXPECT_EQ(base::Code::invalid, secret.error().code);
 }
 
+TEST(Secret, OfAFieldMayHoldBlanksAndIsReadToItsSize) {
+  EXPECT_EQ("Bearer abc", Secret::create_field("Bearer abc\n")->view());
+  for (const auto* text : {"", " ", "a\r\nX: y", "a\tb"}) EXPECT_FALSE(Secret::create_field(text)) << text;
+  EXPECT_FALSE(Secret::create_field(std::string(Secret::max_bytes + 1, 'k')));
+  auto pipe = base::make_pipe().value();
+  ASSERT_TRUE(base::write_all(pipe.second.get(), "Bearer abcsk-rest"));
+  pipe.second.reset();
+  EXPECT_EQ("Bearer abc", Secret::read_field(pipe.first.get(), 10)->view());
+  EXPECT_FALSE(Secret::read_field(pipe.first.get(), 0));
+  EXPECT_FALSE(Secret::read_field(pipe.first.get(), Secret::max_bytes + 1));
+  EXPECT_EQ("sk-rest", Secret::read_field(pipe.first.get(), 7)->view());
+  EXPECT_FALSE(Secret::read_field(pipe.first.get(), 1));
+}
+
 TEST(SecretBuffer, WipeLeavesNothing) {
   SecretBuffer buffer(16);
   buffer.append("secret");
@@ -68,6 +82,31 @@ TEST(KeyFilter, PassesEverythingButTheKeyInPiecesOfAnySize) {
     if (!found) filter.finish(out);
     ASSERT_EQ(text.find(key) != std::string::npos, found) << text;
     ASSERT_EQ(text.substr(0, text.find(key)), out) << text;
+  }
+}
+
+TEST(KeyFilters, FindEachKeyInPiecesOfAnySizeAndLoseNothing) {
+  const std::string keys[] = {"abababac", "bacbacbac"};
+  std::mt19937 random(5);
+  for (int round = 0; round < 3000; ++round) {
+    std::string text;
+    for (int i = 0; i < 60; ++i) text += static_cast<char>('a' + random() % 3);
+    if (round % 3 != 0) text.insert(random() % text.size(), keys[round % 2]);
+    KeyFilters filters({KeyFilter(keys[0]), KeyFilter("short"), KeyFilter(keys[1])});
+    std::string out;
+    auto verdict = KeyFilter::Verdict::clean;
+    for (std::size_t at = 0; at < text.size() && verdict == KeyFilter::Verdict::clean;) {
+      const auto size = 1 + random() % 9;
+      verdict = filters.feed(std::string_view(text).substr(at, size), out);
+      at += size;
+    }
+    if (verdict == KeyFilter::Verdict::clean) verdict = filters.finish(out);
+    const auto first = std::min(text.find(keys[0]), text.find(keys[1]));
+    ASSERT_EQ(first != std::string::npos, verdict == KeyFilter::Verdict::found) << text;
+    ASSERT_EQ(filters.occurs_in(text), verdict == KeyFilter::Verdict::found) << text;
+    ASSERT_TRUE(text.starts_with(out)) << text;
+    if (verdict == KeyFilter::Verdict::clean) ASSERT_EQ(text, out);
+    for (const auto& key : keys) ASSERT_EQ(out.find(key), std::string::npos);
   }
 }
 

@@ -29,10 +29,35 @@ Route refuse(int status, std::string reason, std::string message) {
   return {Destination::refused, status, std::move(reason), std::move(message)};
 }
 
+constexpr std::string_view mcp_prefix = "/mcp/";
+
 Destination destination_of(std::string_view path) {
+  if (path.starts_with(mcp_prefix)) return Destination::mcp;
   if (path == "/v1/responses") return Destination::openai;
   if (path == "/v1/messages" || path == "/v1/messages/count_tokens") return Destination::anthropic;
   return path == "/v1/models" ? Destination::models : Destination::refused;
+}
+
+bool carries(Destination destination, std::string_view method) {
+  if (destination == Destination::mcp) return method == "POST" || method == "GET" || method == "DELETE";
+  return method == (destination == Destination::models ? "GET" : "POST");
+}
+
+// How the body of a request is framed on the way on.
+void add_framing(net::ClientRequest& out, const net::Request& request, bool wants_length) {
+  const auto length = request.headers.find("content-length");
+  if (request.headers.count("transfer-encoding") > 0) {
+    out.headers.add("transfer-encoding", "chunked");
+  } else if (length || wants_length) {
+    out.headers.add("content-length", std::string(length.value_or("0")));
+  }
+}
+
+// Without the empty line at its end.
+std::string open_head(const net::ClientRequest& out) {
+  auto head = net::request_head(out);
+  head.resize(head.size() - std::string_view("\r\n").size());
+  return head;
 }
 
 }  // namespace
@@ -50,10 +75,12 @@ Route route_of(const net::Request& request, const std::vector<std::string>& auth
   const auto destination = destination_of(request.path);
   if (destination == Destination::refused)
     return refuse(403, "path_denied", "this path cannot be reached from here");
-  if (request.method != (destination == Destination::models ? "GET" : "POST")) {
+  if (!carries(destination, request.method)) {
     return refuse(403, "method_denied", "this method is not carried to this path");
   }
-  return {destination, 200};
+  Route route{destination, 200};
+  if (destination == Destination::mcp) route.mcp_server = request.path.substr(mcp_prefix.size());
+  return route;
 }
 
 bool may_leave(const net::Headers& all, std::string_view name) {
@@ -72,15 +99,25 @@ std::string upstream_head(const net::Request& request, const net::Url& base) {
   }
   out.headers.add("accept-encoding", "identity");
   out.headers.add("connection", "close");
-  if (request.headers.count("transfer-encoding") > 0) {
-    out.headers.add("transfer-encoding", "chunked");
-  } else {
-    const auto length = request.headers.find("content-length");
-    out.headers.add("content-length", std::string(length.value_or("0")));
+  add_framing(out, request, true);
+  return open_head(out);
+}
+
+std::string mcp_head(const net::Request& request, const net::Url& url,
+                     const std::vector<std::string>& added) {
+  net::ClientRequest out;
+  out.method = request.method;
+  out.target = url.path;
+  out.headers.add("Host", url.authority());
+  constexpr std::array<std::string_view, 4> carried{"accept", "content-type", "last-event-id", "user-agent"};
+  for (const auto& field : request.headers) {
+    const bool known = is_one_of(field.name, carried) || begins_with(field.name, "mcp-");
+    if (known && !is_one_of(field.name, added)) out.headers.add(field.name, field.value);
   }
-  auto head = net::request_head(out);
-  head.resize(head.size() - std::string_view("\r\n").size());
-  return head;
+  out.headers.add("accept-encoding", "identity");
+  out.headers.add("connection", "close");
+  add_framing(out, request, request.method == "POST");
+  return open_head(out);
 }
 
 net::Response downstream_head(const net::ResponseHead& head) {

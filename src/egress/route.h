@@ -12,7 +12,7 @@
 
 namespace agentrouter::egress {
 
-enum class Destination { openai, anthropic, models, refused };
+enum class Destination { openai, anthropic, models, mcp, refused };
 
 struct Route {
   Destination destination = Destination::refused;
@@ -20,6 +20,7 @@ struct Route {
   std::string reason = {};  // a stable word: host_denied, target_denied, path_denied, method_denied,
                             // websocket_unsupported
   std::string message = {};
+  std::string mcp_server = {};  // of Destination::mcp: which one is asked for, known or not
 };
 
 // `authorities`: what the Host field may say.
@@ -29,6 +30,10 @@ struct Route {
 // credential, cookie or proxy field of the sandbox is in it, nor anything that belongs to its own connection.
 // Throws Failure(invalid) as net::request_head().
 [[nodiscard]] std::string upstream_head(const net::Request& request, const net::Url& base);
+
+// The same for an MCP server at `url`: only what that protocol needs, and no field that is added outside.
+[[nodiscard]] std::string mcp_head(const net::Request& request, const net::Url& url,
+                                   const std::vector<std::string>& added);
 
 // Whether a request field may leave.
 [[nodiscard]] bool may_leave(const net::Headers& all, std::string_view name);

@@ -45,12 +45,17 @@ class Secret {
   // Reads `fd` to its end, so that the key goes from the pipe to its buffer without a copy in between.
   // Blanks and line ends around it are dropped. Errors: as create(), and those of read(2).
   [[nodiscard]] static base::Result<Secret> read_from(int fd);
+  // Reads exactly `size` bytes: the value of a header field, which may hold blanks ("Bearer ..."). Errors: as
+  // create(), invalid (cut), and those of read(2).
+  [[nodiscard]] static base::Result<Secret> read_field(int fd, std::size_t size);
+  [[nodiscard]] static base::Result<Secret> create_field(std::string_view value);
 
   // Dies with the Secret. Do not copy.
   [[nodiscard]] std::string_view view() const { return view_; }
 
  private:
-  [[nodiscard]] static base::Result<Secret> take(SecretBuffer buffer);
+  enum class Blanks { refused, inside };
+  [[nodiscard]] static base::Result<Secret> take(SecretBuffer buffer, Blanks blanks = Blanks::refused);
   Secret(SecretBuffer buffer, std::string_view view) : buffer_(std::move(buffer)), view_(view) {}
 
   SecretBuffer buffer_;

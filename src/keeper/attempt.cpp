@@ -118,9 +118,12 @@ void Attempt::announce() {
         "sandbox.created", model::Visibility::internal,
         {{"sandboxId", sandbox_id(needs_.plan)}, {"provider", "process"}, {"persistent", false}});
   }
-  const std::string surface = surface_with_key(needs_.plan.program, needs_.recorder.secret());
+  std::string surface = surface_with_key(needs_.plan.program, needs_.recorder.secret());
+  for (const auto& secret : needs_.mcp_secrets) {
+    if (surface.empty()) surface = surface_with_key(needs_.plan.program, secret.view());
+  }
   if (!surface.empty()) {
-    set_failure("worker_failed", "The provider key would enter the sandbox through its " + surface);
+    set_failure("worker_failed", "A secret would enter the sandbox through its " + surface);
     result_.failure.cause = "credential_boundary";
     return;
   }
@@ -131,10 +134,22 @@ void Attempt::announce() {
                          {"checkedSurfaces", {"env", "proc", "home"}}});
 }
 
+base::Result<std::vector<egress::McpUpstream>> Attempt::mcp_upstreams() const {
+  std::vector<egress::McpUpstream> upstreams;
+  auto secret = needs_.mcp_secrets.begin();
+  for (const auto& server : needs_.plan.mcp) {
+    AGENTROUTER_TRY(net::Url url, egress::mcp_url(server.url));
+    auto& upstream = upstreams.emplace_back(egress::McpUpstream{server.name, std::move(url), {}});
+    for (const auto& header : server.headers) upstream.headers.push_back({header.name, &*secret++});
+  }
+  return upstreams;
+}
+
 base::Result<void> Attempt::open_egress() {
   egress::Config config;
   config.models = {needs_.plan.model};
   config.tls = needs_.tls;
+  AGENTROUTER_TRY(config.mcp, mcp_upstreams());
   if (needs_.plan.provider == Provider::sim) {
     config.simulator = &simulator_;
   } else {

@@ -3,6 +3,8 @@
 // teardown. It always writes `exit`, and the last events before it are agent.completed or agent.error, then
 // execution.completed or execution.failed.
 
+#include <span>
+
 #include "base/task_scope.h"
 #include "keeper/collection.h"
 #include "keeper/launch_gate.h"
@@ -25,7 +27,8 @@ class Attempt {
     Sandbox& sandbox;
     int attempt_dir = -1;
     const AttemptPlan& plan;
-    const egress::Secret* key = nullptr;  // of an upstream
+    const egress::Secret* key = nullptr;               // of an upstream
+    std::span<const egress::Secret> mcp_secrets = {};  // ReceivedPlan's
     const net::TlsContext* tls = nullptr;
     Recorder& recorder;
     const base::Clock& clock;
@@ -70,6 +73,7 @@ class Attempt {
   [[nodiscard]] std::optional<agents::TokenUsage> usage_of_agent() const;
   void judge(TurnEnd end);
   base::Result<void> open_egress();
+  base::Result<std::vector<egress::McpUpstream>> mcp_upstreams() const;
   base::Task<void> close_egress();
   void close_execution(const GateResult& gate, const std::string& started, const std::string& execution);
   base::Task<void> finish();

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <cerrno>
 #include <csignal>
@@ -96,6 +97,7 @@ base::Task<void> serve_attempt(KeeperNeeds& needs, Recorder& recorder, ControlSe
                      .attempt_dir = needs.attempt_dir,
                      .plan = needs.plan,
                      .key = needs.key,
+                     .mcp_secrets = needs.mcp_secrets,
                      .tls = needs.tls,
                      .recorder = recorder,
                      .clock = needs.clock,
@@ -184,16 +186,22 @@ void say_ready(base::Fd& stream) {
   stream.reset();
 }
 
+bool needs_tls(const AttemptPlan& plan) {
+  return plan.provider == Provider::upstream ||
+         std::any_of(plan.mcp.begin(), plan.mcp.end(),
+                     [](const McpPlan& server) { return server.url.starts_with("https:"); });
+}
+
 base::Task<base::Result<void>> keep_started(base::Executor executor, Started& started) {
   const auto sandbox = hold(started.box);
   std::optional<net::TlsContext> tls;
-  if (started.received.plan.provider == Provider::upstream)
-    tls.emplace(base::value_or_throw(net::TlsContext::create({})));
+  if (needs_tls(started.received.plan)) tls.emplace(base::value_or_throw(net::TlsContext::create({})));
   base::Fd& stream = started.plan_stream;
   KeeperNeeds needs{.executor = executor,
                     .sandbox = *sandbox,
                     .attempt_dir = started.box.attempt_dir(),
                     .plan = started.received.plan,
+                    .mcp_secrets = started.received.mcp_secrets,
                     .key = started.received.key ? &*started.received.key : nullptr,
                     .tls = tls ? &*tls : nullptr,
                     .clock = base::system_clock(),

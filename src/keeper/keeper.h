@@ -11,6 +11,7 @@ struct KeeperNeeds {
   Sandbox& sandbox;
   int attempt_dir = -1;
   const AttemptPlan& plan;
+  std::span<const egress::Secret> mcp_secrets = {};
   const egress::Secret* key = nullptr;
   const net::TlsContext* tls = nullptr;
   const base::Clock& clock;

@@ -59,6 +59,7 @@ class KeeperTest : public ::testing::Test {
                       .sandbox = *sandbox_,
                       .attempt_dir = dir_.get(),
                       .plan = plan_,
+                      .mcp_secrets = mcp_secrets_,
                       .key = key_ ? &*key_ : nullptr,
                       .clock = clock_,
                       .entropy = entropy_,
@@ -140,6 +141,7 @@ class KeeperTest : public ::testing::Test {
   std::unique_ptr<ScriptedSandbox> sandbox_;
   AttemptPlan plan_;
   std::optional<egress::Secret> key_;
+  std::vector<egress::Secret> mcp_secrets_;
   base::Result<void> kept_;
   std::vector<JournalRecord> records_;
   struct AskedSession {

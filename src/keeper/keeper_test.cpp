@@ -432,6 +432,47 @@ base::Task<void> ask_provider(base::Executor executor, int listener) {
   EXPECT_THAT(answer, HasSubstr("response.completed"));
 }
 
+base::Task<void> ask_mcp_server(base::Executor executor, int listener) {
+  sockaddr_in address = {};
+  socklen_t size = sizeof address;
+  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
+  asio::basic_stream_socket<asio::ip::tcp, base::Executor> socket(executor);
+  co_await socket.async_connect({asio::ip::address_v4::loopback(), ntohs(address.sin_port)}, base::use_task);
+  const std::string request = "GET /mcp/tracker HTTP/1.1\r\nHost: 127.83.1.1\r\nConnection: close\r\n\r\n";
+  co_await asio::async_write(socket, asio::buffer(request), base::use_task);
+  std::string answer;
+  boost::system::error_code error;
+  co_await asio::async_read(socket, asio::dynamic_buffer(answer),
+                            asio::redirect_error(base::use_task, error));
+  EXPECT_THAT(answer, HasSubstr("mcp_unavailable"));
+}
+
+TEST_F(KeeperTest, RequestToAnMcpServerIsOnRecordAndIsNoneOfTheProviders) {
+  plan_.mcp = {{"tracker", "http://127.0.0.1:1/mcp", {{"X-Key", {}, 9}}}};
+  mcp_secrets_.push_back(base::value_or_throw(egress::Secret::create_field("mcp-value")));
+  agent({.says = "say ok\n", .does = [this] { return ask_mcp_server(io_.get_executor(), listener_.get()); }});
+  keep();
+  EXPECT_EQ(outcome(), "completed");
+  const auto all = kinds();
+  EXPECT_LT(std::find(all.begin(), all.end(), "forwarded"),
+            std::find(all.begin(), all.end(), "egress.request"));
+  const auto request = payload("egress.request");
+  EXPECT_EQ(base::get_string(request, "purpose"), "mcp");
+  EXPECT_EQ(base::get_string(request, "server"), "tracker");
+  EXPECT_EQ(base::get_string(request, "reason"), "mcp_unavailable");
+  EXPECT_THAT(exit_text(), HasSubstr(R"("requests":0)"));
+}
+
+TEST_F(KeeperTest, SecretOfAnMcpServerThatWouldEnterTheSandboxStopsTheRun) {
+  plan_.mcp = {{"tracker", "http://127.0.0.1:1/mcp", {{"X-Key", {}, 9}}}};
+  mcp_secrets_.push_back(base::value_or_throw(egress::Secret::create_field("mcp-value")));
+  plan_.program.env.push_back("KEY=mcp-value");
+  agent({});
+  keep();
+  EXPECT_EQ(outcome(), "failed worker_failed");
+  EXPECT_FALSE(sandbox_->spawned);
+}
+
 TEST_F(KeeperTest, FirstProviderRequestIsOnRecordBeforeItLeavesAndIsMetered) {
   agent({.says = "say ok\n", .does = [this] { return ask_provider(io_.get_executor(), listener_.get()); }});
   keep();

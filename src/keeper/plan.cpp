@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 
@@ -11,6 +12,7 @@ namespace agentrouter::keeper {
 namespace {
 
 constexpr std::size_t plan_bytes = 4u << 20;
+constexpr std::size_t mcp_headers_at_most = 256;  // each takes a page of locked memory
 
 json::array strings(const std::vector<std::string>& values) {
   json::array array;
@@ -30,6 +32,18 @@ json::object program_json(const agents::AgentProgram& program) {
           {"commandName", program.command_name},
           {"argvForAction", strings(program.argv_for_action)},
           {"resumeArgv", strings(program.resume_argv)}};
+}
+
+json::array mcp_json(const std::vector<McpPlan>& servers) {
+  json::array all;
+  for (const auto& server : servers) {
+    json::array headers;
+    for (const auto& header : server.headers)
+      headers.push_back(
+          json::object{{"name", header.name}, {"bytes", std::max(header.value.size(), header.bytes)}});
+    all.push_back(json::object{{"name", server.name}, {"url", server.url}, {"headers", std::move(headers)}});
+  }
+  return all;
 }
 
 // Reads fields of one object; the first that is missing makes the whole reading fail.
@@ -105,6 +119,31 @@ agents::AgentProgram parse_program(Fields& outer) {
   return program;
 }
 
+std::vector<McpPlan> parse_mcp(Fields& outer, const json::object& plan) {
+  std::vector<McpPlan> servers;
+  std::size_t count = 0;
+  const json::array* array = base::get_array(plan, "mcp");
+  if (array == nullptr) outer.miss("mcp");
+  for (const auto& value : array != nullptr ? *array : json::array{}) {
+    const json::object* object = value.if_object();
+    const json::array* headers = object != nullptr ? base::get_array(*object, "headers") : nullptr;
+    if (headers == nullptr) {
+      outer.miss("mcp");
+      continue;
+    }
+    Fields fields(*object);
+    auto& server = servers.emplace_back(McpPlan{fields.text("name"), fields.text("url"), {}});
+    for (const auto& one : *headers) {
+      static const json::object empty;
+      Fields header(one.is_object() ? one.get_object() : empty);
+      server.headers.push_back({header.text("name"), {}, static_cast<std::size_t>(header.number("bytes"))});
+      if (!header.missing().empty() || ++count > mcp_headers_at_most) outer.miss("mcp.headers");
+    }
+    if (!fields.missing().empty()) outer.miss("mcp." + fields.missing());
+  }
+  return servers;
+}
+
 TurnLimits parse_limits(Fields& outer) {
   Fields fields(outer.object("limits"));
   TurnLimits limits;
@@ -169,6 +208,7 @@ std::string encode_plan(const AttemptPlan& plan) {
                                     {"provider", plan.provider == Provider::sim ? "sim" : "upstream"},
                                     {"baseUrl", plan.base_url},
                                     {"program", program_json(plan.program)},
+                                    {"mcp", mcp_json(plan.mcp)},
                                     {"waitForQuota", plan.wait_for_quota},
                                     {"quota", quota},
                                     {"limits", limits}});
@@ -207,6 +247,7 @@ base::Result<AttemptPlan> decode_plan(std::string_view text) {
   plan.provider = provider == "sim" ? Provider::sim : Provider::upstream;
   plan.base_url = fields.text("baseUrl");
   plan.program = parse_program(fields);
+  plan.mcp = parse_mcp(fields, value.get_object());
   plan.wait_for_quota = fields.flag("waitForQuota");
   plan.quota = parse_quota(fields);
   plan.limits = parse_limits(fields);
@@ -224,7 +265,11 @@ std::string frame_plan(const AttemptPlan& plan) {
   std::size_t rest = text.size();
   for (int i = 7; i >= 0; --i, rest >>= 4)
     length[static_cast<std::size_t>(i)] = "0123456789abcdef"[rest & 15];
-  return length + "\n" + text;
+  std::string frame = length + "\n" + text;
+  for (const auto& server : plan.mcp) {
+    for (const auto& header : server.headers) frame += header.value;
+  }
+  return frame;
 }
 
 base::Result<ReceivedPlan> receive_plan(int fd) {
@@ -236,9 +281,17 @@ base::Result<ReceivedPlan> receive_plan(int fd) {
   }
   AGENTROUTER_TRY(const std::string text, read_exactly(fd, size));
   AGENTROUTER_TRY(AttemptPlan plan, decode_plan(text));
-  if (plan.provider == Provider::sim) return ReceivedPlan{std::move(plan), std::nullopt};
+  std::vector<egress::Secret> mcp_secrets;
+  for (const auto& server : plan.mcp) {
+    for (const auto& header : server.headers) {
+      AGENTROUTER_TRY(egress::Secret value, egress::Secret::read_field(fd, header.bytes));
+      mcp_secrets.push_back(std::move(value));
+    }
+  }
+  if (plan.provider == Provider::sim)
+    return ReceivedPlan{std::move(plan), std::move(mcp_secrets), std::nullopt};
   AGENTROUTER_TRY(egress::Secret key, egress::Secret::read_from(fd));
-  return ReceivedPlan{std::move(plan), std::move(key)};
+  return ReceivedPlan{std::move(plan), std::move(mcp_secrets), std::move(key)};
 }
 
 }  // namespace agentrouter::keeper

@@ -1,12 +1,14 @@
 #pragma once
 // What one attempt is to do, as the worker hands it to the keeper over a stream: the length of the JSON text
-// in eight hex digits and a line end, the JSON text, and then the provider key up to the end of the stream.
-// The key is no part of the text, so it goes from the descriptor to its locked buffer and nowhere else.
+// in eight hex digits and a line end, the JSON text, the values of the MCP servers' header fields one after
+// the other, and then the provider key up to the end of the stream. Neither is part of the text, so they go
+// from the descriptor to their locked buffers and nowhere else.
 
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agents/session.h"
 #include "base/error.h"
@@ -27,6 +29,18 @@ struct TurnLimits {
   std::chrono::milliseconds review{60'000};  // for a reviewer's answer
 };
 
+// A remote MCP server that the run is given.
+struct McpPlan {
+  struct Header {
+    std::string name;
+    std::string value;      // on the sender's side only
+    std::size_t bytes = 0;  // of the value, on the receiver's side
+  };
+  std::string name;
+  std::string url;
+  std::vector<Header> headers;
+};
+
 struct AttemptPlan {
   model::AttemptId attempt_id;
   model::RunId run_id;
@@ -45,6 +59,7 @@ struct AttemptPlan {
   Provider provider = Provider::sim;
   std::string base_url;  // of an upstream
   agents::AgentProgram program;
+  std::vector<McpPlan> mcp;
   bool wait_for_quota = false;
   policy::QuotaRules quota;
   TurnLimits limits;
@@ -55,12 +70,13 @@ struct AttemptPlan {
 // Errors: invalid.
 [[nodiscard]] base::Result<AttemptPlan> decode_plan(std::string_view text);
 
-// What goes before the key on the stream.
+// What goes before the key on the stream: secrets, too, so it is to be wiped.
 [[nodiscard]] std::string frame_plan(const AttemptPlan& plan);
 
 struct ReceivedPlan {
   AttemptPlan plan;
-  std::optional<egress::Secret> key;  // there exactly when the provider is an upstream
+  std::vector<egress::Secret> mcp_secrets;  // a value for each header of each MCP server, in order
+  std::optional<egress::Secret> key;        // there exactly when the provider is an upstream
 };
 // Reads `fd` (blocking) to its end. Errors: invalid (cut, malformed, or an upstream without a key), read(2).
 [[nodiscard]] base::Result<ReceivedPlan> receive_plan(int fd);

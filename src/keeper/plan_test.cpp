@@ -29,6 +29,10 @@ AttemptPlan sample() {
                       .files = {{"/home/agent/.codex/config.toml", "x = 1\n"}},
                       .command_name = "codex",
                       .argv_for_action = {"app-server"}},
+          .mcp = {{"tracker",
+                   "https://mcp.example.test/mcp",
+                   {{"Authorization", "Bearer mcp-secret"}, {"X-Team", "blue"}}},
+                  {"open", "https://open.example.test/mcp", {}}},
           .limits = {.wall_time = std::chrono::milliseconds(1),
                      .quiet = std::chrono::milliseconds(2),
                      .cancel_grace = std::chrono::milliseconds(3),
@@ -81,6 +85,27 @@ TEST(AttemptPlan, KeyComesBehindThePlanAndIsNoPartOfIt) {
   ASSERT_TRUE(received->key);
   EXPECT_EQ(received->key->view(), "sk-the-real-key");
   EXPECT_EQ(received->plan.task, sample().task);
+}
+
+TEST(AttemptPlan, ValuesOfMcpHeadersComeBehindThePlanAndAreNoPartOfIt) {
+  EXPECT_EQ(encode_plan(sample()).find("mcp-secret"), std::string::npos);
+  const base::Fd stream = stream_of(frame_plan(sample()) + "sk-the-real-key");
+  const auto received = receive_plan(stream.get());
+  ASSERT_TRUE(received) << received.error().message;
+  ASSERT_EQ(received->mcp_secrets.size(), 2u);
+  EXPECT_EQ(received->mcp_secrets[0].view(), "Bearer mcp-secret");
+  EXPECT_EQ(received->mcp_secrets[1].view(), "blue");
+  ASSERT_EQ(received->plan.mcp.size(), 2u);
+  EXPECT_EQ(received->plan.mcp[0].headers.at(0).name, "Authorization");
+  EXPECT_TRUE(received->plan.mcp[0].headers.at(0).value.empty());
+}
+
+TEST(AttemptPlan, TooManyMcpHeadersAreRefused) {
+  AttemptPlan plan = sample();
+  plan.mcp[1].headers.assign(300, {"X", "y"});
+  EXPECT_FALSE(decode_plan(encode_plan(plan)));
+  plan.mcp[1].headers.assign(200, {"X", "y"});
+  EXPECT_TRUE(decode_plan(encode_plan(plan)));
 }
 
 TEST(AttemptPlan, UpstreamWithoutKeyIsRefused) {

@@ -29,7 +29,7 @@ base::Task<base::Result<void>> ProviderWatch::on_first_forward() {
 }
 
 void ProviderWatch::on_request_done(const egress::RequestRecord& record) {
-  if (record.decision == egress::Decision::forwarded) {
+  if (record.decision == egress::Decision::forwarded && record.mcp_server.empty()) {
     ++requests_;
     bytes_in_ += static_cast<std::int64_t>(record.bytes_in);
     bytes_out_ += static_cast<std::int64_t>(record.bytes_out);
@@ -45,9 +45,9 @@ void ProviderWatch::on_request_done(const egress::RequestRecord& record) {
   this->record(record, std::nullopt);
 }
 
-// A request that the agent left says nothing about the provider.
+// A request that the agent left says nothing about the provider, nor does one to somebody else.
 void ProviderWatch::remember(const egress::RequestRecord& record) {
-  if (record.by_keeper || record.reason == "agent_left") return;
+  if (record.by_keeper || !record.mcp_server.empty() || record.reason == "agent_left") return;
   if (record.decision == egress::Decision::answered) return;
   last_.reset();
   if (record.status >= 400 || !record.reason.empty())
@@ -67,6 +67,10 @@ void ProviderWatch::record(const egress::RequestRecord& record, std::optional<st
   if (!record.reason.empty()) payload["reason"] = record.reason;
   if (total) payload["deniedSoFar"] = *total;
   if (record.by_keeper) payload["purpose"] = "review";
+  if (!record.mcp_server.empty()) {
+    payload["purpose"] = "mcp";
+    payload["server"] = record.mcp_server;
+  }
   try {
     recorder_.event("egress.request", model::Visibility::open, std::move(payload));
   } catch (const base::Failure& failure) {

@@ -15,7 +15,7 @@ using TcpSocket = asio::basic_stream_socket<asio::ip::tcp, base::Executor>;
 
 // A connected socket for `host`, its addresses tried in turn. Errors: those of connect_tcp().
 [[nodiscard]] Task<Result<TcpSocket>> connect_socket(std::string host, std::uint16_t port,
-                                                     base::Deadline deadline);
+                                                     base::Deadline deadline, Reach reach);
 
 // `action` is "cannot read from a connection" and the like. `end` (EOF) is not an error for readers.
 [[nodiscard]] tl::unexpected<base::Error> stream_error(std::string action,

@@ -82,11 +82,17 @@ tl::unexpected<base::Error> stream_error(std::string action, const error_code& e
                     std::move(action) + ": " + error.message());
 }
 
-Task<Result<TcpSocket>> connect_socket(std::string host, std::uint16_t port, base::Deadline deadline) {
+Task<Result<TcpSocket>> connect_socket(std::string host, std::uint16_t port, base::Deadline deadline,
+                                       Reach reach) {
   const auto executor = co_await base::this_executor;
   auto found = co_await resolve(host, port, deadline);
   if (!found) co_return tl::unexpected(std::move(found).error());
   const std::string action = "cannot connect to " + host + ":" + std::to_string(port);
+  std::erase_if(*found, [reach](const auto& endpoint) { return !may_reach(endpoint.address(), reach); });
+  if (found->empty() && reach != Reach::anywhere) {
+    co_return base::fail(base::Code::denied, action + ": its address may not be reached from here",
+                         "address_denied");
+  }
   error_code last = asio::error::host_not_found;
   for (std::size_t i = 0; i < found->size(); ++i) {
     const auto& endpoint = (*found)[i];
@@ -103,9 +109,9 @@ Task<Result<TcpSocket>> connect_socket(std::string host, std::uint16_t port, bas
 }
 
 Task<Result<std::unique_ptr<Stream>>> connect_tcp(std::string host, std::uint16_t port,
-                                                  base::Deadline deadline) {
+                                                  base::Deadline deadline, Reach reach) {
   const auto executor = co_await base::this_executor;
-  auto socket = co_await connect_socket(std::move(host), port, deadline);
+  auto socket = co_await connect_socket(std::move(host), port, deadline, reach);
   if (!socket) co_return tl::unexpected(std::move(socket).error());
   std::unique_ptr<Stream> stream = std::make_unique<SocketStream<TcpSocket>>(executor, std::move(*socket));
   co_return std::move(stream);

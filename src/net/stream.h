@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/event.h"
 #include "base/fd.h"
+#include "net/address.h"
 
 namespace agentrouter::net {
 
@@ -53,15 +54,18 @@ class TlsContext {
   std::unique_ptr<Native> native_;
 };
 
-// Resolves and connects; each address of the name is tried in turn until `deadline`.
-// Errors: unavailable (no such host, refused, unreachable), timeout.
+// Resolves and connects; each address of the name that `reach` allows is tried in turn until `deadline`.
+// Errors: unavailable (no such host, refused, unreachable), timeout, denied (reason address_denied: the name
+// has only addresses that may not be reached).
 [[nodiscard]] Task<Result<std::unique_ptr<Stream>>> connect_tcp(std::string host, std::uint16_t port,
-                                                                base::Deadline deadline);
+                                                                base::Deadline deadline,
+                                                                Reach reach = Reach::anywhere);
 // The same, then a TLS handshake for `host`. `context` outlives the stream.
 // Errors: also denied (the certificate is not believed or belongs to another host).
 [[nodiscard]] Task<Result<std::unique_ptr<Stream>>> connect_tls(std::string host, std::uint16_t port,
                                                                 const TlsContext& context,
-                                                                base::Deadline deadline);
+                                                                base::Deadline deadline,
+                                                                Reach reach = Reach::anywhere);
 // Errors: not_found, unavailable (nobody listens), timeout, invalid (path too long).
 [[nodiscard]] Task<Result<std::unique_ptr<Stream>>> connect_unix(std::string path, base::Deadline deadline);
 

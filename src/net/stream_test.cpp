@@ -175,6 +175,24 @@ TEST(Tls, SaysThatACertificateFileCannotBeRead) {
   EXPECT_EQ(TlsContext::create({.ca_file = "/nowhere/ca.pem"}).error().code, Code::invalid);
 }
 
+Task<void> addresses_that_may_not_be_reached(std::uint16_t port) {
+  for (const std::string host : {"127.0.0.1", "localhost", "::1"}) {
+    auto refused = co_await connect_tcp(host, port, soon(), Reach::public_only);
+    EXPECT_EQ(code_of(refused), Code::denied) << host;
+    if (!refused) EXPECT_EQ(refused.error().reason, "address_denied");
+  }
+  EXPECT_TRUE(co_await connect_tcp("127.0.0.1", port, soon(), Reach::not_link_local));
+  EXPECT_EQ(code_of(co_await connect_tcp("169.254.169.254", port, soon(), Reach::not_link_local)),
+            Code::denied);
+  auto context = base::value_or_throw(TlsContext::create({}));
+  EXPECT_EQ(code_of(co_await connect_tls("localhost", port, context, soon(), Reach::public_only)),
+            Code::denied);
+}
+TEST(Stream, ConnectsOnlyToAddressesThatItMayReach) {
+  Loopback loopback;
+  loopback.run(addresses_that_may_not_be_reached(loopback.port));
+}
+
 Task<void> silent_server(TlsContext& context) {
   base::Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};

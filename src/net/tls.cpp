@@ -62,9 +62,10 @@ tl::unexpected<base::Error> handshake_error(TlsSocket& socket, const std::string
 }  // namespace
 
 Task<Result<std::unique_ptr<Stream>>> connect_tls(std::string host, std::uint16_t port,
-                                                  const TlsContext& context, base::Deadline deadline) {
+                                                  const TlsContext& context, base::Deadline deadline,
+                                                  Reach reach) {
   const auto executor = co_await base::this_executor;
-  auto connected = co_await connect_socket(host, port, deadline);
+  auto connected = co_await connect_socket(host, port, deadline, reach);
   if (!connected) co_return tl::unexpected(std::move(connected).error());
   TlsSocket socket(std::move(*connected), context.native().context);
   if (!expect_host(socket.native_handle(), host)) {

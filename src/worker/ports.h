@@ -10,6 +10,7 @@
 
 #include "agents/session.h"
 #include "base/error.h"
+#include "keeper/plan.h"
 #include "model/run.h"
 #include "sandbox/plan.h"
 #include "workspace/unpack.h"
@@ -19,6 +20,7 @@ namespace agentrouter::worker {
 struct PreparedAgent {
   agents::AgentProgram program;      // holds only dummy credentials
   std::vector<sandbox::Bind> binds;  // where the program stands inside
+  std::vector<keeper::McpPlan> mcp;  // with real credentials: for the keeper
 };
 
 struct AgentRequest {

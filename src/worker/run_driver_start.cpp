@@ -262,6 +262,7 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .provider = sim ? keeper::Provider::sim : keeper::Provider::upstream,
       .base_url = provider().base_url,
       .program = agent.program,
+      .mcp = agent.mcp,
       .wait_for_quota = options.wait_for_quota,
       .quota = context_.config.quota,
       .limits = {.wall_time = context_.config.wall_time, .cancel_grace = context_.config.cancel_grace}};

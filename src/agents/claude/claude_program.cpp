@@ -17,6 +17,10 @@ std::string settings() {
 std::string mcp_config(const std::vector<McpServer>& servers) {
   json::object all;
   for (const auto& server : servers) {
+    if (!server.url.empty()) {
+      all[server.name] = {{"type", "http"}, {"url", server.url}};
+      continue;
+    }
     json::array args;
     for (const auto& argument : server.args) args.emplace_back(argument);
     json::object env;

@@ -488,12 +488,14 @@ TEST(ClaudeProgram, SettingsHoldForTheAgentAndNotForTheRepository) {
 }
 
 TEST(ClaudeProgram, McpServersStandInAFileThatNoArgumentShows) {
-  const auto program = claude_program(
-      {.model = "m",
-       .mcp = {{.name = "notes", .command = "run", .args = {"a b"}, .env = {{"KEY", "v\"1"}}}}});
+  const auto program =
+      claude_program({.model = "m",
+                      .mcp = {{.name = "notes", .command = "run", .args = {"a b"}, .env = {{"KEY", "v\"1"}}},
+                              {.name = "far", .url = "http://127.83.1.1/mcp/far"}}});
   ASSERT_EQ(program.files.size(), 1u);
   EXPECT_EQ(parsed(program.files[0].content),
-            parsed(R"({"mcpServers":{"notes":{"command":"run","args":["a b"],"env":{"KEY":"v\"1"}}}})"));
+            parsed(R"({"mcpServers":{"notes":{"command":"run","args":["a b"],"env":{"KEY":"v\"1"}},)"
+                   R"("far":{"type":"http","url":"http://127.83.1.1/mcp/far"}}})"));
   EXPECT_EQ(program.argv.back(), program.files[0].path);
   EXPECT_THAT(program.argv, testing::Contains("--strict-mcp-config"));
   for (const auto& argument : program.argv_for_action) EXPECT_EQ(argument.find("v\"1"), std::string::npos);

@@ -39,6 +39,10 @@ std::string mcp_tables(const std::vector<McpServer>& servers) {
     json::array args;
     for (const auto& argument : server.args) args.emplace_back(argument);
     text += "\n[mcp_servers." + server.name + "]\n";
+    if (!server.url.empty()) {
+      text += setting("url", quoted(server.url));
+      continue;
+    }
     text += setting("command", quoted(server.command)) + setting("args", base::to_text(args));
     if (server.env.empty()) continue;
     text += "\n[mcp_servers." + server.name + ".env]\n";

@@ -488,11 +488,13 @@ TEST(CodexProgram, McpServersAreTablesOfTheConfiguration) {
   const auto program = codex_program(
       {.model = "m",
        .mcp = {{.name = "notes", .command = "run", .args = {"a b", "\"q\""}, .env = {{"KEY", "v\n1"}}},
-               {.name = "other", .command = "other"}}});
+               {.name = "other", .command = "other"},
+               {.name = "far", .url = "http://127.83.1.1/mcp/far"}}});
   EXPECT_THAT(program.files.at(0).content,
               testing::HasSubstr("\n[mcp_servers.notes]\ncommand = \"run\"\nargs = [\"a b\",\"\\\"q\\\"\"]\n"
                                  "\n[mcp_servers.notes.env]\nKEY = \"v\\n1\"\n"
-                                 "\n[mcp_servers.other]\ncommand = \"other\"\nargs = []\n"));
+                                 "\n[mcp_servers.other]\ncommand = \"other\"\nargs = []\n"
+                                 "\n[mcp_servers.far]\nurl = \"http://127.83.1.1/mcp/far\"\n"));
   EXPECT_EQ(codex_program({.model = "m"}).files.at(0).content.find("mcp_servers"), std::string::npos);
 }
 
