@@ -77,11 +77,8 @@ base::Result<void> refuse_later_options(const json::object& object) {
         return unsupported("workspace." + std::string(name), "use \"path\", \"upload\" or \"git\"");
       }
       const auto* git = name == "git" ? part.value().if_object() : nullptr;
-      for (const char* more : {"submodules", "lfs"}) {
-        const auto* wanted = git ? git->if_contains(more) : nullptr;
-        if (wanted && *wanted == json::value(true))
-          return unsupported("workspace.git." + std::string(more), "leave it out");
-      }
+      const auto* lfs = git ? git->if_contains("lfs") : nullptr;
+      if (lfs && *lfs == json::value(true)) return unsupported("workspace.git.lfs", "leave it out");
     }
   }
   return {};

@@ -56,7 +56,6 @@ TEST(CreateBody, OptionsThatThisVersionLacksAreRefusedByName) {
   for (const auto& [option, body] : std::vector<std::pair<std::string, std::string>>{
            {"limits", R"("limits":{"maxTokens":1})"},
            {"requireIsolation", R"("requireIsolation":"vm")"},
-           {"workspace.git.submodules", R"("workspace":{"git":{"url":"x","submodules":true}})"},
            {"workspace.git.lfs", R"("workspace":{"git":{"url":"x","lfs":true}})"},
            {"workspace.artifactId", R"("workspace":{"artifactId":"x"})"}}) {
     const auto refused = parse(R"({"task":"t",)" + body + "}");
@@ -76,6 +75,9 @@ TEST(CreateBody, AWorkspaceIsNamedInExactlyOneWay) {
       R"({"task":"t","workspace":{"git":{"url":" https://h.test/a ","ref":"v1","depth":2,"subdir":"s","lfs":false}}})");
   ASSERT_TRUE(git);
   EXPECT_EQ(git->workspace.git, (model::GitSource{"https://h.test/a", "v1", 2, "s"}));
+  const auto with_submodules = parse(R"({"task":"t","workspace":{"git":{"url":"x","submodules":true}}})");
+  ASSERT_TRUE(with_submodules);
+  EXPECT_TRUE(with_submodules->workspace.git.submodules);
   const auto from = parse(R"({"task":"t","workspace":{"fromRun":{"runId":"run_1"}}})");
   ASSERT_TRUE(from);
   EXPECT_EQ(from->workspace.from_run, model::RunId("run_1"));
@@ -104,6 +106,7 @@ TEST(CreateBody, AWorkspaceIsNamedInExactlyOneWay) {
                                 R"({"git":{"url":"x","ref":""}})",
                                 R"({"git":{"url":"x","subdir":[]}})",
                                 R"({"git":{"url":"x","lfs":1}})",
+                                R"({"git":{"url":"x","submodules":"yes"}})",
                                 R"({"git":{"url":"x","more":1}})",
                                 R"({"git":{"url":"x"},"path":"/a"})",
                                 R"({"upload":{"id":1}})",

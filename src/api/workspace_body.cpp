@@ -52,10 +52,10 @@ Workspace run_workspace(Issues& issues, const json::value& value) {
   return workspace;
 }
 
-// What was asked for and is off: the rest was refused before.
-void check_off(Issues& issues, const json::object& object, const char* key) {
+bool switch_of(Issues& issues, const json::object& object, const char* key) {
   const auto* value = object.if_contains(key);
   if (value && !value->is_bool()) issues.wrong_type({"workspace", "git", key}, "boolean", value);
+  return value && value->is_bool() && value->get_bool();
 }
 
 Workspace git_workspace(Issues& issues, const json::value& value) {
@@ -72,8 +72,8 @@ Workspace git_workspace(Issues& issues, const json::value& value) {
   if (const auto* depth = object->if_contains("depth"))
     git.depth =
         static_cast<int>(integer_of(issues, {"workspace", "git", "depth"}, *depth, depth_bounds).value_or(0));
-  check_off(issues, *object, "submodules");
-  check_off(issues, *object, "lfs");
+  git.submodules = switch_of(issues, *object, "submodules");
+  git.lfs = switch_of(issues, *object, "lfs");
   return workspace;
 }
 

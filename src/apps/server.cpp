@@ -76,6 +76,12 @@ workspace::AllowRules file_rules(const std::vector<std::string>& roots, const st
   return rules;
 }
 
+workspace::GitRules git_rules(const GitSettings& git, const std::filesystem::path& data) {
+  return {.http_hosts = git.http_hosts,
+          .https_hosts = git.https_hosts,
+          .files = file_rules(git.file_roots, data)};
+}
+
 base::Result<model::GitSource> admit_source(model::GitSource source, const workspace::GitRules& rules) {
   AGENTROUTER_TRY(source.url, workspace::admit_git_url(source.url, rules));
   if (!source.ref.empty() && !workspace::is_git_ref(source.ref)) {
@@ -204,6 +210,7 @@ Program::Program(const Config& config, bool drain)
   options.require_limits = config_.require_limits;
   options.git = config_.trees.git.fetching;
   options.layers = config_.trees.layers;
+  options.git.rules = git_rules(config_.trees.git, data_.path());
   options.conversations = config_.conversations;
   options.quota = config_.quota;
   options.policy_named = [this](std::string_view name) { return policies_.rules_for(name); };
@@ -220,9 +227,7 @@ api::ApiOptions Program::api_options() {
     AGENTROUTER_TRY(const auto real, workspace::admit(path, rules));
     return real.string();
   };
-  const workspace::GitRules git{.http_hosts = config_.trees.git.http_hosts,
-                                .https_hosts = config_.trees.git.https_hosts,
-                                .files = file_rules(config_.trees.git.file_roots, data_.path())};
+  const auto git = git_rules(config_.trees.git, data_.path());
   options.admit_git = [git](const model::GitSource& source) { return admit_source(source, git); };
   options.uploads = &desk_;
   options.conversations = config_.conversations;

@@ -137,11 +137,11 @@ Task<Result<void>> GitGate::Passage::connect() {
   const auto deadline = in(gate_.config_.connect_timeout);
   const auto& to = gate_.target_;
   if (to.scheme == net::Scheme::https) {
-    auto stream = co_await net::connect_tls(to.host, to.port, *gate_.config_.tls, deadline);
+    auto stream = co_await net::connect_tls(to.host, to.port, *gate_.config_.tls, deadline, gate_.config_.reach);
     if (!stream) co_return tl::unexpected(std::move(stream).error());
     stream_ = std::move(*stream);
   } else {
-    auto stream = co_await net::connect_tcp(to.host, to.port, deadline);
+    auto stream = co_await net::connect_tcp(to.host, to.port, deadline, gate_.config_.reach);
     if (!stream) co_return tl::unexpected(std::move(stream).error());
     stream_ = std::move(*stream);
   }

@@ -25,6 +25,7 @@ struct GitGateConfig {
   net::Url repository;                        // where it is; the sandbox sees its path
   const Secret* credential = nullptr;         // what follows "Basic " in the field; none: nothing is added
   const net::TlsContext* tls = nullptr;       // needed for https
+  net::Reach reach = net::Reach::anywhere;    // of a host that nobody has named: public_only
   std::uint64_t response_bytes = 4ull << 30;  // of all answers together
   std::chrono::milliseconds connect_timeout{15'000};
   std::chrono::milliseconds idle_timeout{120'000};

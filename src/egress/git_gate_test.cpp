@@ -105,6 +105,15 @@ TEST_F(GitGateTest, TheCredentialIsAddedOutsideAndNothingOfTheSandboxsOwnLeaves)
   EXPECT_EQ(gate_->problem().trouble, GitTrouble::none);
 }
 
+TEST_F(GitGateTest, AHostThatNobodyHasNamedIsNoneOfThisMachineOrAPrivateNetwork) {
+  config_.reach = net::Reach::public_only;
+  open();
+  EXPECT_THAT(ask(get("/team/repo.git/info/refs?service=git-upload-pack")), StartsWith("HTTP/1.1 502"));
+  EXPECT_EQ(gate_->problem().trouble, GitTrouble::unreachable);
+  EXPECT_THAT(gate_->problem().message, HasSubstr("may not be reached from here"));
+  EXPECT_TRUE(server_.requests.empty());
+}
+
 TEST_F(GitGateTest, BodiesGoBothWays) {
   open();
   answer_with(200, std::string(200'000, 'p'));

@@ -68,6 +68,23 @@ class PushTest : public workspace::CheckpointTest {
   std::string tree_of(const std::string& branch) { return said(remote().string(), "rev-parse " + branch + "^{tree}") + "\n"; }
 };
 
+TEST_F(PushTest, ASubmoduleStaysAtItsCommitWhateverTheAgentDidInIt) {
+  write_text(base() / "a", "base\n");
+  fs::create_directories(root / "inner");
+  ASSERT_EQ(0, shell("cd " + (root / "inner").string() + " && " + git() + "init -q && " + git() +
+                     "commit -q --allow-empty -m inner"));
+  commit_base();
+  ASSERT_EQ(0, shell("cd " + base().string() + " && " + git() + "-c protocol.file.allow=always submodule add -q " +
+                     (root / "inner").string() + " vendor && " + git() + "commit -qm sub && " + git() + "push -q " +
+                     remote().string() + " HEAD:main"));
+  const auto before = said(base().string(), "rev-parse HEAD:vendor");
+  turn("echo more >> a; echo new > vendor/new; mkdir vendor/deep; echo x > vendor/deep/x");
+  const auto pushed = push_it(request());
+  ASSERT_TRUE(pushed) << pushed.error().message;
+  EXPECT_EQ(said(remote().string(), "rev-parse agentrouter/work:vendor"), before);
+  EXPECT_EQ(said(remote().string(), "show agentrouter/work:a"), "base\nmore");
+}
+
 TEST_F(PushTest, ASecondCloneIsTheAgentsTreeWithoutWhatIsIgnored) {
   for (const auto* name : {"a", "b", "c", "d/e", "d/f", "to-folder", "to-file/x", "mode"}) write_text(base() / name, "base\n");
   write_text(base() / ".gitignore", "*.log\n");

@@ -54,6 +54,7 @@ class TreeUpdate {
       }
     }
     MaybeTree tree;
+    if (inner.size() == edits.size() && is_submodule(before, name)) return {};
     if (!inner.empty()) {
       AGENTROUTER_TRY(const Tree below, subtree(before, name));
       AGENTROUTER_TRY(tree, update(below.get(), inner, from + name.size() + 1));
@@ -62,6 +63,11 @@ class TreeUpdate {
     if (::git_treebuilder_get(builder, name.c_str()) == nullptr) return {};
     if (::git_treebuilder_remove(builder, name.c_str()) == 0) return {};
     return failed("cannot take " + name + " out of a tree");
+  }
+
+  static bool is_submodule(const git_tree* before, const std::string& name) {
+    const auto* entry = before ? ::git_tree_entry_byname(before, name.c_str()) : nullptr;
+    return entry && ::git_tree_entry_type(entry) == GIT_OBJECT_COMMIT;
   }
 
   Result<Tree> subtree(const git_tree* before, const std::string& name) {

@@ -10,7 +10,8 @@
 namespace agentrouter::git {
 
 // A file or link that is there now, or (no blob) is not any more. A path that is there takes the place of
-// whatever stood at it or on the way to it.
+// whatever stood at it or on the way to it, except for a submodule: what lies in one belongs to another
+// repository and is left out.
 struct TreeEdit {
   std::string path;
   std::optional<git_oid> blob;

@@ -6,11 +6,16 @@
 #include <unistd.h>
 
 #include <boost/asio/buffer.hpp>
+#include <algorithm>
 #include <cerrno>
+#include <deque>
+#include <iterator>
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "keeper/fetch/git_commands.h"
+#include "workspace/beneath.h"
 #include "workspace/git_source.h"
 
 namespace agentrouter::worker {
@@ -29,6 +34,8 @@ constexpr std::string_view git_rules_version = "1";
 constexpr auto end_patience = 5s;
 constexpr std::uint64_t tar_overhead = 64ull << 20;
 constexpr auto launch_patience = 60s;
+constexpr std::size_t most_submodules = keeper::submodules_at_most;  // nested ones included
+constexpr unsigned most_nesting = 8;
 
 tl::unexpected<base::Error> stopped_error() {
   return base::fail(Code::cancelled, "the preparation was stopped");
@@ -82,17 +89,25 @@ void GitFetch::stop() {
 }
 
 FetchPlan GitFetch::plan() const {
-  const auto& git = context_.config.git;
   const auto& workspace = claim_.run.workspace;
   const bool exact = keeper::is_commit(workspace.git.ref);
-  return {.source = workspace.git,
-          .commit = !workspace.commit.empty() ? workspace.commit
-                    : exact                   ? workspace.git.ref
-                                              : std::string(),
-          .bytes = git.max_bytes,
-          .entries = git.max_entries,
-          .wall_time = git.timeout,
-          .has_credential = git.credentials.contains(workspace::host_of_git_url(workspace.git.url))};
+  auto plan = plan_for(workspace.git);
+  plan.commit = !workspace.commit.empty() ? workspace.commit : exact ? workspace.git.ref : std::string();
+  return plan;
+}
+
+// With what is left of the limits.
+FetchPlan GitFetch::plan_for(model::GitSource source) const {
+  const auto& git = context_.config.git;
+  const auto left = deadline_ - std::chrono::steady_clock::now();
+  FetchPlan plan{.source = std::move(source)};
+  plan.bytes = git.max_bytes - std::min(taken_, git.max_bytes);
+  plan.entries = git.max_entries;
+  plan.wall_time = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(left), 0ms);
+  plan.has_credential = git.credentials.contains(workspace::host_of_git_url(plan.source.url));
+  plan.public_only =
+      plan.source.url.starts_with("https://") && !workspace::is_named_host(plan.source.url, git.rules);
+  return plan;
 }
 
 std::string GitFetch::prefix_of(const std::string& commit) const {
@@ -130,6 +145,7 @@ base::Task<Result<FetchedTree>> GitFetch::run() {
     co_return base::fail(Code::unavailable, "this worker fetches no repositories", "workspace_unavailable");
   auto found = co_await context_.pool.run([this] { return known(); });
   if (found) co_return std::move(*found);
+  deadline_ = std::chrono::steady_clock::now() + context_.config.git.timeout;
   // The fetcher keeps the time itself; one that does not is given up.
   base::Timer limit(context_.needs.executor,
                     std::chrono::steady_clock::now() + context_.config.git.timeout + launch_patience);
@@ -137,11 +153,107 @@ base::Task<Result<FetchedTree>> GitFetch::run() {
   limit.async_wait([this, waiting](boost::system::error_code error) {
     if (!error && *waiting && lines_) lines_->close();
   });
-  auto fetched = co_await talk();
+  auto fetched = co_await get_tree();
   *waiting = false;
-  co_await clean_up();
   if (stopped_) co_return stopped_error();
   co_return fetched;
+}
+
+base::Task<Result<FetchedTree>> GitFetch::get_tree() {
+  auto root = co_await get(plan(), Cache::asked);
+  if (!root) co_return tl::unexpected(std::move(root).error());
+  if (root->cached) co_return std::move(*root->cached);
+  auto parts = co_await get_submodules(std::move(root->submodules));
+  if (!parts) co_return tl::unexpected(std::move(parts).error());
+  parts->insert(parts->begin(), Part{{}, std::move(root->tar)});
+  auto name = name_of(root->at);
+  co_return co_await take_tree(std::move(name), std::move(root->at), std::move(*parts));
+}
+
+// One fetcher from its start to its end.
+base::Task<Result<GitFetch::Repository>> GitFetch::get(FetchPlan plan, Cache cache) {
+  if (stopped_) co_return stopped_error();
+  auto repository = co_await talk(plan, cache);
+  co_await clean_up();
+  co_return repository;
+}
+
+// Outer ones before those in them, so that there is a folder for each.
+base::Task<Result<std::vector<GitFetch::Part>>> GitFetch::get_submodules(
+    std::vector<keeper::Submodule> modules) {
+  std::vector<Part> parts;
+  std::deque<Due> due;
+  const auto add = [&due](std::vector<Due> more) {
+    due.insert(due.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  };
+  add(dues_of(nullptr, claim_.run.workspace.git.url, modules));
+  for (; !due.empty(); due.pop_front()) {
+    const Due& next = due.front();
+    if (parts.size() == most_submodules || next.depth > most_nesting) {
+      co_return base::fail(Code::unavailable,
+                           "it has more than " + std::to_string(most_submodules) + " submodules, or more than " +
+                               std::to_string(most_nesting) + " in one another",
+                           "workspace_too_large");
+    }
+    auto plan = co_await plan_of(next);
+    if (!plan) co_return tl::unexpected(std::move(plan).error());
+    const auto url = plan->source.url;
+    auto got = co_await get(std::move(*plan), Cache::left_out);
+    if (!got) {
+      auto error = std::move(got).error();
+      error.message = "its submodule " + base::to_utf8(next.path) + ": " + error.message;
+      co_return tl::unexpected(std::move(error));
+    }
+    parts.push_back({next.path, std::move(got->tar)});
+    add(dues_of(&next, url, got->submodules));
+  }
+  co_return parts;
+}
+
+// With a subdir only those below it, where they stand in the tree.
+std::vector<GitFetch::Due> GitFetch::dues_of(const Due* parent, const std::string& url,
+                                             const std::vector<keeper::Submodule>& modules) const {
+  std::vector<Due> all;
+  const auto& subdir = claim_.run.workspace.git.subdir;
+  const std::string within = parent || subdir.empty() ? std::string() : subdir + "/";
+  for (const auto& module : modules) {
+    if (!module.path.starts_with(within)) continue;
+    const auto path = module.path.substr(within.size());
+    all.push_back({.path = parent ? parent->path + "/" + path : path,
+                   .parent_url = url,
+                   .module = module,
+                   .depth = parent ? parent->depth + 1 : 1});
+  }
+  return all;
+}
+
+// Errors: denied (workspace_submodule_forbidden), unavailable.
+base::Task<Result<FetchPlan>> GitFetch::plan_of(const Due& due) const {
+  const std::string path = base::to_utf8(due.path);
+  if (due.module.url.empty()) {
+    co_return base::fail(Code::unavailable, "its .gitmodules names no URL for " + path,
+                         "workspace_unavailable");
+  }
+  auto url = co_await context_.pool.run([this, &due]() -> Result<std::string> {
+    AGENTROUTER_TRY(const auto whole, workspace::submodule_url(due.parent_url, due.module.url));
+    return workspace::admit_git_url(whole, context_.config.git.rules);
+  });
+  if (!url) {
+    co_return base::fail(Code::denied, "its submodule " + path + ": " + url.error().message,
+                         "workspace_submodule_forbidden");
+  }
+  model::GitSource source{.url = std::move(*url),
+                          .ref = due.module.commit,
+                          .depth = claim_.run.workspace.git.depth,
+                          .submodules = true,
+                          .lfs = claim_.run.workspace.git.lfs};
+  auto plan = plan_for(std::move(source));
+  plan.commit = due.module.commit;
+  if (plan.bytes == 0)
+    co_return base::fail(Code::unavailable, "it is too large with its submodules", "workspace_too_large");
+  if (plan.wall_time == 0ms)
+    co_return base::fail(Code::unavailable, "fetching its submodules takes too long", "workspace_timeout");
+  co_return plan;
 }
 
 Result<base::Fd> GitFetch::launch(const FetchPlan& plan) {
@@ -175,8 +287,7 @@ base::Task<Result<keeper::FetchAnswer>> GitFetch::next_answer() {
   co_return answer;
 }
 
-base::Task<Result<FetchedTree>> GitFetch::talk() {
-  const FetchPlan wanted = plan();
+base::Task<Result<GitFetch::Repository>> GitFetch::talk(const FetchPlan& wanted, Cache cache) {
   auto stream = co_await context_.pool.run([this, &wanted] { return launch(wanted); });
   if (!stream) co_return tl::unexpected(std::move(stream).error());
   if (stopped_) co_return stopped_error();
@@ -192,35 +303,60 @@ base::Task<Result<FetchedTree>> GitFetch::talk() {
   if (!resolved) co_return tl::unexpected(resolved.error());
   if (!resolved->resolved)
     co_return base::fail(Code::unavailable, "the process that fetches said nothing", "workspace_unavailable");
-  const ResolvedRef at = *resolved->resolved;
-  auto found = co_await context_.pool.run([this, &at] { return cached(at); });
-  if (found) co_return std::move(*found);
+  Repository repository{.at = *resolved->resolved};
+  if (cache == Cache::asked)
+    repository.cached = co_await context_.pool.run([this, &repository] { return cached(repository.at); });
+  if (repository.cached) co_return std::move(repository);
   written = co_await lines_->write("fetch\n");
   if (!written) co_return tl::unexpected(written.error());
-  const auto fetched = co_await next_answer();
+  auto fetched = co_await next_answer();
   if (!fetched) co_return tl::unexpected(fetched.error());
-  co_return co_await take_tree(name_of(at), at);
+  repository.submodules = std::move(fetched->submodules);
+  // The file loses its name with the fetcher, and its bytes when this is closed.
+  auto tar = co_await context_.pool.run([this]() -> Result<base::Fd> {
+    AGENTROUTER_TRY(const auto folder, AttemptFolder::open(context_.attempts, claim_.attempt.id));
+    taken_ += folder.size_of(keeper::fetch_file);
+    return folder.file(keeper::fetch_file);
+  });
+  if (!tar) co_return tl::unexpected(of_tree(std::move(tar).error()));
+  repository.tar = std::move(*tar);
+  co_return std::move(repository);
 }
 
-base::Task<Result<FetchedTree>> GitFetch::take_tree(std::string name, ResolvedRef at) {
+base::Task<Result<FetchedTree>> GitFetch::take_tree(std::string name, ResolvedRef at,
+                                                    std::vector<Part> parts) {
   if (stopped_) co_return stopped_error();
-  const auto& git = context_.config.git;
-  const workspace::UnpackLimits limits{.entries = 2 * git.max_entries,
-                                       .bytes = 2 * git.max_bytes,
-                                       .depth = 512,
-                                       .path_bytes = 4095,
-                                       .wall_time = git.timeout,
-                                       .links = workspace::LinkRule::any};
-  auto made = co_await context_.pool.run([this, &name, &limits]() -> Result<workspace::Trees::Held> {
-    AGENTROUTER_TRY(const auto folder, AttemptFolder::open(context_.attempts, claim_.attempt.id));
-    AGENTROUTER_TRY(const auto tar, folder.file(keeper::fetch_file));
-    const int archive = tar.get();
-    return context_.needs.trees->make(name, [&](int into) {
-      return context_.needs.unpacker->unpack(archive, into, limits, claim_.attempt.id.str());
-    });
+  auto made = co_await context_.pool.run([this, &name, &parts] {
+    return context_.needs.trees->make(name, [&](int into) { return unpack(parts, into); });
   });
   if (!made) co_return tl::unexpected(of_tree(std::move(made).error()));
   co_return FetchedTree{std::move(*made), std::move(at.commit), std::move(at.branch)};
+}
+
+// The limits are those of all parts together.
+Result<workspace::UnpackReport> GitFetch::unpack(const std::vector<Part>& parts, int into) {
+  const auto& git = context_.config.git;
+  workspace::UnpackLimits limits{.entries = 2 * git.max_entries,
+                                 .bytes = 2 * git.max_bytes,
+                                 .depth = 512,
+                                 .path_bytes = 4095,
+                                 .wall_time = git.timeout,
+                                 .links = workspace::LinkRule::any};
+  workspace::UnpackReport whole;
+  for (const auto& part : parts) {
+    const std::string path = part.path.empty() ? "." : part.path;
+    const auto folder =
+        workspace::open_beneath(into, path, O_RDONLY | O_DIRECTORY, workspace::Mounts::refuse);
+    if (!folder) return base::fail(Code::invalid, "there is no folder for a submodule", "archive_refused");
+    AGENTROUTER_TRY(const auto report, context_.needs.unpacker->unpack(part.tar.get(), folder.get(), limits,
+                                                                      claim_.attempt.id.str()));
+    whole.files += report.files;
+    whole.folders += report.folders;
+    whole.bytes += report.bytes;
+    limits.entries -= std::min(limits.entries, report.files + report.folders);
+    limits.bytes -= std::min(limits.bytes, report.bytes);
+  }
+  return whole;
 }
 
 // The fetcher ends when its stream does, and its sandbox with it; one that does not is killed.

@@ -1,6 +1,8 @@
 #pragma once
 // A repository becomes a base tree: looked up in the cache where its commit is known, else fetched by
-// `agentrouter fetcher` in a sandbox of its own, which is gone before this ends, however it ends.
+// `agentrouter fetcher` in a sandbox of its own, which is gone before this ends, however it ends. Each of its
+// submodules, when they are asked for, is fetched likewise, one after the other: a fetcher reaches one
+// repository and has one credential. The tree is put together at the end.
 
 #include "keeper/fetch/fetch_plan.h"
 #include "worker/run_driver.h"
@@ -19,7 +21,7 @@ class GitFetch {
   GitFetch(DriverContext& context, const runs::Claim& claim);
   ~GitFetch();
 
-  // Errors, with what to tell: reason workspace_unavailable, workspace_auth_failed, workspace_ref_not_found,
+  // Errors, with what to tell: reason workspace_submodule_forbidden, workspace_unavailable, workspace_auth_failed, workspace_ref_not_found,
   // workspace_subdir_not_found, workspace_too_large, workspace_timeout, sandbox_unavailable; cancelled after
   // stop().
   base::Task<base::Result<FetchedTree>> run();
@@ -27,12 +29,41 @@ class GitFetch {
   void stop();
 
  private:
-  base::Task<base::Result<FetchedTree>> talk();
+  // One repository as it came: its tar, or the tree that was there already.
+  struct Repository {
+    keeper::ResolvedRef at;
+    std::optional<FetchedTree> cached;
+    base::Fd tar;
+    std::vector<keeper::Submodule> submodules;
+  };
+  struct Part {
+    std::string path;  // below the tree; empty for the repository itself
+    base::Fd tar;
+  };
+  // A submodule that is still to be fetched.
+  struct Due {
+    std::string path;
+    std::string parent_url;
+    keeper::Submodule module;
+    unsigned depth = 1;  // of nesting
+  };
+  enum class Cache { asked, left_out };
+
+  base::Task<base::Result<FetchedTree>> get_tree();
+  base::Task<base::Result<Repository>> get(keeper::FetchPlan plan, Cache cache);
+  base::Task<base::Result<Repository>> talk(const keeper::FetchPlan& plan, Cache cache);
+  base::Task<base::Result<std::vector<Part>>> get_submodules(std::vector<keeper::Submodule> modules);
+  base::Task<base::Result<keeper::FetchPlan>> plan_of(const Due& due) const;
+  [[nodiscard]] std::vector<Due> dues_of(const Due* parent, const std::string& url,
+                                         const std::vector<keeper::Submodule>& modules) const;
   base::Result<base::Fd> launch(const keeper::FetchPlan& plan);
   base::Task<base::Result<keeper::FetchAnswer>> next_answer();
-  base::Task<base::Result<FetchedTree>> take_tree(std::string name, keeper::ResolvedRef at);
+  base::Task<base::Result<FetchedTree>> take_tree(std::string name, keeper::ResolvedRef at,
+                                                  std::vector<Part> parts);
+  base::Result<workspace::UnpackReport> unpack(const std::vector<Part>& parts, int into);
   base::Task<void> clean_up();
   [[nodiscard]] keeper::FetchPlan plan() const;
+  [[nodiscard]] keeper::FetchPlan plan_for(model::GitSource source) const;
   // Of all trees of a commit, and of the one with this branch checked out.
   [[nodiscard]] std::string prefix_of(const std::string& commit) const;
   [[nodiscard]] std::string name_of(const keeper::ResolvedRef& at) const;
@@ -42,6 +73,8 @@ class GitFetch {
   DriverContext& context_;
   const runs::Claim& claim_;
   bool stopped_ = false;
+  base::Deadline deadline_;
+  std::uint64_t taken_ = 0;  // bytes of tars
   std::optional<keeper::LineSocket> lines_;
   base::Fd fetcher_;  // pidfd
   pid_t fetcher_pid_ = -1;

@@ -121,6 +121,154 @@ TEST_F(TreeTest, ARepositoryIsFetchedOnceAndTheRunKeepsItsCommit) {
   EXPECT_THAT(left_in("attempts"), ElementsAre());
 }
 
+// A tar archive with one file, or one folder for a name with "/" at its end.
+std::string tar_of(const std::vector<std::string>& names) {
+  std::string tar;
+  for (const auto& name : names) {
+    std::string head(512, '\0');
+    head.replace(0, name.size(), name);
+    head.replace(100, 7, name.back() == '/' ? "0000755" : "0000644");
+    head.replace(108, 7, "0000000").replace(116, 7, "0000000");
+    head.replace(124, 11, "00000000000").replace(136, 11, "00000000000");
+    head.replace(148, 8, "        ");
+    head[156] = name.back() == '/' ? '5' : '0';
+    head.replace(257, 8, std::string("ustar\0" "00", 8));
+    unsigned sum = 0;
+    for (const char c : head) sum += static_cast<unsigned char>(c);
+    std::string digits = "000000";
+    for (int i = 5; i >= 0; --i, sum >>= 3) digits[static_cast<std::size_t>(i)] = static_cast<char>('0' + (sum & 7));
+    head.replace(148, 8, digits + std::string("\0 ", 2));
+    tar += head;
+  }
+  return tar + std::string(1024, '\0');
+}
+
+// Answers by URL: what the repository holds, and its submodules.
+struct Repository {
+  std::vector<std::string> files;
+  std::vector<keeper::Submodule> submodules;
+};
+
+class SubmoduleTest : public TreeTest {
+ protected:
+  void fetch_from(std::map<std::string, Repository> repositories) {
+    launcher_.fetcher = [this, repositories](int stream, int folder) {
+      auto received = keeper::receive_fetch(stream);
+      if (!received) return;
+      {
+        const std::lock_guard lock(mutex_);
+        plans_.push_back(received->plan);
+      }
+      const auto found = repositories.find(received->plan.source.url);
+      char order[16];
+      if (found == repositories.end()) {
+        (void)base::write_all(stream, keeper::failed_line({"workspace_unavailable", "nothing there"}));
+        (void)::read(stream, order, sizeof order);
+        return;
+      }
+      const auto at = received->plan.commit.empty() ? commit : received->plan.commit;
+      (void)base::write_all(stream, keeper::resolved_line({at, ""}));
+      if (::read(stream, order, sizeof order) <= 0) return;
+      {
+        const base::Fd tar(::openat(folder, keeper::fetch_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+        (void)base::write_all(tar.get(), tar_of(found->second.files));
+      }
+      (void)base::write_all(stream, keeper::fetched_line(found->second.submodules));
+      (void)::read(stream, order, sizeof order);
+    };
+  }
+  model::RunId submit_whole(const std::string& subdir = "") {
+    return submit_on({.kind = model::WorkspaceKind::git,
+                      .git = {.url = "https://h.test/a.git", .subdir = subdir, .submodules = true}});
+  }
+  std::vector<std::string> urls() {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::string> all;
+    for (const auto& plan : plans_) all.push_back(plan.source.url + " " + plan.commit.substr(0, 1));
+    return all;
+  }
+};
+
+TEST_F(SubmoduleTest, EachIsFetchedByItselfAndPutWhereItBelongs) {
+  const std::string one(40, '1'), two(40, '2');
+  fetch_from({{"https://h.test/a.git", {{"a", "vendor/"}, {{"vendor", "../b.git", one}}}},
+              {"https://h.test/b.git", {{"b", "deep/"}, {{"deep", "https://other.test/c", two}}}},
+              {"https://other.test/c", {{"c"}, {}}}});
+  const auto id = submit_whole();
+  start();
+  until_retired(id);
+  EXPECT_EQ(cause(id), "completed");
+  EXPECT_THAT(urls(), ElementsAre("https://h.test/a.git ", "https://h.test/b.git 1", "https://other.test/c 2"));
+  const auto tree = trees_->path_of(run(id).workspace.tree);
+  for (const auto* file : {"a", "vendor/b", "vendor/deep/c"}) EXPECT_TRUE(std::filesystem::exists(tree / file)) << file;
+  EXPECT_EQ(payload(id, "workspace.prepared").at("files"), 3);
+  const auto again = submit_whole();
+  until_retired(again);
+  EXPECT_EQ(payload(again, "workspace.prepared").at("cached"), true);
+  EXPECT_EQ(urls().size(), 4u);
+  EXPECT_THAT(left_in("attempts"), ElementsAre());
+}
+
+TEST_F(SubmoduleTest, OnlyThoseBelowTheSubdirAreFetched) {
+  const std::string one(40, '1');
+  fetch_from({{"https://h.test/a.git", {{"a", "vendor/"}, {{"lib/vendor", "../b.git", one}, {"other", "../c.git", one}}}},
+              {"https://h.test/b.git", {{"b"}, {}}}});
+  const auto id = submit_whole("lib");
+  start();
+  until_retired(id);
+  EXPECT_EQ(cause(id), "completed");
+  EXPECT_TRUE(std::filesystem::exists(trees_->path_of(run(id).workspace.tree) / "vendor/b"));
+}
+
+TEST_F(SubmoduleTest, WhatTheServerDoesNotAllowIsNotFetched) {
+  const std::string one(40, '1');
+  start();
+  for (const auto* url : {"/etc", "file:///etc", "http://127.0.0.1:1/b", "../../b", "ext::sh -c id", "--upload-pack=x",
+                          "https://u:p@h.test/b"}) {
+    fetch_from({{"https://h.test/a.git", {{"vendor/"}, {{"vendor", url, one}}}}});
+    const auto id = submit_whole();
+    until_retired(id);
+    EXPECT_EQ(cause(id), "workspace_failed workspace_submodule_forbidden") << url;
+    EXPECT_THAT(run(id).failure->reason, HasSubstr("vendor"));
+  }
+  EXPECT_THAT(urls(), ::testing::Each("https://h.test/a.git "));
+}
+
+TEST_F(SubmoduleTest, OneThatIsNotThereFailsTheRun) {
+  const std::string one(40, '1');
+  start();
+  fetch_from({{"https://h.test/a.git", {{"vendor/"}, {{"vendor", "../gone.git", one}}}}});
+  auto id = submit_whole();
+  until_retired(id);
+  EXPECT_EQ(cause(id), "workspace_failed workspace_unavailable");
+  EXPECT_THAT(run(id).failure->reason, HasSubstr("submodule vendor: nothing there"));
+  fetch_from({{"https://h.test/a.git", {{"vendor/"}, {{"vendor", "", one}}}}});
+  id = submit_whole();
+  until_retired(id);
+  EXPECT_THAT(run(id).failure->reason, HasSubstr("names no URL for vendor"));
+}
+
+TEST_F(SubmoduleTest, TooManyAndTooDeepOnesAreTooLarge) {
+  const std::string one(40, '1');
+  start();
+  fetch_from({{"https://h.test/a.git", {{"in/"}, {{"in", "../a.git", one}}}}});
+  auto id = submit_whole();
+  until_retired(id);
+  EXPECT_EQ(cause(id), "workspace_failed workspace_too_large");
+  EXPECT_EQ(urls().size(), 9u);  // itself, and eight in one another
+}
+
+TEST_F(SubmoduleTest, APathThatIsNoFolderOfTheTreeIsRefused) {
+  const std::string one(40, '1');
+  start();
+  for (const auto* path : {"../outside", "missing", "a", "/etc"}) {
+    fetch_from({{"https://h.test/a.git", {{"a"}, {{path, "../b.git", one}}}}, {"https://h.test/b.git", {{"b"}, {}}}});
+    const auto id = submit_whole();
+    until_retired(id);
+    EXPECT_EQ(cause(id), "workspace_failed workspace_unavailable") << path;
+  }
+}
+
 TEST_F(TreeTest, WhatCannotBeFetchedIsTheCauseOfTheFailure) {
   start();
   for (const char* why :

@@ -22,6 +22,7 @@
 #include "store/store.h"
 #include "worker/kept_layers.h"
 #include "worker/ports.h"
+#include "workspace/git_source.h"
 #include "workspace/trees.h"
 
 namespace agentrouter::worker {
@@ -41,6 +42,7 @@ struct GitConfig {
   std::uint64_t max_entries = 200'000;
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
   std::map<std::string, std::string> credentials = {};
+  workspace::GitRules rules = {};  // judged again for submodules
 };
 
 // One of the policies that are always there; nothing without a name.

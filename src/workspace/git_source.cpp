@@ -87,6 +87,30 @@ Result<std::string> admit_git_url(const std::string& url, const GitRules& rules)
   return url;
 }
 
+Result<std::string> submodule_url(const std::string& parent, const std::string& url) {
+  if (!url.starts_with("./") && !url.starts_with("../")) return url;
+  const auto scheme = parent.find("://");
+  const auto root = scheme == std::string::npos ? std::string::npos : parent.find('/', scheme + 3);
+  std::string base = parent;
+  while (base.ends_with('/')) base.pop_back();
+  std::string_view rest = url;
+  while (rest.starts_with("./") || rest.starts_with("../")) {
+    const bool up = rest.starts_with("../");
+    rest.remove_prefix(up ? 3 : 2);
+    if (!up) continue;
+    const auto slash = base.rfind('/');
+    if (root == std::string::npos || slash == std::string::npos || slash < root || base.size() <= root)
+      return forbidden_url("a submodule's address leads above the server of its parent");
+    base.resize(slash);
+  }
+  return base + "/" + std::string(rest);
+}
+
+bool is_named_host(const std::string& url, const GitRules& rules) {
+  const auto host = host_of_git_url(url);
+  return holds_host(rules.http_hosts, host) || holds_host(rules.https_hosts, host);
+}
+
 std::string host_of_git_url(const std::string& url) {
   const auto begin = url.find("://");
   if (begin == std::string::npos || url.starts_with("file://")) return {};

@@ -24,6 +24,13 @@ struct GitRules {
 // workspace_not_found (no such folder); unsupported_option for ssh.
 [[nodiscard]] base::Result<std::string> admit_git_url(const std::string& url, const GitRules& rules);
 
+// The address of a submodule: one that begins with "./" or "../" is relative to its parent's, any other is
+// what it is. Still to be admitted. Errors: invalid (it leads above the parent's server).
+[[nodiscard]] base::Result<std::string> submodule_url(const std::string& parent, const std::string& url);
+
+// True when a host of the rules' lists stands in it, so that it may also lie in a private network.
+[[nodiscard]] bool is_named_host(const std::string& url, const GitRules& rules);
+
 // Of a host with its port when it is not the scheme's own: what [git.credentials."host"] is named after.
 // Empty for file://.
 [[nodiscard]] std::string host_of_git_url(const std::string& url);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <filesystem>
 
 #include "workspace/overlay_test.h"
@@ -121,6 +122,35 @@ TEST(GitParts, HostsAreThoseOfCredentials) {
   EXPECT_EQ(host_of_git_url("https://example.test/a"), "example.test");
   EXPECT_EQ(host_of_git_url("http://127.0.0.1:80/a"), "127.0.0.1:80");
   EXPECT_EQ(host_of_git_url("file:///srv/a"), "");
+}
+
+TEST(SubmoduleUrls, RelativeOnesStayOnTheServerOfTheirParent) {
+  const std::vector<std::array<const char*, 3>> cases{
+      {"https://h.test/team/a.git", "../b.git", "https://h.test/team/b.git"},
+      {"https://h.test/team/a.git/", "../../other/b", "https://h.test/other/b"},
+      {"https://h.test/a.git", "./b", "https://h.test/a.git/b"},
+      {"http://127.0.0.1:8080/a", "../b", "http://127.0.0.1:8080/b"},
+      {"file:///srv/a", "../b", "file:///srv/b"},
+      {"https://h.test/a", "https://other.test/b", "https://other.test/b"},
+      {"https://h.test/a", "/etc", "/etc"}};
+  for (const auto& [parent, url, whole] : cases) EXPECT_EQ(submodule_url(parent, url).value(), whole) << url;
+  for (const auto* url : {"../../b", "../../../h.test/b", "../.././../x"})
+    EXPECT_FALSE(submodule_url("https://h.test/a", url)) << url;
+}
+
+TEST_F(GitUrls, WhatASubmoduleNamesIsJudgedLikeAnyOther) {
+  for (const auto* url : {"../..", "--upload-pack=x", "ext::sh", "/etc", "file:///etc", "http://10.0.0.1/x"}) {
+    const auto whole = submodule_url("https://h.test/a", url);
+    EXPECT_EQ(whole ? refusal(*whole) : "workspace_forbidden", "workspace_forbidden") << url;
+  }
+}
+
+TEST_F(GitUrls, NamedHostsAreThoseOfTheLists) {
+  rules_.https_hosts = {"git.internal:8443"};
+  EXPECT_TRUE(is_named_host("https://git.internal:8443/a", rules_));
+  EXPECT_TRUE(is_named_host("http://git.test/a", rules_));
+  EXPECT_FALSE(is_named_host("https://git.internal/a", rules_));
+  EXPECT_FALSE(is_named_host("https://example.test/a", rules_));
 }
 
 }  // namespace

@@ -210,7 +210,32 @@ base::Task<Outcome> Fetch::pack() {
   co_return Outcome();
 }
 
-base::Task<Outcome> Fetch::fetch(ResolvedRef at) {
+base::Task<tl::expected<std::vector<Submodule>, FetchFailure>> Fetch::submodules(const ResolvedRef& at) {
+  if (!needs_.plan.source.submodules) co_return std::vector<Submodule>();
+  LinkList links;
+  const Reader reader = [&](std::string_view piece) {
+    links.feed(piece);
+    return links.links().size() <= submodules_at_most;
+  };
+  const auto listed = co_await run(list_files(at), reader);
+  if (!listed) co_return tl::unexpected(listed.error());
+  if (links.links().size() > submodules_at_most) {
+    co_return give_up("workspace_too_large",
+                      "the commit has more than " + std::to_string(submodules_at_most) + " submodules");
+  }
+  if (links.links().empty()) co_return std::vector<Submodule>();
+  const auto named = co_await run(read_modules(at));  // fails when there is no such file
+  if (!named) co_return tl::unexpected(named.error());
+  co_return join_submodules(links.links(), named->worked ? named->out : std::string());
+}
+
+base::Task<tl::expected<std::vector<Submodule>, FetchFailure>> Fetch::fetch(ResolvedRef at) {
+  auto done = co_await check_out_and_pack(at);
+  if (!done) co_return tl::unexpected(std::move(done).error());
+  co_return co_await submodules(at);
+}
+
+base::Task<Outcome> Fetch::check_out_and_pack(const ResolvedRef& at) {
   const auto& source = needs_.plan.source;
   for (auto& argv : make_repository(source, at)) {
     auto done = co_await must(std::move(argv));

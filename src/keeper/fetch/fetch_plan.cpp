@@ -53,7 +53,8 @@ std::string encode_fetch_plan(const FetchPlan& plan) {
                                     {"bytes", plan.bytes},
                                     {"entries", plan.entries},
                                     {"wallTimeMs", plan.wall_time.count()},
-                                    {"hasCredential", plan.has_credential}});
+                                    {"hasCredential", plan.has_credential},
+                                    {"publicOnly", plan.public_only}});
 }
 
 Result<FetchPlan> decode_fetch_plan(std::string_view text) {
@@ -66,8 +67,9 @@ Result<FetchPlan> decode_fetch_plan(std::string_view text) {
   const auto entries = base::get_int(*object, "entries");
   const auto wall_time = base::get_int(*object, "wallTimeMs");
   const auto has_credential = base::get_bool(*object, "hasCredential");
+  const auto public_only = base::get_bool(*object, "publicOnly");
   const bool known = workspace.commit.empty() || is_commit(workspace.commit);
-  if (!bytes || !entries || !wall_time || !has_credential || *bytes < 0 || *entries < 0 || *wall_time < 0 ||
+  if (!bytes || !entries || !wall_time || !has_credential || !public_only || *bytes < 0 || *entries < 0 || *wall_time < 0 ||
       workspace.git.url.empty() || !known) {
     return bad_fetch("plan");
   }
@@ -76,7 +78,8 @@ Result<FetchPlan> decode_fetch_plan(std::string_view text) {
                    .bytes = static_cast<std::uint64_t>(*bytes),
                    .entries = static_cast<std::uint64_t>(*entries),
                    .wall_time = std::chrono::milliseconds(*wall_time),
-                   .has_credential = *has_credential};
+                   .has_credential = *has_credential,
+                   .public_only = *public_only};
 }
 
 std::string frame_fetch(const FetchPlan& plan, std::string_view credential) {
@@ -118,8 +121,11 @@ std::string resolved_line(const ResolvedRef& resolved) {
          "\n";
 }
 
-std::string fetched_line() {
-  return "{\"fetched\":{}}\n";
+std::string fetched_line(const std::vector<Submodule>& submodules) {
+  json::array all;
+  for (const auto& one : submodules)
+    all.push_back(json::object{{"path", one.path}, {"url", one.url}, {"commit", one.commit}});
+  return base::to_text(json::object{{"fetched", json::object{{"submodules", std::move(all)}}}}) + "\n";
 }
 
 std::string failed_line(const FetchFailure& failure) {
@@ -142,8 +148,16 @@ Result<FetchAnswer> parse_fetch_line(std::string_view line) {
     answer.failed = FetchFailure{text_of(*failed, "cause"), text_of(*failed, "message")};
     return answer;
   }
-  answer.fetched = base::get_object(*object, "fetched") != nullptr;
-  if (!answer.fetched) return bad_fetch("answer");
+  const auto* fetched = base::get_object(*object, "fetched");
+  const auto* submodules = fetched ? base::get_array(*fetched, "submodules") : nullptr;
+  if (submodules == nullptr || submodules->size() > submodules_at_most) return bad_fetch("answer");
+  answer.fetched = true;
+  for (const auto& value : *submodules) {
+    const auto* one = value.if_object();
+    if (one == nullptr) return bad_fetch("answer");
+    answer.submodules.push_back({text_of(*one, "path"), text_of(*one, "url"), text_of(*one, "commit")});
+    if (!is_commit(answer.submodules.back().commit)) return bad_fetch("answer");
+  }
   return answer;
 }
 

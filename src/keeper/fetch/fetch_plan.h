@@ -5,7 +5,7 @@
 //   worker  -> 8 hex digits, "\n", the plan as JSON, `secretBytes` bytes of credential
 //   fetcher -> {"resolved": {...}}         which commit the ref names
 //   worker  -> "fetch\n"                   it is not in the cache
-//   fetcher -> {"fetched": {...}}          the tar is in the attempt's folder, as fetch_file
+//   fetcher -> {"fetched": {submodules}}   the tar is in the attempt's folder, as fetch_file
 //   fetcher -> {"failed": {cause,message}} instead of either; then it ends
 //
 // One JSON object a line.
@@ -13,6 +13,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "egress/secret.h"
 #include "model/workspace.h"
@@ -28,6 +29,7 @@ struct FetchPlan {
   std::uint64_t entries = 200'000;
   std::chrono::milliseconds wall_time{600'000};
   bool has_credential = false;
+  bool public_only = false;  // the server may have no address of this machine or a private network
 
   // The repository is a folder of this machine, which is the sandbox's /workspace.
   [[nodiscard]] bool is_local() const { return source.url.starts_with("file://"); }
@@ -37,6 +39,14 @@ struct ResolvedRef {
   std::string commit;
   std::string branch;  // empty for a tag, a commit, and a remote without a current branch
 };
+
+// A folder of the tree that is another repository at one commit. All of it is the repository's word.
+struct Submodule {
+  std::string path;
+  std::string url;  // empty: .gitmodules names none
+  std::string commit;
+};
+inline constexpr std::size_t submodules_at_most = 100;  // of one repository
 
 // causes: workspace_unavailable, workspace_auth_failed, workspace_ref_not_found, workspace_too_large,
 // workspace_timeout, workspace_subdir_not_found.
@@ -60,12 +70,13 @@ struct ReceivedFetch {
 [[nodiscard]] base::Result<ReceivedFetch> receive_fetch(int fd);
 
 [[nodiscard]] std::string resolved_line(const ResolvedRef& resolved);
-[[nodiscard]] std::string fetched_line();
+[[nodiscard]] std::string fetched_line(const std::vector<Submodule>& submodules = {});
 [[nodiscard]] std::string failed_line(const FetchFailure& failure);
 
 struct FetchAnswer {
   std::optional<ResolvedRef> resolved;
   bool fetched = false;
+  std::vector<Submodule> submodules;  // of what was fetched, when they were asked for
   std::optional<FetchFailure> failed;
 };
 // Errors: invalid.

@@ -20,7 +20,8 @@ TEST(FetchPlans, AreReceivedAsTheyWereFramedWithTheirCredential) {
                        .bytes = 5,
                        .entries = 6,
                        .wall_time = std::chrono::milliseconds(7),
-                       .has_credential = true};
+                       .has_credential = true,
+                       .public_only = true};
   auto pipe = base::value_or_throw(base::make_pipe());
   base::value_or_throw(base::write_all(pipe.second.get(), frame_fetch(plan, "dTpw") + "what follows"));
   const auto received = receive_fetch(pipe.first.get());
@@ -50,10 +51,16 @@ TEST(FetchAnswers, AreReadBackAndNothingElseIs) {
   EXPECT_EQ(resolved->resolved->commit, one);
   EXPECT_EQ(resolved->resolved->branch, "main");
   EXPECT_TRUE(parse_fetch_line(fetched_line())->fetched);
+  const auto fetched = parse_fetch_line(fetched_line({{"vendor", "../inner.git", two}, {"bare", "", one}}));
+  ASSERT_EQ(fetched->submodules.size(), 2u);
+  EXPECT_EQ(fetched->submodules[0].url, "../inner.git");
+  EXPECT_EQ(fetched->submodules[1].path, "bare");
   const auto failed = parse_fetch_line(failed_line({"workspace_timeout", "slow \xff"}));
   EXPECT_EQ(failed->failed->cause, "workspace_timeout");
-  for (const char* line : {"", "{}", "[]", R"({"resolved":{"commit":"main"}})"})
+  for (const char* line : {"", "{}", "[]", R"({"resolved":{"commit":"main"}})", R"({"fetched":{}})",
+                           R"({"fetched":{"submodules":[1]}})", R"({"fetched":{"submodules":[{"commit":"x"}]}})"})
     EXPECT_FALSE(parse_fetch_line(line)) << line;
+  EXPECT_FALSE(parse_fetch_line(fetched_line(std::vector<Submodule>(101, {"p", "u", one}))));
 }
 
 TEST(GitRefs, ABranchComesBeforeATagAndATagIsItsCommit) {
@@ -106,6 +113,33 @@ TEST(GitCommands, AsMuchIsFetchedAsWasAskedFor) {
   EXPECT_THAT(fetch_ref({"https://h.test/a", "refs/pull/1/head"}, {one, ""}),
               Contains("+refs/pull/1/head:refs/fetched/head"));
   EXPECT_THAT(pack_tree({"https://h.test/a", "", 0, "lib"}), Contains("/home/agent/tree/lib"));
+}
+
+TEST(Submodules, AreTheLinksOfTheTreeWhereverTheListIsCut) {
+  const std::string end(1, '\0');
+  const auto listed = "100644 blob " + one + "     12\ta" + end + "160000 commit " + one + "       -\tvendor/a b" + end +
+                      "160000 commit " + std::string(40, 'x') + "       -\tbroken" + end + "160000 commit " + two +
+                      "       -\tsub" + end;
+  for (std::size_t cut = 0; cut <= listed.size(); ++cut) {
+    LinkList list;
+    list.feed(std::string_view(listed).substr(0, cut));
+    list.feed(std::string_view(listed).substr(cut));
+    ASSERT_EQ(list.links().size(), 2u) << cut;
+    EXPECT_EQ(list.links()[0].path, "vendor/a b");
+    EXPECT_EQ(list.links()[1].commit, two);
+  }
+}
+
+TEST(Submodules, GetTheirUrlsByPathWhateverTheirNames) {
+  const std::string end(1, '\0');
+  const std::vector<Submodule> links{{"vendor", "", one}, {"sub", "", two}, {"plain", "", one}};
+  const auto joined = join_submodules(
+      links, "submodule.a.b.path\nvendor" + end + "submodule.a.b.url\n../inner.git" + end + "submodule.S.url\nhttps://h.test/s\nx" +
+                 end + "submodule.S.path\nsub" + end + "submodule.no.value" + end + "submodule.other.path\nelsewhere" + end + "cut");
+  EXPECT_EQ(joined[0].url, "../inner.git");
+  EXPECT_EQ(joined[1].url, "https://h.test/s\nx");
+  EXPECT_EQ(joined[2].url, "");
+  EXPECT_EQ(join_submodules(links, "")[0].url, "");
 }
 
 TEST(CheckoutSizes, AreSummedUpWhereverThePiecesAreCut) {

@@ -75,6 +75,7 @@ class Session {
         egress::GitGateConfig{.repository = url,
                               .credential = held_.received.credential ? &*held_.received.credential : nullptr,
                               .tls = tls_ ? &*tls_ : nullptr,
+                              .reach = plan.public_only ? net::Reach::public_only : net::Reach::anywhere,
                               .response_bytes = plan.bytes});
     base::Fd listener(::dup(held_.box.listener()));
     held_.box.close_listener();
@@ -101,7 +102,7 @@ class Session {
     (void)co_await lines_.write(resolved_line(at));
     while (!fetch_due_) co_await told_to_fetch_.wait();
     const auto fetched = co_await fetch.fetch(at);
-    const std::string line = fetched ? fetched_line() : failed_line(fetched.error());
+    const std::string line = fetched ? fetched_line(*fetched) : failed_line(fetched.error());
     (void)co_await lines_.write(line);
   }
 

@@ -26,8 +26,9 @@ class Fetch {
 
   // Which commit the plan's ref names.
   base::Task<tl::expected<ResolvedRef, FetchFailure>> resolve();
-  // The tree at that commit as fetch_file below the attempt's folder.
-  base::Task<tl::expected<void, FetchFailure>> fetch(ResolvedRef at);
+  // The tree at that commit as fetch_file below the attempt's folder. Gives its submodules, when they were
+  // asked for; their folders are empty.
+  base::Task<tl::expected<std::vector<Submodule>, FetchFailure>> fetch(ResolvedRef at);
 
  private:
   struct Ended {
@@ -43,7 +44,9 @@ class Fetch {
   base::Task<tl::expected<void, FetchFailure>> get_objects(const ResolvedRef& at);
   base::Task<tl::expected<void, FetchFailure>> check_size(const ResolvedRef& at);
   base::Task<tl::expected<void, FetchFailure>> check_folder(const ResolvedRef& at);
+  base::Task<tl::expected<void, FetchFailure>> check_out_and_pack(const ResolvedRef& at);
   base::Task<tl::expected<void, FetchFailure>> pack();
+  base::Task<tl::expected<std::vector<Submodule>, FetchFailure>> submodules(const ResolvedRef& at);
   base::Task<bool> has(std::string object, std::string_view type);
   [[nodiscard]] FetchFailure failure(const Ended& ended) const;
   [[nodiscard]] FetchFailure too_large(const std::string& what) const;

@@ -147,11 +147,63 @@ Argv list_files(const ResolvedRef& at) {
   return in_tree({"ls-tree", "-r", "-l", "-z", "--full-tree", at.commit});
 }
 
-std::vector<Argv> check_out(const model::GitSource&, const ResolvedRef& at) {
-  if (at.branch.empty()) return {in_tree({"checkout", "--quiet", "--detach", at.commit})};
-  return {in_tree({"checkout", "--quiet", "-B", at.branch, at.commit}),
-          in_tree({"config", "branch." + at.branch + ".remote", "origin"}),
-          in_tree({"config", "branch." + at.branch + ".merge", "refs/heads/" + at.branch})};
+std::vector<Argv> check_out(const model::GitSource& source, const ResolvedRef& at) {
+  std::vector<Argv> steps;
+  if (source.submodules) steps.push_back(in_tree({"config", "submodule.active", "."}));
+  if (at.branch.empty()) {
+    steps.push_back(in_tree({"checkout", "--quiet", "--detach", at.commit}));
+    return steps;
+  }
+  steps.push_back(in_tree({"checkout", "--quiet", "-B", at.branch, at.commit}));
+  steps.push_back(in_tree({"config", "branch." + at.branch + ".remote", "origin"}));
+  steps.push_back(in_tree({"config", "branch." + at.branch + ".merge", "refs/heads/" + at.branch}));
+  return steps;
+}
+
+Argv read_modules(const ResolvedRef& at) {
+  return in_tree({"config", "-z", "--blob", at.commit + ":.gitmodules", "--get-regexp",
+                  "^submodule\\..*\\.(path|url)$"});
+}
+
+void LinkList::feed(std::string_view piece) {
+  constexpr std::size_t most_line = 8192;
+  for (const char c : piece) {
+    if (c == '\0') {
+      take();
+      line_.clear();
+    } else if (line_.size() < most_line) {
+      line_ += c;
+    }
+  }
+}
+
+// "160000 commit <commit>       -\t<path>"
+void LinkList::take() {
+  constexpr std::string_view begin = "160000 commit ";
+  const auto tab = line_.find('\t');
+  if (!line_.starts_with(begin) || tab == std::string::npos) return;
+  const auto commit = line_.substr(begin.size(), 40);
+  if (is_commit(commit)) links_.push_back({line_.substr(tab + 1), {}, commit});
+}
+
+std::vector<Submodule> join_submodules(std::vector<Submodule> links, std::string_view modules) {
+  std::map<std::string, std::pair<std::string, std::string>, std::less<>> named;  // path and URL by name
+  while (!modules.empty()) {
+    const auto entry = modules.substr(0, modules.find('\0'));
+    modules.remove_prefix(std::min(entry.size() + 1, modules.size()));
+    const auto key = entry.substr(0, entry.find('\n'));
+    if (key.size() == entry.size()) continue;
+    const auto value = entry.substr(key.size() + 1);
+    const auto dot = key.rfind('.');
+    auto& [path, url] = named[std::string(key.substr(0, dot))];
+    (key.substr(dot + 1) == "path" ? path : url) = value;
+  }
+  for (auto& link : links) {
+    for (const auto& [name, module] : named) {
+      if (module.first == link.path) link.url = module.second;
+    }
+  }
+  return links;
 }
 
 Argv pack_tree(const model::GitSource& source) {

@@ -2,8 +2,9 @@
 // What git is told to do in the sandbox that fetches a repository, and what its answers mean. Pure.
 //
 // Nothing of the repository runs there: no system or user configuration but ours, no hooks, templates, file
-// system monitor, credential helpers, submodules; filters of attributes have no commands, so LFS pointers
-// stay pointers. Only the one transport that leads to the repository is allowed.
+// system monitor, credential helpers; filters of attributes have no commands, so LFS pointers stay pointers.
+// Only the one transport that leads to the repository is allowed. Submodules are listed here and fetched each
+// in a sandbox of its own.
 
 #include <string>
 #include <string_view>
@@ -38,6 +39,24 @@ using Argv = std::vector<std::string>;
 [[nodiscard]] Argv list_files(const ResolvedRef& at);
 [[nodiscard]] std::vector<Argv> check_out(const model::GitSource& source, const ResolvedRef& at);
 [[nodiscard]] Argv pack_tree(const model::GitSource& source);
+
+// The two lists that submodules are joined from: list_files' output and what .gitmodules says.
+[[nodiscard]] Argv read_modules(const ResolvedRef& at);
+
+// The links to other repositories, piece by piece of list_files' output.
+class LinkList {
+ public:
+  void feed(std::string_view piece);
+  // Without URL.
+  [[nodiscard]] const std::vector<Submodule>& links() const { return links_; }
+
+ private:
+  void take();
+  std::string line_;
+  std::vector<Submodule> links_;
+};
+// `modules` is read_modules' output and hostile.
+[[nodiscard]] std::vector<Submodule> join_submodules(std::vector<Submodule> links, std::string_view modules);
 
 // Sums up what a checkout would write, piece by piece of list_files' output.
 class CheckoutSize {
