@@ -76,9 +76,6 @@ base::Result<void> refuse_later_options(const json::object& object) {
       if (holds(later_workspaces, name)) {
         return unsupported("workspace." + std::string(name), "use \"path\", \"upload\" or \"git\"");
       }
-      const auto* git = name == "git" ? part.value().if_object() : nullptr;
-      const auto* lfs = git ? git->if_contains("lfs") : nullptr;
-      if (lfs && *lfs == json::value(true)) return unsupported("workspace.git.lfs", "leave it out");
     }
   }
   return {};

@@ -56,7 +56,6 @@ TEST(CreateBody, OptionsThatThisVersionLacksAreRefusedByName) {
   for (const auto& [option, body] : std::vector<std::pair<std::string, std::string>>{
            {"limits", R"("limits":{"maxTokens":1})"},
            {"requireIsolation", R"("requireIsolation":"vm")"},
-           {"workspace.git.lfs", R"("workspace":{"git":{"url":"x","lfs":true}})"},
            {"workspace.artifactId", R"("workspace":{"artifactId":"x"})"}}) {
     const auto refused = parse(R"({"task":"t",)" + body + "}");
     ASSERT_FALSE(refused) << body;
@@ -75,9 +74,10 @@ TEST(CreateBody, AWorkspaceIsNamedInExactlyOneWay) {
       R"({"task":"t","workspace":{"git":{"url":" https://h.test/a ","ref":"v1","depth":2,"subdir":"s","lfs":false}}})");
   ASSERT_TRUE(git);
   EXPECT_EQ(git->workspace.git, (model::GitSource{"https://h.test/a", "v1", 2, "s"}));
-  const auto with_submodules = parse(R"({"task":"t","workspace":{"git":{"url":"x","submodules":true}}})");
-  ASSERT_TRUE(with_submodules);
-  EXPECT_TRUE(with_submodules->workspace.git.submodules);
+  const auto with_all = parse(R"({"task":"t","workspace":{"git":{"url":"x","submodules":true,"lfs":true}}})");
+  ASSERT_TRUE(with_all);
+  EXPECT_TRUE(with_all->workspace.git.submodules);
+  EXPECT_TRUE(with_all->workspace.git.lfs);
   const auto from = parse(R"({"task":"t","workspace":{"fromRun":{"runId":"run_1"}}})");
   ASSERT_TRUE(from);
   EXPECT_EQ(from->workspace.from_run, model::RunId("run_1"));

@@ -5,8 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <boost/asio/buffer.hpp>
 #include <algorithm>
+#include <boost/asio/buffer.hpp>
 #include <cerrno>
 #include <deque>
 #include <iterator>
@@ -105,6 +105,7 @@ FetchPlan GitFetch::plan_for(model::GitSource source) const {
   plan.entries = git.max_entries;
   plan.wall_time = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(left), 0ms);
   plan.has_credential = git.credentials.contains(workspace::host_of_git_url(plan.source.url));
+  if (plan.source.lfs) plan.https_hosts = git.rules.https_hosts;
   plan.public_only =
       plan.source.url.starts_with("https://") && !workspace::is_named_host(plan.source.url, git.rules);
   return plan;
@@ -191,8 +192,9 @@ base::Task<Result<std::vector<GitFetch::Part>>> GitFetch::get_submodules(
     const Due& next = due.front();
     if (parts.size() == most_submodules || next.depth > most_nesting) {
       co_return base::fail(Code::unavailable,
-                           "it has more than " + std::to_string(most_submodules) + " submodules, or more than " +
-                               std::to_string(most_nesting) + " in one another",
+                           "it has more than " + std::to_string(most_submodules) +
+                               " submodules, or more than " + std::to_string(most_nesting) +
+                               " in one another",
                            "workspace_too_large");
     }
     auto plan = co_await plan_of(next);
@@ -349,7 +351,7 @@ Result<workspace::UnpackReport> GitFetch::unpack(const std::vector<Part>& parts,
         workspace::open_beneath(into, path, O_RDONLY | O_DIRECTORY, workspace::Mounts::refuse);
     if (!folder) return base::fail(Code::invalid, "there is no folder for a submodule", "archive_refused");
     AGENTROUTER_TRY(const auto report, context_.needs.unpacker->unpack(part.tar.get(), folder.get(), limits,
-                                                                      claim_.attempt.id.str()));
+                                                                       claim_.attempt.id.str()));
     whole.files += report.files;
     whole.folders += report.folders;
     whole.bytes += report.bytes;

@@ -2,6 +2,7 @@
 hostile, and the canaries on this machine stay untouched. Scripted agent."""
 import base64
 import contextlib
+import hashlib
 import http.server
 import json
 import os
@@ -66,7 +67,7 @@ class Backend:
     """git http-backend as CGI, for who knows the token. `hold`: requests wait for ever."""
 
     def __init__(self, root, authorized=True):
-        backend, self.root, self.seen, self.hold = self, root, [], threading.Event()
+        backend, self.root, self.seen, self.hold, self.objects = self, root, [], threading.Event(), {}
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -84,6 +85,25 @@ class Backend:
                 self.rfile.readline()
                 return b"".join(parts)
 
+            def say(self, status, body, kind):
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def lfs(self, path, body):
+                if self.command == "GET":
+                    found = backend.objects.get(path.rpartition("/")[2])
+                    return self.say(200 if found else 404, found or b"", "application/octet-stream")
+                answers = []
+                for one in json.loads(body)["objects"]:
+                    where = backend.elsewhere.get(one["oid"]) or f"http://{backend.host}/lfs/{one['oid']}"
+                    known = one["oid"] in backend.objects or one["oid"] in backend.elsewhere
+                    answers.append({**one, "actions": {"download": {"href": where, "header": {"X-Ticket": "t"}}}} if known
+                                   else {**one, "error": {"code": 404, "message": "Object does not exist"}})
+                self.say(200, json.dumps({"transfer": "basic", "objects": answers}).encode(), "application/vnd.git-lfs+json")
+
             def answer(self):
                 body = self.body()
                 backend.seen.append((self.command, self.path, self.headers.get("Authorization", "")))
@@ -96,6 +116,8 @@ class Backend:
                     self.send_header("Content-Length", "0")
                     return self.end_headers()
                 path, _, query = self.path.partition("?")
+                if "/lfs/" in path:
+                    return self.lfs(path, body)
                 env = {"PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(backend.root), "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path, "QUERY_STRING": query,
                        "REQUEST_METHOD": self.command, "CONTENT_TYPE": self.headers.get("Content-Type", ""), "CONTENT_LENGTH": str(len(body)),
                        "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""), "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""), **IDENTITY,
@@ -113,6 +135,7 @@ class Backend:
 
             do_GET = do_POST = answer
 
+        self.elsewhere = {}
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.host = f"127.0.0.1:{self.server.server_port}"
@@ -358,6 +381,111 @@ class Fetching(Repositories):
             self.assertEqual((status, json.loads(data)["error"]["code"]), (400, "workspace_forbidden"), source)
         status, _, data = self.server.request("POST", "/v1/runs", {"task": "t", "workspace": {"git": {"url": "git@h.test:a.git"}}})
         self.assertEqual((status, json.loads(data)["error"]["code"]), (400, "unsupported_option"))
+
+
+def pointer(content, size=None):
+    """An LFS pointer to it, and its oid."""
+    oid = hashlib.sha256(content).hexdigest()
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content) if size is None else size}\n", oid
+
+
+class Submodules(Repositories):
+    """project -> vendor (middle.git) -> deep (core.git), with relative URLs; project's own submodule names a path of this machine."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for name, file, inner in (("core", "core.txt", None), ("middle", "middle.txt", ("../core.git", "deep")), ("whole", "whole.txt", ("../middle.git", "vendor"))):
+            work = cls.roots / f"work-{name}"
+            work.mkdir()
+            git(work, "init", "-q", "-b", "main")
+            (work / file).write_text(name + "\n")
+            if inner:
+                url, path = inner
+                git(work, "submodule", "add", "-q", str(cls.roots / url[3:]), path)
+                git(work, "config", "-f", ".gitmodules", f"submodule.{path}.url", url)
+                git(work, "config", "-f", ".gitmodules", f"submodule.{path}.update", f"!touch {cls.canary}")
+            git(work, "add", "-A")
+            git(work, "commit", "-q", "-m", name)
+            git(cls.roots, "clone", "-q", "--bare", str(work), f"{name}.git")
+
+    def test_they_come_with_theirs_when_they_are_asked_for(self):
+        look = ("sim: sh cat whole.txt vendor/middle.txt vendor/deep/core.txt; git -C vendor/deep rev-parse HEAD; git submodule status | cut -c1; git status --short | wc -l; "
+                f"grep -rl {TOKEN[:9]}''{TOKEN[9:]} . /home/agent /tmp /etc 2>/dev/null; echo end\nsim: reply Done.")
+        core = git(self.roots / "work-core", "rev-parse", "HEAD")
+        for url in (f"http://{self.backend.host}/whole.git", f"file://{self.roots}/whole.git"):
+            with self.subTest(url):
+                self.backend.seen.clear()
+                events = self.ended(self.start(look, url=url, submodules=True))
+                self.assertEqual(self.output(events), f"whole\nmiddle\ncore\n{core}\n \n0\nend\n")
+                if url.startswith("http"):
+                    self.assertEqual({path.split("/")[1] for _, path, _ in self.backend.seen}, {"whole.git", "middle.git", "core.git"})
+                self.nothing_left()
+                second = self.payload(self.ended(self.start("sim: reply Done.", url=url, submodules=True)), "workspace.prepared")
+                self.assertEqual(second["cached"], True)
+                empty = self.ended(self.start("sim: sh ls -A vendor | wc -l\nsim: reply Done.", url=url))
+                self.assertEqual(self.output(empty), "0\n")
+        self.assertFalse(self.canary.exists())
+
+    def test_one_whose_url_is_not_allowed_fails_the_run(self):
+        self.assertIn("vendor", self.failed("workspace_submodule_forbidden", url=self.http_url, submodules=True))
+
+    def test_one_that_is_gone_fails_the_run(self):
+        shutil.move(self.roots / "core.git", self.roots / "moved.git")
+        self.addCleanup(shutil.move, self.roots / "moved.git", self.roots / "core.git")
+        self.assertIn("vendor/deep", self.failed("workspace_unavailable", url=f"http://{self.backend.host}/whole.git", submodules=True, depth=1))
+
+
+class LargeFiles(Repositories):
+    def publish(self, name, files):
+        work = self.roots / f"work-{name}"
+        work.mkdir()
+        git(work, "init", "-q", "-b", "main")
+        (work / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
+        (work / ".lfsconfig").write_text("[lfs]\n\turl = http://127.0.0.1:1/evil\n")
+        for path, text in files.items():
+            (work / path).parent.mkdir(exist_ok=True)
+            (work / path).write_text(text)
+        git(work, "add", "-A")
+        git(work, "commit", "-q", "-m", name)
+        git(self.roots, "clone", "-q", "--bare", str(work), f"{name}.git")
+        return f"http://{self.backend.host}/{name}.git"
+
+    def test_contents_stand_in_place_of_pointers(self):
+        large, small = os.urandom(300_000), b"small\n"
+        pointers = {content: pointer(content) for content in (large, small)}
+        url = self.publish("large", {"model.bin": pointers[large][0], "a dir/-odd name.bin": pointers[small][0], "plain.txt": "plain\n"})
+        for content, (_, oid) in pointers.items():
+            self.backend.objects[oid] = content
+            place = self.roots / "large.git/lfs/objects" / oid[:2] / oid[2:4]
+            place.mkdir(parents=True)
+            (place / oid).write_bytes(content)
+        look = (f"sim: sh sha256sum model.bin | cut -c1-64; cat 'a dir/-odd name.bin' plain.txt; git status --short | wc -l; "
+                f"grep -rl {TOKEN[:9]}''{TOKEN[9:]} . /home/agent /tmp /etc 2>/dev/null; echo end\nsim: reply Done.")
+        for source in (url, f"file://{self.roots}/large.git"):
+            with self.subTest(source):
+                self.backend.seen.clear()
+                run = self.start(look, url=source, lfs=True)
+                self.assertEqual(self.output(self.ended(run)), f"{pointers[large][1]}\nsmall\nplain\n0\nend\n")
+                patch = self.server.download(run, self.server.artifacts(run)["workspace_patch"]["id"]).decode()
+                self.assertNotIn("diff --git", patch)
+                gets = [seen for seen in self.backend.seen if seen[1].startswith("/lfs/")]
+                self.assertEqual((len(gets), all(authorization for _, _, authorization in gets)), (2 if source == url else 0, True))
+        without = self.ended(self.start("sim: sh head -c 7 model.bin\nsim: reply Done.", url=url))
+        self.assertEqual(self.output(without), "version")
+        self.assertFalse(self.canary.exists())
+
+    def test_objects_that_cannot_be_had_fail_the_run(self):
+        wrong, gone, far, size = (pointer(word) for word in (b"wrong", b"gone", b"far", b"size"))
+        self.backend.objects[wrong[1]] = b"Wrong"
+        self.backend.objects[size[1]] = b"size"
+        self.backend.elsewhere[far[1]] = f"http://{self.open_backend.host}/lfs/x"
+        self.assertIn("other content", self.failed("workspace_unavailable", url=self.publish("wrong", {"x.bin": wrong[0]}), lfs=True))
+        self.assertIn("does not exist", self.failed("workspace_unavailable", url=self.publish("gone", {"x.bin": gone[0]}), lfs=True))
+        self.assertIn("may not be fetched", self.failed("workspace_unavailable", url=self.publish("far", {"x.bin": far[0]}), lfs=True))
+        self.failed("workspace_unavailable", url=self.publish("size", {"x.bin": pointer(b"size", 3)[0]}), lfs=True)
+        self.assertIn("LFS", self.failed("workspace_too_large", url=self.publish("vast", {"x.bin": pointer(b"vast", 10**14)[0]}), lfs=True))
+        self.assertIn("does not have", self.failed("workspace_unavailable", url=f"file://{self.roots}/gone.git", lfs=True))
 
 
 class FetchLimits(Repositories):

@@ -49,14 +49,14 @@ base::Task<void> drain(Pipe& pipe, std::function<void(std::string_view)> take) {
 Fetch::Fetch(Needs needs)
     : needs_(std::move(needs)), deadline_(std::chrono::steady_clock::now() + needs_.plan.wall_time) {}
 
-base::Task<Fetch::Step> Fetch::run(Argv argv, Reader reader, int out) {
+base::Task<Fetch::Step> Fetch::run(Argv argv, Reader reader, int out, int in) {
   auto outputs = base::make_pipe();
   auto errors = base::make_pipe();
   if (!outputs || !errors) co_return give_up("workspace_unavailable", "no pipe could be made");
   const sandbox::Spawn request{.argv = argv,
                                .env = git_environment(),
                                .cwd = sandbox::home_path,
-                               .stdio = {-1, out < 0 ? outputs->second.get() : out, errors->second.get()}};
+                               .stdio = {in, out < 0 ? outputs->second.get() : out, errors->second.get()}};
   const auto pid = needs_.sandbox.spawn(request);
   outputs->second.reset();
   errors->second.reset();
@@ -249,6 +249,8 @@ base::Task<Outcome> Fetch::check_out_and_pack(const ResolvedRef& at) {
     done = co_await must(std::move(argv));
     if (!done) co_return done;
   }
+  if (source.lfs) done = co_await fill_lfs(at);
+  if (!done) co_return done;
   co_return co_await pack();
 }
 

@@ -49,11 +49,14 @@ bool is_commit(std::string_view text) {
 
 std::string encode_fetch_plan(const FetchPlan& plan) {
   model::Workspace workspace{.kind = model::WorkspaceKind::git, .git = plan.source, .commit = plan.commit};
+  json::array https_hosts;
+  for (const auto& host : plan.https_hosts) https_hosts.emplace_back(host);
   return base::to_text(json::object{{"workspace", workspace.to_json()},
                                     {"bytes", plan.bytes},
                                     {"entries", plan.entries},
                                     {"wallTimeMs", plan.wall_time.count()},
                                     {"hasCredential", plan.has_credential},
+                                    {"httpsHosts", std::move(https_hosts)},
                                     {"publicOnly", plan.public_only}});
 }
 
@@ -69,9 +72,16 @@ Result<FetchPlan> decode_fetch_plan(std::string_view text) {
   const auto has_credential = base::get_bool(*object, "hasCredential");
   const auto public_only = base::get_bool(*object, "publicOnly");
   const bool known = workspace.commit.empty() || is_commit(workspace.commit);
-  if (!bytes || !entries || !wall_time || !has_credential || !public_only || *bytes < 0 || *entries < 0 || *wall_time < 0 ||
-      workspace.git.url.empty() || !known) {
+  if (!bytes || !entries || !wall_time || !has_credential || !public_only || *bytes < 0 || *entries < 0 ||
+      *wall_time < 0 || workspace.git.url.empty() || !known) {
     return bad_fetch("plan");
+  }
+  std::vector<std::string> https_hosts;
+  const auto* hosts = base::get_array(*object, "httpsHosts");
+  if (hosts == nullptr) return bad_fetch("plan");
+  for (const auto& host : *hosts) {
+    if (!host.is_string()) return bad_fetch("plan");
+    https_hosts.emplace_back(host.get_string());
   }
   return FetchPlan{.source = std::move(workspace.git),
                    .commit = std::move(workspace.commit),
@@ -79,6 +89,7 @@ Result<FetchPlan> decode_fetch_plan(std::string_view text) {
                    .entries = static_cast<std::uint64_t>(*entries),
                    .wall_time = std::chrono::milliseconds(*wall_time),
                    .has_credential = *has_credential,
+                   .https_hosts = std::move(https_hosts),
                    .public_only = *public_only};
 }
 

@@ -29,6 +29,7 @@ struct FetchPlan {
   std::uint64_t entries = 200'000;
   std::chrono::milliseconds wall_time{600'000};
   bool has_credential = false;
+  std::vector<std::string> https_hosts = {};  // that LFS objects from elsewhere are confined to
   bool public_only = false;  // the server may have no address of this machine or a private network
 
   // The repository is a folder of this machine, which is the sandbox's /workspace.

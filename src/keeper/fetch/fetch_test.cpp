@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/fd.h"
-#include "keeper/fetch/git_commands.h"
+#include "keeper/fetch/lfs_pointers.h"
 
 namespace agentrouter::keeper {
 namespace {
@@ -21,6 +21,7 @@ TEST(FetchPlans, AreReceivedAsTheyWereFramedWithTheirCredential) {
                        .entries = 6,
                        .wall_time = std::chrono::milliseconds(7),
                        .has_credential = true,
+                       .https_hosts = {"h.test", "objects.test:8443"},
                        .public_only = true};
   auto pipe = base::value_or_throw(base::make_pipe());
   base::value_or_throw(base::write_all(pipe.second.get(), frame_fetch(plan, "dTpw") + "what follows"));
@@ -57,8 +58,9 @@ TEST(FetchAnswers, AreReadBackAndNothingElseIs) {
   EXPECT_EQ(fetched->submodules[1].path, "bare");
   const auto failed = parse_fetch_line(failed_line({"workspace_timeout", "slow \xff"}));
   EXPECT_EQ(failed->failed->cause, "workspace_timeout");
-  for (const char* line : {"", "{}", "[]", R"({"resolved":{"commit":"main"}})", R"({"fetched":{}})",
-                           R"({"fetched":{"submodules":[1]}})", R"({"fetched":{"submodules":[{"commit":"x"}]}})"})
+  for (const char* line :
+       {"", "{}", "[]", R"({"resolved":{"commit":"main"}})", R"({"fetched":{}})",
+        R"({"fetched":{"submodules":[1]}})", R"({"fetched":{"submodules":[{"commit":"x"}]}})"})
     EXPECT_FALSE(parse_fetch_line(line)) << line;
   EXPECT_FALSE(parse_fetch_line(fetched_line(std::vector<Submodule>(101, {"p", "u", one}))));
 }
@@ -117,9 +119,9 @@ TEST(GitCommands, AsMuchIsFetchedAsWasAskedFor) {
 
 TEST(Submodules, AreTheLinksOfTheTreeWhereverTheListIsCut) {
   const std::string end(1, '\0');
-  const auto listed = "100644 blob " + one + "     12\ta" + end + "160000 commit " + one + "       -\tvendor/a b" + end +
-                      "160000 commit " + std::string(40, 'x') + "       -\tbroken" + end + "160000 commit " + two +
-                      "       -\tsub" + end;
+  const auto listed = "100644 blob " + one + "     12\ta" + end + "160000 commit " + one +
+                      "       -\tvendor/a b" + end + "160000 commit " + std::string(40, 'x') +
+                      "       -\tbroken" + end + "160000 commit " + two + "       -\tsub" + end;
   for (std::size_t cut = 0; cut <= listed.size(); ++cut) {
     LinkList list;
     list.feed(std::string_view(listed).substr(0, cut));
@@ -134,12 +136,53 @@ TEST(Submodules, GetTheirUrlsByPathWhateverTheirNames) {
   const std::string end(1, '\0');
   const std::vector<Submodule> links{{"vendor", "", one}, {"sub", "", two}, {"plain", "", one}};
   const auto joined = join_submodules(
-      links, "submodule.a.b.path\nvendor" + end + "submodule.a.b.url\n../inner.git" + end + "submodule.S.url\nhttps://h.test/s\nx" +
-                 end + "submodule.S.path\nsub" + end + "submodule.no.value" + end + "submodule.other.path\nelsewhere" + end + "cut");
+      links, "submodule.a.b.path\nvendor" + end + "submodule.a.b.url\n../inner.git" + end +
+                 "submodule.S.url\nhttps://h.test/s\nx" + end + "submodule.S.path\nsub" + end +
+                 "submodule.no.value" + end + "submodule.other.path\nelsewhere" + end + "cut");
   EXPECT_EQ(joined[0].url, "../inner.git");
   EXPECT_EQ(joined[1].url, "https://h.test/s\nx");
   EXPECT_EQ(joined[2].url, "");
   EXPECT_EQ(join_submodules(links, "")[0].url, "");
+}
+
+std::string grep_lines(const std::string& path, const std::vector<std::string>& lines) {
+  std::string text;
+  for (std::size_t i = 0; i < lines.size(); ++i)
+    text += one + ":" + path + std::string(1, '\0') + std::to_string(i + 1) + std::string(1, '\0') +
+            lines[i] + "\n";
+  return text;
+}
+
+TEST(LfsPointers, AreFilesOfExactlyThreeLinesWhereverTheListIsCut) {
+  const std::string version = "version https://git-lfs.github.com/spec/v1";
+  const std::string oid(64, 'a');
+  const auto listed = grep_lines("a b\n:c.bin", {version, "oid sha256:" + oid, "size 12"}) +
+                      grep_lines("longer", {version, "oid sha256:" + oid, "size 12", "more"}) +
+                      grep_lines("later", {"x", version, "oid sha256:" + oid, "size 12"}) +
+                      grep_lines("order", {version, "size 12", "oid sha256:" + oid}) +
+                      grep_lines("upper", {version, "oid sha256:" + std::string(64, 'A'), "size 12"}) +
+                      grep_lines("short", {version, "oid sha256:" + oid.substr(1), "size 12"}) +
+                      grep_lines("huge", {version, "oid sha256:" + oid, "size 99999999999999999999999"}) +
+                      grep_lines("last", {version, "oid sha256:" + oid, "size 0"});
+  for (std::size_t cut = 0; cut <= listed.size(); cut += 7) {
+    PointerList list;
+    list.feed(std::string_view(listed).substr(0, cut));
+    list.feed(std::string_view(listed).substr(cut));
+    list.finish();
+    ASSERT_EQ(list.pointers().size(), 2u) << cut;
+    EXPECT_EQ(list.pointers()[0].path, "a b\n:c.bin");
+    EXPECT_EQ(list.pointers()[0].oid, oid);
+    EXPECT_EQ(list.pointers()[0].size, 12u);
+    EXPECT_EQ(list.pointers()[1].path, "last");
+  }
+}
+
+TEST(LfsPointers, LongLinesTakeNoMemory) {
+  PointerList list;
+  const std::string piece(1 << 20, 'x');
+  for (int i = 0; i < 64; ++i) list.feed(piece);
+  list.finish();
+  EXPECT_TRUE(list.pointers().empty());
 }
 
 TEST(CheckoutSizes, AreSummedUpWhereverThePiecesAreCut) {

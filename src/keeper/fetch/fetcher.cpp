@@ -66,7 +66,7 @@ class Session {
     const auto& plan = held_.received.plan;
     if (plan.is_local()) return {};
     AGENTROUTER_TRY(auto url, net::parse_url(plan.source.url));
-    if (url.scheme == net::Scheme::https) {
+    if (url.scheme == net::Scheme::https || plan.source.lfs) {
       AGENTROUTER_TRY(auto tls, net::TlsContext::create({}));
       tls_.emplace(std::move(tls));
     }
@@ -77,6 +77,14 @@ class Session {
                               .tls = tls_ ? &*tls_ : nullptr,
                               .reach = plan.public_only ? net::Reach::public_only : net::Reach::anywhere,
                               .response_bytes = plan.bytes});
+    if (plan.source.lfs) {
+      lfs_.emplace(
+          egress::LfsConfig{.repository = url,
+                            .credential = held_.received.credential ? &*held_.received.credential : nullptr,
+                            .tls = tls_ ? &*tls_ : nullptr,
+                            .reach = plan.public_only ? net::Reach::public_only : net::Reach::anywhere,
+                            .https_hosts = plan.https_hosts});
+    }
     base::Fd listener(::dup(held_.box.listener()));
     held_.box.close_listener();
     return gate->serve(std::move(listener));
@@ -89,7 +97,8 @@ class Session {
                  .notices = notices,
                  .attempt_dir = held_.box.attempt_dir(),
                  .plan = plan,
-                 .gate = gate});
+                 .gate = gate,
+                 .lfs = lfs_ ? &*lfs_ : nullptr});
     ResolvedRef at{plan.commit, {}};
     if (at.commit.empty()) {
       auto resolved = co_await fetch.resolve();
@@ -111,6 +120,7 @@ class Session {
   std::unique_ptr<Sandbox> sandbox_;
   LineSocket lines_;
   std::optional<net::TlsContext> tls_;
+  std::optional<egress::LfsClient> lfs_;
   bool fetch_due_ = false;
   base::Event told_to_fetch_;
 };

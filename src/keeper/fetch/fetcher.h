@@ -6,7 +6,9 @@
 #include <functional>
 
 #include "egress/git_gate.h"
+#include "egress/lfs_client.h"
 #include "keeper/fetch/git_commands.h"
+#include "keeper/fetch/lfs_pointers.h"
 #include "keeper/notices.h"
 
 namespace agentrouter::keeper {
@@ -21,6 +23,7 @@ class Fetch {
     int attempt_dir = -1;
     const FetchPlan& plan;
     const egress::GitGate* gate = nullptr;  // none: a folder of this machine
+    egress::LfsClient* lfs = nullptr;       // none likewise
   };
   explicit Fetch(Needs needs);
 
@@ -39,11 +42,18 @@ class Fetch {
   using Reader = std::function<bool(std::string_view piece)>;
   using Step = tl::expected<Ended, FetchFailure>;
 
-  base::Task<Step> run(Argv argv, Reader reader = {}, int out = -1);
+  base::Task<Step> run(Argv argv, Reader reader = {}, int out = -1, int in = -1);
   base::Task<tl::expected<void, FetchFailure>> must(Argv argv);
   base::Task<tl::expected<void, FetchFailure>> get_objects(const ResolvedRef& at);
   base::Task<tl::expected<void, FetchFailure>> check_size(const ResolvedRef& at);
   base::Task<tl::expected<void, FetchFailure>> check_folder(const ResolvedRef& at);
+  // Contents in place of LFS pointers.
+  base::Task<tl::expected<void, FetchFailure>> fill_lfs(const ResolvedRef& at);
+  base::Task<tl::expected<std::vector<LfsPointer>, FetchFailure>> lfs_pointers(const ResolvedRef& at);
+  base::Task<tl::expected<void, FetchFailure>> get_lfs(std::vector<LfsPointer> pointers);
+  base::Task<tl::expected<void, FetchFailure>> store_object(const egress::LfsSource& source,
+                                                            std::string path);
+  base::Task<tl::expected<void, FetchFailure>> copy_lfs(LfsPointer pointer);
   base::Task<tl::expected<void, FetchFailure>> check_out_and_pack(const ResolvedRef& at);
   base::Task<tl::expected<void, FetchFailure>> pack();
   base::Task<tl::expected<std::vector<Submodule>, FetchFailure>> submodules(const ResolvedRef& at);
