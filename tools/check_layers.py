@@ -27,6 +27,7 @@ CONFINED = {
     r"sodium\.h": ["src/base/", "src/egress/", "src/apps/"],
     r"archive(_entry)?\.h": ["src/workspace/archive.cpp"],
     r"git2(\.h|/)": ["src/git/"],
+    r"libssh2": ["src/egress/"],
     r"zlib\.h": ["src/base/", "src/workspace/"],
 }
 INCLUDE = re.compile(r'\s*#\s*include\s+([<"])([^>"]+)[>"]')

@@ -77,8 +77,11 @@ workspace::AllowRules file_rules(const std::vector<std::string>& roots, const st
 }
 
 workspace::GitRules git_rules(const GitSettings& git, const std::filesystem::path& data) {
+  std::vector<std::string> ssh_hosts;
+  for (const auto& [host, access] : git.fetching.ssh) ssh_hosts.push_back(host);
   return {.http_hosts = git.http_hosts,
           .https_hosts = git.https_hosts,
+          .ssh_hosts = std::move(ssh_hosts),
           .files = file_rules(git.file_roots, data)};
 }
 

@@ -10,6 +10,7 @@
 #include "apps/flags.h"
 #include "base/file.h"
 #include "base/utf8.h"
+#include "egress/ssh_gate.h"
 
 namespace agentrouter::apps {
 
@@ -66,6 +67,7 @@ constexpr std::array<Number, 12> numbers{{
 }};
 
 constexpr std::string_view credential_prefix = "git.credentials.";
+constexpr std::string_view ssh_prefix = "git.ssh.";
 
 std::vector<std::string>* find_list(TreeConfig& config, const std::string& key) {
   if (key == "git.http_hosts") return &config.git.http_hosts;
@@ -73,13 +75,30 @@ std::vector<std::string>* find_list(TreeConfig& config, const std::string& key) 
   return key == "git.file_roots" ? &config.git.file_roots : nullptr;
 }
 
-// "git.credentials.example.org:8443.username" as host and field; empty for anything else.
-std::pair<std::string, std::string> credential_of(const std::string& key) {
+// "<prefix>example.org:8443.username" as host and field; empty for anything else.
+std::pair<std::string, std::string> host_and_field(const std::string& key, std::string_view prefix,
+                                                   std::initializer_list<std::string_view> fields) {
   const auto dot = key.rfind('.');
-  if (!key.starts_with(credential_prefix) || dot <= credential_prefix.size()) return {};
+  if (!key.starts_with(prefix) || dot <= prefix.size()) return {};
   const auto field = key.substr(dot + 1);
-  if (field != "username" && field != "token_file" && field != "token_env") return {};
-  return {key.substr(credential_prefix.size(), dot - credential_prefix.size()), field};
+  if (std::find(fields.begin(), fields.end(), field) == fields.end()) return {};
+  return {key.substr(prefix.size(), dot - prefix.size()), field};
+}
+
+std::pair<std::string, std::string> credential_of(const std::string& key) {
+  return host_and_field(key, credential_prefix, {"username", "token_file", "token_env"});
+}
+
+std::pair<std::string, std::string> ssh_of(const std::string& key) {
+  return host_and_field(key, ssh_prefix, {"key_file", "known_hosts_file"});
+}
+
+Result<void> set_ssh(TreeConfig& config, const std::string& key, const std::string& text) {
+  const auto [host, field] = ssh_of(key);
+  AGENTROUTER_TRY(auto content, base::read_file(text, 256 * 1024));
+  auto& [private_key, known_hosts] = config.ssh_files[host];
+  (field == "key_file" ? private_key : known_hosts) = std::move(content);
+  return {};
 }
 
 std::string base64(std::string_view bytes) {
@@ -106,6 +125,25 @@ Result<void> set_login(TreeConfig& config, const std::string& key, const std::st
   return {};
 }
 
+Result<worker::SshAccess> ssh_access(const std::string& host, const std::string& key,
+                                     const std::string& known_hosts) {
+  const auto refuse = [&](const std::string& why) {
+    return base::fail(base::Code::invalid, "git.ssh.\"" + host + "\" " + why, "usage");
+  };
+  if (key.empty() || known_hosts.empty()) return refuse("needs key_file and known_hosts_file");
+  if (key.find("PRIVATE KEY-----") == std::string::npos)
+    return refuse("has a key_file that holds no private key");
+  if (egress::known_key_kinds(known_hosts).empty())
+    return refuse("has a known_hosts_file without a host key of kind ed25519 or ecdsa");
+  if (known_hosts.starts_with('@') || known_hosts.find("\n@") != std::string::npos)
+    return refuse(
+        "has a known_hosts_file with markers (@cert-authority, @revoked), which are not understood");
+  worker::SshAccess access{base64(key), known_hosts};
+  if (access.key.size() > egress::Secret::max_bytes)
+    return refuse("has a key_file that is too long: use ed25519");
+  return access;
+}
+
 const Number* find_number(const std::string& key) {
   for (const auto& number : numbers) {
     if (key == number.key) return &number;
@@ -118,7 +156,7 @@ const Number* find_number(const std::string& key) {
 bool is_tree_setting(const std::string& key) {
   TreeConfig scratch;
   return find_number(key) != nullptr || find_list(scratch, key) != nullptr ||
-         !credential_of(key).first.empty();
+         !credential_of(key).first.empty() || !ssh_of(key).first.empty();
 }
 
 bool is_tree_list(const std::string& key) {
@@ -137,6 +175,7 @@ Result<void> set_tree_value(TreeConfig& config, const std::string& key, const st
     return {};
   }
   if (!credential_of(key).first.empty()) return set_login(config, key, text);
+  if (!ssh_of(key).first.empty()) return set_ssh(config, key, text);
   const auto* number = find_number(key);
   if (number == nullptr) return base::fail(base::Code::invalid, "unknown key \"" + key + "\"", "usage");
   AGENTROUTER_TRY(const auto value, parse_number(text, key, 1, number->most));
@@ -156,6 +195,9 @@ Result<void> settle_tree_config(TreeConfig& config, const Environment& environme
                         "usage");
     }
     config.git.fetching.credentials[host] = base64(username + ":" + token);
+  }
+  for (const auto& [host, files] : config.ssh_files) {
+    AGENTROUTER_TRY(config.git.fetching.ssh[host], ssh_access(host, files.first, files.second));
   }
   return {};
 }
@@ -184,6 +226,8 @@ std::string print_tree_config(const TreeConfig& config) {
     out << "\n[git.credentials.\"" << host << "\"]\nusername = \"" << login.first << "\"\n"
         << "# token: [REDACTED]\n";
   }
+  for (const auto& [host, files] : config.ssh_files)
+    out << "\n[git.ssh.\"" << host << "\"]\n# key: [REDACTED]\n";
   return out.str();
 }
 

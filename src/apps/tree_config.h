@@ -25,6 +25,7 @@ struct TreeConfig {
   GitSettings git;
   // By host: what credentials are made of.
   std::map<std::string, std::pair<std::string, std::string>> logins;
+  std::map<std::string, std::pair<std::string, std::string>> ssh_files;  // key and known hosts, as read
 };
 
 // "uploads.max_bytes" and the like.

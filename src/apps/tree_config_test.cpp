@@ -11,6 +11,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 class TreeSettings : public ::testing::Test {
  protected:
@@ -78,6 +79,42 @@ TEST_F(TreeSettings, ACredentialIsMadeOfANameAndATokenAndNeverPrinted) {
   EXPECT_EQ(config_.git.fetching.credentials.at("other.test"), "cm9ib3Q6ZnJvbS1lbnY=");
   EXPECT_THAT(print_tree_config(config_), Not(HasSubstr("from-")));
   EXPECT_THAT(print_tree_config(config_), HasSubstr("[git.credentials.\"h.test:8443\"]"));
+}
+
+std::string written(const std::string& name, const std::string& text) {
+  const auto path = ::testing::TempDir() + "/" + name;
+  std::ofstream(path) << text;
+  return path;
+}
+
+TEST_F(TreeSettings, AKeyForSshIsTakenWithItsKnownHostsAndNeverPrinted) {
+  const auto key =
+      written("ssh-key", "-----BEGIN OPENSSH PRIVATE KEY-----\nword\n-----END OPENSSH PRIVATE KEY-----\n");
+  const auto hosts = written("ssh-hosts", "h.test ssh-ed25519 AAAA a@b\n");
+  set("git.ssh.h.test:2222.key_file", key);
+  set("git.ssh.h.test:2222.known_hosts_file", hosts);
+  ASSERT_TRUE(settle());
+  EXPECT_EQ(config_.git.fetching.ssh.at("h.test:2222").known_hosts, "h.test ssh-ed25519 AAAA a@b\n");
+  EXPECT_THAT(config_.git.fetching.ssh.at("h.test:2222").key, StartsWith("LS0tLS1CRUdJTi"));
+  EXPECT_THAT(print_tree_config(config_), HasSubstr("[git.ssh.\"h.test:2222\"]\n# key: [REDACTED]"));
+  EXPECT_THAT(print_tree_config(config_), Not(HasSubstr("AAAA")));
+}
+
+TEST_F(TreeSettings, WithoutAHostKeyToCompareThereIsNoSsh) {
+  const auto key = written("ssh-key", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
+  set("git.ssh.h.test.key_file", key);
+  EXPECT_THAT(settle().error().message, HasSubstr("known_hosts_file"));
+  for (const auto* hosts : {"", "h.test ssh-rsa AAAA\n", "@revoked h.test ssh-ed25519 AAAA\n"}) {
+    set("git.ssh.h.test.known_hosts_file", written("ssh-hosts", hosts));
+    EXPECT_FALSE(settle()) << hosts;
+  }
+  set("git.ssh.h.test.known_hosts_file", written("ssh-hosts", "h.test ssh-ed25519 AAAA\n"));
+  EXPECT_TRUE(settle());
+  for (const auto& wrong : {std::string("no key"), "PRIVATE KEY-----" + std::string(5000, 'x')}) {
+    set("git.ssh.h.test.key_file", written("ssh-key", wrong));
+    EXPECT_FALSE(settle());
+  }
+  EXPECT_NE(refusal("git.ssh.h.test.key_file", "/nowhere/key"), "taken");
 }
 
 TEST_F(TreeSettings, HalfACredentialIsAnError) {

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "base/asio.h"
+#include "egress/git_problem.h"
 #include "egress/secret.h"
 #include "net/client.h"
 #include "net/server.h"
@@ -31,15 +32,8 @@ struct GitGateConfig {
   std::chrono::milliseconds idle_timeout{120'000};
 };
 
-// How the last request failed outside; git inside knows only that it did.
-enum class GitTrouble { none, unreachable, unauthorized, not_found, redirected, too_large, refused };
-struct GitProblem {
-  GitTrouble trouble = GitTrouble::none;
-  std::string message;  // for people
-};
-
 // Belongs to one executor, with everything it was given.
-class GitGate final : public net::Handler {
+class GitGate final : public net::Handler, public GitWay {
  public:
   GitGate(base::Executor executor, GitGateConfig config);
 
@@ -47,7 +41,7 @@ class GitGate final : public net::Handler {
   // Cuts what is under way and waits until nothing is left. Once, before the destructor.
   [[nodiscard]] base::Task<void> stop();
 
-  [[nodiscard]] const GitProblem& problem() const { return problem_; }
+  [[nodiscard]] const GitProblem& problem() const override { return problem_; }
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
   [[nodiscard]] base::Task<void> handle(net::Exchange& exchange) override;

@@ -117,6 +117,13 @@ Task<Result<std::unique_ptr<Stream>>> connect_tcp(std::string host, std::uint16_
   co_return std::move(stream);
 }
 
+Task<Result<base::Fd>> connect_fd(std::string host, std::uint16_t port, base::Deadline deadline,
+                                  Reach reach) {
+  auto socket = co_await connect_socket(std::move(host), port, deadline, reach);
+  if (!socket) co_return tl::unexpected(std::move(socket).error());
+  co_return base::Fd(socket->release());
+}
+
 Task<Result<std::unique_ptr<Stream>>> connect_unix(std::string path, base::Deadline deadline) {
   const auto executor = co_await base::this_executor;
   if (path.size() >= sizeof(sockaddr_un::sun_path)) {

@@ -69,6 +69,10 @@ class TlsContext {
 // Errors: not_found, unavailable (nobody listens), timeout, invalid (path too long).
 [[nodiscard]] Task<Result<std::unique_ptr<Stream>>> connect_unix(std::string path, base::Deadline deadline);
 
+// The connected socket itself, for protocols that are not spoken here. Errors: as connect_tcp().
+[[nodiscard]] Task<Result<base::Fd>> connect_fd(std::string host, std::uint16_t port, base::Deadline deadline,
+                                                Reach reach = Reach::anywhere);
+
 // Takes over a connected stream socket (TCP or unix). Must be called on the executor.
 [[nodiscard]] std::unique_ptr<Stream> adopt_stream(base::Executor executor, base::Fd socket);
 

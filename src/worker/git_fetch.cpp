@@ -56,6 +56,7 @@ base::Error of_tree(base::Error error) {
 sandbox::Plan fetch_sandbox(const FetchPlan& plan, bool require_limits) {
   auto sandbox_plan = sandbox::curated_plan();
   sandbox_plan.files.push_back({keeper::git_config_path, keeper::git_config(plan.source)});
+  if (plan.is_over_ssh()) sandbox_plan.files.push_back({keeper::git_ssh_path, keeper::git_ssh_script()});
   if (plan.is_local()) sandbox_plan.workspace = sandbox::WorkspaceMode::read_only;
   // The tar holds the history beside the files.
   sandbox_plan.limits.file_bytes = 2 * plan.bytes + tar_overhead;
@@ -104,11 +105,25 @@ FetchPlan GitFetch::plan_for(model::GitSource source) const {
   plan.bytes = git.max_bytes - std::min(taken_, git.max_bytes);
   plan.entries = git.max_entries;
   plan.wall_time = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(left), 0ms);
-  plan.has_credential = git.credentials.contains(workspace::host_of_git_url(plan.source.url));
+  plan.has_credential = !credential_for(plan).empty();
+  const auto ssh = git.ssh.find(workspace::host_of_git_url(plan.source.url));
+  if (plan.is_over_ssh() && ssh != git.ssh.end()) plan.known_hosts = ssh->second.known_hosts;
   if (plan.source.lfs) plan.https_hosts = git.rules.https_hosts;
   plan.public_only =
       plan.source.url.starts_with("https://") && !workspace::is_named_host(plan.source.url, git.rules);
   return plan;
+}
+
+// Of the host and its transport; empty without one.
+std::string GitFetch::credential_for(const FetchPlan& plan) const {
+  const auto& git = context_.config.git;
+  const auto host = workspace::host_of_git_url(plan.source.url);
+  if (plan.is_over_ssh()) {
+    const auto found = git.ssh.find(host);
+    return found == git.ssh.end() ? std::string() : found->second.key;
+  }
+  const auto found = git.credentials.find(host);
+  return found == git.credentials.end() ? std::string() : found->second;
 }
 
 std::string GitFetch::prefix_of(const std::string& commit) const {
@@ -296,9 +311,7 @@ base::Task<Result<GitFetch::Repository>> GitFetch::talk(const FetchPlan& wanted,
   keeper::LineSocket::Socket socket(context_.needs.executor, asio::local::stream_protocol(),
                                     stream->release());
   lines_.emplace(std::move(socket));
-  const auto& credentials = context_.config.git.credentials;
-  const auto credential = credentials.find(workspace::host_of_git_url(wanted.source.url));
-  std::string frame = keeper::frame_fetch(wanted, credential == credentials.end() ? "" : credential->second);
+  std::string frame = keeper::frame_fetch(wanted, credential_for(wanted));
   auto written = co_await lines_->write(std::move(frame));
   if (!written) co_return tl::unexpected(written.error());
   const auto resolved = co_await next_answer();
@@ -314,11 +327,13 @@ base::Task<Result<GitFetch::Repository>> GitFetch::talk(const FetchPlan& wanted,
   auto fetched = co_await next_answer();
   if (!fetched) co_return tl::unexpected(fetched.error());
   repository.submodules = std::move(fetched->submodules);
-  // The file loses its name with the fetcher, and its bytes when this is closed.
+  // The file loses its name now, and its bytes when this is closed.
   auto tar = co_await context_.pool.run([this]() -> Result<base::Fd> {
     AGENTROUTER_TRY(const auto folder, AttemptFolder::open(context_.attempts, claim_.attempt.id));
     taken_ += folder.size_of(keeper::fetch_file);
-    return folder.file(keeper::fetch_file);
+    auto file = folder.file(keeper::fetch_file);
+    (void)::unlinkat(folder.fd(), keeper::fetch_file, 0);
+    return file;
   });
   if (!tar) co_return tl::unexpected(of_tree(std::move(tar).error()));
   repository.tar = std::move(*tar);

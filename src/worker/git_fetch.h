@@ -21,9 +21,9 @@ class GitFetch {
   GitFetch(DriverContext& context, const runs::Claim& claim);
   ~GitFetch();
 
-  // Errors, with what to tell: reason workspace_submodule_forbidden, workspace_unavailable, workspace_auth_failed, workspace_ref_not_found,
-  // workspace_subdir_not_found, workspace_too_large, workspace_timeout, sandbox_unavailable; cancelled after
-  // stop().
+  // Errors, with what to tell: reason workspace_submodule_forbidden, workspace_unavailable,
+  // workspace_auth_failed, workspace_ref_not_found, workspace_subdir_not_found, workspace_too_large,
+  // workspace_timeout, sandbox_unavailable; cancelled after stop().
   base::Task<base::Result<FetchedTree>> run();
   // Makes run() resume soon, and leave nothing.
   void stop();
@@ -56,6 +56,7 @@ class GitFetch {
   base::Task<base::Result<keeper::FetchPlan>> plan_of(const Due& due) const;
   [[nodiscard]] std::vector<Due> dues_of(const Due* parent, const std::string& url,
                                          const std::vector<keeper::Submodule>& modules) const;
+  [[nodiscard]] std::string credential_for(const keeper::FetchPlan& plan) const;
   base::Result<base::Fd> launch(const keeper::FetchPlan& plan);
   base::Task<base::Result<keeper::FetchAnswer>> next_answer();
   base::Task<base::Result<FetchedTree>> take_tree(std::string name, keeper::ResolvedRef at,

@@ -36,13 +36,19 @@ struct ProviderConfig {
 };
 
 // How repositories are fetched. A credential is what follows "Basic ", by host as the address writes it.
+struct SshAccess {
+  std::string key;          // base64 of the private key's file
+  std::string known_hosts;  // lines as in OpenSSH's file
+};
+
 struct GitConfig {
   std::vector<std::string> fetcher_argv = {"agentrouter", "fetcher"};  // of this same program
   std::uint64_t max_bytes = 4ull << 30;  // of what comes over the network, and of the files
   std::uint64_t max_entries = 200'000;
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
   std::map<std::string, std::string> credentials = {};
-  workspace::GitRules rules = {};  // judged again for submodules
+  std::map<std::string, SshAccess> ssh = {};  // by host, with its port when it is not 22
+  workspace::GitRules rules = {};             // judged again for submodules
 };
 
 // One of the policies that are always there; nothing without a name.

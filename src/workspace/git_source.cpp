@@ -1,6 +1,7 @@
 #include "workspace/git_source.h"
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 
 namespace agentrouter::workspace {
@@ -51,24 +52,81 @@ Result<std::string> admit_file(const std::string& url, const GitRules& rules) {
   return "file://" + real.string();
 }
 
+bool is_for_ssh(std::string_view url) {
+  return url.starts_with("ssh://") ||
+         (url.find("://") == std::string_view::npos && url.find('@') != std::string_view::npos);
+}
+
+bool is_host_name(std::string_view host) {
+  return !host.empty() && host.front() != '-' && host.front() != '.' &&
+         std::all_of(host.begin(), host.end(), [](unsigned char c) {
+           return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '.' || c == '-';
+         });
+}
+
+bool is_user_name(std::string_view user) {
+  return !user.empty() && user.size() <= 64 && user.front() != '-' &&
+         std::all_of(user.begin(), user.end(), [](unsigned char c) {
+           return std::isalnum(c) != 0 || c == '.' || c == '-' || c == '_' || c == '+';
+         });
+}
+
+std::string with_port(const SshAddress& address) {
+  return address.host + (address.port == 22 ? "" : ":" + std::to_string(address.port));
+}
+
+Result<std::string> admit_ssh(const std::string& url, const GitRules& rules) {
+  const auto address = ssh_address(url);
+  if (!address) return forbidden_url("write ssh://user@host/path or user@host:path");
+  const auto& path = address->path;
+  if (path.front() == '-' || path == "/" || has_dots(path) || path.find("//") != std::string::npos)
+    return forbidden_url("the path is not that of a repository");
+  if (!holds_host(rules.ssh_hosts, with_port(*address)))
+    return forbidden_url("ssh is only for hosts that the server has a key for ([git.ssh])");
+  return url;
+}
+
 }  // namespace
+
+std::optional<SshAddress> ssh_address(const std::string& url) {
+  constexpr std::string_view scheme = "ssh://";
+  if (!is_for_ssh(url)) return std::nullopt;
+  SshAddress address;
+  std::string_view rest = url;
+  const bool whole = rest.starts_with(scheme);
+  if (whole) rest.remove_prefix(scheme.size());
+  const auto at = rest.find('@');
+  if (at == std::string_view::npos) return std::nullopt;
+  address.user = rest.substr(0, at);
+  rest.remove_prefix(at + 1);
+  const auto end = rest.find(whole ? '/' : ':');
+  if (end == std::string_view::npos) return std::nullopt;
+  auto host = rest.substr(0, end);
+  address.path = rest.substr(whole ? end : end + 1);
+  if (const auto colon = host.find(':'); colon != std::string_view::npos) {
+    const auto digits = host.substr(colon + 1);
+    const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), address.port);
+    if (read.ec != std::errc() || read.ptr != digits.data() + digits.size() || address.port == 0)
+      return std::nullopt;
+    host = host.substr(0, colon);
+  }
+  address.host = host;
+  // What git does with "ssh://host/~user/a".
+  if (whole && address.path.starts_with("/~")) address.path.erase(0, 1);
+  if (!is_user_name(address.user) || !is_host_name(address.host) || address.path.empty()) return std::nullopt;
+  return address;
+}
 
 Result<std::string> admit_git_url(const std::string& url, const GitRules& rules) {
   if (url.size() > most_url) return forbidden_url("the URL is too long");
   if (url.starts_with("-")) return forbidden_url("the URL looks like an option");
-  if (url.starts_with("ssh://") ||
-      (url.find("://") == std::string::npos && url.find('@') != std::string::npos)) {
-    return fail(
-        Code::invalid,
-        "\"workspace.git\" over ssh is not supported by this version: use https, with a credential of the "
-        "server",
-        "unsupported_option", R"({"option":"workspace.git.url"})");
-  }
   if (!is_plain(url)) return forbidden_url("the URL holds characters that have no place in one");
   if (url.find("::") != std::string::npos) return forbidden_url("transport helpers are not used");
   if (url.starts_with("file://")) return admit_file(url, rules);
+  if (is_for_ssh(url)) return admit_ssh(url, rules);
   const bool secure = url.starts_with("https://");
-  if (!secure && !url.starts_with("http://")) return forbidden_url("use https://, http:// or file://");
+  if (!secure && !url.starts_with("http://"))
+    return forbidden_url("use https://, ssh://, http:// or file://");
   const auto begin = url.find("://") + 3;
   const auto slash = std::min(url.find('/', begin), url.size());
   const auto host = url.substr(begin, slash - begin);
@@ -89,21 +147,25 @@ Result<std::string> admit_git_url(const std::string& url, const GitRules& rules)
 
 Result<std::string> submodule_url(const std::string& parent, const std::string& url) {
   if (!url.starts_with("./") && !url.starts_with("../")) return url;
+  // Behind the server: "https://host" or "user@host:".
   const auto scheme = parent.find("://");
-  const auto root = scheme == std::string::npos ? std::string::npos : parent.find('/', scheme + 3);
-  std::string base = parent;
-  while (base.ends_with('/')) base.pop_back();
+  auto root = scheme == std::string::npos ? parent.find(':') : parent.find('/', scheme + 3);
+  if (root == std::string::npos) return forbidden_url("its parent's address has no path");
+  if (scheme == std::string::npos) ++root;
+  const auto server = parent.substr(0, root);
+  auto path = parent.substr(root);
+  const bool absolute = path.starts_with('/');
+  while (path.ends_with('/')) path.pop_back();
   std::string_view rest = url;
   while (rest.starts_with("./") || rest.starts_with("../")) {
     const bool up = rest.starts_with("../");
     rest.remove_prefix(up ? 3 : 2);
     if (!up) continue;
-    const auto slash = base.rfind('/');
-    if (root == std::string::npos || slash == std::string::npos || slash < root || base.size() <= root)
-      return forbidden_url("a submodule's address leads above the server of its parent");
-    base.resize(slash);
+    if (path.empty()) return forbidden_url("a submodule's address leads above the server of its parent");
+    path.resize(std::min(path.size(), path.rfind('/') == std::string::npos ? 0 : path.rfind('/')));
   }
-  return base + "/" + std::string(rest);
+  const bool relative = path.empty() && !absolute;
+  return server + path + (relative ? "" : "/") + std::string(rest);
 }
 
 bool is_named_host(const std::string& url, const GitRules& rules) {
@@ -112,6 +174,7 @@ bool is_named_host(const std::string& url, const GitRules& rules) {
 }
 
 std::string host_of_git_url(const std::string& url) {
+  if (const auto address = ssh_address(url)) return with_port(*address);
   const auto begin = url.find("://");
   if (begin == std::string::npos || url.starts_with("file://")) return {};
   return url.substr(begin + 3, std::min(url.find('/', begin + 3), url.size()) - begin - 3);

@@ -2,6 +2,8 @@
 // Which repositories may become a workspace, and how their parts are written. Judged as text, before anything
 // is asked of anybody.
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,16 +15,26 @@ namespace agentrouter::workspace {
 struct GitRules {
   std::vector<std::string> http_hosts;   // "host" or "host:port" that plain http may go to
   std::vector<std::string> https_hosts;  // that https may go to; empty: anywhere
+  std::vector<std::string> ssh_hosts;    // that the server has a key for, the port only when it is not 22
   AllowRules files;                      // of file:// repositories
 };
 
-// The address as it is used: https://host[:port]/path, http:// to a listed host, or file:// with the folder's
-// real path.
+// The address as it is used: https://host[:port]/path, http:// to a listed host, file:// with the folder's
+// real path, ssh://user@host[:port]/path or user@host:path.
 //
 // Errors, all to be answered with 400: invalid with reason workspace_forbidden (an option, another transport,
 // credentials in it, a host or path that is not allowed, characters that have no place there) or
-// workspace_not_found (no such folder); unsupported_option for ssh.
+// workspace_not_found (no such folder).
 [[nodiscard]] base::Result<std::string> admit_git_url(const std::string& url, const GitRules& rules);
+
+struct SshAddress {
+  std::string user;
+  std::string host;
+  std::uint16_t port = 22;
+  std::string path;  // as the server is given it: "/srv/a.git", "team/a.git", "~user/a.git"
+};
+// The parts of one that was admitted. None: it is not for ssh.
+[[nodiscard]] std::optional<SshAddress> ssh_address(const std::string& url);
 
 // The address of a submodule: one that begins with "./" or "../" is relative to its parent's, any other is
 // what it is. Still to be admitted. Errors: invalid (it leads above the parent's server).

@@ -90,8 +90,8 @@ TEST_F(GitUrls, WhatIsNoPlainAddressIsRefused) {
 }
 
 TEST_F(GitUrls, SshIsNotSupported) {
-  EXPECT_EQ(refusal("ssh://git@h.test/a"), "unsupported_option");
-  EXPECT_EQ(refusal("git@h.test:a/b.git"), "unsupported_option");
+  EXPECT_EQ(refusal("ssh://git@h.test/a"), "workspace_forbidden");
+  EXPECT_EQ(refusal("git@h.test:a/b.git"), "workspace_forbidden");
 }
 
 TEST(GitParts, RefsAreNamesAndNothingElse) {
@@ -131,6 +131,10 @@ TEST(SubmoduleUrls, RelativeOnesStayOnTheServerOfTheirParent) {
       {"https://h.test/a.git", "./b", "https://h.test/a.git/b"},
       {"http://127.0.0.1:8080/a", "../b", "http://127.0.0.1:8080/b"},
       {"file:///srv/a", "../b", "file:///srv/b"},
+      {"ssh://git@h.test:2222/team/a.git", "../b.git", "ssh://git@h.test:2222/team/b.git"},
+      {"git@h.test:team/a.git", "../b.git", "git@h.test:team/b.git"},
+      {"git@h.test:a.git", "../b.git", "git@h.test:b.git"},
+      {"git@h.test:/srv/a", "../../b", "git@h.test:/b"},
       {"https://h.test/a", "https://other.test/b", "https://other.test/b"},
       {"https://h.test/a", "/etc", "/etc"}};
   for (const auto& [parent, url, whole] : cases) EXPECT_EQ(submodule_url(parent, url).value(), whole) << url;
@@ -139,10 +143,36 @@ TEST(SubmoduleUrls, RelativeOnesStayOnTheServerOfTheirParent) {
 }
 
 TEST_F(GitUrls, WhatASubmoduleNamesIsJudgedLikeAnyOther) {
-  for (const auto* url : {"../..", "--upload-pack=x", "ext::sh", "/etc", "file:///etc", "http://10.0.0.1/x"}) {
+  for (const auto* url :
+       {"../..", "--upload-pack=x", "ext::sh", "/etc", "file:///etc", "http://10.0.0.1/x"}) {
     const auto whole = submodule_url("https://h.test/a", url);
     EXPECT_EQ(whole ? refusal(*whole) : "workspace_forbidden", "workspace_forbidden") << url;
   }
+}
+
+TEST_F(GitUrls, SshGoesOnlyToHostsThatTheServerHasAKeyFor) {
+  rules_.ssh_hosts = {"h.test", "h.test:2222"};
+  for (const auto* url : {"ssh://git@h.test/team/a.git", "ssh://git@h.test:2222/a", "ssh://git@h.test/~me/a",
+                          "git@h.test:team/a.git", "git@h.test:/srv/a"})
+    EXPECT_EQ(admit_git_url(url, rules_).value_or("refused"), url);
+  for (const auto* url :
+       {"ssh://git@other.test/a", "ssh://git@h.test:22x/a", "ssh://git@h.test:2223/a", "ssh://h.test/a",
+        "ssh://-x@h.test/a", "ssh://git@-h.test/a", "git@h.test:-a", "git@h.test:../a",
+        "git@h.test:", "ssh://git@h.test", "ssh://git@h.test/", "git@h.test:a'b", "ssh://git:pw@h.test/a",
+        "git@h.test", "ssh://git@h.test/a/../b", "ssh://git@H.test/a", "ssh://git@[::1]/a"})
+    EXPECT_EQ(refusal(url), "workspace_forbidden") << url;
+  EXPECT_EQ(host_of_git_url("ssh://git@h.test:2222/a"), "h.test:2222");
+  EXPECT_EQ(host_of_git_url("git@h.test:a"), "h.test");
+}
+
+TEST(SshAddresses, HaveThePathThatTheServerIsGiven) {
+  const auto path = [](const char* url) { return ssh_address(url)->path; };
+  EXPECT_EQ(path("ssh://git@h.test/srv/a.git"), "/srv/a.git");
+  EXPECT_EQ(path("ssh://git@h.test/~me/a.git"), "~me/a.git");
+  EXPECT_EQ(path("git@h.test:team/a.git"), "team/a.git");
+  EXPECT_EQ(ssh_address("ssh://git@h.test:2222/a")->port, 2222);
+  EXPECT_FALSE(ssh_address("https://h.test/a"));
+  EXPECT_FALSE(ssh_address("file:///srv/a@b"));
 }
 
 TEST_F(GitUrls, NamedHostsAreThoseOfTheLists) {

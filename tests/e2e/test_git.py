@@ -373,14 +373,13 @@ class Fetching(Repositories):
         outside = self.folder / "outside"
         outside.mkdir(exist_ok=True)
         cases = [{"url": u} for u in ("--upload-pack=touch x", "ext::sh -c id", f"file://{outside}", "file:///etc", f"file://{self.roots}/../outside",
-                                      "http://127.0.0.1:1/a.git", f"http://u:p@{self.backend.host}/bare.git", "https://h.test/a\nb", "/etc")]
+                                      "http://127.0.0.1:1/a.git", f"http://u:p@{self.backend.host}/bare.git", "https://h.test/a\nb", "/etc",
+                                      "git@h.test:a.git", "ssh://git@h.test/a.git")]
         cases += [{"url": self.http_url, "ref": r} for r in ("-x", "a..b", "a b", "--all")]
         cases += [{"url": self.http_url, "subdir": d} for d in ("../x", "/etc", ".git")]
         for source in cases:
             status, _, data = self.server.request("POST", "/v1/runs", {"task": "t", "workspace": {"git": source}})
             self.assertEqual((status, json.loads(data)["error"]["code"]), (400, "workspace_forbidden"), source)
-        status, _, data = self.server.request("POST", "/v1/runs", {"task": "t", "workspace": {"git": {"url": "git@h.test:a.git"}}})
-        self.assertEqual((status, json.loads(data)["error"]["code"]), (400, "unsupported_option"))
 
 
 def pointer(content, size=None):

@@ -116,6 +116,9 @@ FetchFailure Fetch::failure(const Ended& ended) const {
       case GitTrouble::too_large:
         return {"workspace_too_large",
                 problem.message + ": ask for less history with depth, or raise git.max_bytes"};
+      case GitTrouble::untrusted:
+        return {"workspace_auth_failed",
+                problem.message + ": the server's known_hosts_file for this host must name its key"};
       case GitTrouble::unreachable:
       case GitTrouble::not_found:
       case GitTrouble::redirected:

@@ -17,7 +17,7 @@ using base::Result;
 
 namespace {
 
-constexpr std::size_t most_plan_bytes = 64 * 1024;
+constexpr std::size_t most_plan_bytes = 512 * 1024;
 
 tl::unexpected<base::Error> bad_fetch(std::string_view what) {
   return fail(Code::invalid, "cannot read the fetcher's " + std::string(what));
@@ -56,6 +56,7 @@ std::string encode_fetch_plan(const FetchPlan& plan) {
                                     {"entries", plan.entries},
                                     {"wallTimeMs", plan.wall_time.count()},
                                     {"hasCredential", plan.has_credential},
+                                    {"knownHosts", plan.known_hosts},
                                     {"httpsHosts", std::move(https_hosts)},
                                     {"publicOnly", plan.public_only}});
 }
@@ -89,6 +90,7 @@ Result<FetchPlan> decode_fetch_plan(std::string_view text) {
                    .entries = static_cast<std::uint64_t>(*entries),
                    .wall_time = std::chrono::milliseconds(*wall_time),
                    .has_credential = *has_credential,
+                   .known_hosts = text_of(*object, "knownHosts"),
                    .https_hosts = std::move(https_hosts),
                    .public_only = *public_only};
 }

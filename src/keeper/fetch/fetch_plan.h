@@ -29,9 +29,13 @@ struct FetchPlan {
   std::uint64_t entries = 200'000;
   std::chrono::milliseconds wall_time{600'000};
   bool has_credential = false;
+  std::string known_hosts = {};  // of a repository over ssh; its credential is the key, in base64
   std::vector<std::string> https_hosts = {};  // that LFS objects from elsewhere are confined to
   bool public_only = false;  // the server may have no address of this machine or a private network
 
+  [[nodiscard]] bool is_over_ssh() const {
+    return !is_local() && !source.url.starts_with("http://") && !source.url.starts_with("https://");
+  }
   // The repository is a folder of this machine, which is the sandbox's /workspace.
   [[nodiscard]] bool is_local() const { return source.url.starts_with("file://"); }
 };

@@ -21,6 +21,7 @@ TEST(FetchPlans, AreReceivedAsTheyWereFramedWithTheirCredential) {
                        .entries = 6,
                        .wall_time = std::chrono::milliseconds(7),
                        .has_credential = true,
+                       .known_hosts = "h.test ssh-ed25519 AAAA\n",
                        .https_hosts = {"h.test", "objects.test:8443"},
                        .public_only = true};
   auto pipe = base::value_or_throw(base::make_pipe());
@@ -101,6 +102,13 @@ TEST(GitCommands, OneTransportToOnePlaceAndNothingOfTheRepositoryRuns) {
   const auto local = git_config({"file:///srv/a"});
   EXPECT_THAT(local, HasSubstr("[url \"file:///workspace\"]\n\tinsteadOf = \"file:///srv/a\""));
   EXPECT_THAT(local, Not(HasSubstr("protocol \"http\"")));
+  for (const auto* url : {"ssh://git@h.test/team/a.git", "git@h.test:team/a.git"}) {
+    const auto ssh = git_config({url});
+    EXPECT_THAT(ssh,
+                HasSubstr("[url \"ssh://gate/repository\"]\n\tinsteadOf = \"" + std::string(url) + "\""));
+    EXPECT_THAT(ssh, HasSubstr("[protocol \"ssh\"]\n\tallow = always"));
+    EXPECT_THAT(ssh, Not(HasSubstr("protocol \"http\"")));
+  }
   EXPECT_THAT(git_environment(), Contains("GIT_CONFIG_NOSYSTEM=1"));
   EXPECT_THAT(git_environment(), Contains("GIT_LFS_SKIP_SMUDGE=1"));
 }

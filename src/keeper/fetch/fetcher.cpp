@@ -6,7 +6,9 @@
 #include <csignal>
 
 #include "base/log.h"
+#include "egress/ssh_gate.h"
 #include "keeper/protocol.h"
+#include "workspace/git_source.h"
 
 namespace agentrouter::keeper {
 
@@ -49,28 +51,31 @@ class Session {
     base::TaskScope background(executor_);
     Notices notices(executor_, *sandbox_);
     background.spawn(notices.watch());
-    std::optional<egress::GitGate> gate;
-    auto opened = open_gate(gate);
+    auto opened = open_way();
     if (opened) {
-      co_await talk(notices, gate ? &*gate : nullptr);
+      const egress::GitWay* way = ssh_ ? static_cast<egress::GitWay*>(&*ssh_) : nullptr;
+      if (gate_) way = &*gate_;
+      co_await talk(notices, way);
     } else {
       const FetchFailure failure{"workspace_unavailable", opened.error().message};
       (void)co_await lines_.write(failed_line(failure));
     }
-    if (gate) co_await gate->stop();
+    if (gate_) co_await gate_->stop();
+    if (ssh_) co_await ssh_->stop();
     co_await background.cancel_and_join();
   }
 
  private:
-  base::Result<void> open_gate(std::optional<egress::GitGate>& gate) {
+  base::Result<void> open_way() {
     const auto& plan = held_.received.plan;
     if (plan.is_local()) return {};
+    if (plan.is_over_ssh()) return open_ssh();
     AGENTROUTER_TRY(auto url, net::parse_url(plan.source.url));
     if (url.scheme == net::Scheme::https || plan.source.lfs) {
       AGENTROUTER_TRY(auto tls, net::TlsContext::create({}));
       tls_.emplace(std::move(tls));
     }
-    gate.emplace(
+    gate_.emplace(
         executor_,
         egress::GitGateConfig{.repository = url,
                               .credential = held_.received.credential ? &*held_.received.credential : nullptr,
@@ -87,10 +92,30 @@ class Session {
     }
     base::Fd listener(::dup(held_.box.listener()));
     held_.box.close_listener();
-    return gate->serve(std::move(listener));
+    return gate_->serve(std::move(listener));
   }
 
-  base::Task<void> talk(Notices& notices, const egress::GitGate* gate) {
+  base::Result<void> open_ssh() {
+    const auto& plan = held_.received.plan;
+    const auto address = workspace::ssh_address(plan.source.url);
+    if (!address || !held_.received.credential)
+      return base::fail(base::Code::invalid, "there is no key for " + plan.source.url);
+    if (plan.source.lfs)
+      return base::fail(base::Code::unsupported, "LFS objects are not fetched over ssh: use https for them");
+    ssh_.emplace(executor_, egress::SshGateConfig{.host = address->host,
+                                                  .port = address->port,
+                                                  .user = address->user,
+                                                  .path = address->path,
+                                                  .key = &*held_.received.credential,
+                                                  .known_hosts = plan.known_hosts,
+                                                  .response_bytes = plan.bytes});
+    base::Fd listener(::dup(held_.box.listener()));
+    held_.box.close_listener();
+    ssh_->serve(std::move(listener));
+    return {};
+  }
+
+  base::Task<void> talk(Notices& notices, const egress::GitWay* gate) {
     const auto& plan = held_.received.plan;
     Fetch fetch({.executor = executor_,
                  .sandbox = *sandbox_,
@@ -121,6 +146,8 @@ class Session {
   LineSocket lines_;
   std::optional<net::TlsContext> tls_;
   std::optional<egress::LfsClient> lfs_;
+  std::optional<egress::GitGate> gate_;
+  std::optional<egress::SshGate> ssh_;
   bool fetch_due_ = false;
   base::Event told_to_fetch_;
 };

@@ -22,8 +22,8 @@ class Fetch {
     Notices& notices;
     int attempt_dir = -1;
     const FetchPlan& plan;
-    const egress::GitGate* gate = nullptr;  // none: a folder of this machine
-    egress::LfsClient* lfs = nullptr;       // none likewise
+    const egress::GitWay* gate = nullptr;  // none: a folder of this machine
+    egress::LfsClient* lfs = nullptr;      // none likewise
   };
   explicit Fetch(Needs needs);
 

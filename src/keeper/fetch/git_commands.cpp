@@ -14,9 +14,14 @@ namespace {
 constexpr const char* git = "/usr/bin/git";
 constexpr std::string_view peeled = "^{}";
 
+bool is_ssh(const model::GitSource& source) {
+  return FetchPlan{.source = source}.is_over_ssh();
+}
+
 // Where the sandbox finds it.
 std::string inner_address(const model::GitSource& source) {
   if (source.url.starts_with("file://")) return std::string("file://") + sandbox::workspace_path;
+  if (is_ssh(source)) return "ssh://gate/repository";
   const auto url = net::parse_url(source.url);
   std::string path = url ? url->path : "/";
   while (path.size() > 1 && path.back() == '/') path.pop_back();
@@ -54,8 +59,12 @@ std::string git_config(const model::GitSource& source) {
          "[safe]\n\tdirectory = *\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n" +
          "[submodule]\n\trecurse = false\n[advice]\n\tdetachedHead = false\n" +
          "[http]\n\tfollowRedirects = false\n\tproxy =\n" + "[protocol]\n\tallow = never\n\tversion = 2\n" +
-         "[protocol \"" + (local ? "file" : "http") + "\"]\n\tallow = always\n" + "[url \"" +
-         inner_address(source) + "\"]\n\tinsteadOf = \"" + source.url + "\"\n";
+         "[protocol \"" +
+         (local            ? "file"
+          : is_ssh(source) ? "ssh"
+                           : "http") +
+         "\"]\n\tallow = always\n" + "[url \"" + inner_address(source) + "\"]\n\tinsteadOf = \"" +
+         source.url + "\"\n";
 }
 
 std::vector<std::string> git_environment() {
@@ -65,7 +74,14 @@ std::vector<std::string> git_environment() {
         "GIT_LFS_SKIP_SMUDGE=1", "GIT_PROTOCOL_FROM_USER=0", "GIT_NO_REPLACE_OBJECTS=1"})
     environment.emplace_back(more);
   environment.push_back(std::string("GIT_CONFIG_GLOBAL=") + git_config_path);
+  environment.push_back(std::string("GIT_SSH_COMMAND=/bin/bash ") + git_ssh_path);
+  environment.emplace_back("GIT_SSH_VARIANT=simple");
   return environment;
+}
+
+std::string git_ssh_script() {
+  const std::string listener = std::string("/dev/tcp/") + sandbox::provider_address + "/80";
+  return "exec 3<>" + listener + " 4<&0 || exit 1\ncat <&4 >&3 &\ncat <&3\nkill $! 2>/dev/null\n";
 }
 
 Argv list_refs(const model::GitSource& source) {

@@ -15,12 +15,15 @@
 namespace agentrouter::keeper {
 
 inline constexpr const char* git_config_path = "/etc/agentrouter-git";
+inline constexpr const char* git_ssh_path = "/etc/agentrouter-git-ssh";
 inline constexpr const char* git_tree_path = "/home/agent/tree";
 
 // The one configuration file, which also leads the public address to where the sandbox finds the repository:
 // its own listener, or its workspace folder.
 [[nodiscard]] std::string git_config(const model::GitSource& source);
 [[nodiscard]] std::vector<std::string> git_environment();
+// What git starts in the place of ssh: it joins git to the sandbox's listener.
+[[nodiscard]] std::string git_ssh_script();
 
 using Argv = std::vector<std::string>;
 [[nodiscard]] Argv list_refs(const model::GitSource& source);
