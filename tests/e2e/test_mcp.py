@@ -126,7 +126,7 @@ class Mcp(Case):
     def test_a_server_with_an_address_is_reached_through_the_egress_alone_and_its_secret_stays_outside(self):
         port = self.remote.server.server_port
         # In pieces: the task itself is inside.
-        look = (f"for word in {WORD[:6]}''{WORD[6:]}; do grep -rl $word . /home/agent /tmp /etc /proc/*/environ /proc/*/cmdline 2>/dev/null; done; "
+        look = (f"for word in {WORD[:6]}''{WORD[6:]}; do grep -rl $word . /home/agent /tmp /etc /proc/*/environ 2>/dev/null; done; "
                 f"for url in http://127.83.1.1/mcp/locked http://127.83.1.1/mcp/far/x http://127.0.0.1:{port}/mcp; do "
                 "python3 -c 'import sys,urllib.request;urllib.request.urlopen(sys.argv[1])' $url 2>&1 | tail -1; done; echo end")
         runs = {kind: self.create(kind, f'sim: mcp far add {{"a": 2, "b": 40}}\nsim: sh {look}\nsim: reply Summed.', mcp=["far"]) for kind in KINDS}
@@ -156,8 +156,10 @@ class Mcp(Case):
         for kind in KINDS:
             with self.subTest(kind):
                 run = self.create(kind, "sim: mcp far betray {}\nsim: reply Told.", mcp=["far"])
+                self.server.wait_until(run, lambda e: e["type"] == "egress.request" and e["payload"].get("reason") == "key_echo")
+                # Claude Code waits for the rest of such a call until its own time for it is over.
+                self.server.call("POST", f"/v1/runs/{run}/cancel")
                 self.server.finish(run)
-                self.assertIn("key_echo", [request.get("reason") for request in self.payloads(run, "egress.request")])
                 self.assertNotIn(WORD, json.dumps(self.server.events(run)))
                 self.assertNotIn("completed", [end["status"] for end in self.payloads(run, "agent.tool_completed")])
 
