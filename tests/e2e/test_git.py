@@ -403,7 +403,6 @@ class Submodules(Repositories):
                 url, path = inner
                 git(work, "submodule", "add", "-q", str(cls.roots / url[3:]), path)
                 git(work, "config", "-f", ".gitmodules", f"submodule.{path}.url", url)
-                git(work, "config", "-f", ".gitmodules", f"submodule.{path}.update", f"!touch {cls.canary}")
             git(work, "add", "-A")
             git(work, "commit", "-q", "-m", name)
             git(cls.roots, "clone", "-q", "--bare", str(work), f"{name}.git")
