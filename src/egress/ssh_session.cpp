@@ -156,8 +156,9 @@ Result<void> SshSession::check_host_key(const SshGateConfig& config) {
   if (!key || !hosts) return fail(Code::unavailable, "the server has no host key");
   std::string_view rest = config.known_hosts;
   while (!rest.empty()) {
-    const auto line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    // With its end: libssh2 takes off the last byte of a key that has none.
+    const auto line = std::string(rest.substr(0, rest.find('\n'))) + "\n";
+    rest.remove_prefix(std::min(line.size(), rest.size()));
     // A line that is not understood makes no host known.
     (void)::libssh2_knownhost_readline(hosts.get(), line.data(), line.size(), LIBSSH2_KNOWNHOST_FILE_OPENSSH);
   }

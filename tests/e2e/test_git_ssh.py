@@ -50,7 +50,8 @@ class Sshd:
 
     def known_hosts(self, name, key=None):
         path = self.folder / name
-        path.write_text(f"# a comment\n[127.0.0.1]:{self.port} {key or self.host_key}\n")
+        kind, word = (key or self.host_key).split()[:2]
+        path.write_text(f"# a comment\n[127.0.0.1]:{self.port} {kind} {word}")
         return path
 
     def close(self):
@@ -117,8 +118,8 @@ class OverSsh(Repositories):
         kept = known.read_text()
         seen = self.sshd.text().count("Accepted publickey")
         self.sshd.known_hosts("known", self.other.host_key)
-        self.addCleanup(known.write_text, kept)
         self.addCleanup(self.restart)
+        self.addCleanup(known.write_text, kept)
         self.restart()
         self.assertIn("not the one in known_hosts", self.failed("workspace_auth_failed", url=self.url("bare.git"), depth=3))
         self.sshd.known_hosts("known", "ssh-ed25519 " + self.other.host_key.split()[1])
