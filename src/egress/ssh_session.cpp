@@ -42,16 +42,18 @@ int key_type_of(int type) {
   }
 }
 
-// The text of the private key, for as long as it is needed.
+// The text of the private key and a NUL, for as long as it is needed: libssh2 looks for one, whatever length it
+// is told.
 Result<SecretBuffer> decoded_key(const Secret& key) {
   const auto text = key.view();
-  SecretBuffer buffer(text.size());
+  SecretBuffer buffer(text.size() + 1);
   std::size_t size = 0;
   std::string scratch(text.size(), '\0');
   const int status =
       ::sodium_base642bin(reinterpret_cast<unsigned char*>(scratch.data()), scratch.size(), text.data(),
                           text.size(), nullptr, &size, nullptr, sodium_base64_VARIANT_ORIGINAL);
   if (status == 0) buffer.append(std::string_view(scratch).substr(0, size));
+  if (status == 0) buffer.append(std::string_view("", 1));
   ::sodium_memzero(scratch.data(), scratch.size());
   if (status != 0) return fail(Code::invalid, "the private key cannot be read");
   return buffer;
@@ -186,7 +188,7 @@ Task<Result<void>> SshSession::start(const SshGateConfig& config, const std::str
   if (!done) co_return done;
   auto key = decoded_key(*config.key);
   if (!key) co_return tl::unexpected(std::move(key).error());
-  const auto text = key->view();
+  const auto text = key->view().substr(0, key->size() - 1);
   const auto& user = config.user;
   const auto log_in = [session, text, &user] {
     return ::libssh2_userauth_publickey_frommemory(session, user.data(), user.size(), nullptr, 0, text.data(),
