@@ -31,7 +31,8 @@ struct CheckpointReport {
   std::uint64_t bytes = 0;  // of the archive
   std::string sha256;       // 64 hex digits, of the archive
   std::uint64_t entries = 0;
-  // What the turn's own layers take on the disk; none when there are too many files to tell.
+  // What the turn's own layers take on the disk; none when nothing can stand on them as it would on the
+  // restored archive: there are hard links, or too many files to tell.
   std::optional<std::uint64_t> layer_bytes = {};
 };
 

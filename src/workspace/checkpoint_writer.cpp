@@ -64,6 +64,8 @@ class CheckpointWriter {
     for (const auto& name : *names) {
       const auto info = folder.attributes(name);
       if (!info || ++entries > limits_.entries) return false;
+      // An overlay separates the names of a file below it when one of them is written to.
+      if (kind_of(*info) == Kind::file && info->st_nlink > 1) return false;
       bytes += inode + static_cast<std::uint64_t>(info->st_blocks) * block;
       if (kind_of(*info) != Kind::folder) continue;
       const auto inner = folder.open(name);

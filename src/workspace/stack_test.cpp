@@ -154,6 +154,8 @@ TEST_F(StackTest, TheSizeOfALayerIsThatOfTheTurnAlone) {
   EXPECT_GT(*first->layer_bytes, 1'000'000u);
   EXPECT_LT(*second->layer_bytes, 20'000u);
   EXPECT_EQ(second->layer_bytes, parse_checkpoint_report(to_json(*second))->layer_bytes);
+  turn("echo x > x; ln x y");
+  EXPECT_FALSE(checkpoint()->layer_bytes) << "only the archive keeps hard links together";
   CheckpointReport unknown{1, std::string(64, 'a'), 1};
   EXPECT_FALSE(parse_checkpoint_report(to_json(unknown))->layer_bytes);
 }

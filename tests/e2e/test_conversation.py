@@ -24,7 +24,8 @@ CHANGES = [
     "echo more >> deep/er/a; mv tree wood; rm -r deep/er; chmod 555 deep; rm new.txt; mkdir new.txt; echo in > new.txt/in; echo back > gone.txt",
 ]
 # Everything below the folder, with types, modes, targets and contents; times too, which a copy does not have.
-LIST = "find . -mindepth 1 -printf '%p %y %m %l %n\\n' | LC_ALL=C sort; find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum"
+# Of folders not how many there are in them: one that several layers have always says 1.
+LIST = "find . -mindepth 1 -type d -printf '%p %y %m\\n' -o -printf '%p %y %m %l %n\\n' | LC_ALL=C sort; find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum"
 TIMES = "find . -mindepth 1 -printf '%p %T@\\n' | LC_ALL=C sort"
 
 

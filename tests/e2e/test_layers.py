@@ -13,11 +13,11 @@ LOOK = "find . ~ -path ~/.codex -prune -o -printf '%p %y %m %l\\n' -type f -exec
 # Turns that take back, replace and hide what the turns before made.
 TURNS = (
     "mkdir -p a/b to-file to-dir/x; echo 1 > a/b/f; echo 1 > a/g; ln -s a/g link; echo x > to-file/x; echo s > script; chmod 751 script; mkdir opaque; "
-    "echo old > opaque/old; echo secret > locked; chmod 0 locked; echo note > ~/note; mkdir ~/d; echo h > hard1; ln hard1 hard2",
+    "echo old > opaque/old; echo secret > locked; chmod 0 locked; echo note > ~/note; mkdir ~/d",
     "rm a/b/f; echo 2 >> a/g; rm link; mkdir link; echo in > link/in; rm -r to-file; echo f > to-file; rm -r opaque; mkdir opaque; echo new > opaque/new; "
     "chmod 640 script; chmod 600 locked; echo more >> ~/note; rmdir ~/d; mv a/g a/moved",
     "rm -r to-dir; echo f > to-dir; rm to-file; mkdir to-file; echo y > to-file/y; echo third > opaque/third; ln -sf nowhere dangling; rm -r a; touch ~/empty",
-    "mkdir -p a/b; echo again > a/b/f; rm -r opaque link; rm to-dir; mkdir to-dir; echo z > to-dir/z; echo own > hard1; rm ~/empty",
+    "mkdir -p a/b; echo again > a/b/f; rm -r opaque link; rm to-dir; mkdir to-dir; echo z > to-dir/z; rm ~/empty",
 )
 
 
@@ -146,6 +146,14 @@ class Layers(Case):
             wait_for(lambda: not self.kept(server) and not list(server.data.glob("layers/gone/*")), what="the layers of another boot to be removed")
             self.assertEqual(self.then(server, run, "cat a")[1], "one\ntwo\n")
             self.assertEqual(len(self.kept(server)), 1)
+
+    def test_hard_links_stay_together_because_their_turn_is_restored(self):
+        with self.make_server() as server:
+            run = self.first(server, "echo one > a; ln a b")
+            self.assertEqual(self.kept(server), [])
+            self.assertEqual(self.then(server, run, "echo two >> a; cat b; stat -c %h b; rm a")[1], "one\ntwo\n2\n")
+            self.assertEqual(self.then(server, run, "cat b")[1], "one\ntwo\n")
+            self.assertEqual(len(self.kept(server)), 2)
 
     def test_more_turns_than_layers_may_be(self):
         with self.make_server() as server:
