@@ -56,6 +56,14 @@ std::int64_t after_sequence(const net::Request& request, Issues& issues) {
   return query.number("afterSeq", 0, -any_sequence, any_sequence);
 }
 
+// At most `heartbeat` from now, and together with those of other followers: one waking for all of them.
+base::Deadline next_beat(std::chrono::milliseconds heartbeat) {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  const auto grid = std::max(std::chrono::duration_cast<std::chrono::steady_clock::duration>(heartbeat) / 5,
+                             std::chrono::steady_clock::duration(1));
+  return base::Deadline((now + heartbeat) / grid * grid);
+}
+
 }  // namespace
 
 base::Task<void> Api::list_events(Call& call) {
@@ -123,7 +131,7 @@ base::Task<void> Api::stream_live(Call& call) {
     stream::Batch batch;
     try {
       batch = co_await asio::co_spawn(
-          executor, subscription->next(std::chrono::steady_clock::now() + options_.heartbeat),
+          executor, subscription->next(next_beat(options_.heartbeat)),
           asio::bind_cancellation_slot(wake.slot(), base::use_task));
     } catch (const boost::system::system_error&) {
       break;  // the peer has gone or the server is stopping
