@@ -4,7 +4,7 @@ import pathlib
 import shutil
 import tempfile
 
-from harness import ROOT, Case, Server, main
+from harness import ROOT, Case, Server, main, wait_for
 from mcp_http import McpHttp
 
 CANARY = "canary-4d1b6f"
@@ -147,6 +147,7 @@ class Mcp(Case):
                 self.assertNotIn(WORD, json.dumps(self.server.events(run)))
         self.assertEqual({authorization for _, authorization, _ in self.remote.seen if "word" in authorization}, {f"Bearer {WORD}"})
         self.assertIn("session-1", {session for _, _, session in self.remote.seen})
+        wait_for(lambda: not any((self.server.data / "attempts").iterdir()), 20, "the attempts' folders to go")
         for path in self.server.data.rglob("*"):
             if path.is_file() and not path.is_symlink():
                 self.assertNotIn(WORD.encode(), path.read_bytes(), path)
