@@ -58,7 +58,7 @@ def diffs(place, tree, files, count):
 
 def measure(server, tree):
     spent, upload = timed(lambda: server.call("POST", "/v1/uploads", archive_of(tree), headers={"Content-Type": "application/x-tar"}, expect=(201,)))
-    on = {"workspace": {"upload": {"id": upload["id"]}}}
+    on = {"workspace": {"upload": {"id": upload["upload"]["id"]}}}
     created = medians([spans(server, server.create("sim: reply ok", **on)["id"], "sandbox.created", "execution.started") for _ in range(5)])
     run = server.create(f"sim: sh {REWRITE}\nsim: reply ok", **on)["id"]
     server.finish(run)
