@@ -19,6 +19,7 @@ struct Command {
   std::string model;
   std::string approve;
   std::string scope;              // of what is approved; empty: run
+  std::string policy;             // that the run is held to; empty: the server's own
   std::string workspace;          // a folder or a URL
   std::string ref;                // of a URL
   std::string subdir;             // of a URL

@@ -55,6 +55,7 @@ void define_run(Definition& d) {
            "Who allows the run to start; manual asks you at the terminal, or waits for approve and deny");
   d.choice("--scope", c.scope, {"run", "action"},
            "What is asked about: the start of the agent alone, or each command, file change and tool call too");
+  d.app.add_option("--policy", c.policy, "A policy of the server that the run is held to")->type_name("NAME");
   d.app
       .add_option("--workspace", c.workspace,
                   "The folder to work on, never changed itself, or the URL of a git repository")

@@ -79,12 +79,11 @@ CreateRunRequest request_of(const Command& command, Context& context) {
           .runtime = is_codex ? codex({.mode = command.mode, .model = command.model})
                               : claude_code({.permission_mode = command.mode, .model = command.model}),
           .approval_mode = command.approve,
+          .approval_scope = command.scope,
+          .policy = command.policy,
           .workspace = workspace_of(command, context),
           .tags = tags_of(command),
-          .idempotency_key = base::new_uuid(base::system_entropy()),
-          .extra = command.scope.empty()
-                       ? Json()
-                       : Json::object(Json::Object{{"approvalScope", command.scope}})};
+          .idempotency_key = base::new_uuid(base::system_entropy())};
 }
 
 // What a conversation has cannot be given again.
@@ -93,7 +92,7 @@ void check_inherited(const Command& command) {
       {"--runtime", !command.runtime.empty()}, {"--mode", !command.mode.empty()},
       {"--model", !command.model.empty()},     {"--workspace", !command.workspace.empty()},
       {"--from", !command.from_run.empty()},   {"--tag", !command.tags.empty()},
-      {"--scope", !command.scope.empty()}};
+      {"--scope", !command.scope.empty()},     {"--policy", !command.policy.empty()}};
   for (const auto& [flag, given] : fixed) {
     if (given) throw UsageError{std::string(flag) + " cannot be changed in a conversation: leave it out"};
   }

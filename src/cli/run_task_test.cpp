@@ -62,12 +62,13 @@ TEST_F(CommandsTest, RunPassesModeModelAndApprovalAndReadsTheTaskFromInput) {
                  .mode = "plan",
                  .model = "m",
                  .approve = "manual",
-                 .scope = "action"}),
+                 .scope = "action",
+                 .policy = "ci-safe"}),
             0);
   EXPECT_EQ(
       server.requests("POST /v1/runs").at(0).body,
       R"({"task":"line 1\nline 2\n","runtime":{"kind":"claude_code","permissionMode":"plan","model":"m"},)"
-      R"("approvalMode":"manual","approvalScope":"action"})");
+      R"("approvalMode":"manual","approvalScope":"action","policy":"ci-safe"})");
 }
 
 TEST_F(CommandsTest, AWorkspaceThatCannotBeUsedIsRefusedBeforeAnythingIsSent) {

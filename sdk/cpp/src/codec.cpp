@@ -256,6 +256,8 @@ Json encode_create(const CreateRunRequest& request) {
   Json::Object object{{"task", request.task}};
   if (request.runtime) object.emplace_back("runtime", encode_runtime(*request.runtime));
   add(object, "approvalMode", request.approval_mode);
+  add(object, "approvalScope", request.approval_scope);
+  add(object, "policy", request.policy);
   if (!request.metadata.is_null()) object.emplace_back("metadata", request.metadata);
   if (request.workspace) {
     object.emplace_back("workspace", encode_workspace(*request.workspace));

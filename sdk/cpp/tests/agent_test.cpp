@@ -333,14 +333,17 @@ TEST_F(AgentTest, TurnsAndRecordAreRead) {
   EXPECT_TRUE(record.usage.is_null());
 }
 
-TEST_F(AgentTest, CreateSendsTagsApprovalTimeoutAndWhatANewerServerTakes) {
+TEST_F(AgentTest, CreateSendsScopePolicyTagsApprovalTimeoutAndWhatANewerServerTakes) {
   create();
   client.create_run({.task = "t",
+                     .approval_scope = "action",
+                     .policy = "ask-writes",
                      .tags = {{"team", "a"}, {"branch", "main"}},
                      .approval_timeout = 90s,
                      .extra = Json::object({{"priority", 3}})});
   EXPECT_EQ(server.requests().at(0).body,
-            R"({"task":"t","tags":{"branch":"main","team":"a"},"approvalTimeoutSeconds":90,"priority":3})");
+            R"({"task":"t","approvalScope":"action","policy":"ask-writes","tags":{"branch":"main","team":"a"},)"
+            R"("approvalTimeoutSeconds":90,"priority":3})");
 }
 
 TEST_F(AgentTest, ListsCarryEveryFilter) {

@@ -67,7 +67,9 @@ struct Workspace {
 struct CreateRunRequest {
   std::string task;
   std::optional<RuntimeSelection> runtime = {};
-  std::string approval_mode = {};  // auto, manual, block; empty: auto
+  std::string approval_mode = {};   // auto, manual, block; empty: auto
+  std::string approval_scope = {};  // run, action (each thing that the agent does); empty: run
+  std::string policy = {};          // a policy of the server; empty: the server's own rules alone
   std::optional<Workspace> workspace = {};
   Json metadata = {};  // an object, or null for none
   Tags tags = {};      // what runs can be listed by
