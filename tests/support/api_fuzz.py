@@ -47,6 +47,7 @@ def text_for(pattern, rng):
              r"^\s*[A-Za-z0-9_][A-Za-z0-9._/-]*\s*$": lambda n: rng.choice(["main", "agentrouter/x-1", "a.b/c_d", "x..y", "x.lock"]),
              r"^[^<>\r\n]+$": lambda n: "n" * n,
              "^[A-Za-z0-9_-]+$": lambda n: "".join(rng.choice("abzAZ09_-") for _ in range(n)),
+             "^[a-z0-9_-]+$": lambda n: rng.choice(["observe", "ask-writes", "ask-all", "ci-safe", "locked", "".join(rng.choice("abz09_-") for _ in range(n))]),
              "^[ -~]*$": lambda n: "".join(rng.choice("abc019-_ ~!") for _ in range(n))}
     return known[pattern]
 
