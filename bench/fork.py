@@ -43,16 +43,16 @@ def measure(server, files):
 
 
 def main():
-    with Server() as server:
-        server.finish(server.create("sim: reply warm")["id"])
-        for files in [int(text) for text in sys.argv[1:]] or [0, 100, 10_000]:
+    for files in [int(text) for text in sys.argv[1:]] or [0, 100, 10_000]:
+        with Server() as server:  # of its own: measuring takes its layers away
+            server.finish(server.create("sim: reply warm")["id"])
             call, *rows = measure(server, files)
-            copied, worktree = copies(files)
-            print(f"{files} files changed")
-            print(f"  fork call                {call:8.1f} ms   cp -a x{copied / call:6.1f}   git worktree add x{worktree / call:6.1f}")
-            for name, (state, start) in zip(("fork's first turn", "next turn", "next, from archive"), rows):
-                print(f"  {name:20} state {state:8.1f} ms   cp -a x{copied / state:6.1f}   git worktree add x{worktree / state:6.1f}   agent starts at {start:.1f} ms")
-            print(f"  cp -a {copied:.1f} ms, git worktree add {worktree:.1f} ms")
+        copied, worktree = copies(files)
+        print(f"{files} files changed")
+        print(f"  fork call                {call:8.1f} ms   cp -a x{copied / call:6.1f}   git worktree add x{worktree / call:6.1f}")
+        for name, (state, start) in zip(("fork's first turn", "next turn", "next, from archive"), rows):
+            print(f"  {name:20} state {state:8.1f} ms   cp -a x{copied / state:6.1f}   git worktree add x{worktree / state:6.1f}   agent starts at {start:.1f} ms")
+        print(f"  cp -a {copied:.1f} ms, git worktree add {worktree:.1f} ms")
 
 
 if __name__ == "__main__":
