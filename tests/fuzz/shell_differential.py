@@ -6,6 +6,9 @@
 Takes the texts of src/policy/evasions.txt with `marked` in the place of `rm -rf src`, changes them at random, and asks JUDGE, a program that reads
 scripts ended by NUL and answers each with the number of its verdict under a policy that allows everything but `marked` (tests/fuzz/shell_judge.cpp).
 What it allows is run by bash in an empty folder, with a PATH of a few programs. A script that is allowed and runs `marked` is an evasion.
+
+What has been changed at random may do anything, so it runs as nobody, where the root is read-only, in namespaces of its own without a network. Only root can
+set that up: run it as root; it refuses otherwise.
 """
 import os
 import pathlib
@@ -52,14 +55,31 @@ def changed(script, known):
     return script
 
 
+def in_a_cell():
+    """Starts this program anew where nothing of the machine can be changed; returns there."""
+    if os.environ.get("SHELL_DIFFERENTIAL_CELL") == "1":
+        return
+    if os.geteuid() != 0:
+        sys.exit("shell_differential: random scripts are run only in a cell that root can make; run it as root")
+    inside = ("mount --make-rprivate / && mount -t tmpfs -o mode=755 tmpfs /dev/shm && for place in / /tmp /var/tmp /run; do "
+              "mount --bind $place $place && mount -o remount,bind,ro $place || exit 1; done && exec \"$@\"")
+    os.environ["SHELL_DIFFERENTIAL_CELL"] = "1"
+    os.execvp("unshare", ["unshare", "--mount", "--pid", "--net", "--ipc", "--fork", "--mount-proc", "--kill-child", "sh", "-c", inside, "sh",
+                          sys.executable, "-B", *map(os.path.abspath, sys.argv[:2]), *sys.argv[2:]])
+
+
 def confined():
     os.setsid()
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
     resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
 def runs_marked(script, folder, programs):
     with tempfile.TemporaryDirectory(dir=folder) as place:
+        os.chown(place, 65534, 65534)
         mark = os.path.join(place, ".mark")
         environment = {"PATH": programs, "HOME": "/nonexistent", "LANG": "C.UTF-8", "MARK": mark}
         try:
@@ -71,13 +91,15 @@ def runs_marked(script, folder, programs):
 
 
 def main():
+    in_a_cell()
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 30
     random.seed(int(sys.argv[3]) if len(sys.argv) > 3 else 1)
     known = texts()
     judge = subprocess.Popen([sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     made = allowed = evasions = 0
     end = time.monotonic() + seconds
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        os.chmod(folder, 0o755)
         programs = os.path.join(folder, "programs")
         os.mkdir(programs)
         for name in PROGRAMS:
