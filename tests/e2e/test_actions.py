@@ -1,19 +1,14 @@
 """approvalScope "action" with both real agents: each thing that an agent wants to do is an action, what was approved happens once, what was not
-does not happen, and nothing of that changes when the server or a keeper is killed at any moment of an action's life."""
-import contextlib
-import http.client
+does not happen. test_kill_points.py kills server and keeper meanwhile."""
 import json
-import os
 import pathlib
 import select
 import shutil
-import signal
 import socket
 import tempfile
-import threading
 
-from agents import keepers
-from harness import KEY, ROOT, TERMINAL, Case, Server, digest, main, wait_for
+from harness import KEY, ROOT, Case, Server, digest, main
+from person import Person, allows, of, tool_actions
 
 KINDS = ("codex", "claude_code")
 CONFIG = """
@@ -36,75 +31,6 @@ sim: mcp sums mark {"text": "no-mark"}
 sim: sh exit 3
 sim: with sh sleep 4242 # no-sleep
 sim: reply Finished."""
-APPEND = "sim: sh echo first >> once.txt\nsim: sh echo second >> once.txt\nsim: reply Done."
-# The server is being killed or started.
-AWAY = (OSError, ValueError, http.client.HTTPException)
-# Moments of an action's life, as the events of its run tell them.
-MOMENTS = ("action.proposed", "approval.requested", "approval.decided", "execution.started", "agent.tool_completed", "execution.completed")
-# One round is the bounded form for CI.
-ROUNDS = int(os.environ.get("AGENTROUTER_ACTION_ROUNDS", "1"))
-
-
-def of(events, kind):
-    return [event["payload"] for event in events if event["type"] == kind]
-
-
-def tool_actions(events):
-    """The actions behind the launch, each with its events by type."""
-    actions = {}
-    for event in events:
-        payload = event["payload"]
-        if payload.get("actionId"):
-            actions.setdefault(payload["actionId"], {})[event["type"]] = payload
-    return [action for action in actions.values() if action["action.proposed"]["action"]["type"] == "tool_call"]
-
-
-class Person(threading.Thread):
-    """Waits for questions of one run without polling and decides as `decide(question event)` says: True, False, or None for not now."""
-
-    def __init__(self, server, run_id, decide):
-        super().__init__(daemon=True)
-        self.server, self.run_id, self.decide = server, run_id, decide
-        self.decided, self.over = [], threading.Event()
-
-    def run(self):
-        after = 0
-        while not self.over.is_set():
-            try:
-                page = self.server.call("GET", f"/v1/approvals?runId={self.run_id}&after={after}&waitSeconds=2")
-                for item in page["items"]:
-                    self.answer(item)
-                after = page["nextAfter"]
-            except AWAY:
-                select.select([], [], [], 0.02)
-
-    def answer(self, item):
-        word = self.decide(item["event"])
-        if word is None:
-            return
-        body = {"actionDigest": item["actionDigest"], "reason": "as the test says"}
-        verb = "approve" if word else "deny"
-        # A reply that was lost is asked for again: deciding twice is deciding once.
-        while not self.over.is_set():
-            try:
-                self.server.call("POST", f"/v1/runs/{self.run_id}/actions/{item['actionId']}/{verb}", body, expect=(200, 409))
-                self.decided.append((item["actionId"], word))
-                return
-            except AWAY:
-                select.select([], [], [], 0.02)
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.over.set()
-        self.join(30)
-
-
-def allows(event):
-    action = event["payload"]["action"]
-    return action["type"] != "tool_call" or "no-" not in json.dumps(action["args"]["input"])
 
 
 class Actions(Case):
@@ -311,38 +237,7 @@ class Actions(Case):
         self.assertEqual(tool_actions(events)[0]["approval.decided"]["decision"], "denied")
 
 
-class Killed(Case):
-    """kill -9 at every moment of an action's life: never executed without approval, never twice, never lost."""
-
-    def check_once(self, server, run, person):
-        record, events = server.finish(run, 120)
-        self.assertEqual(record["status"], "completed", record.get("failure"))
-        self.assertEqual([e["sequence"] for e in events], list(range(1, len(events) + 1)))
-        patch = server.download(run, server.artifacts(run)["workspace_patch"]["id"]).decode()
-        actions = tool_actions(events)
-        self.assertEqual(len(actions), 2)
-        self.assertEqual((patch.count("+first\n"), patch.count("+second\n")), (1, 1), patch)
-        for kind in ("approval.requested", "approval.decided", "execution.started", "execution.completed"):
-            self.assertEqual(len([a for a in actions if kind in a]), 2, kind)
-            self.assertEqual(len(of(events, kind)), 3 if kind.startswith("execution") else 2, kind)
-
-    def test_the_server_at_every_moment(self):
-        kills = 0
-        with Server(args=("--sim", "--concurrency", "4")) as server:
-            for _ in range(ROUNDS):
-                for kind in KINDS:
-                    for moment in MOMENTS:
-                        for number in (1, 2):
-                            with self.subTest((kind, moment, number)):
-                                run = server.create(APPEND, runtime={"kind": kind}, approvalScope="action")["id"]
-                                with Person(server, run, allows) as person:
-                                    self.reach(server, run, moment, number)
-                                    server.kill()
-                                    kills += 1
-                                    self.restart(server)
-                                    self.check_once(server, run, person)
-        print(f"\n{kills} kills of the server", flush=True)
-
+class Waiting(Case):
     def test_who_waits_for_a_question_does_not_hold_up_the_servers_end(self):
         with Server() as server:
             with socket.create_connection((server.host, int(server.port)), timeout=20) as waiter:
@@ -350,72 +245,6 @@ class Killed(Case):
                 self.assertEqual(select.select([waiter], [], [], 0.5)[0], [], "it waits")
                 server.stop(5)
                 self.assertIn(b'{"items":[],"nextAfter":0}', waiter.recv(65536))
-
-    @staticmethod
-    def reach(server, run, moment, number):
-        """Waits for the moment of the numberth tool action."""
-        seen = set()
-
-        def reached(event):
-            payload = event["payload"]
-            of_tool = "callId" in payload or payload.get("decidedBy") or payload.get("action", {}).get("type") == "tool_call"
-            if event["type"] == moment and of_tool:
-                seen.add(payload.get("callId") or payload.get("actionId"))
-            return len(seen) >= number or event["type"] in TERMINAL
-        server.wait_until(run, reached, 90)
-
-    @staticmethod
-    def restart(server):
-        server.listen = f"{server.host}:{server.port}"
-
-        def started():
-            with contextlib.suppress(AssertionError):
-                return server.start()
-        wait_for(started, 20, "the port to be free again")
-
-    def test_a_keeper_at_every_moment(self):
-        """What was asked is void, what was let go has an unknown outcome, and none of it happens afterwards."""
-        kills = 0
-        with Server(args=("--sim", "--concurrency", "4")) as server:
-            for _ in range(ROUNDS):
-                for kind in KINDS:
-                    for moment in MOMENTS:
-                        with self.subTest((kind, moment)):
-                            run = server.create(APPEND, runtime={"kind": kind}, approvalScope="action")["id"]
-                            with Person(server, run, allows):
-                                self.reach(server, run, moment, 1)
-                                kills += self.kill_keeper(server)
-                                self.check_lost(server, run)
-        print(f"\n{kills} kills of a keeper", flush=True)
-
-    @staticmethod
-    def kill_keeper(server):
-        found = keepers(server.data)
-        for pid in found:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return len(found)
-
-    def check_lost(self, server, run):
-        record, events = server.finish(run, 90)
-        actions = tool_actions(events)
-        if record["status"] == "completed":  # it had ended before
-            return
-        self.assertEqual(record["failure"]["code"], "attempt_lost")
-        for action in actions:
-            proposed = action["action.proposed"]
-            if "execution.started" in action:
-                self.assertEqual(action.get("approval.decided", {}).get("decision"), "approved")
-                end = action.get("execution.completed") or action["execution.failed"]
-                self.assertTrue("execution.completed" in action or end["reason"] == "outcome_unknown", end)
-            elif "approval.requested" in action and "approval.decided" not in action:
-                self.assertEqual(action["approval.withdrawn"]["reason"], "attempt_lost")
-            late = server.call("POST", f"/v1/runs/{run}/actions/{proposed['actionId']}/approve",
-                               {"actionDigest": proposed["actionDigest"]}, expect=(200, 409))
-            if "approval.decided" not in action:
-                self.assertIn(late["error"]["code"], ("run_not_active", "approval_not_requested", "approval_not_pending"))
-        self.assertEqual(server.call("GET", f"/v1/approvals?runId={run}")["items"], [])
-        self.assertEqual(len(server.events(run)), len(events))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A small MCP server on stdio for tests: `add`, `environ` (one variable), `write` (a file below its own folder, which is read-only), `mark` (a line in
-the workspace), `fail`."""
+the workspace), `note` (nothing but an answer), `fail`."""
 import json
 import os
 import pathlib
@@ -11,6 +11,7 @@ TOOLS = {
     "environ": ({"name": {"type": "string"}}, lambda args: os.environ.get(args["name"], "not set")),
     "write": ({"text": {"type": "string"}}, lambda args: str(pathlib.Path(__file__).with_name("written").write_text(args["text"]))),
     "mark": ({"text": {"type": "string"}}, lambda args: str(open("/workspace/marks.txt", "a").write(args["text"] + "\n"))),
+    "note": ({"text": {"type": "string"}}, lambda args: "noted"),
     "fail": ({}, lambda args: [][0]),
 }
 
