@@ -31,7 +31,7 @@ std::string translate(string_view line) {
       head += " with";
     } else if (verb == "repeat") {
       head += " repeat " + std::string(take_word(rest));
-    } else if (verb == "garbage" || verb == "flood" || verb == "exit" || verb == "hang") {
+    } else if (verb == "garbage" || verb == "flood" || verb == "crowd" || verb == "exit" || verb == "hang") {
       return head + " call " + std::string(prefix) + std::string(verb) + " " +
              base::to_text(json::value(json::string(rest)));
     } else {
@@ -70,6 +70,7 @@ std::optional<Extra> extra_of(const sim::NamedTool& call) {
   if (name == "garbage") return Garbage{};
   if (name == "hang") return Hang{};
   if (name == "exit") return Exit{number(first, 0)};
+  if (name == "crowd") return Crowd{number<std::size_t>(first, 0), std::string(rest)};
   const auto shape = take_word(rest);
   Flood flood{number<std::size_t>(first, 0)};
   if (shape == "line") flood.shape = Flood::Shape::line;

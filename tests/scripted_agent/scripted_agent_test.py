@@ -256,6 +256,20 @@ class ScriptedAgent(unittest.TestCase):
         last.begin("sim: flood 5000 stderr\nsim: exit 0")
         self.assertEqual(len(last.process.stderr.read()), 5000)
 
+    def test_a_crowd_is_asked_about_at_once_and_each_runs_as_it_is_approved(self):
+        agent = self.client(decisions=(None,))
+        agent.begin("sim: crowd 3 echo\nsim: reply x")
+        asked = []
+        while len(asked) < 3:
+            message = agent.next()
+            if message.get("method") == "item/commandExecution/requestApproval":
+                asked.append(message)
+        for message, decision in zip(reversed(asked), ("accept", "decline", "accept")):
+            agent.send({"id": message["id"], "result": {"decision": decision}})
+        agent.until(lambda m: m.get("method") == "turn/completed")
+        self.assertEqual({(item["aggregatedOutput"], item["status"]) for item in agent.items("commandExecution")},
+                         {("3\n", "completed"), (None, "declined"), ("1\n", "completed")})
+
     def test_exit_ends_with_its_code(self):
         agent = self.client()
         self.assertIsNone(agent.turn("sim: say bye\nsim: exit 7"))

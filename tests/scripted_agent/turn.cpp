@@ -15,6 +15,7 @@ namespace agentrouter::scripted_agent {
 namespace {
 
 constexpr std::size_t most_output = 1u << 20;
+constexpr std::string_view command_approval = "item/commandExecution/requestApproval";
 
 template <class... Cases>
 struct Match : Cases... {
@@ -153,7 +154,7 @@ void Turn::call(const sim::ToolCall& call) {
              call);
 }
 
-void Turn::shell(const std::string& command) {
+json::object Turn::command_item(const std::string& command) {
   json::object item{
       {"type", "commandExecution"}, {"id", new_id("call")}, {"command", "/bin/sh -c " + quoted(command)}};
   item["cwd"] = thread_.directory;
@@ -164,22 +165,61 @@ void Turn::shell(const std::string& command) {
   item["aggregatedOutput"] = nullptr;
   item["exitCode"] = nullptr;
   item["durationMs"] = nullptr;
+  return item;
+}
+
+json::object Turn::question_about(const json::object& item) const {
+  return {{"kind", "command"},
+          {"threadId", thread_.id},
+          {"turnId", id_},
+          {"itemId", item.at("id")},
+          {"command", item.at("command")},
+          {"cwd", item.at("cwd")},
+          {"reason", nullptr},
+          {"commandActions", item.at("commandActions")},
+          {"availableDecisions", json::array{"accept", "cancel"}}};
+}
+
+void Turn::shell(const std::string& command) {
+  auto item = command_item(command);
   started(item);
-  const json::object question{{"kind", "command"},
-                              {"threadId", thread_.id},
-                              {"turnId", id_},
-                              {"itemId", item["id"]},
-                              {"command", item["command"]},
-                              {"cwd", item["cwd"]},
-                              {"reason", nullptr},
-                              {"commandActions", item["commandActions"]},
-                              {"availableDecisions", json::array{"accept", "cancel"}}};
-  if (ask("item/commandExecution/requestApproval", question) == Decision::declined) {
+  if (ask(command_approval, question_about(item)) == Decision::declined) {
     item["status"] = "declined";
   } else {
     run_command(item, command);
   }
   finished(item);
+}
+
+void Turn::crowd(const Crowd& crowd) {
+  std::map<std::int64_t, std::pair<json::object, std::string>> asked;
+  for (std::size_t i = 1; i <= crowd.questions; ++i) {
+    const auto command = crowd.command + " " + std::to_string(i);
+    auto item = command_item(command);
+    started(item);
+    const auto request = thread_.next_request++;
+    wire_.send({{"method", command_approval}, {"id", request}, {"params", question_about(item)}});
+    asked.emplace(request, std::pair(std::move(item), command));
+  }
+  while (!asked.empty()) {
+    if (answers_.empty()) {
+      if (const auto message = wire_.next(Wire::for_ever)) hear(*message);
+      continue;
+    }
+    const auto answer = answers_.extract(answers_.begin());
+    const auto answered = asked.find(answer.key());
+    if (answered == asked.end()) continue;
+    auto [item, command] = std::move(answered->second);
+    notify("serverRequest/resolved", {{"threadId", thread_.id}, {"requestId", answered->first}});
+    asked.erase(answered);
+    const auto* result = base::get_object(answer.mapped(), "result");
+    if (decision_in(command_approval, result ? *result : json::object()) == Decision::declined) {
+      item["status"] = "declined";
+    } else {
+      run_command(item, command);
+    }
+    finished(item);
+  }
 }
 
 void Turn::run_command(json::object& item, const std::string& command) {
@@ -244,7 +284,8 @@ void Turn::mcp(const sim::McpTool& tool) {
 
 void Turn::extra(const Extra& extra) {
   std::visit(Match{[&](const Garbage&) { Wire::write(STDOUT_FILENO, "this is {not} JSON \xff\x01\n"); },
-                   [&](const Flood& step) { flood(step); }, [&](const Exit& step) { ::_exit(step.code); },
+                   [&](const Flood& step) { flood(step); }, [&](const Crowd& step) { crowd(step); },
+                   [&](const Exit& step) { ::_exit(step.code); },
                    [&](const Hang&) {
                      for (;;) ::pause();
                    }},
@@ -345,6 +386,7 @@ bool Turn::wait_readable(int descriptor) {
 void Turn::hear(const json::object& message) {
   const auto method = base::get_string(message, "method");
   const auto* id = message.if_contains("id");
+  if (!method && id && id->is_int64()) answers_.insert_or_assign(id->get_int64(), message);
   if (!method || !id) return;
   if (*method == "turn/interrupt") {
     wire_.answer(*id, {});
@@ -361,6 +403,10 @@ Turn::Decision Turn::ask(std::string_view method, json::object params) {
   const auto result = wait_answer(request);
   notify("serverRequest/resolved", {{"threadId", thread_.id}, {"requestId", request}});
   status({{"type", "active"}, {"activeFlags", json::array()}});
+  return decision_in(method, result);
+}
+
+Turn::Decision Turn::decision_in(std::string_view method, const json::object& result) {
   const auto* decision = result.if_contains(method.starts_with("mcpServer") ? "action" : "decision");
   const bool amended = decision && decision->is_object();  // acceptWithExecpolicyAmendment
   const std::string word = decision && decision->is_string() ? std::string(decision->get_string()) : "";

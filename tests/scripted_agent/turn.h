@@ -3,6 +3,7 @@
 // it.
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,7 +46,10 @@ class Turn {
   void perform(const sim::Script& script);
   void disturb(const sim::Disturbance& disturbance);
   void call(const sim::ToolCall& call);
+  [[nodiscard]] json::object command_item(const std::string& command);
+  [[nodiscard]] json::object question_about(const json::object& item) const;
   void shell(const std::string& command);
+  void crowd(const Crowd& crowd);
   void run_command(json::object& item, const std::string& command);
   void change(const Change& change);
   void mcp(const sim::McpTool& tool);
@@ -61,6 +65,8 @@ class Turn {
   void pause(std::chrono::milliseconds time);
   [[nodiscard]] bool wait_readable(int descriptor);
   void hear(const json::object& message);
+  // Throws Interrupted for "cancel".
+  [[nodiscard]] static Decision decision_in(std::string_view method, const json::object& result);
   [[nodiscard]] Decision ask(std::string_view method, json::object params);
   [[nodiscard]] json::object wait_answer(std::int64_t request);
 
@@ -78,6 +84,7 @@ class Turn {
   std::int64_t items_ = 0;
   std::size_t said_bytes_ = 0;
   json::object last_message_;
+  std::map<std::int64_t, json::object> answers_;  // to questions of a crowd, as they come
 };
 
 }  // namespace agentrouter::scripted_agent

@@ -39,7 +39,7 @@ class McpHttp:
                 if "chunked" not in self.headers.get("Transfer-Encoding", ""):
                     return self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 parts = []
-                while size := int(self.rfile.readline(), 16):
+                while size := int(self.rfile.readline() or b"0", 16):
                     parts.append(self.rfile.read(size))
                     self.rfile.readline()
                 self.rfile.readline()
@@ -55,7 +55,10 @@ class McpHttp:
                 body = self.body()
                 if not self.admitted():
                     return
-                message = json.loads(body)
+                try:
+                    message = json.loads(body)
+                except ValueError:  # its sender was killed
+                    return self.say(400)
                 if "id" not in message:
                     return self.say(202)
                 params = message.get("params") or {}

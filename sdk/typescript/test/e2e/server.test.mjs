@@ -154,6 +154,50 @@ test("a client like the published one approves by digest", async () => {
   assert.equal(types(events).pop(), "run.completed");
 });
 
+const THREE = "sim: sh touch yes.txt\nsim: sh touch no.txt\nsim: write yes-2.txt hello\nsim: reply Done.";
+const refused = (event) => JSON.stringify(event.payload.action.args).includes("no.txt");
+
+// What a run of THREE has left when each question was answered once: two actions ran, one did not.
+async function checkThree(runId, events) {
+  const count = (type) => types(events).filter((each) => each === type).length;
+  assert.deepEqual(["approval.requested", "approval.decided", "execution.started", "execution.completed"].map(count), [4, 4, 3, 3]);
+  const { items } = await client.listRunArtifacts(runId);
+  const patch = String(Buffer.from(await client.downloadArtifact(runId, items.find((item) => item.kind === "workspace_patch").id)));
+  assert.deepEqual(["yes.txt", "no.txt", "yes-2.txt"].map((name) => patch.includes(`b/${name}`)), [true, false, true]);
+}
+
+test("each thing that an agent does is approved or denied over the live stream", async () => {
+  const stream = await streamAgent({ client, task: THREE, approvalMode: "manual", approvalScope: "action" });
+  const [events, parts] = await Promise.all([
+    collect(stream.events),
+    (async () => {
+      const seen = [];
+      for await (const part of stream.fullStream) {
+        seen.push(part.type);
+        if (part.type !== "approval_request") continue;
+        const decision = { runId: stream.run.id, actionId: part.actionId, actionDigest: part.actionDigest, reason: "seen" };
+        await (refused(part.event) ? client.denyRunAction(decision) : client.approveRunAction(decision));
+      }
+      return seen;
+    })()
+  ]);
+  assert.deepEqual([parts.filter((type) => type === "approval_request").length, parts[parts.length - 1]], [4, "done"]);
+  await checkThree(stream.run.id, events);
+});
+
+test("a client like the published one approves and denies each thing, by polling", async () => {
+  const polling = old();
+  const run = await polling.createRun({ task: THREE, approvalMode: "manual", approvalScope: "action" });
+  const events = [];
+  for await (const event of polling.poll(run.id)) {
+    events.push(event);
+    if (event.type !== "approval.requested") continue;
+    const { actionId, actionDigest } = event.payload;
+    await polling.decide(refused(event) ? "deny" : "approve", { runId: run.id, actionId, actionDigest });
+  }
+  await checkThree(run.id, events);
+});
+
 test("a conversation has turns under one handle, and ends when it is closed", async () => {
   const first = await runAgent({ client, task: "sim: write fib.txt 1 1 2 3\nsim: reply First.", runtime: codex({ mode: "full_access" }) });
   log.length = 0;
