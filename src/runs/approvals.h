@@ -21,7 +21,7 @@ bool settle_approval(store::Transaction& tx, const model::RunId& run, const mode
 [[nodiscard]] base::Result<void> expire_approval(store::Transaction& tx, const model::RunId& run,
                                                  const model::ActionId& action, Context context);
 
-// All pending approvals of the run become void.
+// All pending approvals of the run become void, also what was asked and did not become a question any more.
 void void_approvals(store::Transaction& tx, const model::RunId& run, std::string_view reason,
                     Context context);
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/hash.h"
+#include "runs/actions.h"
 #include "runs/archive.h"
 #include "runs/cancel.h"
 #include "runs/decide.h"
@@ -191,6 +192,22 @@ TEST_F(CloseRun, PendingApprovalsBecomeVoidVisibly) {
   });
   EXPECT_EQ(approval->state, store::ApprovalState::void_);
   EXPECT_TRUE(approval->delivered);
+}
+
+TEST_F(CloseRun, WhatWasAskedWhenTheKeeperDiedAndBecameNoQuestionIsVoidToo) {
+  constexpr auto asked = R"({"eventId":"evt_1","actionId":"action_1","actionDigest":"sha256:d","argsDigest":"sha256:a","requestId":"approval_1"})";
+  db_.write([&](store::Transaction& tx) {
+    append_event(tx, testing::run_id("a"), testing::make_draft("approval.requested", asked));
+  });
+  close(ending(model::RunStatus::failed));
+  EXPECT_THAT(types(), ElementsAre("run.claimed", "approval.requested", "approval.withdrawn",
+                                   "provider.stdout", "sandbox.destroyed", "run.failed"));
+  const auto approval = db_.read([](store::Reader& reader) {
+    return reader.approval(testing::run_id("a"), model::ActionId("action_1"));
+  });
+  ASSERT_TRUE(approval);
+  EXPECT_EQ(approval->state, store::ApprovalState::void_);
+  EXPECT_EQ(approval->request_id, "approval_1");
 }
 
 TEST_F(CloseRun, TheFirstEndingCountsWhenABeginIsRepeated) {
