@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "store/outbox.h"
+
 namespace agentrouter::store {
 
 namespace {
@@ -19,6 +21,11 @@ constexpr std::array<std::pair<ApprovalState, std::string_view>, 6> state_names{
 
 std::string_view to_string(ConversationState state) {
   return state == ConversationState::open ? "open" : "closed";
+}
+
+std::string_view to_string(DeliveryState state) {
+  if (state == DeliveryState::pending) return "pending";
+  return state == DeliveryState::delivered ? "delivered" : "failed";
 }
 
 std::string_view to_string(ApprovalState state) {

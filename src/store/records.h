@@ -125,6 +125,20 @@ struct ActionRecord {
   std::optional<std::int64_t> duration_ms = {};
 };
 
+// What a person has decided in advance about the rest of a run: questions that match are decided by it.
+struct StandingRule {
+  std::string id;  // rule_<uuid>
+  model::RunId run_id;
+  bool approves = false;  // else it denies
+  std::string rule;       // one rule of the policy language as JSON text, without verdict
+  std::string reason;     // what a person said; may be empty
+  std::string given_by;   // the key that the person used
+  base::Time given_at;
+  std::optional<base::Time> withdrawn_at = {};
+  std::string withdrawn_by = {};
+  std::int64_t used = 0;  // questions that it has decided
+};
+
 // A list of pending approvals, oldest question first. All that is given must hold.
 struct PendingQuery {
   std::optional<model::RunId> run = {};

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "base/pool.h"
+#include "model/audit.h"
+#include "store/outbox.h"
 #include "store/records.h"
 
 namespace agentrouter::store {
@@ -88,6 +90,21 @@ class Reader {
   [[nodiscard]] virtual std::vector<model::RunId> queued_runs(int limit) = 0;
   // Runs that are cancelling and have no open attempt: nobody but the store's owner can settle them.
   [[nodiscard]] virtual std::vector<model::RunId> cancelling_runs_without_attempt() = 0;
+  // The audit chain of a workspace, ascending, number > after, at most `limit`.
+  [[nodiscard]] virtual std::vector<model::AuditEntry> audit(std::string_view workspace, std::int64_t after,
+                                                             int limit) = 0;
+  // Its last entry.
+  [[nodiscard]] virtual std::optional<model::AuditEntry> audit_head(std::string_view workspace) = 0;
+  // In the order in which they were given, with the withdrawn ones.
+  [[nodiscard]] virtual std::vector<StandingRule> standing_rules(const model::RunId& run) = 0;
+  // Oldest first.
+  [[nodiscard]] virtual std::vector<Webhook> webhooks() = 0;
+  [[nodiscard]] virtual std::optional<Webhook> webhook(std::string_view id) = 0;
+  [[nodiscard]] virtual std::optional<Delivery> delivery(std::string_view id) = 0;
+  [[nodiscard]] virtual std::vector<Delivery> deliveries(const DeliveryQuery& query) = 0;
+  // Pending ones of an endpoint by the time when they are due, whether that has come or not.
+  [[nodiscard]] virtual std::vector<Delivery> next_deliveries(std::string_view webhook, int limit) = 0;
+  [[nodiscard]] virtual std::int64_t pending_deliveries(std::string_view webhook) = 0;
 };
 
 class Transaction : public Reader {
@@ -119,6 +136,19 @@ class Transaction : public Reader {
   virtual void put_upload(const Upload& upload) = 0;
   // Forgets uploads whose time was over at `now`.
   virtual void purge_uploads(base::Time now) = 0;
+  // Behind the last entry. The number and the hash are the caller's; throws Failure(conflict, audit_taken)
+  // when the number is not the next one.
+  virtual void append_audit(const model::AuditEntry& entry) = 0;
+  // Inserts, or replaces that of the same id.
+  virtual void put_standing_rule(const StandingRule& rule) = 0;
+  virtual void put_webhook(const Webhook& webhook) = 0;
+  // With its messages.
+  virtual void delete_webhook(std::string_view id) = 0;
+  // Inserts, or replaces that of the same id: state, attempts, times, answer.
+  virtual void put_delivery(const Delivery& delivery) = 0;
+  // Forgets at most `limit` messages that were made before then and are not pending for an endpoint that is
+  // enabled; says how many.
+  virtual int purge_deliveries(base::Time made_before, int limit) = 0;
   // The lowest number >= 0 that no open attempt uses.
   [[nodiscard]] virtual int free_slot() = 0;
 };
@@ -131,6 +161,8 @@ class CommitListener {
   virtual void committed(std::shared_ptr<const std::vector<model::Event>> events) = 0;
   // A run was inserted or changed its state in this commit, or its conversation, which it began, was closed.
   virtual void run_changed(const model::RunId& run, model::RunStatus status) = 0;
+  // Webhooks, or messages that are to be sent, were added or changed in this commit.
+  virtual void outbox_changed() {}
 };
 
 // The io_context of every task that waits here must outlive the store: its threads post to it.

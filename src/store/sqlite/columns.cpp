@@ -4,11 +4,6 @@ namespace agentrouter::store {
 
 namespace {
 
-std::optional<base::Time> maybe_time(const Statement& row, int column) {
-  if (row.is_null(column)) return std::nullopt;
-  return time_at(row, column);
-}
-
 model::Tags parse_tags(const std::string& text) {
   model::Tags tags;
   if (text.empty()) return tags;
@@ -25,6 +20,11 @@ model::Tags parse_tags(const std::string& text) {
 
 base::Time time_at(const Statement& row, int column) {
   return base::Time(std::chrono::milliseconds(row.integer(column)));
+}
+
+std::optional<base::Time> maybe_time(const Statement& row, int column) {
+  if (row.is_null(column)) return std::nullopt;
+  return time_at(row, column);
 }
 
 std::string tags_text(const model::Tags& tags) {

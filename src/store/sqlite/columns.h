@@ -51,6 +51,7 @@ namespace agentrouter::store {
 // {"name":"value",...}, or empty for none.
 [[nodiscard]] std::string tags_text(const model::Tags& tags);
 [[nodiscard]] base::Time time_at(const Statement& row, int column);
+[[nodiscard]] std::optional<base::Time> maybe_time(const Statement& row, int column);
 
 template <class Read>
 auto all(Statement statement, Read read) {

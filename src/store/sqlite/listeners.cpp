@@ -12,13 +12,15 @@ void Listeners::remove(CommitListener* listener) {
   std::erase(listeners_, listener);
 }
 
-void Listeners::tell(std::vector<model::Event> events, const std::vector<RunChange>& changes) {
-  if (events.empty() && changes.empty()) return;
+void Listeners::tell(std::vector<model::Event> events, const std::vector<RunChange>& changes,
+                     bool outbox_changed) {
+  if (events.empty() && changes.empty() && !outbox_changed) return;
   const auto shared = std::make_shared<const std::vector<model::Event>>(std::move(events));
   const std::lock_guard lock(mutex_);
   for (auto* listener : listeners_) {
     if (!shared->empty()) listener->committed(shared);
     for (const auto& change : changes) listener->run_changed(change.run, change.status);
+    if (outbox_changed) listener->outbox_changed();
   }
 }
 

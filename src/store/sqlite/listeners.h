@@ -13,7 +13,7 @@ class Listeners {
   void add(CommitListener* listener);
   void remove(CommitListener* listener);
   // Nothing to tell is told to nobody.
-  void tell(std::vector<model::Event> events, const std::vector<RunChange>& changes);
+  void tell(std::vector<model::Event> events, const std::vector<RunChange>& changes, bool outbox_changed);
 
  private:
   std::mutex mutex_;

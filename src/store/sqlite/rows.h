@@ -47,6 +47,16 @@ class Rows {
   [[nodiscard]] std::vector<std::string> trees_in_use();
   [[nodiscard]] std::vector<model::RunId> queued_runs(int limit);
   [[nodiscard]] std::vector<model::RunId> cancelling_runs_without_attempt();
+  [[nodiscard]] std::vector<model::AuditEntry> audit(std::string_view workspace, std::int64_t after,
+                                                     int limit);
+  [[nodiscard]] std::optional<model::AuditEntry> audit_head(std::string_view workspace);
+  [[nodiscard]] std::vector<StandingRule> standing_rules(const model::RunId& run);
+  [[nodiscard]] std::vector<Webhook> webhooks();
+  [[nodiscard]] std::optional<Webhook> webhook(std::string_view id);
+  [[nodiscard]] std::optional<Delivery> delivery(std::string_view id);
+  [[nodiscard]] std::vector<Delivery> deliveries(const DeliveryQuery& query);
+  [[nodiscard]] std::vector<Delivery> next_deliveries(std::string_view webhook, int limit);
+  [[nodiscard]] std::int64_t pending_deliveries(std::string_view webhook);
 
   // The number of the run's row, or 0.
   [[nodiscard]] std::int64_t number_of(const model::RunId& id);
@@ -65,6 +75,11 @@ class Rows {
 
 [[nodiscard]] inline std::int64_t to_column(base::Time time) {
   return time.time_since_epoch().count();
+}
+
+[[nodiscard]] inline std::optional<std::int64_t> to_column(const std::optional<base::Time>& time) {
+  if (!time) return std::nullopt;
+  return to_column(*time);
 }
 
 // A Reader or a Transaction, as far as reading goes.
@@ -147,6 +162,25 @@ class SqliteReading : public Port {
   std::vector<model::RunId> queued_runs(int limit) override { return rows_.queued_runs(limit); }
   std::vector<model::RunId> cancelling_runs_without_attempt() override {
     return rows_.cancelling_runs_without_attempt();
+  }
+  std::vector<model::AuditEntry> audit(std::string_view workspace, std::int64_t after, int limit) override {
+    return rows_.audit(workspace, after, limit);
+  }
+  std::optional<model::AuditEntry> audit_head(std::string_view workspace) override {
+    return rows_.audit_head(workspace);
+  }
+  std::vector<StandingRule> standing_rules(const model::RunId& run) override {
+    return rows_.standing_rules(run);
+  }
+  std::vector<Webhook> webhooks() override { return rows_.webhooks(); }
+  std::optional<Webhook> webhook(std::string_view id) override { return rows_.webhook(id); }
+  std::optional<Delivery> delivery(std::string_view id) override { return rows_.delivery(id); }
+  std::vector<Delivery> deliveries(const DeliveryQuery& query) override { return rows_.deliveries(query); }
+  std::vector<Delivery> next_deliveries(std::string_view webhook, int limit) override {
+    return rows_.next_deliveries(webhook, limit);
+  }
+  std::int64_t pending_deliveries(std::string_view webhook) override {
+    return rows_.pending_deliveries(webhook);
   }
 
  protected:

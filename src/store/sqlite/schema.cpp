@@ -283,7 +283,77 @@ ALTER TABLE actions ADD COLUMN duration_ms INTEGER;
 CREATE INDEX actions_open ON actions (run_id, n) WHERE execution = 'started';
 )sql";
 
-constexpr std::array<const char*, 5> steps{first, second, third, fourth, fifth};
+// The audit chain, what a person decided in advance about a run, and webhooks with their messages.
+constexpr const char* sixth = R"sql(
+CREATE TABLE audit (
+  workspace TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  time INTEGER NOT NULL,
+  run_id TEXT NOT NULL,
+  sequence INTEGER NOT NULL,
+  event_id TEXT NOT NULL,
+  type TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  who TEXT NOT NULL,
+  action_id TEXT NOT NULL,
+  action_digest TEXT NOT NULL,
+  payload_digest TEXT NOT NULL,
+  previous TEXT NOT NULL,
+  hash TEXT NOT NULL,
+  PRIMARY KEY (workspace, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE standing_rules (
+  n INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  run_id TEXT NOT NULL,
+  approves INTEGER NOT NULL,
+  rule TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  given_by TEXT NOT NULL,
+  given_at INTEGER NOT NULL,
+  withdrawn_at INTEGER,
+  withdrawn_by TEXT NOT NULL,
+  used INTEGER NOT NULL
+) STRICT;
+CREATE INDEX standing_rules_of_run ON standing_rules (run_id, n);
+CREATE TABLE webhooks (
+  n INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  workspace TEXT NOT NULL,
+  url TEXT NOT NULL,
+  description TEXT NOT NULL,
+  events TEXT NOT NULL,
+  secret TEXT NOT NULL,
+  old_secret TEXT NOT NULL,
+  old_secret_until INTEGER,
+  enabled INTEGER NOT NULL,
+  disabled_reason TEXT NOT NULL,
+  failing_since INTEGER,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE webhook_deliveries (
+  n INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  webhook_id TEXT NOT NULL,
+  type TEXT NOT NULL,
+  run_id TEXT NOT NULL,
+  body TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  attempts INTEGER NOT NULL,
+  next_at INTEGER NOT NULL,
+  attempted_at INTEGER,
+  status INTEGER NOT NULL,
+  error TEXT NOT NULL,
+  duration_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX webhook_deliveries_pending ON webhook_deliveries (webhook_id, next_at, n) WHERE state = 'pending';
+CREATE INDEX webhook_deliveries_of_webhook ON webhook_deliveries (webhook_id, n);
+CREATE INDEX webhook_deliveries_age ON webhook_deliveries (created_at);
+)sql";
+
+constexpr std::array<const char*, 6> steps{first, second, third, fourth, fifth, sixth};
 
 std::int64_t pragma(Connection& connection, std::string_view sql) {
   auto statement = connection.statement(sql);

@@ -6,6 +6,7 @@
 #include "store/conversation_conformance.h"
 #include "store/list_conformance.h"
 #include "store/sqlite/sqlite_store.h"
+#include "store/outbox_conformance.h"
 #include "store/store_conformance.h"
 #include "testing/temp_dir.h"
 
@@ -26,6 +27,7 @@ const auto sqlite = ::testing::Values(
 INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformance, sqlite);
 INSTANTIATE_TEST_SUITE_P(Sqlite, ListConformance, sqlite);
 INSTANTIATE_TEST_SUITE_P(Sqlite, ConversationConformance, sqlite);
+INSTANTIATE_TEST_SUITE_P(Sqlite, OutboxConformance, sqlite);
 
 }  // namespace
 

@@ -7,11 +7,6 @@ namespace agentrouter::store {
 
 namespace {
 
-std::optional<std::int64_t> column(const std::optional<base::Time>& time) {
-  if (!time) return std::nullopt;
-  return to_column(*time);
-}
-
 std::optional<std::string_view> or_null(const std::string& text) {
   if (text.empty()) return std::nullopt;
   return text;
@@ -32,8 +27,8 @@ void bind_run(Statement& statement, const model::Run& run, const std::string& wo
   } else {
     statement.bind_null();
   }
-  statement.bind(run.conversation_id.str()).bind(to_column(run.queued_at)).bind(column(run.started_at));
-  statement.bind(column(run.completed_at)).bind(column(run.cancel_requested_at));
+  statement.bind(run.conversation_id.str()).bind(to_column(run.queued_at)).bind(to_column(run.started_at));
+  statement.bind(to_column(run.completed_at)).bind(to_column(run.cancel_requested_at));
   if (run.failure) {
     statement.bind(run.failure->code).bind(run.failure->reason).bind(run.failure->cause);
   } else {
@@ -210,7 +205,7 @@ void SqliteTransaction::put_conversation(const Conversation& conversation) {
     statement.bind_null();
   }
   statement.bind(to_string(conversation.state)).bind(to_column(conversation.created_at));
-  statement.bind(column(conversation.closed_at)).bind(to_column(conversation.expires_at));
+  statement.bind(to_column(conversation.closed_at)).bind(to_column(conversation.expires_at));
   statement.bind(std::int64_t{conversation.reclaimed}).run();
   if (conversation.state != ConversationState::closed || conversation.reclaimed) return;
   if (const auto first = run(conversation.id)) changes_.push_back({first->id, first->status});
@@ -277,7 +272,7 @@ void SqliteTransaction::put_approval(const Approval& approval) {
   statement.bind(approval.run_id.str()).bind(approval.action_id.str()).bind(approval.action_digest);
   statement.bind(approval.args_digest).bind(approval.request_id).bind(approval.requested_event_id);
   statement.bind(to_string(approval.state)).bind(approval.reason).bind(approval.decided_seq);
-  statement.bind(std::int64_t{approval.delivered}).bind(column(approval.expires_at));
+  statement.bind(std::int64_t{approval.delivered}).bind(to_column(approval.expires_at));
   statement.bind(approval.decided_by).bind(to_column(approval.requested_at)).run();
 }
 

@@ -29,6 +29,12 @@ class SqliteTransaction final : public SqliteReading<Transaction> {
   void purge_idempotency_keys(base::Time expired_before) override;
   void put_upload(const Upload& upload) override;
   void purge_uploads(base::Time now) override;
+  void append_audit(const model::AuditEntry& entry) override;
+  void put_standing_rule(const StandingRule& rule) override;
+  void put_webhook(const Webhook& webhook) override;
+  void delete_webhook(std::string_view id) override;
+  void put_delivery(const Delivery& delivery) override;
+  int purge_deliveries(base::Time made_before, int limit) override;
   int free_slot() override;
 
   // How much has been remembered, and forgetting what came after: for a savepoint that is undone.
@@ -40,6 +46,8 @@ class SqliteTransaction final : public SqliteReading<Transaction> {
   void forget_after(Mark mark);
   [[nodiscard]] std::vector<model::Event> take_events() { return std::exchange(events_, {}); }
   [[nodiscard]] std::vector<RunChange> take_changes() { return std::exchange(changes_, {}); }
+  // Also for a savepoint that was undone.
+  [[nodiscard]] bool take_outbox_change() { return std::exchange(outbox_changed_, false); }
 
  private:
   void check_turn(const model::Run& run);
@@ -47,6 +55,7 @@ class SqliteTransaction final : public SqliteReading<Transaction> {
 
   std::vector<model::Event> events_;
   std::vector<RunChange> changes_;
+  bool outbox_changed_ = false;
 };
 
 }  // namespace agentrouter::store

@@ -62,6 +62,7 @@ void Writer::commit(std::vector<Item>& batch) {
   const auto failed = capture([&] { run_all(batch); });
   auto events = transaction_.take_events();
   const auto changes = transaction_.take_changes();
+  const bool outbox_changed = transaction_.take_outbox_change();
   if (failed) {
     connection_.abandon_transaction();
     for (auto& item : batch) {
@@ -69,7 +70,7 @@ void Writer::commit(std::vector<Item>& batch) {
     }
   } else {
     checkpointer_.poke();
-    listeners_.tell(std::move(events), changes);
+    listeners_.tell(std::move(events), changes, outbox_changed);
   }
   for (auto& item : batch) {
     item.work = nullptr;
