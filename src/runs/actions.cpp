@@ -2,6 +2,9 @@
 
 #include <array>
 
+#include "runs/audit.h"
+#include "runs/outbox.h"
+
 namespace agentrouter::runs {
 
 namespace {
@@ -77,9 +80,8 @@ class Fold {
   model::Seq sequence_;
 };
 
-void fold(store::Transaction& tx, const model::Event& event) {
-  const auto payload = base::parse_json(event.payload, {.max_depth = 128});
-  const auto* object = payload ? payload->if_object() : nullptr;
+void fold(store::Transaction& tx, const model::Event& event, const json::value& payload) {
+  const auto* object = payload.if_object();
   const auto id = object ? base::get_string(*object, "actionId") : std::nullopt;
   if (!id || id->empty()) return;
   const model::ActionId action_id{std::string(*id)};
@@ -92,11 +94,19 @@ void fold(store::Transaction& tx, const model::Event& event) {
 
 }  // namespace
 
-model::Event append_event(store::Transaction& tx, const model::RunId& run, const model::EventDraft& draft) {
+model::Event append_event(store::Transaction& tx, const model::RunId& run, const model::EventDraft& draft,
+                          std::string_view who) {
   auto event = tx.append(run, draft);
-  if (std::find(control_events.begin(), control_events.end(), event.type) != control_events.end()) {
-    fold(tx, event);
-  }
+  const bool controls =
+      std::find(control_events.begin(), control_events.end(), event.type) != control_events.end();
+  const bool audited = is_audited(event.type);
+  const bool told = has_notice(event.type);
+  if (!controls && !audited && !told) return event;
+  const auto parsed = base::parse_json(event.payload, {.max_depth = 128});
+  const auto payload = parsed ? *parsed : json::value(event.payload);
+  if (controls) fold(tx, event, payload);
+  if (audited) audit_event(tx, event, payload, who);
+  if (told) notify_event(tx, event, payload);
   return event;
 }
 

@@ -6,8 +6,11 @@
 
 namespace agentrouter::runs {
 
-// Appends, and folds a control event (action.proposed ... execution.failed) into its action's record. Every
-// use case appends with this. Throws what Transaction::append throws.
-model::Event append_event(store::Transaction& tx, const model::RunId& run, const model::EventDraft& draft);
+// Appends, and folds a control event (action.proposed ... execution.failed) into its action's record, adds
+// what belongs there to the audit chain (audit.h) and queues what webhooks are told (outbox.h). Every use case
+// appends with this. `who` names for the chain who decided, where the payload does not say it. Throws what
+// Transaction::append throws.
+model::Event append_event(store::Transaction& tx, const model::RunId& run, const model::EventDraft& draft,
+                          std::string_view who = {});
 
 }  // namespace agentrouter::runs

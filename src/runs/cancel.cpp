@@ -1,5 +1,6 @@
 #include "runs/cancel.h"
 
+#include "runs/actions.h"
 #include "runs/payloads.h"
 
 namespace agentrouter::runs {
@@ -27,7 +28,7 @@ base::Result<model::Run> settle_cancelled(store::Transaction& tx, const model::R
   }
   const auto now = context.clock.now();
   const auto last =
-      tx.append(id, terminal_event(model::RunStatus::cancelled, std::nullopt, std::nullopt, now));
+      append_event(tx, id, terminal_event(model::RunStatus::cancelled, std::nullopt, std::nullopt, now));
   apply_end(*run, model::RunStatus::cancelled, std::nullopt, now);
   tx.update_run(*run);
   end_turn(tx, *run, rules, now);

@@ -124,7 +124,7 @@ base::Result<model::Run> finish_close(store::Transaction& tx, const Fence& fence
                       "close_not_begun");
   }
   AGENTROUTER_TRY(const auto closing, Closing::from_json_text(attempt.closing));
-  const auto event = tx.append(run->id, closing.terminal);
+  const auto event = append_event(tx, run->id, closing.terminal);
   // The archive already says so.
   AGENTROUTER_CHECK(event.sequence == closing.terminal_seq);
   tx.put_artifact(archive_artifact(run->id, "session_events", closing, archived.events));
@@ -145,7 +145,7 @@ base::Result<model::Run> fail_queued_run(store::Transaction& tx, const model::Ru
     return base::fail(base::Code::conflict, "run " + id.str() + " is not queued", "run_not_queued");
   }
   const auto now = context.clock.now();
-  const auto event = tx.append(id, terminal_event(model::RunStatus::failed, failure, std::nullopt, now));
+  const auto event = append_event(tx, id, terminal_event(model::RunStatus::failed, failure, std::nullopt, now));
   apply_end(*run, model::RunStatus::failed, failure, now);
   tx.update_run(*run);
   end_turn(tx, *run, rules, now);

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/utf8.h"
+#include "runs/begin.h"
 #include "runs/cancel.h"
 #include "runs/heir.h"
 #include "runs/idempotency.h"
@@ -136,7 +137,7 @@ base::Result<Continued> continue_run(store::Transaction& tx, const ContinueReque
   auto run = next_turn(before, conversation, request, context);
   if (request.scope) set_scope(run, *request.scope);
   run.approval_mode = mode;
-  tx.insert_run(run);
+  begin_run(tx, run);
   conversation.expires_at = store::never;
   tx.put_conversation(conversation);
   remember_use(tx, use, run.id, 0, context);

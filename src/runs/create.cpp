@@ -1,5 +1,6 @@
 #include "runs/create.h"
 
+#include "runs/begin.h"
 #include "runs/workspace_source.h"
 
 namespace agentrouter::runs {
@@ -40,7 +41,7 @@ base::Result<Created> create_run(store::Transaction& tx, const NewRun& request, 
   AGENTROUTER_TRY(auto source, settle_workspace(tx, request.workspace, context));
   auto run = make_run(request, context);
   run.workspace = std::move(source.workspace);
-  tx.insert_run(run);
+  begin_run(tx, run);
   if (source.begins_with) {
     source.begins_with->conversation_id = run.id;
     tx.put_checkpoint(*source.begins_with);

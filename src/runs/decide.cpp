@@ -54,11 +54,14 @@ model::Event append_decision(store::Transaction& tx, const model::Run& run, cons
   payload["decision"] = to_string(request.decision);
   if (!request.reason.empty()) payload["reason"] = request.reason;
   if (request.updated_input) payload["updatedInput"] = *request.updated_input;
-  if (!request.decided_by.empty() && tells_who(run)) payload["decidedBy"] = request.decided_by;
+  const bool by_rule = !request.standing_rule.empty();
+  if (by_rule) payload["ruleId"] = request.standing_rule;
+  if (!request.decided_by.empty() && (by_rule || tells_who(run))) payload["decidedBy"] = request.decided_by;
   if (request.decision == Decision::denied) payload["terminalState"] = "denied";
   return append_event(tx, request.run,
                       make_event("approval.decided", model::EventSource::api, model::Visibility::open,
-                                 payload, context.clock.now()));
+                                 payload, context.clock.now()),
+                      request.decided_by);
 }
 
 base::Result<store::Approval> requested(store::Reader& reader, const DecisionRequest& request) {

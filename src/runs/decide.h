@@ -18,6 +18,7 @@ struct DecisionRequest {
   std::string idempotency_key = {};  // as the client sent it; empty for none
   std::string decided_by = {};       // names the key that the person used
   std::optional<json::object> updated_input = {};  // what shall run instead
+  std::string standing_rule = {};  // the rule by which `decided_by` has decided in advance; empty for none
 };
 
 // The approval.decided event.

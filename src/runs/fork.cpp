@@ -1,6 +1,7 @@
 #include "runs/fork.h"
 
 #include "base/hash.h"
+#include "runs/begin.h"
 #include "runs/conversations.h"
 #include "runs/heir.h"
 #include "runs/idempotency.h"
@@ -74,7 +75,7 @@ base::Result<Forked> fork_run(store::Transaction& tx, const ForkRequest& request
   auto run = heir_of(turn, request.message, context);
   run.conversation_id = run.id;
   run.forked_from = model::ForkOrigin{turn.id, turn.conversation_id, turn.turn_number};
-  tx.insert_run(run);
+  begin_run(tx, run);
   state.conversation_id = run.id;
   state.turn_number = 0;
   tx.put_checkpoint(state);

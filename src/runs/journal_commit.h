@@ -36,7 +36,8 @@ struct JournalBatch {
 //
 // execution.started makes a starting run running. A question becomes a pending approval, with
 // a deadline when the run has an approval timeout; when exactly this
-// action was decided before its keeper was lost, that decision is delivered again. An answer marks its
+// action was decided before its keeper was lost, that decision is delivered again. One that a standing rule
+// of the run matches is decided at once (standing_rules.h); else webhooks are told. An answer marks its
 // approval as delivered; a refusal of one that is still pending withdraws it (approval.withdrawn).
 //
 // Errors: those of check_fence; conflict with reason journal_gap (details {offset}: read again from there)

@@ -1,0 +1,23 @@
+#pragma once
+// What goes into the audit chain of a workspace (model/audit.h): decisions and actions, the beginning and the
+// end of each run. An entry is made in the transaction of its event, so there is never one without the other.
+
+#include "store/store.h"
+
+namespace agentrouter::runs {
+
+// Whether an event of this type has an entry.
+[[nodiscard]] bool is_audited(std::string_view type);
+
+// Adds the entry of an event that was appended in this transaction. `payload` is the event's, parsed; `who`
+// names who decided when the payload does not (`decidedBy`).
+void audit_event(store::Transaction& tx, const model::Event& event, const json::value& payload,
+                 std::string_view who = {});
+
+// Adds the entry run.created, whose payload is the run's input.
+void audit_run(store::Transaction& tx, const model::Run& run);
+
+// A page of the chain as the API answers it: {items, nextAfter, head}. At most `limit` entries behind `after`.
+[[nodiscard]] std::string audit_page(store::Reader& reader, std::int64_t after, int limit);
+
+}  // namespace agentrouter::runs

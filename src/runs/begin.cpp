@@ -1,0 +1,14 @@
+#include "runs/begin.h"
+
+#include "runs/audit.h"
+#include "runs/outbox.h"
+
+namespace agentrouter::runs {
+
+void begin_run(store::Transaction& tx, const model::Run& run) {
+  tx.insert_run(run);
+  audit_run(tx, run);
+  notify(tx, {.type = "run.created", .run = run.id, .key = "created", .at = run.queued_at});
+}
+
+}  // namespace agentrouter::runs

@@ -1,0 +1,12 @@
+#pragma once
+// What every new run has in common, whether it is asked for, continues a conversation or forks one.
+
+#include "store/store.h"
+
+namespace agentrouter::runs {
+
+// Inserts it, with its entry in the audit chain and the notice run.created. Throws what
+// Transaction::insert_run throws.
+void begin_run(store::Transaction& tx, const model::Run& run);
+
+}  // namespace agentrouter::runs

@@ -1,0 +1,81 @@
+#pragma once
+// Webhooks as people manage them, and what becomes of a message: use cases over a store transaction.
+
+#include "runs/context.h"
+#include "store/store.h"
+#include "webhooks/guard.h"
+#include "webhooks/sender.h"
+
+namespace agentrouter::webhooks {
+
+inline constexpr std::size_t most_webhooks = 50;
+// How long messages are signed with the secret before the last one, too.
+inline constexpr std::chrono::hours old_secret_lifetime{24};
+
+struct NewWebhook {
+  std::string url;
+  std::string description;
+  std::vector<std::string> events;  // is_event_choice of each
+  std::string secret = {};          // empty: one is made
+};
+
+// A type, "test", "run.*", "approval.*" or "*".
+[[nodiscard]] bool is_event_choice(std::string_view text);
+
+// Errors: those of admit_url; invalid (validation_error: the secret); conflict (webhook_limit).
+[[nodiscard]] base::Result<store::Webhook> create_webhook(store::Transaction& tx, const NewWebhook& request,
+                                                          const GuardRules& rules, runs::Context context);
+
+struct WebhookChange {
+  std::optional<std::string> url = {};
+  std::optional<std::string> description = {};
+  std::optional<std::vector<std::string>> events = {};
+  // Enabling forgets the failures; what waits is then sent at once.
+  std::optional<bool> enabled = {};
+};
+
+// Errors: not_found (webhook_not_found); those of admit_url.
+[[nodiscard]] base::Result<store::Webhook> change_webhook(store::Transaction& tx, std::string_view id,
+                                                          const WebhookChange& change, const GuardRules& rules,
+                                                          runs::Context context);
+
+// With its messages. Errors: not_found (webhook_not_found).
+[[nodiscard]] base::Result<void> delete_webhook(store::Transaction& tx, std::string_view id);
+
+// From now on messages are signed with another secret, and for a day with the one before, too.
+//
+// Errors: not_found (webhook_not_found), invalid (validation_error: the secret).
+[[nodiscard]] base::Result<store::Webhook> rotate_secret(store::Transaction& tx, std::string_view id,
+                                                         std::string secret, runs::Context context);
+
+// A message of type "test" to this endpoint, whatever it has asked for. It is tried once.
+//
+// Errors: not_found (webhook_not_found), conflict (webhook_disabled).
+[[nodiscard]] base::Result<store::Delivery> test_webhook(store::Transaction& tx, std::string_view id,
+                                                         runs::Context context);
+
+// Sends a message again from the first attempt on, under the same id.
+//
+// Errors: not_found (webhook_not_found, delivery_not_found).
+[[nodiscard]] base::Result<store::Delivery> redeliver(store::Transaction& tx, std::string_view webhook,
+                                                      std::string_view delivery, runs::Context context);
+
+// Records an attempt: the message is delivered, waits for the next attempt, or has failed. An endpoint that
+// answers 410, or took nothing for failing_limit, is disabled with the reason. Nothing when the message is
+// not pending any more.
+void settle(store::Transaction& tx, std::string_view delivery, const Outcome& outcome,
+            std::chrono::milliseconds duration, runs::Context context);
+
+// What is sent for a message now.
+[[nodiscard]] Outgoing outgoing_of(const store::Webhook& webhook, const store::Delivery& delivery,
+                                   const GuardRules& rules, base::Time now);
+
+enum class Secret { hidden, shown };
+// The Webhook and the WebhookDelivery of the wire.
+[[nodiscard]] std::string to_wire(const store::Webhook& webhook, Secret secret = Secret::hidden);
+[[nodiscard]] std::string to_wire(const store::Delivery& delivery);
+
+// Errors: not_found (webhook_not_found).
+[[nodiscard]] base::Result<store::Webhook> find_webhook(store::Reader& reader, std::string_view id);
+
+}  // namespace agentrouter::webhooks
