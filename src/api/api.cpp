@@ -9,7 +9,7 @@ namespace agentrouter::api {
 
 enum class Access { open, keyed };
 
-// A path is a list of segments; "{run}" and "{item}" stand for any one segment that is not empty, "{path}" at
+// A path is a list of segments; "{run}", "{item}" and "{part}" stand for any one segment that is not empty, "{path}" at
 // the end for one or more.
 struct Api::RouteEntry {
   std::string_view method;
@@ -39,6 +39,19 @@ const std::vector<Api::RouteEntry>& Api::routes() {
       {"POST", {"v1", "runs", "{run}", "actions", "{item}", "approve"}, &Api::approve},
       {"POST", {"v1", "runs", "{run}", "actions", "{item}", "deny"}, &Api::deny},
       {"GET", {"v1", "approvals"}, &Api::list_approvals},
+      {"GET", {"v1", "runs", "{run}", "approval-rules"}, &Api::list_rules},
+      {"POST", {"v1", "runs", "{run}", "approval-rules"}, &Api::give_rule},
+      {"DELETE", {"v1", "runs", "{run}", "approval-rules", "{part}"}, &Api::withdraw_rule},
+      {"GET", {"v1", "audit"}, &Api::get_audit},
+      {"GET", {"v1", "webhooks"}, &Api::list_webhooks},
+      {"POST", {"v1", "webhooks"}, &Api::create_webhook},
+      {"GET", {"v1", "webhooks", "{item}"}, &Api::get_webhook},
+      {"PATCH", {"v1", "webhooks", "{item}"}, &Api::change_webhook},
+      {"DELETE", {"v1", "webhooks", "{item}"}, &Api::delete_webhook},
+      {"POST", {"v1", "webhooks", "{item}", "rotate"}, &Api::rotate_webhook_secret},
+      {"POST", {"v1", "webhooks", "{item}", "test"}, &Api::test_webhook},
+      {"GET", {"v1", "webhooks", "{item}", "deliveries"}, &Api::list_deliveries},
+      {"POST", {"v1", "webhooks", "{item}", "deliveries", "{part}", "redeliver"}, &Api::redeliver},
       {"POST", {"v1", "runs", "{run}", "approvals"}, &Api::decide_many},
       {"GET", {"v1", "runs", "{run}", "artifacts"}, &Api::list_artifacts},
       {"GET", {"v1", "runs", "{run}", "artifacts", "{item}", "download"}, &Api::download},
@@ -67,6 +80,13 @@ bool is_plain_id(std::string_view id) {
   return id.size() <= max_id_bytes && base::is_utf8(id) && id.find('\0') == std::string_view::npos;
 }
 
+// What the id behind a run's, or that of another thing, is called.
+std::string id_name(const std::vector<std::string_view>& path, bool item_is_plain) {
+  if (path[1] == "webhooks") return item_is_plain ? "deliveryId" : "webhookId";
+  if (path[3] == "approval-rules") return "ruleId";
+  return path[3] == "actions" ? "actionId" : "artifactId";
+}
+
 class Counted {
  public:
   explicit Counted(std::size_t& count) : count_(count) { ++count_; }
@@ -89,7 +109,7 @@ net::Response Api::error_reply(const net::ServerError& error) {
 
 base::Task<void> Api::handle(net::Exchange& exchange) {
   const Counted counted(in_flight_);
-  Call call{exchange, occasion_of(&exchange.request(), needs_.entropy), {}, {}};
+  Call call{exchange, occasion_of(&exchange.request(), needs_.entropy), {}, {}, {}};
   std::optional<base::Error> defect;
   try {
     co_await dispatch(call);
@@ -140,13 +160,13 @@ base::Task<void> Api::answer(Call& call, const RouteEntry& entry) {
   for (std::size_t i = 0; i < entry.path.size(); ++i) {
     if (entry.path[i] == "{run}") call.run_id = call.request().segments[i];
     if (entry.path[i] == "{item}") call.item_id = call.request().segments[i];
+    if (entry.path[i] == "{part}") call.part_id = call.request().segments[i];
   }
   std::optional<base::Error> error;
-  if (!is_plain_id(call.run_id) || !is_plain_id(call.item_id)) {
+  if (!is_plain_id(call.run_id) || !is_plain_id(call.item_id) || !is_plain_id(call.part_id)) {
     Issues issues;
-    issues.other(
-        {is_plain_id(call.run_id) ? entry.path[3] == "actions" ? "actionId" : "artifactId" : "runId"},
-        "Invalid id: expected at most 256 bytes of text");
+    issues.other({is_plain_id(call.run_id) ? id_name(entry.path, is_plain_id(call.item_id)) : "runId"},
+                 "Invalid id: expected at most 256 bytes of text");
     error = issues.to_error();
   } else {
     try {

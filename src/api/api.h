@@ -17,6 +17,7 @@
 #include "runs/conversations.h"
 #include "store/store.h"
 #include "stream/hub.h"
+#include "webhooks/guard.h"
 #include "workspace/file_answer.h"
 
 namespace agentrouter::api {
@@ -53,6 +54,7 @@ struct ApiOptions {
   std::function<base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>>(model::RunId,
                                                                                  workspace::FileRequest)>
       files;
+  webhooks::GuardRules webhook_rules;         // where messages may go
   PushOffice push;                           // may be null: nothing is pushed
   std::function<void()> on_request = [] {};  // told of each authenticated request
 };
@@ -95,11 +97,24 @@ class Api final : public net::Handler {
   base::Task<void> decide(Call& call, bool approved);
   base::Task<void> decide_many(Call& call);
   base::Task<void> list_approvals(Call& call);
+  base::Task<void> list_rules(Call& call);
+  base::Task<void> give_rule(Call& call);
+  base::Task<void> withdraw_rule(Call& call);
   base::Task<void> send_message(Call& call);
   base::Task<void> fork_run(Call& call);
   base::Task<void> list_turns(Call& call);
   base::Task<void> close_conversation(Call& call);
   base::Task<void> get_record(Call& call);
+  base::Task<void> get_audit(Call& call);
+  base::Task<void> list_webhooks(Call& call);
+  base::Task<void> create_webhook(Call& call);
+  base::Task<void> get_webhook(Call& call);
+  base::Task<void> change_webhook(Call& call);
+  base::Task<void> delete_webhook(Call& call);
+  base::Task<void> rotate_webhook_secret(Call& call);
+  base::Task<void> test_webhook(Call& call);
+  base::Task<void> list_deliveries(Call& call);
+  base::Task<void> redeliver(Call& call);
   base::Task<void> upload(Call& call);
   base::Task<base::Result<ReceivedUpload>> receive(Call& call, UploadDesk& desk);
   base::Task<void> make_room(UploadDesk& desk, ReceivedUpload& received);

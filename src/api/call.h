@@ -14,7 +14,8 @@ struct Api::Call {
   net::Exchange& exchange;
   Occasion occasion;
   std::string run_id;   // of the path, if it has one
-  std::string item_id;  // action or artifact of the path, if it has one
+  std::string item_id;  // action, artifact or webhook of the path, if it has one
+  std::string part_id;  // message of a webhook or rule of a run, if it has one
 
   [[nodiscard]] const net::Request& request() const { return exchange.request(); }
   [[nodiscard]] model::RunId run() const { return model::RunId(run_id); }
