@@ -33,7 +33,7 @@ constexpr std::array<ServerCommand, 5> served = {{
 using Action = int (*)(const Command&, Context&);
 
 Action action_of(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, Action>, 15> actions = {
+  constexpr std::array<std::pair<std::string_view, Action>, 17> actions = {
       {{"run", run_task},
        {"runs", list_runs},
        {"show", show_run},
@@ -48,7 +48,9 @@ Action action_of(std::string_view name) {
        {"download", download_artifacts},
        {"files", show_files},
        {"archive", archive_files},
-       {"push", push_changes}}};
+       {"push", push_changes},
+       {"audit", audit},
+       {"webhooks", webhooks}}};
   return std::ranges::find(actions, name, &std::pair<std::string_view, Action>::first)->second;
 }
 
@@ -178,6 +180,8 @@ int run_client_command(int argc, char** argv) {
   const auto environment = read_environment();
   auto output = standard_output(environment);
   try {
+    if (parsed.command.name == "audit" && parsed.command.verb == "verify")
+      return verify_audit(parsed.command, std::cin, std::cout, std::cerr);
     return run_connected(parsed.command, environment, output);
   } catch (const UsageError& error) {
     return report(output.err, error.message, exit_code::usage);

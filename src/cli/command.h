@@ -53,6 +53,27 @@ struct Command {
 
   // approvals
   bool watch = false;
+  bool rules = false;                     // list those of the run
+  std::vector<std::string> approve_rest;  // KEY=VALUE of one rule
+  std::vector<std::string> deny_rest;
+  std::string withdraw;  // a rule's id
+
+  // audit, webhooks
+  std::string verb;  // export, verify, head; list, create, show...
+
+  // audit
+  std::string file;         // to verify; "-": standard input
+  std::string from_export;  // the export before this one
+  std::string head;         // that must be part of the chain
+  std::string events_file;  // of one run
+  bool part = false;        // the export may begin anywhere
+
+  // webhooks
+  std::string hook_id;
+  std::string message_id;
+  std::string url;
+  std::vector<std::string> hook_events;
+  std::string secret;
 
   // download
   std::string artifact;  // an id or a kind; empty: all

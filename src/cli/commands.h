@@ -42,6 +42,8 @@ struct UsageError {
 
 // What waits for a decision; with --watch until an interrupt, as it comes.
 [[nodiscard]] int list_approvals(const Command& command, Context& context);
+// `approvals RUN` with --approve-rest, --deny-rest, --rules or --withdraw: decisions about the rest of a run.
+[[nodiscard]] int standing_rules(const Command& command, Context& context);
 // `approve` and `deny`: the action that is named, the only one that waits, or with --all each that does.
 [[nodiscard]] int decide_action(const Command& command, Context& context);
 // Ends a conversation.
@@ -54,6 +56,16 @@ struct UsageError {
 [[nodiscard]] int show_files(const Command& command, Context& context);
 [[nodiscard]] int archive_files(const Command& command, Context& context);
 [[nodiscard]] int push_changes(const Command& command, Context& context);
+
+// The audit chain: `export` prints it from --after on, `head` its last entry.
+[[nodiscard]] int audit(const Command& command, Context& context);
+// `audit verify`, which needs no server. 0: intact; 1: broken, and `err` (with --json `out`) says where. Throws
+// UsageError for what cannot be read.
+[[nodiscard]] int verify_audit(const Command& command, std::istream& in, std::ostream& out,
+                               std::ostream& err);
+
+// Webhooks: list, create, show, change, enable, disable, delete, rotate, test, deliveries, redeliver.
+[[nodiscard]] int webhooks(const Command& command, Context& context);
 
 // Of --tag KEY=VALUE.
 [[nodiscard]] Tags tags_of(const Command& command);

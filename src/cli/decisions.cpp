@@ -83,6 +83,8 @@ void decide_about(const std::string& id, const Pending& pending, const Command& 
 }  // namespace
 
 int list_approvals(const Command& command, Context& context) {
+  if (command.rules || !command.approve_rest.empty() || !command.deny_rest.empty() || !command.withdraw.empty())
+    return standing_rules(command, context);
   constexpr int page_size = 500;
   constexpr int wait_seconds = 20;
   bool any = false;

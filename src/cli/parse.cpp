@@ -115,6 +115,18 @@ void define_events(Definition& d) {
 void define_approvals(Definition& d) {
   d.app.add_option("RUN", d.command.run_id, "Only those of this run");
   d.app.add_flag("-w,--watch", d.command.watch, "Go on with what comes, until Ctrl-C");
+  const auto rest = [&](const char* flag, std::vector<std::string>& conditions, const char* summary) {
+    d.app.add_option(flag, conditions, summary)
+        ->type_name("KEY=VALUE")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  };
+  rest("--approve-rest", d.command.approve_rest,
+       "Approve what RUN asks from now on when it matches, e.g. 'command=npm test'; repeated, all must match");
+  rest("--deny-rest", d.command.deny_rest, "Deny what RUN asks from now on when it matches");
+  d.app.add_flag("--rules", d.command.rules, "List the rules that RUN was given");
+  d.app.add_option("--withdraw", d.command.withdraw, "Take a rule of RUN back")->type_name("RULE");
+  d.app.add_option("--reason", d.command.reason, "Kept with each decision of the rule")->type_name("TEXT");
   d.common("Print each question as one line of JSON");
 }
 
@@ -187,6 +199,54 @@ void define_push(Definition& d) {
   d.common("Print the server's reply as JSON");
 }
 
+void define_audit(Definition& d) {
+  d.app
+      .add_option("VERB", d.command.verb,
+                  "export: print the chain; verify: check an export, without a server; head: print the last entry")
+      ->required()
+      ->check(CLI::IsMember({"export", "verify", "head"}));
+  d.app.add_option("FILE", d.command.file, "The export to verify; - reads standard input");
+  d.app.add_option("--after", d.command.after, "export: only entries behind this number")
+      ->check(CLI::NonNegativeNumber);
+  d.app
+      .add_option("--from", d.command.from_export,
+                  "verify: the export before this one, which it has to go on from")
+      ->type_name("FILE");
+  d.app.add_option("--head", d.command.head, "verify: an entry that was kept and has to be there")
+      ->type_name("[NUMBER:]HASH");
+  d.app
+      .add_option("--events", d.command.events_file,
+                  "verify: compare the events of a run, one line of JSON each, with what the chain says")
+      ->type_name("FILE");
+  d.app.add_flag("--part", d.command.part, "verify: the export may begin anywhere in the chain");
+  d.common("Print the result as JSON");
+}
+
+void define_webhooks(Definition& d) {
+  auto& c = d.command;
+  d.app
+      .add_option("VERB", c.verb,
+                  "list, create, show, change, enable, disable, delete, rotate (the secret), test, deliveries, "
+                  "redeliver")
+      ->required()
+      ->check(CLI::IsMember({"list", "create", "show", "change", "enable", "disable", "delete", "rotate", "test",
+                             "deliveries", "redeliver"}));
+  d.app.add_option("ID", c.hook_id, "The webhook's id (wh_...)");
+  d.app.add_option("MESSAGE", c.message_id, "redeliver: the message's id (msg_...)");
+  d.app.add_option("--url", c.url, "Where messages are sent")->type_name("URL");
+  d.app
+      .add_option("--event", c.hook_events,
+                  "What is told: a type, \"run.*\", \"approval.*\" or \"*\"; may be repeated (default: "
+                  "approval.requested and run.*)")
+      ->type_name("EVENT")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  d.app.add_option("--description", c.message, "What the webhook is for")->type_name("TEXT");
+  d.app.add_option("--secret", c.secret, "Of create and rotate: whsec_... (default: a new one, shown once)")
+      ->type_name("SECRET");
+  d.common("Print the server's reply as JSON");
+}
+
 void define_completion(Definition& d) {
   d.app.add_option("SHELL", d.command.shell, "bash, zsh or fish")
       ->required()
@@ -200,7 +260,7 @@ struct Entry {
   void (*define)(Definition&);
 };
 
-constexpr std::array<Entry, 16> entries = {{
+constexpr std::array<Entry, 18> entries = {{
     {"run", "Run an agent on a task and follow it to its end",
      "agentrouter run --workspace . \"Find out why the tests are slow\"", define_run},
     {"runs", "List runs, newest first", "agentrouter runs --status failed --tag branch=main", define_runs},
@@ -223,6 +283,10 @@ constexpr std::array<Entry, 16> entries = {{
      define_archive},
     {"push", "Push what a run changed to the repository that it was cloned from",
      "agentrouter push run_1f0c... fix/slow-tests -m \"Make the tests faster\"", define_push},
+    {"audit", "Export and verify the chain of what was decided and done",
+     "agentrouter audit export > audit.jsonl && agentrouter audit verify audit.jsonl", define_audit},
+    {"webhooks", "Tell other programs what happens: signed messages to an address",
+     "agentrouter webhooks create --url https://chat.example/hook --event approval.requested", define_webhooks},
     {"completion", "Print a completion script for a shell", "source <(agentrouter completion bash)",
      define_completion},
 }};

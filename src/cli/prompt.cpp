@@ -1,5 +1,6 @@
 #include "cli/prompt.h"
 
+#include "cli/rules.h"
 #include "cli/text.h"
 
 namespace agentrouter::cli {
@@ -59,7 +60,9 @@ void Prompt::ask() {
   if (!waiting()) return;
   context_.output.err << toned(context_.output.colour, Tone::warning,
                                "Allow " + questions_.front().name + "?")
-                      << " [y]es, [n]o, [d]etails: " << std::flush;
+                      << (rule_like(questions_.front().action) ? " [y]es, [n]o, [a]lways in this run, [d]etails: "
+                                                               : " [y]es, [n]o, [d]etails: ")
+                      << std::flush;
 }
 
 void Prompt::poll() {
@@ -81,6 +84,8 @@ void Prompt::poll() {
     decide(true, reason);
   } else if (word == "n" || word == "no") {
     decide(false, reason);
+  } else if (word == "a" || word == "always") {
+    approve_like();
   } else if (word == "d" || word == "details") {
     show_details();
   }
@@ -96,6 +101,23 @@ void Prompt::decide(bool approve, const std::string& reason) {
     const CallOptions call{.stop = context_.interrupt};
     static_cast<void>(approve ? context_.client.approve_run_action(request, call)
                               : context_.client.deny_run_action(request, call));
+  } catch (const Error& error) {
+    if (!is_settled(error)) throw;
+    context_.output.err << one_line(error.message()) << std::endl;
+  }
+}
+
+// The rule decides this question, too: its event takes it back.
+void Prompt::approve_like() {
+  const auto rule = rule_like(questions_.front().action);
+  if (!rule) return;
+  try {
+    const auto given =
+        give_rule(context_, questions_.front().decision.run_id, {.approves = true, .rule = *rule});
+    context_.output.err << "Approved for the rest of this run: " << one_line(rule->dump()) << "   (take back: agentrouter approvals "
+                        << one_line(questions_.front().decision.run_id) << " --withdraw "
+                        << one_line(given["id"].as_string()) << ")" << std::endl;
+    if (given["decided"].as_int() > 0) questions_.pop_front();
   } catch (const Error& error) {
     if (!is_settled(error)) throw;
     context_.output.err << one_line(error.message()) << std::endl;

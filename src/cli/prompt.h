@@ -23,7 +23,7 @@ class Prompt {
   // Prints the question again, below whatever was printed meanwhile.
   void ask();
   // Reads what was typed, if anything was, and does it: y and n, each with a reason behind it if there is
-  // one, d for details. At the end of input the questions are left to others, with a word on how. Throws
+  // one, a to approve this and what begins like it for the rest of the run, d for details. At the end of input the questions are left to others, with a word on how. Throws
   // Error.
   void poll();
 
@@ -36,6 +36,7 @@ class Prompt {
   void drop(std::string_view action_id);
   void decide(bool approve, const std::string& reason);
   void show_details();
+  void approve_like();
 
   Context& context_;
   std::deque<Question> questions_;

@@ -257,6 +257,14 @@ CloseRunResult Client::close_run(std::string_view run_id, const CallOptions& cal
   }
 }
 
+Json Client::call(std::string_view method, std::string_view target, const Json& body,
+                  const CallOptions& call) const {
+  HttpRequest request{.method = std::string(method), .target = std::string(target)};
+  if (!body.is_null()) request.body = body.dump();
+  const auto reply = state_->transport->call(request, call, method == "GET" ? Repeat::safe : Repeat::never);
+  return reply.empty() ? Json() : Json::parse(reply);
+}
+
 ArtifactPage Client::list_run_artifacts(std::string_view run_id, const CallOptions& call) const {
   return detail::decode_artifacts(state_->json({.target = run_path(run_id, "/artifacts")}, call));
 }
