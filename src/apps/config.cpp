@@ -97,7 +97,16 @@ Result<void> set_author_part(std::string& target, const std::string& name, const
 // Keys whose values are lists.
 bool is_list(const std::string& key) {
   return key == "workspace_roots" || is_tree_list(key) || key == "push.allow" || key == "push.credentials" ||
-         key == "policy.callers";
+         key == "policy.callers" || key == "webhooks.allow_hosts";
+}
+
+Result<void> add_webhook_host(std::vector<std::string>& hosts, const std::string& text) {
+  const auto authority = net::parse_authority(text);
+  if (!authority)
+    return fail(Code::invalid, "webhooks.allow_hosts holds \"" + text + "\": want \"host\" or \"host:port\"",
+                "usage");
+  hosts.push_back(text);
+  return {};
 }
 
 Setting text_setting(std::string Config::* member) {
@@ -211,6 +220,10 @@ const std::map<std::string, Setting>& settings() {
          c.policy.callers->push_back(t);
          return Result<void>{};
        }}},
+      {"webhooks.allow_hosts", {[](Config& c, const std::string& t) {
+         return add_webhook_host(c.webhooks.allow_hosts, t);
+       }}},
+      {"webhooks.ca_file", text_setting(&Config::webhooks_ca_file)},
       {"sandbox.require_limits", {[](Config& c, const std::string& t) {
          return set_bool(c.require_limits, "sandbox.require_limits", t);
        }}},
@@ -419,6 +432,12 @@ std::string push_rules(const PushConfig& config) {
   return text;
 }
 
+std::string print_webhooks(const Config& config) {
+  std::string hosts;
+  for (const auto& host : config.webhooks.allow_hosts) hosts += (hosts.empty() ? "" : ", ") + quoted(host);
+  return "\n[webhooks]\nallow_hosts = [" + hosts + "]\nca_file = " + quoted(config.webhooks_ca_file) + "\n";
+}
+
 }  // namespace
 
 std::string print_config(const Config& config) {
@@ -457,7 +476,7 @@ std::string print_config(const Config& config) {
       << "author_name = " << quoted(config.push.author_name) << "\n"
       << "author_email = " << quoted(config.push.author_email) << "\n"
       << "timeout_seconds = " << config.push.timeout.count() << "\n"
-      << print_policy_config(config.policy)
+      << print_policy_config(config.policy) << print_webhooks(config)
       << "\n[sandbox]\nrequire_limits = " << (config.require_limits ? "true" : "false") << "\n"
       << print_mcp(config.mcp_servers)
       << "\n# AGENTROUTER_API_KEY: " << (config.api_key ? "[REDACTED]" : "kept in the data folder") << "\n";

@@ -17,6 +17,7 @@
 #include "net/server.h"
 #include "policy/quota.h"
 #include "runs/conversations.h"
+#include "webhooks/guard.h"
 
 namespace agentrouter::apps {
 
@@ -48,6 +49,8 @@ struct Config {
   TreeConfig trees;
   PushConfig push;
   PolicyConfig policy;
+  webhooks::GuardRules webhooks;  // where messages may go
+  std::string webhooks_ca_file;   // certificates that are believed besides the system's
   policy::QuotaRules quota;  // of runs with waitForQuota
   std::vector<McpServerConfig> mcp_servers;
   net::ServerOptions http = {.max_connections = default_connections};

@@ -24,6 +24,7 @@
 #include "store/sqlite/sqlite_store.h"
 #include "stream/hub.h"
 #include "worker/run_files.h"
+#include "webhooks/dispatcher.h"
 #include "worker/worker.h"
 #include "workspace/git_source.h"
 
@@ -140,6 +141,9 @@ class Program {
   worker::RunFiles files_;
   PolicyCatalog policies_;
   PushDesk push_;
+  net::TlsContext tls_;  // of what the server itself connects to
+  webhooks::HttpSender sender_;
+  webhooks::Dispatcher dispatcher_;
   api::Api api_;
   api::Health health_;
   net::Server server_;
@@ -192,6 +196,10 @@ Program::Program(const Config& config, bool drain)
       files_({io_.get_executor(), *store_, *blobs_, pool_, data_.path(), start_reader}),
       policies_(value_or_throw(PolicyCatalog::open(config.policy, data_.path()))),
       push_({*store_, *blobs_, data_.path().string(), git_program()}, config.push),
+      tls_(value_or_throw(net::TlsContext::create({.ca_file = config.webhooks_ca_file}))),
+      sender_(tls_, base::system_clock()),
+      dispatcher_({io_.get_executor(), *store_, sender_, base::system_clock(), base::system_entropy()},
+                  config.webhooks),
       api_({*store_, *blobs_, hub_, pool_, base::system_clock(), base::system_entropy()},
            api::Authenticator(api_key_ = key_of(config, data_)), api_options()),
       health_(base::system_entropy()),
@@ -246,6 +254,7 @@ api::ApiOptions Program::api_options() {
     AGENTROUTER_TRY(std::ignore, policies_.rules_for(name));
     return {};
   };
+  options.webhook_rules = config_.webhooks;
   options.on_request = [this] { activity_.touch(); };
   return options;
 }
@@ -280,6 +289,7 @@ base::Task<void> Program::main() {
     tasks_.spawn(watch_worker());
     tasks_.spawn(report_machine());
   }
+  tasks_.spawn(dispatcher_.run());
   if (config_.idle_exit_seconds > 0) tasks_.spawn(wait_for_end());
   std::cout << "agentrouter: listening on " << url << std::endl;
   base::log(LogLevel::info, "listening",
