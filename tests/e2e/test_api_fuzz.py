@@ -23,7 +23,8 @@ MOST_KIB = 400 * 1024
 
 
 def new_things():
-    return {"key": KEY, "runId": [], "actionId": ["action_00000000-0000-4000-8000-000000000000"], "artifactId": [], "path": ["a.txt"], "questions": [], "makes_subjects": False}
+    return {"key": KEY, "runId": [], "actionId": ["action_00000000-0000-4000-8000-000000000000"], "artifactId": [], "path": ["a.txt"], "webhookId": [], "deliveryId": [], "ruleId": [],
+            "questions": [], "makes_subjects": False}
 
 
 def add_run(things, server, run_id):
@@ -36,6 +37,13 @@ def add_run(things, server, run_id):
     things["artifactId"] += [a["id"] for a in server.artifacts(run_id).values()]
 
 
+def add_webhook(things, server):
+    """One whose messages reach nobody."""
+    webhook = server.call("POST", "/v1/webhooks", {"url": "https://hooks.invalid/x", "events": ["test"]})["id"]
+    things["webhookId"].append(webhook)
+    things["deliveryId"].append(server.call("POST", f"/v1/webhooks/{webhook}/test", expect=(202,))["id"])
+
+
 def make_runs(server, things):
     """A completed, a failed and a denied run, and some that wait for an answer."""
     completed, _ = server.finish(server.create("sim: write a.txt hello\nsim: reply done")["id"])
@@ -45,6 +53,9 @@ def make_runs(server, things):
     server.call("POST", f"/v1/runs/{denied}/actions/{asked['actionId']}/deny", {"actionDigest": asked["actionDigest"]})
     server.finish(denied)
     waiting = [server.create("sim: reply x", approvalMode="manual")["id"] for _ in range(WAITING)]
+    add_webhook(things, server)
+    rule = {"decision": "denied", "rule": {"command": "rm"}}
+    things["ruleId"].append(server.call("POST", f"/v1/runs/{waiting[0]}/approval-rules", rule)["id"])
     for run in waiting:
         server.wait_until(run, lambda e: e["type"] == "approval.requested")
         add_run(things, server, run)
