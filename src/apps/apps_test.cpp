@@ -131,6 +131,20 @@ TEST(Config, WhatIsWrongWithAnMcpServerIsNamedWithItsLine) {
   }
 }
 
+TEST(Config, WebhooksMayReachTheHostsThatItNames) {
+  const auto load = [](const std::string& text) {
+    const auto file = temporary_file(text);
+    return load_config(flags({"--config", file, "--data", testing::TempDir()}), Environment({}), false);
+  };
+  const auto config = base::value_or_throw(
+      load("[webhooks]\nallow_hosts = [\"hooks.lan\", \"127.0.0.1:8080\"]\nca_file = \"/etc/ca.pem\"\n"));
+  EXPECT_EQ(config.webhooks.allow_hosts, (std::vector<std::string>{"hooks.lan", "127.0.0.1:8080"}));
+  EXPECT_EQ(config.webhooks_ca_file, "/etc/ca.pem");
+  EXPECT_THAT(print_config(config), HasSubstr("allow_hosts = [\"hooks.lan\", \"127.0.0.1:8080\"]"));
+  EXPECT_THAT(load("[webhooks]\nallow_hosts = [\"http://x\"]\n").error().message, HasSubstr("host:port"));
+  EXPECT_THAT(load("[webhooks]\nallow_hosts = \"x\"\n").error().message, HasSubstr("wrong type"));
+}
+
 TEST(Config, ConversationsHaveTheirTimesAndTheirCompatibility) {
   const auto file = temporary_file(
       "[conversations]\none_shot_grace_minutes = 5\nidle_ttl_minutes = 0\n[compat]\npublished_turn2 = "
