@@ -18,7 +18,7 @@ TEST_F(CommandsTest, AWebhookIsMadeAndItsSecretShown) {
 TEST_F(CommandsTest, WebhooksAreListedWithWhatIsWrongWithThem) {
   server.on("GET /v1/webhooks",
             reply(200, R"({"items":[{"id":"wh_1","url":"u","events":["*"],"enabled":false,)"
-                       R"("disabledReason":"the endpoint answered 410 (Gone)"},)"
+                       R"x("disabledReason":"the endpoint answered 410 (Gone)"},)x"
                        R"({"id":"wh_2","url":"u","events":["*"],"enabled":true,"failingSince":"2026"}]})"));
   EXPECT_EQ(run(webhooks, {.verb = "list"}), 0);
   EXPECT_EQ(out.str(),

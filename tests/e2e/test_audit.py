@@ -182,7 +182,7 @@ class Audit(Case):
     def test_the_chain_goes_on_after_kill_9_at_any_moment(self):
         server = self.server
         for _ in range(3):
-            run = server.create("sim: sh true\nsim: reply Done.", approvalScope="action", runtime={"mode": "full_access"})["id"]
+            run = server.create("sim: sh true\nsim: reply Done.", approvalScope="action", runtime={"kind": "codex", "mode": "full_access"})["id"]
             server.wait_until(run, lambda e: e["type"] == "action.proposed")
             server.kill()
             server.start()

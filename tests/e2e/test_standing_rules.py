@@ -76,7 +76,7 @@ class Rules(Case):
                 for name in ("a.txt", "b.txt", "asked.txt"):
                     self.assertIn(f"b/{name}\n", patch)
                 self.check_chain(run, events)
-                later = self.server.call("POST", f"/v1/runs/{run}/messages", {"message": "sim: sh echo three >> c.txt\nsim: reply Done."})["runId"]
+                later = self.server.call("POST", f"/v1/runs/{run}/messages", {"message": "sim: sh echo three >> c.txt\nsim: reply Done."}, expect=(202,))["runId"]
                 self.assertEqual(self.server.call("GET", f"/v1/runs/{later}/approval-rules")["items"], [])
                 self.decide(later, self.question(later))
                 self.decide(later, self.question(later), "deny")

@@ -179,8 +179,8 @@ class Webhooks(Case):
             fine.wait(lambda all: wanted <= {(m["data"]["type"], m["data"]["data"]["runId"]) for m in all}, 15)
             self.assertLessEqual(len(hanging.messages), 2, "two under way at most")
             self.assertTrue(all(d["state"] == "pending" for d in self.deliveries(stuck)))
-            self.assertIn("refused", self.settled(dead, lambda all: any(d["attempts"] for d in all))[-1]["error"])
-            self.settled(good, lambda all: all(d["state"] == "delivered" for d in all))
+            self.assertIn("refused", self.settled(dead, lambda told: any(d["attempts"] for d in told))[-1]["error"])
+            self.settled(good, lambda told: all(d["state"] == "delivered" for d in told))
             self.assertLess(self.memory() - before, 64 << 20)
 
     def memory(self):
