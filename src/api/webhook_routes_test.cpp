@@ -49,13 +49,13 @@ TEST_F(WebhookRoutes, AWebhookIsMadeShownChangedAndDeleted) {
 }
 
 TEST_F(WebhookRoutes, ASecretIsRotatedAndShownOnce) {
-  const auto id = hook(R"(,"secret":"whsec_plJ3nmyCDGBKInavdOK15jsl")");
+  const auto id = hook(R"(,"secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")");
   const auto rotated = post("/v1/webhooks/" + id + "/rotate", "");
   ASSERT_EQ(rotated.status, 200) << rotated.body;
-  EXPECT_NE(text(rotated, "secret"), "whsec_plJ3nmyCDGBKInavdOK15jsl");
+  EXPECT_NE(text(rotated, "secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
   EXPECT_NE(text(rotated, "oldSecretUntil"), "");
-  const auto given = R"({"secret":"whsec_plJ3nmyCDGBKInavdOK15jsl"})";
-  EXPECT_EQ(text(post("/v1/webhooks/" + id + "/rotate", given), "secret"), "whsec_plJ3nmyCDGBKInavdOK15jsl");
+  const auto given = R"({"secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})";
+  EXPECT_EQ(text(post("/v1/webhooks/" + id + "/rotate", given), "secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
   EXPECT_EQ(post("/v1/webhooks/" + id + "/rotate", R"({"secret":"whsec_x"})").error_code(), "validation_error");
 }
 

@@ -37,7 +37,8 @@ TEST(Secrets, AreRandomAndOfTheStandardsForm) {
   const auto secret = new_secret(entropy);
   EXPECT_TRUE(is_secret(secret)) << secret;
   EXPECT_NE(secret, new_secret(entropy));
-  EXPECT_TRUE(is_secret(known_secret));
+  EXPECT_TRUE(is_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
+  EXPECT_FALSE(is_secret(known_secret)) << "the example is shorter than the standard allows";
   EXPECT_TRUE(is_secret("whsec_" + base::to_base64(std::string(64, 'a'))));
   for (const std::string& text :
        {std::string(), std::string("whsec_"), std::string("plJ3nmyCDGBKInavdOK15jsl"), std::string("whsec_!!!!"),
