@@ -140,7 +140,7 @@ TEST(Config, WebhooksMayReachTheHostsThatItNames) {
       load("[webhooks]\nallow_hosts = [\"hooks.lan\", \"127.0.0.1:8080\"]\nca_file = \"/etc/ca.pem\"\n"));
   EXPECT_EQ(config.webhooks.allow_hosts, (std::vector<std::string>{"hooks.lan", "127.0.0.1:8080"}));
   EXPECT_EQ(config.webhooks_ca_file, "/etc/ca.pem");
-  EXPECT_THAT(print_config(config), HasSubstr("allow_hosts = [\"hooks.lan\", \"127.0.0.1:8080\"]"));
+  EXPECT_THAT(print_config(config), HasSubstr("allow_hosts = ['hooks.lan', '127.0.0.1:8080']"));
   EXPECT_THAT(load("[webhooks]\nallow_hosts = [\"http://x\"]\n").error().message, HasSubstr("host:port"));
   EXPECT_THAT(load("[webhooks]\nallow_hosts = \"x\"\n").error().message, HasSubstr("wrong type"));
 }
