@@ -141,7 +141,6 @@ class Program {
   worker::RunFiles files_;
   PolicyCatalog policies_;
   PushDesk push_;
-  net::TlsContext tls_;  // of what the server itself connects to
   webhooks::HttpSender sender_;
   webhooks::Dispatcher dispatcher_;
   api::Api api_;
@@ -196,8 +195,7 @@ Program::Program(const Config& config, bool drain)
       files_({io_.get_executor(), *store_, *blobs_, pool_, data_.path(), start_reader}),
       policies_(value_or_throw(PolicyCatalog::open(config.policy, data_.path()))),
       push_({*store_, *blobs_, data_.path().string(), git_program()}, config.push),
-      tls_(value_or_throw(net::TlsContext::create({.ca_file = config.webhooks_ca_file}))),
-      sender_(tls_, base::system_clock()),
+      sender_(base::system_clock(), config.webhooks_ca_file),
       dispatcher_({io_.get_executor(), *store_, sender_, base::system_clock(), base::system_entropy()},
                   config.webhooks),
       api_({*store_, *blobs_, hub_, pool_, base::system_clock(), base::system_entropy()},
@@ -209,6 +207,7 @@ Program::Program(const Config& config, bool drain)
       signals_(io_.get_executor()),
       ended_(io_.get_executor()),
       tasks_(io_.get_executor()) {
+  if (!config_.webhooks_ca_file.empty()) value_or_throw(sender_.read_certificates());
   if (config_.role == Role::api) return;
   worker::WorkerConfig options;
   options.worker_id = "worker_" + base::new_uuid(base::system_entropy());

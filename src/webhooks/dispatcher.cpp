@@ -24,9 +24,10 @@ base::Deadline deadline_of(base::Time time, const base::Clock& clock) {
 
 }  // namespace
 
-Dispatcher::Dispatcher(Needs needs, GuardRules rules)
+Dispatcher::Dispatcher(Needs needs, GuardRules rules, std::int64_t longest_backlog)
     : needs_(needs),
       rules_(std::move(rules)),
+      longest_backlog_(longest_backlog),
       wake_(needs_.executor),
       mailbox_(std::make_shared<Mailbox>(Mailbox{this})),
       scope_(needs_.executor) {
@@ -157,10 +158,10 @@ base::Task<void> Dispatcher::tidy() {
 }
 
 base::Task<void> Dispatcher::cap_backlogs() {
-  const auto full = co_await needs_.store.read([](store::Reader& reader) {
+  const auto full = co_await needs_.store.read([this](store::Reader& reader) {
     std::vector<std::string> ids;
     for (const auto& webhook : reader.webhooks()) {
-      if (webhook.enabled && reader.pending_deliveries(webhook.id) > longest_backlog) ids.push_back(webhook.id);
+      if (webhook.enabled && reader.pending_deliveries(webhook.id) > longest_backlog_) ids.push_back(webhook.id);
     }
     return ids;
   });
@@ -170,7 +171,7 @@ base::Task<void> Dispatcher::cap_backlogs() {
       if (!webhook) return;
       webhook->enabled = false;
       webhook->disabled_reason =
-          "more than " + std::to_string(longest_backlog) + " messages waited for this endpoint";
+          "more than " + std::to_string(longest_backlog_) + " messages waited for this endpoint";
       webhook->updated_at = needs_.clock.now();
       tx.put_webhook(*webhook);
     });

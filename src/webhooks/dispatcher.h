@@ -31,7 +31,7 @@ class Dispatcher final : public store::CommitListener {
     const base::Clock& clock;
     base::Entropy& entropy;
   };
-  Dispatcher(Needs needs, GuardRules rules);
+  Dispatcher(Needs needs, GuardRules rules, std::int64_t longest_backlog = webhooks::longest_backlog);
   ~Dispatcher() override;
 
   // Until it is cancelled. A message that is under way then is sent again at the next start.
@@ -63,6 +63,7 @@ class Dispatcher final : public store::CommitListener {
 
   Needs needs_;
   GuardRules rules_;
+  std::int64_t longest_backlog_;
   base::Event wake_;
   bool due_ = true;
   base::Deadline held_until_{};  // nothing is sent before: the store could not say what came of it

@@ -62,8 +62,8 @@ class Webhooks : public ::testing::Test {
   }
   // The dispatcher works until `done`, then stops; messages under way then are cut off.
   template <class Done>
-  void work(Done done) {
-    Dispatcher dispatcher({db_.io().get_executor(), db_.store(), endpoints_, db_.clock, db_.entropy}, {});
+  void work(Done done, std::int64_t backlog = longest_backlog) {
+    Dispatcher dispatcher({db_.io().get_executor(), db_.store(), endpoints_, db_.clock, db_.entropy}, {}, backlog);
     base::TaskScope scope(db_.io().get_executor());
     scope.spawn(dispatcher.run());
     working_ = true;
@@ -72,6 +72,17 @@ class Webhooks : public ::testing::Test {
   }
   base::Task<void> until(const std::function<bool()>& done, base::TaskScope& scope) {
     for (co_await look(); !done(); co_await look()) co_await base::sleep_for(1ms);
+    co_await scope.cancel_and_join();
+  }
+  // The store is gone when the answer comes.
+  base::Task<void> close_under_way(Dispatcher& dispatcher, base::TaskScope& scope) {
+    while (endpoints_.sent.empty()) co_await base::sleep_for(1ms);
+    db_.store().close();
+    endpoints_.release("a.test");
+    for (int i = 0; i < 20; ++i) {
+      dispatcher.wake();
+      co_await base::sleep_for(1ms);
+    }
     co_await scope.cancel_and_join();
   }
   // What is stored now.
@@ -305,6 +316,39 @@ TEST_F(Webhooks, OldMessagesAreForgotten) {
   db_.clock.advance(messages_are_kept + 1ms);
   work([&] { return deliveries(webhook.id).empty(); });
   EXPECT_TRUE(deliveries(webhook.id).empty());
+}
+
+TEST_F(Webhooks, ABacklogThatGrowsWithoutEndDisablesTheEndpoint) {
+  const auto webhook = hook();
+  endpoints_.answers["a.test"] = {.status = 500, .error = "no"};
+  for (int i = 0; i < 4; ++i) happen();
+  work([&] { return !again(webhook).enabled; }, 3);
+  EXPECT_THAT(again(webhook).disabled_reason, HasSubstr("more than 3 messages waited"));
+  EXPECT_THAT(deliveries(webhook.id), SizeIs(4));
+}
+
+TEST_F(Webhooks, AHostThatTheConfigurationNamesNoMoreIsNotSentTo) {
+  store::Webhook webhook;
+  webhook.id = "wh_1";
+  webhook.url = "http://127.0.0.1/";
+  webhook.events = {"*"};
+  webhook.secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+  db_.write([&](store::Transaction& tx) { tx.put_webhook(webhook); });
+  happen();
+  work([&] { return settled(1); });
+  EXPECT_TRUE(endpoints_.sent.empty());
+  EXPECT_THAT(deliveries("wh_1").at(0).error, HasSubstr("allow_hosts"));
+}
+
+TEST_F(Webhooks, WhatCannotBeStoredIsNotSentAgainAtOnce) {
+  hook();
+  happen();
+  endpoints_.hanging.insert("a.test");
+  Dispatcher dispatcher({db_.io().get_executor(), db_.store(), endpoints_, db_.clock, db_.entropy}, {});
+  base::TaskScope scope(db_.io().get_executor());
+  scope.spawn(dispatcher.run());
+  testing::run_task(db_.io(), close_under_way(dispatcher, scope));
+  EXPECT_THAT(endpoints_.sent, SizeIs(1));
 }
 
 TEST_F(Webhooks, SecretsAreShownOnce) {

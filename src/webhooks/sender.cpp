@@ -65,18 +65,26 @@ Outcome outcome_of(const net::ResponseHead& head, base::Time now) {
   return outcome;
 }
 
-base::Task<base::Result<std::unique_ptr<net::Stream>>> open(const Outgoing& message, const net::TlsContext& tls,
-                                                            base::Deadline deadline) {
-  if (message.url.scheme == net::Scheme::https)
-    co_return co_await net::connect_tls(message.url.host, message.url.port, tls, deadline, message.reach);
-  co_return co_await net::connect_tcp(message.url.host, message.url.port, deadline, message.reach);
+}  // namespace
+
+base::Result<void> HttpSender::read_certificates() {
+  if (tls_) return {};
+  AGENTROUTER_TRY(auto context, net::TlsContext::create({.ca_file = ca_file_}));
+  tls_.emplace(std::move(context));
+  return {};
 }
 
-}  // namespace
+base::Task<base::Result<std::unique_ptr<net::Stream>>> HttpSender::open(const Outgoing& message,
+                                                                        base::Deadline deadline) {
+  if (message.url.scheme == net::Scheme::http)
+    co_return co_await net::connect_tcp(message.url.host, message.url.port, deadline, message.reach);
+  if (auto read = read_certificates(); !read) co_return tl::unexpected(std::move(read).error());
+  co_return co_await net::connect_tls(message.url.host, message.url.port, *tls_, deadline, message.reach);
+}
 
 base::Task<Outcome> HttpSender::send(Outgoing message) {
   const auto deadline = base::after(limits_.time);
-  auto stream = co_await open(message, tls_, deadline);
+  auto stream = co_await open(message, deadline);
   if (!stream) co_return failed(stream.error());
   net::ClientConnection connection(std::move(*stream));
   auto request = request_of(message);

@@ -41,15 +41,22 @@ struct SenderLimits {
 // A connection for each message, without redirects. Taken is what is answered with 2xx.
 class HttpSender final : public Sender {
  public:
-  // Both outlive it.
-  HttpSender(const net::TlsContext& tls, const base::Clock& clock, SenderLimits limits = {})
-      : tls_(tls), clock_(clock), limits_(limits) {}
+  // `clock` outlives it. `ca_file` is PEM, in addition to the system's certificates.
+  explicit HttpSender(const base::Clock& clock, std::string ca_file = {}, SenderLimits limits = {})
+      : clock_(clock), ca_file_(std::move(ca_file)), limits_(limits) {}
   base::Task<Outcome> send(Outgoing message) override;
 
+  // Done with the first message over https, because the system's certificates take their room; before it to
+  // learn of a file that is none. Errors: invalid (ca_file cannot be read).
+  [[nodiscard]] base::Result<void> read_certificates();
+
  private:
-  const net::TlsContext& tls_;
+  base::Task<base::Result<std::unique_ptr<net::Stream>>> open(const Outgoing& message, base::Deadline deadline);
+
   const base::Clock& clock_;
+  std::string ca_file_;
   SenderLimits limits_;
+  std::optional<net::TlsContext> tls_;
 };
 
 // "Retry-After: 120" or a date of HTTP; nothing for what is neither, never negative.

@@ -32,7 +32,7 @@ class Receiver {
   }
   Outcome send_to(const std::string& url, std::string reply, SenderLimits limits, net::Reach reach) {
     reply_ = std::move(reply);
-    HttpSender sender(tls_, clock_, limits);
+    HttpSender sender(clock_, "", limits);
     base::TaskScope scope(io.get_executor());
     scope.spawn(serve());
     Outcome outcome;
@@ -81,7 +81,6 @@ class Receiver {
   }
 
   asio::basic_socket_acceptor<Tcp, base::Executor> acceptor_;
-  net::TlsContext tls_ = base::value_or_throw(net::TlsContext::create({}));
   testing::ManualClock clock_;
   std::string reply_;
 };
@@ -152,6 +151,18 @@ TEST(HttpSender, AReceiverThatHangsOrDribblesIsLeftAtTheDeadline) {
   Receiver receiver;
   receiver.hangs = true;
   EXPECT_EQ(receiver.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", {.time = 50ms}).error, "");
+}
+
+TEST(HttpSender, CertificatesThatCannotBeReadAreNamed) {
+  testing::ManualClock clock;
+  HttpSender sender(clock, "/nowhere/ca.pem");
+  const auto read = sender.read_certificates();
+  ASSERT_FALSE(read);
+  EXPECT_THAT(read.error().message, HasSubstr("/nowhere/ca.pem"));
+  asio::io_context io{1};
+  Outgoing message;
+  message.url = base::value_or_throw(net::parse_url("https://127.0.0.1:1/"));
+  EXPECT_THAT(testing::run_task(io, sender.send(message)).error, HasSubstr("/nowhere/ca.pem"));
 }
 
 TEST(HttpSender, WhatIsNoAnswerIsAFailure) {

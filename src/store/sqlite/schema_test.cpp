@@ -217,6 +217,28 @@ TEST(SchemaStep4, CheckpointsAreThoseOfTheirConversations) {
       testing::run_task(io, store->read([&](Reader& reader) { return reader.run(id); }))->forked_from);
 }
 
+// What a server of schema 5 left has no chain: it begins with what happens next.
+TEST(SchemaStep6, TheChainOfAnOlderStoreBeginsNow) {
+  testing::TempDir folder;
+  const auto path = folder.path() / "a.db";
+  std::ofstream(path).close();
+  {
+    Connection connection(path, "");
+    migrate(connection, 5);
+  }
+  asio::io_context io;
+  const auto store = base::value_or_throw(open_sqlite_store(path));
+  const auto head = [&] {
+    return testing::run_task(io, store->read([](Reader& reader) { return reader.audit_head("default"); }));
+  };
+  EXPECT_FALSE(head());
+  model::AuditEntry entry;
+  entry.number = 1;
+  testing::run_task(io, store->write([&](Transaction& tx) { tx.append_audit(entry); }));
+  EXPECT_EQ(head()->number, 1);
+  EXPECT_TRUE(testing::run_task(io, store->read([](Reader& reader) { return reader.webhooks(); })).empty());
+}
+
 }  // namespace
 
 }  // namespace agentrouter::store
