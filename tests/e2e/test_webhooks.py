@@ -116,6 +116,19 @@ class Webhooks(Case):
             self.check(webhook["secret"], [message])
             self.settled(webhook, lambda all: all[0]["state"] == "delivered")
 
+    def test_a_server_that_is_stopped_leaves_what_is_under_way_to_the_next(self):
+        answers = iter([None])
+        with Receiver(lambda message: next(answers, (200, {}, b""))) as receiver:
+            webhook = self.hook(receiver, ["run.created"])
+            run = self.server.create("sim: reply Done.")["id"]
+            receiver.wait(len)
+            self.assertEqual(self.server.stop(10), 0)
+            self.server.start()
+            messages = receiver.wait(lambda all: len(all) == 2)
+            self.assertEqual(len({m["headers"]["webhook-id"] for m in messages}), 1)
+            self.assertEqual(self.settled(webhook, lambda told: told[0]["state"] == "delivered")[0]["attempts"], 1)
+            self.server.finish(run)
+
     def test_kill_9_at_any_moment_delivers_each_at_least_once(self):
         with Receiver() as receiver:
             webhook = self.hook(receiver, ["run.created", "run.cancelled"])

@@ -261,8 +261,7 @@ Json Client::call(std::string_view method, std::string_view target, const Json& 
                   const CallOptions& call) const {
   HttpRequest request{.method = std::string(method), .target = std::string(target)};
   if (!body.is_null()) request.body = body.dump();
-  const auto reply = state_->transport->call(request, call, method == "GET" ? Repeat::safe : Repeat::never);
-  return reply.empty() ? Json() : Json::parse(reply);
+  return state_->json(request, call, method == "GET" ? Repeat::safe : Repeat::never);
 }
 
 ArtifactPage Client::list_run_artifacts(std::string_view run_id, const CallOptions& call) const {

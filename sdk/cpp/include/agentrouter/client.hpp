@@ -180,7 +180,7 @@ class AGENTROUTER_API Client {
                          const std::filesystem::path& file, const CallOptions& call = {}) const;
 
   // Any request of the API, for what has no call of its own here: `target` is the path with its query, `body`
-  // is sent when it is not null. The reply, null when it is empty. Only a GET is tried again.
+  // is sent when it is not null. Only a GET is tried again.
   Json call(std::string_view method, std::string_view target, const Json& body = {},
             const CallOptions& call = {}) const;
 
