@@ -78,12 +78,12 @@ TEST_F(ClientTest, CreateLeavesOutWhatWasNotAskedFor) {
 TEST_F(ClientTest, AnyRequestOfTheApiCanBeMade) {
   server.on("GET /v1/audit", reply(200, R"({"items":[],"nextAfter":7,"head":null})"));
   server.on("PATCH /v1/webhooks/wh_1", reply(200, R"({"id":"wh_1","enabled":true})"));
-  server.on("DELETE /v1/webhooks/wh_1", reply(404, error_json("webhook_not_found")));
+  server.on("DELETE /v1/webhooks/wh_1", reply(404, error_json("webhook_not_found", "no such webhook")));
   EXPECT_EQ(client().call("GET", "/v1/audit?after=7")["nextAfter"].as_int(), 7);
   EXPECT_TRUE(client().call("PATCH", "/v1/webhooks/wh_1", Json::object({{"enabled", true}}))["enabled"].as_bool());
   EXPECT_EQ(server.requests().back().body, R"({"enabled":true})");
   EXPECT_EQ(error_of([&] { client().call("DELETE", "/v1/webhooks/wh_1"); }), "webhook_not_found/404");
-  server.on("POST /v1/webhooks/wh_1/test", reply(503, error_json("unavailable")));
+  server.on("POST /v1/webhooks/wh_1/test", reply(503, error_json("unavailable", "later")));
   EXPECT_EQ(error_of([&] { client().call("POST", "/v1/webhooks/wh_1/test", Json::object()); }), "unavailable/503");
   EXPECT_EQ(server.requests().back().method + " " + server.requests().back().target, "POST /v1/webhooks/wh_1/test");
 }
