@@ -8,7 +8,8 @@
 //   POST, GET, DELETE /mcp/<name>                  a remote MCP server that this run is given
 //
 // A websocket upgrade is answered 426, everything else 403, another Host or a target that is not a path 403.
-// Bodies stream both ways and are never held as a whole (except for the simulator). The answer is searched
+// Bodies stream both ways; a request's is held as a whole only for the simulator, and where a limit or a price
+// needs it to be understood (spending.h). The answer is searched
 // for the key; one that holds it is cut before the key's first byte.
 
 #include <chrono>
@@ -25,6 +26,7 @@
 #include "base/event.h"
 #include "base/fd.h"
 #include "egress/secret.h"
+#include "egress/spending.h"
 #include "egress/usage.h"
 #include "net/stream.h"
 #include "net/url.h"
@@ -59,6 +61,7 @@ struct RequestRecord {
   std::optional<std::chrono::milliseconds> retry_after;  // what a refusal says about when to ask again
   bool by_keeper = false;                                // Egress::ask sent it, nobody in the sandbox did
   std::string mcp_server;                                // whose request it is, when it is no provider's
+  std::optional<policy::Belief> belief;                  // how far the provider's usage was believed
 };
 
 struct Answer {
@@ -114,6 +117,7 @@ struct Config {
   std::optional<Upstream> openai;   // none, and no simulator: 403 with reason provider_unconfigured
   std::optional<Upstream> anthropic;
   std::vector<McpUpstream> mcp;
+  Spending* spending = nullptr;          // what may be spent; none: nothing is counted. Outlives the egress
   sim::Simulator* simulator = nullptr;   // takes the place of every provider; outlives the egress
   const net::TlsContext* tls = nullptr;  // outlives the egress; needed for https
 
@@ -138,7 +142,7 @@ class Egress {
   // A request of the keeper's own to the provider of `path` (/v1/responses or /v1/messages): the same
   // upstream, key, limits and reports as the sandbox's requests. `body` is a JSON document that asks for one.
   //
-  // Errors: unsupported (no such provider), exhausted (egress_limit, or an answer over 1 MiB), timeout,
+  // Errors: unsupported (no such provider), those of Spending::admit and read_request, exhausted (egress_limit, or an answer over 1 MiB), timeout,
   // unavailable, denied (the certificate, or an answer that holds the key), those of the observer.
   [[nodiscard]] Task<Result<Answer>> ask(std::string path, std::string body, base::Deadline deadline);
   // Closes listeners and cuts what is under way, then waits until nothing is left. Every request that had

@@ -71,6 +71,10 @@ Task<void> Passage::run(std::string first) {
     co_await fail(connected.error());
     co_return;
   }
+  if (context_.metering != nullptr && !context_.metering->leaves()) {
+    co_await refuse(503, "held", "what this request may cost could not be written down");
+    co_return;
+  }
   auto sent = co_await send(std::move(first));
   if (!sent) {
     co_await fail(sent.error());
@@ -122,6 +126,11 @@ Task<Result<Passage::Sent>> Passage::send(std::string piece) {
     if (!written) break;
     context_.record.bytes_out += piece.size();
     context_.total_bytes += piece.size();
+    if (context_.total_bytes > context_.config.total_bytes) {
+      stream_->close();
+      co_await refuse(403, "egress_limit", "this run has used up its traffic");
+      co_return Sent::refused;
+    }
     auto next = co_await exchange_.read_some();
     if (!next) {
       stream_->close();
@@ -188,6 +197,7 @@ Task<void> Passage::answer(std::string body) {
     meter_ = UsageMeter(UsageMeter::format_of(head.headers.get("content-type")));
   }
   context_.record.status = head.status;
+  if (context_.metering != nullptr) context_.metering->answered(head.status, {});
   if (head.status >= 400)
     context_.record.retry_after = retry_after_of(head.headers, base::system_clock().now());
   auto* writer = co_await exchange_.start_stream(std::move(response));
@@ -196,6 +206,7 @@ Task<void> Passage::answer(std::string body) {
   co_await pass_body(*writer, std::move(body));
   writer->on_end(nullptr);
   context_.record.usage = meter_.usage();
+  if (context_.metering != nullptr) context_.metering->answered(head.status, meter_.usage());
 }
 
 Task<void> Passage::pass_body(net::StreamWriter& writer, std::string body) {
@@ -237,6 +248,10 @@ Task<bool> Passage::pass_piece(net::StreamWriter& writer, std::string_view piece
   } else if (record.bytes_in > context_.config.response_bytes) {
     record.reason = "response_too_large";
     out.clear();
+  } else if (context_.total_bytes > context_.config.total_bytes) {
+    record.reason = "egress_limit";
+  } else if (context_.metering != nullptr && !context_.metering->receives(meter_)) {
+    record.reason = "limit_exceeded";
   }
   if (!out.empty()) {
     const bool written = co_await writer.write(out);

@@ -44,6 +44,7 @@ struct Forward {
   Peer peer = Peer::provider;
   RequestRecord& record;
   std::uint64_t& total_bytes;
+  Spending::Metering* metering = nullptr;  // of a provider's; none: nothing is counted
 };
 [[nodiscard]] Task<void> forward(Forward context, net::Exchange& exchange, std::string first);
 

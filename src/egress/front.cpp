@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t head_bytes = 32 * 1024;
 constexpr std::uint64_t simulated_body_bytes = 16ull << 20;
+constexpr std::uint64_t metered_body_bytes = 32ull << 20;
 constexpr std::string_view simulated_authorization = "Bearer sim";
 
 std::string shown(std::string_view text, std::size_t max_bytes) {
@@ -164,15 +165,18 @@ Task<void> Egress::Front::forward_to(net::Exchange& exchange, Destination destin
     co_await deny(exchange, 403, "provider_unconfigured", "this run has no such model provider", record);
     co_return;
   }
-  auto first = co_await exchange.read_some();
+  auto first = co_await read_first(exchange);
   if (!first) {
     const auto error = std::move(first).error();
     co_await deny(exchange, net::status_of_body_error(error), "request_body", error.message, record);
     co_return;
   }
+  const Counted open(open_forwards_);
+  Meter metering;
+  const bool admitted = co_await admit(exchange, *first, record, metering);
+  if (!admitted) co_return;
   const bool permitted = co_await permit(exchange, record);
   if (!permitted) co_return;
-  const Counted open(open_forwards_);
   record.host = upstream->base.authority();
   const auto& credential = to_openai ? *openai_ : *anthropic_;
   Forward context{.config = config_,
@@ -181,8 +185,39 @@ Task<void> Egress::Front::forward_to(net::Exchange& exchange, Destination destin
                   .head = upstream_head(exchange.request(), upstream->base),
                   .peer = Peer::provider,
                   .record = record,
-                  .total_bytes = total_bytes_};
+                  .total_bytes = total_bytes_,
+                  .metering = metering.get()};
   co_await forward(std::move(context), exchange, std::move(*first));
+  if (metering && record.status < 300) record.belief = metering->settlement().belief;
+}
+
+Task<Result<std::string>> Egress::Front::read_first(net::Exchange& exchange) {
+  const bool whole = config_.spending != nullptr && config_.spending->reads_bodies();
+  if (!whole) return exchange.read_some();
+  exchange.limit_body(std::min(config_.request_bytes, metered_body_bytes));
+  return exchange.read_body();
+}
+
+Task<Result<Egress::Front::Meter>> Egress::Front::meter(const net::Request& request, std::string_view body) {
+  auto* const spending = config_.spending;
+  if (spending == nullptr || !spending->reads_bodies()) co_return Meter();
+  auto facts = read_request(request.path, request.headers, body);
+  if (!facts && !spending->binds()) co_return Meter();
+  if (!facts) co_return tl::unexpected(std::move(facts).error());
+  co_return co_await spending->admit(std::move(*facts));
+}
+
+Task<bool> Egress::Front::admit(net::Exchange& exchange, std::string_view body, RequestRecord& record,
+                                Meter& meter) {
+  auto admitted = co_await this->meter(exchange.request(), body);
+  if (admitted) {
+    meter = std::move(*admitted);
+    co_return true;
+  }
+  const auto error = std::move(admitted).error();
+  const int status = error.code == Code::invalid ? 400 : 403;
+  co_await deny(exchange, status, error.reason, error.message, record);
+  co_return false;
 }
 
 Task<void> Egress::Front::forward_to_mcp(net::Exchange& exchange, const std::string& name,
@@ -227,16 +262,25 @@ Task<void> Egress::Front::simulate(net::Exchange& exchange, RequestRecord& recor
     co_await deny(exchange, net::status_of_body_error(error), "request_body", error.message, record);
     co_return;
   }
+  const Counted open(open_forwards_);
+  Meter metering;
+  const bool admitted = co_await admit(exchange, *body, record, metering);
+  if (!admitted) co_return;
   const bool permitted = co_await permit(exchange, record);
   if (!permitted) co_return;
-  const Counted open(open_forwards_);
+  if (metering && !metering->leaves()) {
+    co_await deny(exchange, 503, "held", "what this request may cost could not be written down", record);
+    co_return;
+  }
   record.host = "sim";
   record.bytes_out = body->size();
   total_bytes_ += body->size();
-  co_await play(exchange, std::move(*body), record);
+  co_await play(exchange, std::move(*body), record, metering.get());
+  if (metering && record.status < 300) record.belief = metering->settlement().belief;
 }
 
-Task<void> Egress::Front::play(net::Exchange& exchange, std::string body, RequestRecord& record) {
+Task<void> Egress::Front::play(net::Exchange& exchange, std::string body, RequestRecord& record,
+                               Spending::Metering* metering) {
   const auto& request = exchange.request();
   std::vector<sim::Header> headers;
   for (const auto& field : request.headers) {
@@ -262,6 +306,9 @@ Task<void> Egress::Front::play(net::Exchange& exchange, std::string body, Reques
     record.bytes_in += chunk.bytes.size();
     total_bytes_ += chunk.bytes.size();
     meter.feed(chunk.bytes);
+    if (total_bytes_ > config_.total_bytes) record.reason = "egress_limit";
+    if (metering != nullptr && !metering->receives(meter)) record.reason = "limit_exceeded";
+    if (!record.reason.empty()) break;
     bool written = false;
     if (!writer->ended()) written = co_await writer->write(chunk.bytes);
     if (!written) record.reason = "agent_left";
@@ -271,6 +318,7 @@ Task<void> Egress::Front::play(net::Exchange& exchange, std::string body, Reques
   if (reply.ending == sim::Ending::cut && record.reason.empty()) record.reason = "provider_unavailable";
   if (!record.reason.empty()) writer->abort();
   if (reply.status < 300) record.usage = meter.usage();
+  if (metering != nullptr) metering->answered(reply.status, meter.usage());
 }
 
 Task<Result<Answer>> Egress::Front::ask(std::string path, std::string body, base::Deadline deadline) {
@@ -283,10 +331,17 @@ Task<Result<Answer>> Egress::Front::ask(std::string path, std::string body, base
     tally.record.reason = "egress_limit";
     co_return base::fail(Code::exhausted, "this run has used up its traffic", "egress_limit");
   }
+  const Counted open(open_forwards_);
+  auto metering = co_await meter(request, body);
+  if (!metering) {
+    tally.record.reason = metering.error().reason;
+    co_return tl::unexpected(std::move(metering).error());
+  }
   auto allowed = co_await ask_once();
   if (!allowed) co_return tl::unexpected(std::move(allowed).error());
   tally.record.decision = Decision::forwarded;
-  const Counted open(open_forwards_);
+  if (*metering && !(*metering)->leaves())
+    co_return base::fail(Code::unavailable, "what this request may cost could not be written down", "held");
   const bool simulated = config_.simulator != nullptr;
   auto asked = simulated ? ask_simulator(path, std::move(body), deadline, tally.record)
                          : ask_upstream(path, std::move(body), deadline, tally.record);
@@ -294,12 +349,18 @@ Task<Result<Answer>> Egress::Front::ask(std::string path, std::string body, base
   total_bytes_ += tally.record.bytes_in + tally.record.bytes_out;
   if (!answer) {
     tally.record.reason = trouble_reason(answer.error());
+    // Nobody charges for what did not get there.
+    if (*metering && answer.error().code != Code::timeout) (*metering)->answered(502, {});
     co_return answer;
   }
   tally.record.status = answer->status;
-  UsageMeter meter(UsageMeter::Format::json);
-  if (answer->status < 300) meter.feed(answer->body);
-  tally.record.usage = meter.usage();
+  UsageMeter counter(UsageMeter::Format::json);
+  if (answer->status < 300) counter.feed(answer->body);
+  tally.record.usage = counter.usage();
+  if (!*metering) co_return answer;
+  std::ignore = (*metering)->receives(counter);
+  (*metering)->answered(answer->status, counter.usage());
+  if (answer->status < 300) tally.record.belief = (*metering)->settlement().belief;
   co_return answer;
 }
 

@@ -30,13 +30,23 @@ class Egress::Front final : public net::Handler {
   Task<void> forward_to(net::Exchange& exchange, Destination destination, RequestRecord& record);
   Task<void> forward_to_mcp(net::Exchange& exchange, const std::string& name, RequestRecord& record);
   Task<void> simulate(net::Exchange& exchange, RequestRecord& record);
-  Task<void> play(net::Exchange& exchange, std::string body, RequestRecord& record);
+  Task<void> play(net::Exchange& exchange, std::string body, RequestRecord& record,
+                  Spending::Metering* metering);
   Task<Result<Answer>> ask_upstream(std::string path, std::string body, base::Deadline deadline,
                                     RequestRecord& record);
   Task<Result<Answer>> ask_simulator(std::string path, std::string body, base::Deadline deadline,
                                      RequestRecord& record);
   Task<void> deny(net::Exchange& exchange, int status, std::string reason, std::string message,
                   RequestRecord& record);
+  // What a request to a provider may use; null where nothing is counted, or where it is not understood and
+  // need not be. Errors: those of read_request and Spending::admit.
+  using Meter = std::unique_ptr<Spending::Metering>;
+  [[nodiscard]] Task<Result<Meter>> meter(const net::Request& request, std::string_view body);
+  // The same for a request of the sandbox. False: it was answered.
+  [[nodiscard]] Task<bool> admit(net::Exchange& exchange, std::string_view body, RequestRecord& record,
+                                 Meter& meter);
+  // The body, or as much of it as is needed before it is passed on.
+  [[nodiscard]] Task<Result<std::string>> read_first(net::Exchange& exchange);
   // Whether a request may leave for a provider; asks the observer for the first one. False: it was answered.
   Task<bool> permit(net::Exchange& exchange, RequestRecord& record);
   Task<Result<void>> ask_once();

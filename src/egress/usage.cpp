@@ -23,8 +23,16 @@ std::optional<std::int64_t>* slot(Usage& usage, std::string_view path) {
   if (path == "usage.output_tokens") return &usage.output_tokens;
   if (path == "usage.input_tokens_details.cached_tokens") return &usage.cached_input_tokens;
   if (path == "usage.cache_read_input_tokens") return &usage.cached_input_tokens;
+  if (path == "usage.cache_creation_input_tokens") return &usage.cache_write_tokens;
   if (path == "usage.output_tokens_details.reasoning_tokens") return &usage.reasoning_output_tokens;
   return nullptr;
+}
+
+// Names, kinds and what nobody can read: not what the model said.
+bool is_about(std::string_view key) {
+  constexpr std::string_view keys[] = {"id",   "type",      "role",  "status",    "call_id",          "item_id",
+                                       "name", "namespace", "phase", "signature", "encrypted_content", "object"};
+  return std::ranges::find(keys, key) != std::end(keys);
 }
 
 bool is_blank(char c) {
@@ -46,11 +54,39 @@ void UsageScanner::feed(std::string_view json) {
 void UsageScanner::reset() {
   depth_ = 0;
   in_string_ = escaped_ = false;
+  hex_digits_ = 0;
   number_.clear();
   is_integer_ = true;
 }
 
+// An escape stands for what it means.
+void UsageScanner::count(char c) {
+  if (hex_digits_ > 0) {
+    --hex_digits_;
+  } else if (escaped_) {
+    hex_digits_ = c == 'u' ? 4 : 0;
+    ++*counting_;
+  } else if (c != '\\' && c != '"') {
+    ++*counting_;
+  }
+}
+
+std::int64_t* UsageScanner::place_of_text() {
+  if (is_key_ || depth_ == 0) return nullptr;
+  std::string_view key;
+  for (std::size_t i = std::min<std::size_t>(depth_, levels); i-- > 0 && key.empty();) key = level_[i].key;
+  if (is_about(key)) return nullptr;
+  const std::string_view outer = level_[0].key;
+  const std::string_view inner = depth_ > 1 ? std::string_view(level_[1].key) : std::string_view();
+  if (outer == "delta" || outer == "content_block") return &text_[0];
+  if (outer == "item") return &text_[1];
+  if (outer == "response" && inner == "output") return &text_[2];
+  if (outer == "output" || outer == "content" || (outer == "message" && inner == "content")) return &text_[3];
+  return nullptr;
+}
+
 void UsageScanner::take_in_string(char c) {
+  if (counting_ != nullptr) count(c);
   if (escaped_) {
     escaped_ = false;
   } else if (c == '\\') {
@@ -69,6 +105,7 @@ void UsageScanner::take(char c) {
       in_string_ = true;
       is_key_ = depth_ > 0 && depth_ <= levels && level_[depth_ - 1].expects_key;
       key_.clear();
+      counting_ = place_of_text();
       break;
     case '{':
     case '[':
@@ -131,6 +168,7 @@ UsageMeter::Format UsageMeter::format_of(std::string_view content_type) {
 }
 
 void UsageMeter::feed(std::string_view body) {
+  if (format_ == Format::none) other_bytes_ += static_cast<std::int64_t>(body.size());
   if (format_ == Format::json) scanner_.feed(body);
   if (format_ != Format::events) return;
   while (!body.empty()) {
