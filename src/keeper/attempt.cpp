@@ -18,6 +18,12 @@ json::string provider_of(const AttemptPlan& plan) {
   return json::string(model::to_string(plan.runtime.kind));
 }
 
+egress::SpendingRules spending_rules(const SpendingPlan& plan) {
+  return {.limits = {plan.limits.tokens.value_or(policy::unbounded), plan.limits.cost.value_or(policy::unbounded)},
+          .allowance = plan.allowance,
+          .prices = plan.prices};
+}
+
 json::object patch_json(const workspace::CollectReport::Patch& patch) {
   return {{"bytes", patch.bytes}, {"sha256", patch.sha256}, {"truncated", patch.truncated}};
 }
@@ -33,6 +39,8 @@ Attempt::Attempt(Needs needs)
     : needs_(std::move(needs)),
       notices_(needs_.executor, needs_.sandbox),
       watch_(needs_.recorder),
+      limits_(needs_.recorder, needs_.plan.spending),
+      spending_(needs_.executor, spending_rules(needs_.plan.spending), limits_),
       gate_(needs_.executor, needs_.recorder, needs_.plan),
       turn_plan_(needs_.plan),
       scope_(needs_.executor) {}
@@ -149,6 +157,10 @@ base::Result<void> Attempt::open_egress() {
   egress::Config config;
   config.models = {needs_.plan.model};
   config.tls = needs_.tls;
+  config.spending = &spending_;
+  if (const auto& most = needs_.plan.spending.limits.network_bytes)
+    config.total_bytes = std::min(config.total_bytes, static_cast<std::uint64_t>(*most));
+  watch_.on_request([this](const egress::RequestRecord& record) { limits_.see_request(record); });
   AGENTROUTER_TRY(config.mcp, mcp_upstreams());
   if (needs_.plan.provider == Provider::sim) {
     config.simulator = &simulator_;
@@ -305,8 +317,13 @@ json::object Attempt::exit_record() {
                              : needs_.plan.resume_thread;
   auto usage = watch_.usage(usage_of_agent());
   const auto cost = result_.outcome ? result_.outcome->cost_usd : std::nullopt;
-  if (cost || earlier_cost_ > 0) usage["costUsd"] = earlier_cost_ + cost.value_or(0);
+  if (cost || earlier_cost_ > 0) {
+    usage["costUsd"] = earlier_cost_ + cost.value_or(0);
+  } else if (const auto own = spending_.cost()) {
+    usage["costUsd"] = policy::usd_of(*own);
+  }
   exit["usage"] = std::move(usage);
+  exit["used"] = limits_.used();
   exit["provider"] = needs_.plan.provider == Provider::sim ? "sim" : "upstream";
   if (result_.exit_code) exit["exitCode"] = *result_.exit_code;
   exit["index"] = nullptr;
@@ -342,6 +359,10 @@ void Attempt::set_failure(std::string_view code, std::string reason) {
 void Attempt::decide(const DecisionMessage& message) {
   gate_.decide(message);
   if (turn_) turn_->decide(message);
+}
+
+void Attempt::grant(const LeaseMessage::Allowance& allowance) {
+  spending_.grant(allowance.total, allowance.exhausted);
 }
 
 void Attempt::cancel() {

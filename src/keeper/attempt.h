@@ -8,6 +8,7 @@
 #include "base/task_scope.h"
 #include "keeper/collection.h"
 #include "keeper/launch_gate.h"
+#include "keeper/limit_watch.h"
 #include "keeper/provider_watch.h"
 #include "keeper/turn.h"
 #include "net/client.h"
@@ -44,6 +45,12 @@ class Attempt {
 
   void decide(const DecisionMessage& message);
   void cancel();
+  // Of the budgets over runs.
+  void grant(const LeaseMessage::Allowance& allowance);
+  // Called when more of them is wanted.
+  void on_wish(std::function<void(const policy::Amount& have, const policy::Amount& needed)> listener) {
+    limits_.on_wish(std::move(listener));
+  }
   // Answers a request for the workspace's files (workspace/file_request.h) through a pipe, whose read end it
   // gives. Errors: unavailable (the workspace is not there yet, or the turn is over), exhausted.
   base::Result<base::Fd> open_files(const std::string& request);
@@ -67,6 +74,7 @@ class Attempt {
   base::Task<void> run_turns(const std::string& started);
   base::Task<TurnEnd> run_turn(const std::string& started);
   void watch_provider();
+  base::Task<void> watch_time();
   base::Task<bool> waited_for_quota(TurnEnd& end);
   base::Task<void> wait_until(base::Time time);
   void go_on(const TurnEnd& end);
@@ -84,6 +92,8 @@ class Attempt {
   Needs needs_;
   Notices notices_;
   ProviderWatch watch_;
+  LimitWatch limits_;
+  egress::Spending spending_;
   LaunchGate gate_;
   sim::Simulator simulator_;
   std::unique_ptr<egress::Egress> egress_;
@@ -97,6 +107,7 @@ class Attempt {
   policy::QuotaWaits waits_;
   std::optional<agents::TokenUsage> earlier_usage_;  // of the turns before a wait
   double earlier_cost_ = 0;
+  std::chrono::milliseconds earlier_time_{0};  // of those turns
   bool cancelled_ = false;
   Result result_;
   std::optional<workspace::CollectReport> changes_;

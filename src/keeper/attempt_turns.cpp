@@ -39,8 +39,10 @@ base::Task<void> Attempt::run_turns(const std::string& started) {
     const auto began = std::chrono::steady_clock::now();
     TurnEnd end = co_await run_turn(started);
     const auto took = std::chrono::steady_clock::now() - began;
-    turn_plan_.limits.wall_time -=
-        std::chrono::duration_cast<std::chrono::milliseconds>(took) - end.waited;
+    const auto counted = std::chrono::duration_cast<std::chrono::milliseconds>(took) - end.waited;
+    turn_plan_.limits.wall_time -= counted;
+    earlier_time_ += counted;
+    limits_.see_time(earlier_time_);
     const bool again = co_await waited_for_quota(end);
     if (!again) {
       judge(std::move(end));
@@ -79,14 +81,29 @@ base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
                                              .plan = turn_plan_,
                                              .gate = *tools_,
                                              .actions = actions_.get(),
+                                             .limits = &limits_,
                                              .open_forwards = [this] { return egress_->open_forwards(); },
                                              .goes_on = goes_on});
   watch_.on_traffic([this] { watch_provider(); });
   if (cancelled_) turn_->cancel();
+  limits_.on_stop([this](const model::RunFailure& failure) { turn_->stop(failure); });
+  base::TaskScope timing(needs_.executor);
+  timing.spawn(watch_time());
   TurnEnd end = co_await turn_->run();
+  co_await timing.cancel_and_join();
+  limits_.on_stop({});
   watch_.on_traffic({});
   if (end.outcome) name_cause(end.outcome->failure, watch_.last_trouble());
   co_return end;
+}
+
+// While a person is asked, the run's time stands still, so what is left is looked at again.
+base::Task<void> Attempt::watch_time() {
+  for (auto next = limits_.next_time(); next; next = limits_.next_time()) {
+    const auto rest = *next - (earlier_time_ + turn_->taken());
+    if (rest.count() > 0) co_await base::sleep_for(std::max<std::chrono::milliseconds>(rest, 10ms));
+    if (rest.count() <= 0) limits_.see_time(earlier_time_ + turn_->taken());
+  }
 }
 
 // After each request of the sandbox.

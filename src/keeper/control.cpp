@@ -15,6 +15,8 @@ struct ControlServer::Connection {
   LineSocket lines;
   base::Event wake;
   std::int64_t token = 0;  // of its lease
+  bool gives_allowance = false;
+  std::uint64_t wish = 0;  // the newest that it has heard of
   std::optional<FilesMessage> files;
   std::optional<asio::posix::basic_stream_descriptor<base::Executor>> answer;  // to `files`
   bool closed = false;
@@ -48,6 +50,13 @@ base::Result<void> ControlServer::listen(int attempt_dir) {
 
 void ControlServer::set_length(std::uint64_t length) {
   length_ = length;
+  for (auto& connection : connections_) connection->wake.notify();
+}
+
+void ControlServer::ask_allowance(const AllowanceWish& wish) {
+  if (wish_ && wish_->have == wish.have && wish_->needed == wish.needed) return;
+  wish_ = wish;
+  ++wishes_;
   for (auto& connection : connections_) connection->wake.notify();
 }
 
@@ -96,6 +105,12 @@ bool ControlServer::obey(Connection& connection, const ServerMessage& message) {
   if (const auto* lease = std::get_if<LeaseMessage>(&message)) {
     if (lease->token < newest_token_) return false;
     connection.token = newest_token_ = lease->token;
+    if (!lease->allowance) return true;
+    connection.gives_allowance = true;
+    const auto& total = lease->allowance->total;
+    if (wish_ && (total.tokens > wish_->have.tokens || total.cost > wish_->have.cost)) wish_.reset();
+    handler_.on_allowance(*lease->allowance);
+    connection.wake.notify();
     return true;
   }
   if (connection.token < newest_token_) return false;
@@ -129,6 +144,9 @@ base::Task<void> ControlServer::write(std::shared_ptr<Connection> connection) {
     if (told != length_) {
       told = length_;
       next = to_line(KeeperMessage(Length{told}));
+    } else if (connection->gives_allowance && wish_ && connection->wish != wishes_) {
+      connection->wish = wishes_;
+      next = to_line(KeeperMessage(*wish_));
     } else if (bye_ && !said_bye) {
       said_bye = true;
       next = to_line(KeeperMessage(Bye{}));

@@ -18,6 +18,7 @@ class ControlHandler {
   virtual ~ControlHandler() = default;
   virtual void on_decision(const DecisionMessage& message) = 0;
   virtual void on_cancel() = 0;
+  virtual void on_allowance(const LeaseMessage::Allowance& allowance) = 0;
   virtual void on_done() = 0;
   // Starts to answer a request for files; gives the read end of a pipe with the frames, up to its end.
   // Errors: what the server is told.
@@ -39,6 +40,9 @@ class ControlServer {
   [[nodiscard]] base::Result<void> listen(int attempt_dir);
   // Every connection hears of it soon; lengths in between may be skipped.
   void set_length(std::uint64_t length);
+  // More allowance is wanted: every connection that gives some hears of it, also a later one, until one gives
+  // more than `wish.have`.
+  void ask_allowance(const AllowanceWish& wish);
   // `exit` is durable: every connection, also a later one, hears it.
   void say_bye();
   // Closes everything and waits for its coroutines. Call before the destructor.
@@ -62,6 +66,8 @@ class ControlServer {
   std::uint64_t length_ = 0;
   std::int64_t newest_token_ = 0;
   bool bye_ = false;
+  std::optional<AllowanceWish> wish_;
+  std::uint64_t wishes_ = 0;  // how many there were
   std::list<std::shared_ptr<Connection>> connections_;
   base::TaskScope scope_;
 };

@@ -19,6 +19,9 @@ class Listener final : public ControlHandler {
     said.push_back("decision " + message.action_id + " " + message.action_digest + " " + message.event_id);
   }
   void on_cancel() override { said.emplace_back("cancel"); }
+  void on_allowance(const LeaseMessage::Allowance& allowance) override {
+    said.push_back("allowance " + std::to_string(allowance.total.tokens) + " " + allowance.exhausted);
+  }
   void on_done() override { said.emplace_back("done"); }
   base::Result<base::Fd> on_files(const FilesMessage& message) override {
     said.push_back("files " + message.request);
@@ -71,6 +74,42 @@ TEST_F(ControlServerTest, GreetsEachConnectionAndTellsTheLength) {
   auto second = connect();
   EXPECT_EQ(read(second),
             R"({"type":"hello","protocol":1,"attemptId":"attempt_1","runId":"run_1","token":3,"length":10})");
+}
+
+LeaseMessage gives(std::int64_t tokens, std::string exhausted = "") {
+  return {3, LeaseMessage::Allowance{{tokens, 7}, std::move(exhausted)}};
+}
+constexpr const char* wish =
+    R"({"type":"allowance","have":{"tokens":100,"nanoUsd":7},"needed":{"tokens":20,"nanoUsd":0}})";
+
+TEST_F(ControlServerTest, AWishForMoreIsToldToThoseThatGiveUntilThereIsMore) {
+  auto old = connect();
+  read(old);
+  say(old, LeaseMessage{3});
+  auto giver = connect();
+  read(giver);
+  say(giver, gives(100));
+  settle();
+  server_.ask_allowance({{100, 7}, {20, 0}});
+  server_.ask_allowance({{100, 7}, {20, 0}});  // the same again says nothing
+  EXPECT_EQ(read(giver), wish);
+  auto later = connect();
+  read(later);
+  say(later, gives(100));
+  EXPECT_EQ(read(later), wish);
+  say(later, gives(150));
+  settle();
+  server_.set_length(10);
+  EXPECT_EQ(read(giver), R"({"type":"length","length":10})");
+  EXPECT_EQ(read(old), R"({"type":"length","length":10})");
+  auto last = connect();
+  read(last);
+  say(last, gives(150, "the day's"));
+  settle();
+  server_.set_length(11);
+  EXPECT_EQ(read(last), R"({"type":"length","length":11})");
+  EXPECT_THAT(listener_.said, ::testing::ElementsAre("allowance 100 ", "allowance 100 ", "allowance 150 ",
+                                                     "allowance 150 the day's"));
 }
 
 TEST_F(ControlServerTest, ObeysTheHolderOfTheNewestLease) {

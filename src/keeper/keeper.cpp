@@ -38,6 +38,9 @@ class Switchboard final : public ControlHandler {
   void on_cancel() override {
     if (attempt_ != nullptr) attempt_->cancel();
   }
+  void on_allowance(const LeaseMessage::Allowance& allowance) override {
+    if (attempt_ != nullptr) attempt_->grant(allowance);
+  }
   base::Result<base::Fd> on_files(const FilesMessage& message) override {
     if (attempt_ == nullptr) return base::fail(base::Code::unavailable, "the run has ended");
     return attempt_->open_files(message.request);
@@ -103,6 +106,9 @@ base::Task<void> serve_attempt(KeeperNeeds& needs, Recorder& recorder, ControlSe
                      .clock = needs.clock,
                      .entropy = needs.entropy,
                      .make_session = needs.make_session});
+    attempt.on_wish([&control](const policy::Amount& have, const policy::Amount& needed) {
+      control.ask_allowance({have, needed});
+    });
     switchboard.attach(&attempt);
     const bool written = co_await attempt.run();
     switchboard.attach(nullptr);

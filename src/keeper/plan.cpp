@@ -211,7 +211,8 @@ std::string encode_plan(const AttemptPlan& plan) {
                                     {"mcp", mcp_json(plan.mcp)},
                                     {"waitForQuota", plan.wait_for_quota},
                                     {"quota", quota},
-                                    {"limits", limits}});
+                                    {"limits", limits},
+                                    {"spending", plan.spending.to_json()}});
 }
 
 base::Result<AttemptPlan> decode_plan(std::string_view text) {
@@ -251,6 +252,7 @@ base::Result<AttemptPlan> decode_plan(std::string_view text) {
   plan.wait_for_quota = fields.flag("waitForQuota");
   plan.quota = parse_quota(fields);
   plan.limits = parse_limits(fields);
+  AGENTROUTER_TRY(plan.spending, SpendingPlan::from_json(fields.object("spending")));
   if (!base::is_prefixed_uuid(plan.attempt_id.str(), "attempt_")) fields.miss("attemptId");
   if (!base::is_prefixed_uuid(plan.run_id.str(), "run_")) fields.miss("runId");
   if (!fields.missing().empty()) {

@@ -13,6 +13,7 @@
 #include "agents/session.h"
 #include "base/error.h"
 #include "egress/secret.h"
+#include "keeper/spending_plan.h"
 #include "model/run.h"
 #include "policy/quota.h"
 #include "policy/rules.h"
@@ -62,7 +63,8 @@ struct AttemptPlan {
   std::vector<McpPlan> mcp;
   bool wait_for_quota = false;
   policy::QuotaRules quota;
-  TurnLimits limits;
+  TurnLimits limits;  // the server's own
+  SpendingPlan spending = {};
 };
 
 // Without the key.

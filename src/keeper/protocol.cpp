@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "keeper/spending_plan.h"
 
 namespace agentrouter::keeper {
 namespace {
@@ -76,12 +77,22 @@ std::string to_line(const KeeperMessage& message) {
     if (!files->refused.empty()) object["refused"] = files->refused;
     return line_of(object);
   }
+  if (const auto* wish = std::get_if<AllowanceWish>(&message)) {
+    return line_of(
+        {{"type", "allowance"}, {"have", amount_json(wish->have)}, {"needed", amount_json(wish->needed)}});
+  }
   return line_of({{"type", "bye"}});
 }
 
 std::string to_line(const ServerMessage& message) {
   if (const auto* lease = std::get_if<LeaseMessage>(&message)) {
-    return line_of({{"type", "lease"}, {"token", lease->token}});
+    json::object object{{"type", "lease"}, {"token", lease->token}};
+    if (lease->allowance) {
+      auto allowance = amount_json(lease->allowance->total);
+      if (!lease->allowance->exhausted.empty()) allowance["exhausted"] = lease->allowance->exhausted;
+      object["allowance"] = std::move(allowance);
+    }
+    return line_of(object);
   }
   if (const auto* decision = std::get_if<DecisionMessage>(&message)) {
     json::object object{{"type", "decision"},
@@ -104,6 +115,12 @@ base::Result<KeeperMessage> parse_keeper_message(std::string_view line) {
   const auto type = base::get_string(object, "type").value_or("");
   const auto length = base::get_int(object, "length");
   if (type == "bye") return Bye{};
+  if (type == "allowance") {
+    const auto have = amount_of(base::get_object(object, "have"));
+    const auto needed = amount_of(base::get_object(object, "needed"));
+    if (!have || !needed) return malformed(type);
+    return AllowanceWish{*have, *needed};
+  }
   if (type == "files") return FilesBegin{std::string(base::get_string(object, "refused").value_or(""))};
   if (!length || *length < 0) return malformed(type);
   if (type == "length") return Length{static_cast<std::uint64_t>(*length)};
@@ -124,7 +141,13 @@ base::Result<ServerMessage> parse_server_message(std::string_view line) {
   if (type == "lease") {
     const auto token = base::get_int(object, "token");
     if (!token) return malformed(type);
-    return LeaseMessage{*token};
+    LeaseMessage lease{*token};
+    const auto* allowance = base::get_object(object, "allowance");
+    if (const auto total = amount_of(allowance)) {
+      lease.allowance = LeaseMessage::Allowance{
+          *total, std::string(base::get_string(*allowance, "exhausted").value_or(""))};
+    }
+    return lease;
   }
   if (type == "files") {
     const auto request = base::get_string(object, "request");

@@ -12,6 +12,7 @@
 
 #include "base/asio.h"
 #include "base/error.h"
+#include "policy/spending.h"
 
 namespace agentrouter::keeper {
 
@@ -36,11 +37,23 @@ struct Bye {};
 struct FilesBegin {
   std::string refused;
 };
-using KeeperMessage = std::variant<Hello, Length, Bye, FilesBegin>;
+// More of the budgets over runs is wanted than `have` in all: `needed` at once. Only said on a connection whose
+// lease came with an allowance; repeated on each until there is more.
+struct AllowanceWish {
+  policy::Amount have;
+  policy::Amount needed;
+};
+using KeeperMessage = std::variant<Hello, Length, Bye, FilesBegin, AllowanceWish>;
 
 // Server to keeper.
 struct LeaseMessage {
+  // What the attempt may spend in all; a total, so that saying it twice changes nothing.
+  struct Allowance {
+    policy::Amount total;
+    std::string exhausted;  // the budget that gives nothing more; empty when there may be more
+  };
   std::int64_t token = 0;
+  std::optional<Allowance> allowance = {};
 };
 enum class DecisionKind { approved, denied, expired };
 struct DecisionMessage {

@@ -6,7 +6,8 @@ namespace agentrouter::keeper {
 
 void name_cause(model::RunFailure& failure, const std::optional<ProviderTrouble>& trouble) {
   constexpr std::string_view ours[] = {
-      "egress_limit", "provider_certificate", "provider_encoding", "response_too_large", "key_echo", "held"};
+      "egress_limit", "provider_certificate", "provider_encoding", "response_too_large", "key_echo", "held",
+                                       "request_not_understood"};
   if (!trouble || failure.code != "provider_runtime_failed") return;
   for (const auto reason : ours) {
     if (trouble->reason == reason) failure.cause = reason;
@@ -55,7 +56,8 @@ void ProviderWatch::remember(const egress::RequestRecord& record) {
 }
 
 void ProviderWatch::on_denied(const egress::RequestRecord& record, std::uint64_t total) {
-  if (record.reason == "egress_limit" || record.reason == "held") remember(record);
+  if (record.reason == "egress_limit" || record.reason == "held" || record.reason == "request_not_understood")
+    remember(record);
   this->record(record, total);
 }
 
@@ -67,6 +69,9 @@ void ProviderWatch::record(const egress::RequestRecord& record, std::optional<st
   if (!record.reason.empty()) payload["reason"] = record.reason;
   if (total) payload["deniedSoFar"] = *total;
   if (record.by_keeper) payload["purpose"] = "review";
+  if (record.belief && *record.belief != policy::Belief::reported)
+    payload["usage"] = policy::to_string(*record.belief);
+  if (request_) request_(record);
   if (!record.mcp_server.empty()) {
     payload["purpose"] = "mcp";
     payload["server"] = record.mcp_server;

@@ -28,6 +28,9 @@ class ProviderWatch final : public egress::Observer {
   // Called after each request.
   void on_traffic(std::function<void()> listener) { traffic_ = std::move(listener); }
 
+  // Called with each of them, before it is recorded.
+  void on_request(std::function<void(const egress::RequestRecord&)> listener) { request_ = std::move(listener); }
+
   base::Task<base::Result<void>> on_first_forward() override;
   void on_request_done(const egress::RequestRecord& record) override;
   void on_denied(const egress::RequestRecord& record, std::uint64_t total) override;
@@ -46,6 +49,7 @@ class ProviderWatch final : public egress::Observer {
 
   Recorder& recorder_;
   std::function<void()> traffic_;
+  std::function<void(const egress::RequestRecord&)> request_;
   std::optional<base::Error> trouble_;
   std::optional<ProviderTrouble> last_;
   agents::TokenUsage tokens_;

@@ -49,7 +49,8 @@ Turn::Turn(Needs needs)
 Turn::~Turn() = default;
 
 base::Task<TurnEnd> Turn::run() {
-  wall_deadline_ = now() + needs_.plan.limits.wall_time;
+  began_ = now();
+  wall_deadline_ = began_ + needs_.plan.limits.wall_time;
   quiet_since_ = now();
   if (start()) {
     scope_.spawn(guarded(read_stdout()));
@@ -61,7 +62,7 @@ base::Task<TurnEnd> Turn::run() {
   }
   end_actions();
   const bool done = end_.outcome && end_.outcome->kind == agents::OutcomeKind::completed;
-  if (given_up_ && !end_.failure && !end_.cancelled && !done) end_.failure = std::move(*given_up_);
+  if (given_up_ && !end_.failure && !end_.cancelled && (stopped_ || !done)) end_.failure = std::move(*given_up_);
   co_return std::move(end_);
 }
 
@@ -233,6 +234,7 @@ base::Task<void> Turn::relay_notices() {
 
 bool Turn::count_output(std::size_t bytes) {
   output_bytes_ += bytes;
+  if (needs_.limits != nullptr && !needs_.limits->take_output(bytes)) return false;
   if (output_bytes_ <= needs_.plan.limits.output_bytes) return true;
   fail("output_limit", "The agent wrote more than it may");
   return false;
@@ -266,6 +268,8 @@ void Turn::handle(agents::Outputs outputs) {
 }
 
 agents::Outputs Turn::judge(const agents::Ask& ask) {
+  if (needs_.limits != nullptr && needs_.limits->failure())
+    return needs_.session.answer(ask.ask_id, agents::Answer::decline, needs_.limits->failure()->reason);
   if (needs_.actions != nullptr) return propose(ask);
   const auto verdict = needs_.gate.judge(ask);
   if (verdict.decision != policy::ToolDecision::review) return answer(ask, verdict);
@@ -288,27 +292,38 @@ base::Task<void> Turn::review(agents::Ask ask) {
 
 agents::Outputs Turn::propose(const agents::Ask& ask) {
   if (over()) return {};
+  if (!may_act()) return needs_.session.answer(ask.ask_id, agents::Answer::decline, needs_.limits->failure()->reason);
   const auto step = needs_.actions->take(ask);
   watch_waiting();
   if (step.review) scope_.spawn(guarded(review_action(ask)));
   return step.reply ? outputs_of(*step.reply) : agents::Outputs{};
 }
 
+// Nothing is let go that would be one action too many; then the run ends.
+bool Turn::may_act() {
+  if (needs_.limits == nullptr || (needs_.limits->has_actions() && !needs_.limits->failure())) return true;
+  return needs_.limits->take_action();
+}
+
 agents::Outputs Turn::outputs_of(const ActionReply& reply) {
-  if (reply.answer == agents::Answer::accept) calls_.released(reply.call_id, now());
+  if (reply.answer == agents::Answer::accept) {
+    calls_.released(reply.call_id, now());
+    if (needs_.limits != nullptr) std::ignore = needs_.limits->take_action();
+  }
   return needs_.session.answer(reply.ask_id, reply.answer, reply.reason);
 }
 
 base::Task<void> Turn::review_action(agents::Ask ask) {
   const auto verdict = co_await needs_.gate.reviewers_word(ask);
   touch();
-  if (over()) co_return;
+  if (over() || !may_act()) co_return;
   const auto reply = needs_.actions->reviewed(ask, verdict);
   if (reply) handle(outputs_of(*reply));
 }
 
 void Turn::decide(const DecisionMessage& message) {
   if (needs_.actions == nullptr || over()) return;
+  if (message.decision == DecisionKind::approved && !may_act()) return;
   try {
     edit(message);
     auto decided = needs_.actions->decide(message);
@@ -376,10 +391,12 @@ void Turn::emit(agents::EmitEvent event) {
   }
   calls_.see(event, now());
   needs_.gate.see(event);
+  const bool begins = event.type == "agent.tool_started";
   const auto sight = needs_.actions == nullptr ? std::nullopt : ActionGate::sight_of(event);
   needs_.recorder.agent_event(event.type, event.provider_event_type, std::move(event.payload));
   if (sight && !needs_.actions->see(*sight))
     fail("ungated_tool_call", "The agent ran a tool that it had not asked about");
+  if (begins && needs_.limits != nullptr && needs_.actions == nullptr) std::ignore = needs_.limits->take_action();
 }
 
 bool Turn::was_out_of_memory(const sandbox::Exited& exited) const {
@@ -398,6 +415,20 @@ void Turn::give_up(model::RunFailure failure) {
   given_up_ = std::move(failure);
   grace_deadline_ = now() + needs_.plan.limits.cancel_grace;
   wake_.notify();
+}
+
+void Turn::stop(model::RunFailure failure) {
+  if (over() || end_.cancelled || stopped_) return;
+  stopped_ = true;
+  if (!given_up_) grace_deadline_ = now() + needs_.plan.limits.cancel_grace;
+  given_up_ = std::move(failure);
+  wake_.notify();
+}
+
+std::chrono::milliseconds Turn::taken() const {
+  auto waited = end_.waited;
+  if (waiting_since_) waited += std::chrono::duration_cast<std::chrono::milliseconds>(now() - *waiting_since_);
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now() - began_) - waited;
 }
 
 void Turn::touch() {

@@ -9,6 +9,7 @@
 #include "base/task_scope.h"
 #include "keeper/action_gate.h"
 #include "keeper/agent_log.h"
+#include "keeper/limit_watch.h"
 #include "keeper/notices.h"
 #include "keeper/open_calls.h"
 #include "keeper/plan.h"
@@ -39,6 +40,7 @@ class Turn {
     const AttemptPlan& plan;
     ToolGate& gate;
     ActionGate* actions = nullptr;  // where each call is an action
+    LimitWatch* limits = nullptr;   // none: nothing is limited beyond the plan's own
     // Provider requests under way: an agent that waits for one is not quiet.
     std::function<std::size_t()> open_forwards;
     // Goes on with what an earlier turn of this attempt began: it tells no agent.started.
@@ -66,6 +68,11 @@ class Turn {
   // The same, but lets the agent end it: it is interrupted, and killed after the grace. Nothing while it has
   // a call open, or when the turn is ending anyway.
   void give_up(model::RunFailure failure);
+  // Ends the turn whatever the agent is doing, and whatever it says to that: it is interrupted, and killed
+  // after the grace.
+  void stop(model::RunFailure failure);
+  // What counts as time of the run, so far.
+  [[nodiscard]] std::chrono::milliseconds taken() const;
 
  private:
   using Pipe = asio::posix::basic_stream_descriptor<base::Executor>;
@@ -83,6 +90,7 @@ class Turn {
   agents::Outputs judge(const agents::Ask& ask);
   agents::Outputs answer(const agents::Ask& ask, const policy::ToolVerdict& verdict);
   agents::Outputs propose(const agents::Ask& ask);
+  bool may_act();
   agents::Outputs outputs_of(const ActionReply& reply);
   base::Task<void> review(agents::Ask ask);
   base::Task<void> review_action(agents::Ask ask);
@@ -112,6 +120,8 @@ class Turn {
   bool stdout_ended_ = false;
   bool interrupted_ = false;
   std::optional<model::RunFailure> given_up_;
+  bool stopped_ = false;  // whatever the outcome
+  base::Deadline began_ = std::chrono::steady_clock::now();
   base::Deadline wall_deadline_;
   base::Deadline quiet_since_;
   base::Deadline grace_deadline_ = base::Deadline::max();
