@@ -139,6 +139,37 @@ struct StandingRule {
   std::int64_t used = 0;  // questions that it has decided
 };
 
+// What a run has spent at model providers so far, and for whom. Money in billionths of a US dollar.
+struct RunSpending {
+  model::RunId run_id;
+  std::string api_key = {};  // the name of the key that asked for the run
+  std::int64_t tokens = 0;
+  std::int64_t nano_usd = 0;
+  std::string used = {};  // what it has used of its limits, as its keeper said last: JSON text; empty for nothing
+};
+
+// What was spent and is reserved in one budget in one period. `scope` is what the budget is for, `period` a
+// day ("2026-11-29") or a month ("2026-11").
+struct BudgetPeriod {
+  std::string scope;
+  std::string period;
+  std::int64_t spent_tokens = 0;
+  std::int64_t spent_nano_usd = 0;
+  std::int64_t reserved_tokens = 0;
+  std::int64_t reserved_nano_usd = 0;
+};
+
+// A part of the allowance that a run holds while it is carried out.
+struct AllowanceLot {
+  model::RunId run_id;
+  int number = 1;   // 1, 2, ... within the run
+  std::string day;  // in whose periods it is reserved
+  std::int64_t granted_tokens = 0;
+  std::int64_t granted_nano_usd = 0;
+  std::int64_t spent_tokens = 0;
+  std::int64_t spent_nano_usd = 0;
+};
+
 // A list of pending approvals, oldest question first. All that is given must hold.
 struct PendingQuery {
   std::optional<model::RunId> run = {};

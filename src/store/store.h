@@ -83,6 +83,13 @@ class Reader {
   [[nodiscard]] virtual std::optional<Upload> upload(std::string_view id) = 0;
   // When the next upload's time is over; none when there is no upload.
   [[nodiscard]] virtual std::optional<base::Time> next_upload_expiry() = 0;
+  [[nodiscard]] virtual std::optional<RunSpending> spending(const model::RunId& run) = 0;
+  // Zeros when nothing was ever spent or reserved there.
+  [[nodiscard]] virtual BudgetPeriod budget_period(std::string_view scope, std::string_view period) = 0;
+  // Of all budgets, by their scopes.
+  [[nodiscard]] virtual std::vector<BudgetPeriod> budget_periods(std::string_view period) = 0;
+  // By their numbers.
+  [[nodiscard]] virtual std::vector<AllowanceLot> allowance(const model::RunId& run) = 0;
   // The base trees that may be worked on yet: those of uploads, and of conversations that are not reclaimed.
   // Sorted, each once.
   [[nodiscard]] virtual std::vector<std::string> trees_in_use() = 0;
@@ -149,6 +156,11 @@ class Transaction : public Reader {
   // Forgets at most `limit` messages that were made before then and are not pending for an endpoint that is
   // enabled; says how many.
   virtual int purge_deliveries(base::Time made_before, int limit) = 0;
+  virtual void put_spending(const RunSpending& spending) = 0;
+  virtual void put_budget_period(const BudgetPeriod& period) = 0;
+  // Inserts, or replaces that of the same number.
+  virtual void put_allowance_lot(const AllowanceLot& lot) = 0;
+  virtual void delete_allowance(const model::RunId& run) = 0;
   // The lowest number >= 0 that no open attempt uses.
   [[nodiscard]] virtual int free_slot() = 0;
 };

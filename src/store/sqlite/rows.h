@@ -45,6 +45,10 @@ class Rows {
   [[nodiscard]] std::optional<Upload> upload(std::string_view id);
   [[nodiscard]] std::optional<base::Time> next_upload_expiry();
   [[nodiscard]] std::vector<std::string> trees_in_use();
+  [[nodiscard]] std::optional<RunSpending> spending(const model::RunId& run);
+  [[nodiscard]] BudgetPeriod budget_period(std::string_view scope, std::string_view period);
+  [[nodiscard]] std::vector<BudgetPeriod> budget_periods(std::string_view period);
+  [[nodiscard]] std::vector<AllowanceLot> allowance(const model::RunId& run);
   [[nodiscard]] std::vector<model::RunId> queued_runs(int limit);
   [[nodiscard]] std::vector<model::RunId> cancelling_runs_without_attempt();
   [[nodiscard]] std::vector<model::AuditEntry> audit(std::string_view workspace, std::int64_t after,
@@ -159,6 +163,14 @@ class SqliteReading : public Port {
   std::optional<Upload> upload(std::string_view id) override { return rows_.upload(id); }
   std::optional<base::Time> next_upload_expiry() override { return rows_.next_upload_expiry(); }
   std::vector<std::string> trees_in_use() override { return rows_.trees_in_use(); }
+  std::optional<RunSpending> spending(const model::RunId& run) override { return rows_.spending(run); }
+  BudgetPeriod budget_period(std::string_view scope, std::string_view period) override {
+    return rows_.budget_period(scope, period);
+  }
+  std::vector<BudgetPeriod> budget_periods(std::string_view period) override {
+    return rows_.budget_periods(period);
+  }
+  std::vector<AllowanceLot> allowance(const model::RunId& run) override { return rows_.allowance(run); }
   std::vector<model::RunId> queued_runs(int limit) override { return rows_.queued_runs(limit); }
   std::vector<model::RunId> cancelling_runs_without_attempt() override {
     return rows_.cancelling_runs_without_attempt();

@@ -353,7 +353,37 @@ CREATE INDEX webhook_deliveries_of_webhook ON webhook_deliveries (webhook_id, n)
 CREATE INDEX webhook_deliveries_age ON webhook_deliveries (created_at);
 )sql";
 
-constexpr std::array<const char*, 6> steps{first, second, third, fourth, fifth, sixth};
+// What runs spend, and budgets over them.
+constexpr const char* seventh = R"sql(
+CREATE TABLE run_spending (
+  run_id TEXT PRIMARY KEY,
+  api_key TEXT NOT NULL,
+  tokens INTEGER NOT NULL,
+  nano_usd INTEGER NOT NULL,
+  used TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE budget_periods (
+  period TEXT NOT NULL,
+  scope TEXT NOT NULL,
+  spent_tokens INTEGER NOT NULL,
+  spent_nano_usd INTEGER NOT NULL,
+  reserved_tokens INTEGER NOT NULL,
+  reserved_nano_usd INTEGER NOT NULL,
+  PRIMARY KEY (period, scope)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE allowance_lots (
+  run_id TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  day TEXT NOT NULL,
+  granted_tokens INTEGER NOT NULL,
+  granted_nano_usd INTEGER NOT NULL,
+  spent_tokens INTEGER NOT NULL,
+  spent_nano_usd INTEGER NOT NULL,
+  PRIMARY KEY (run_id, number)
+) STRICT, WITHOUT ROWID;
+)sql";
+
+constexpr std::array<const char*, 7> steps{first, second, third, fourth, fifth, sixth, seventh};
 
 std::int64_t pragma(Connection& connection, std::string_view sql) {
   auto statement = connection.statement(sql);

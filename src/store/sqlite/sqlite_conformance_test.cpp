@@ -5,6 +5,7 @@
 
 #include "store/conversation_conformance.h"
 #include "store/list_conformance.h"
+#include "store/spending_conformance.h"
 #include "store/sqlite/sqlite_store.h"
 #include "store/outbox_conformance.h"
 #include "store/store_conformance.h"
@@ -28,6 +29,7 @@ INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformance, sqlite);
 INSTANTIATE_TEST_SUITE_P(Sqlite, ListConformance, sqlite);
 INSTANTIATE_TEST_SUITE_P(Sqlite, ConversationConformance, sqlite);
 INSTANTIATE_TEST_SUITE_P(Sqlite, OutboxConformance, sqlite);
+INSTANTIATE_TEST_SUITE_P(Sqlite, SpendingConformance, sqlite);
 
 }  // namespace
 

@@ -35,6 +35,10 @@ class SqliteTransaction final : public SqliteReading<Transaction> {
   void delete_webhook(std::string_view id) override;
   void put_delivery(const Delivery& delivery) override;
   int purge_deliveries(base::Time made_before, int limit) override;
+  void put_spending(const RunSpending& spending) override;
+  void put_budget_period(const BudgetPeriod& period) override;
+  void put_allowance_lot(const AllowanceLot& lot) override;
+  void delete_allowance(const model::RunId& run) override;
   int free_slot() override;
 
   // How much has been remembered, and forgetting what came after: for a savepoint that is undone.
