@@ -2,6 +2,7 @@
 
 #include "runs/actions.h"
 #include "runs/approvals.h"
+#include "runs/budgets.h"
 #include "runs/payloads.h"
 
 namespace agentrouter::runs {
@@ -111,6 +112,7 @@ base::Result<Claim> start_next_attempt(store::Transaction& tx, const Fence& lost
   }
   void_approvals(tx, run->id, reason, context);
   forget_deliveries(tx, run->id);
+  release_allowance(tx, run->id);
   run->attempts += 1;
   tx.update_run(*run);
   auto attempt = insert_attempt(tx, *run, before.token + 1, lease, context);

@@ -3,6 +3,7 @@
 #include "runs/actions.h"
 #include "runs/approvals.h"
 #include "runs/archive.h"
+#include "runs/budgets.h"
 #include "runs/payloads.h"
 
 namespace agentrouter::runs {
@@ -96,6 +97,8 @@ base::Result<Closing> begin_close(store::Transaction& tx, const Fence& fence, co
   if (model::is_terminal(run->status)) return tl::unexpected(run_not_active(run->id));
   const bool lost = ending.failure && ending.failure->code == "attempt_lost";
   void_approvals(tx, run->id, lost ? "attempt_lost" : "run_ended", context);
+  note_used(tx, run->id, ending.used);
+  release_allowance(tx, run->id);
   for (const auto& artifact : ending.artifacts) tx.put_artifact(artifact);
   append_tail(tx, *run, ending, context.clock.now());
   auto closing = decide_end(*run, ending);

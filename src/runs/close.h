@@ -25,6 +25,7 @@ struct Ending {
   // What the next turn goes on from: key, size, sha256 and thread; whose it is comes from the run. Its event
   // checkpoint.created is put before sandbox.destroyed.
   std::optional<store::Checkpoint> checkpoint = {};
+  std::string used = {};  // of its limits, as JSON text; empty when nobody knows
 };
 
 // What begin_close fixed.

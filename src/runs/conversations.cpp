@@ -61,6 +61,7 @@ KeyedUse keyed_use(const ContinueRequest& request) {
   body["message"] = request.message;
   if (request.approval_mode) body["approvalMode"] = to_string(*request.approval_mode);
   if (request.scope) body["approvalScope"] = to_string(*request.scope);
+  if (!request.limits.empty()) body["limits"] = request.limits.to_json();
   return {"POST /v1/runs/" + request.run.str() + "/messages", request.idempotency_key,
           base::Sha256::hex_of(base::to_canonical(body))};
 }
@@ -122,7 +123,7 @@ void end_turn(store::Transaction& tx, const model::Run& run, const ConversationR
 }
 
 base::Result<Continued> continue_run(store::Transaction& tx, const ContinueRequest& request, Context context,
-                                     const ConversationRules& rules) {
+                                     const ConversationRules& rules, const SpendingRules& spending) {
   const auto use = keyed_use(request);
   AGENTROUTER_TRY(const auto earlier, earlier_use(tx, use, context));
   if (earlier) {
@@ -137,6 +138,9 @@ base::Result<Continued> continue_run(store::Transaction& tx, const ContinueReque
   auto run = next_turn(before, conversation, request, context);
   if (request.scope) set_scope(run, *request.scope);
   run.approval_mode = mode;
+  if (auto admitted = admit_spending(tx, run, request.limits, request.api_key, spending, context, &before);
+      !admitted)
+    return tl::unexpected(admitted.error());
   begin_run(tx, run);
   conversation.expires_at = store::never;
   tx.put_conversation(conversation);

@@ -3,6 +3,7 @@
 // has a session once its first run has ended, however it ended; from then on, in the same transaction, it can
 // be continued, until it is closed or its time is over. Then its checkpoints are reclaimed.
 
+#include "runs/budgets.h"
 #include "runs/context.h"
 #include "store/store.h"
 
@@ -34,6 +35,8 @@ struct ContinueRequest {
   std::optional<model::ApprovalMode> approval_mode = {};  // may only be tighter than the inherited one
   std::string idempotency_key = {};                       // as the client sent it; empty for none
   std::optional<model::ApprovalScope> scope = {};         // may only be tightened, too: to `action`
+  policy::RunLimits limits = {};                          // the same
+  std::string api_key = {};                               // the name of the key that asks
 };
 
 struct Continued {
@@ -45,9 +48,10 @@ struct Continued {
 //
 // Errors: not_found (run_not_found); conflict with reason idempotency_conflict, run_not_continuable
 // (auto_review), session_closed (closed or expired), run_busy (a turn is active); invalid with reason
-// validation_error (the approval mode would be looser).
+// validation_error (the approval mode would be looser); those of admit_spending.
 [[nodiscard]] base::Result<Continued> continue_run(store::Transaction& tx, const ContinueRequest& request,
-                                                   Context context, const ConversationRules& rules = {});
+                                                   Context context, const ConversationRules& rules = {},
+                                                   const SpendingRules& spending = {});
 
 struct Turn {
   std::string id;  // turn_<uuid>; the run's id before the conversation has a session

@@ -32,7 +32,8 @@ base::Result<KeyedUse> keyed_use(const NewRun& request) {
 
 }  // namespace
 
-base::Result<Created> create_run(store::Transaction& tx, const NewRun& request, Context context) {
+base::Result<Created> create_run(store::Transaction& tx, const NewRun& request, Context context,
+                                 const SpendingRules& rules) {
   AGENTROUTER_TRY(const auto use, keyed_use(request));
   AGENTROUTER_TRY(const auto earlier, earlier_use(tx, use, context));
   if (earlier) {
@@ -41,6 +42,8 @@ base::Result<Created> create_run(store::Transaction& tx, const NewRun& request, 
   AGENTROUTER_TRY(auto source, settle_workspace(tx, request.workspace, context));
   auto run = make_run(request, context);
   run.workspace = std::move(source.workspace);
+  if (auto admitted = admit_spending(tx, run, request.limits, request.api_key, rules, context); !admitted)
+    return tl::unexpected(admitted.error());
   begin_run(tx, run);
   if (source.begins_with) {
     source.begins_with->conversation_id = run.id;

@@ -2,6 +2,7 @@
 // A run is asked for, and with it its conversation. With an idempotency key the same request gives the same
 // run (idempotency.h).
 
+#include "runs/budgets.h"
 #include "runs/idempotency.h"
 
 namespace agentrouter::runs {
@@ -16,6 +17,8 @@ struct NewRun {
   std::string idempotency_key;  // as the client sent it; empty for none. Stored only as its SHA-256
   model::Tags tags = {};        // sorted by name, each name once
   std::optional<std::chrono::seconds> approval_timeout = {};
+  policy::RunLimits limits = {};  // as asked for
+  std::string api_key = {};       // the name of the key that asks
 };
 
 struct Created {
@@ -26,8 +29,8 @@ struct Created {
 // The new run is queued and has no event yet.
 //
 // Errors: conflict with reason idempotency_conflict (the key was used with another body); those of
-// settle_workspace.
+// settle_workspace and admit_spending.
 [[nodiscard]] base::Result<Created> create_run(store::Transaction& tx, const NewRun& request,
-                                               Context context);
+                                               Context context, const SpendingRules& rules = {});
 
 }  // namespace agentrouter::runs

@@ -21,6 +21,7 @@ KeyedUse use_of_fork(const ForkRequest& request) {
   json::object body;
   body["message"] = request.message;
   if (request.at_turn) body["atTurn"] = *request.at_turn;
+  if (!request.limits.empty()) body["limits"] = request.limits.to_json();
   return {"POST /v1/runs/" + request.run.str() + "/fork", request.idempotency_key,
           base::Sha256::hex_of(base::to_canonical(body))};
 }
@@ -62,7 +63,8 @@ base::Result<store::Checkpoint> state_to_fork(store::Reader& reader, const model
 
 }  // namespace
 
-base::Result<Forked> fork_run(store::Transaction& tx, const ForkRequest& request, Context context) {
+base::Result<Forked> fork_run(store::Transaction& tx, const ForkRequest& request, Context context,
+                              const SpendingRules& spending) {
   const auto use = use_of_fork(request);
   AGENTROUTER_TRY(const auto earlier, earlier_use(tx, use, context));
   if (earlier) {
@@ -75,6 +77,9 @@ base::Result<Forked> fork_run(store::Transaction& tx, const ForkRequest& request
   auto run = heir_of(turn, request.message, context);
   run.conversation_id = run.id;
   run.forked_from = model::ForkOrigin{turn.id, turn.conversation_id, turn.turn_number};
+  if (auto admitted = admit_spending(tx, run, request.limits, request.api_key, spending, context, &turn);
+      !admitted)
+    return tl::unexpected(admitted.error());
   begin_run(tx, run);
   state.conversation_id = run.id;
   state.turn_number = 0;

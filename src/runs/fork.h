@@ -3,6 +3,7 @@
 // copied: the new conversation gets a row of its own for the same checkpoint, and whichever conversation lets
 // go of it last has its bytes deleted (begin_reclaim). The other conversation is not touched.
 
+#include "runs/budgets.h"
 #include "runs/context.h"
 #include "store/store.h"
 
@@ -13,6 +14,8 @@ struct ForkRequest {
   std::string message;               // trimmed
   std::optional<int> at_turn = {};   // from 1 on; none: the newest turn that has left a state
   std::string idempotency_key = {};  // as the client sent it; empty for none
+  policy::RunLimits limits = {};     // may only be tighter than the turn's
+  std::string api_key = {};          // the name of the key that asks
 };
 
 struct Forked {
@@ -25,8 +28,9 @@ struct Forked {
 //
 // Errors: not_found (run_not_found, turn_not_found); conflict with reason idempotency_conflict,
 // run_not_continuable (auto_review), run_busy (the turn has not ended), session_closed (the state was thrown
-// away with its conversation); unavailable (checkpoint_unavailable: the turns up to there left none).
+// away with its conversation); unavailable (checkpoint_unavailable: the turns up to there left none); those of
+// admit_spending.
 [[nodiscard]] base::Result<Forked> fork_run(store::Transaction& tx, const ForkRequest& request,
-                                            Context context);
+                                            Context context, const SpendingRules& spending = {});
 
 }  // namespace agentrouter::runs

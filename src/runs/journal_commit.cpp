@@ -98,6 +98,7 @@ base::Result<std::int64_t> commit_journal(store::Transaction& tx, const Fence& f
   for (const auto& event : batch.events) append_event(tx, run->id, event);
   for (const auto& question : batch.questions) ask(tx, *run, question, context);
   for (const auto& given : batch.answers) answer(tx, run->id, given, context);
+  for (const auto& spent : batch.spendings) spend(tx, run->id, spent, context.clock.now());
   note_running(tx, *run, batch, context.clock.now());
   attempt.journal_offset = batch.to_offset;
   tx.update_attempt(attempt);

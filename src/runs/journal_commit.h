@@ -2,6 +2,7 @@
 // Copies a piece of an attempt's journal into the store, exactly once: the offset moves in the same
 // transaction as the events, and only from where it stands.
 
+#include "runs/budgets.h"
 #include "runs/claim.h"
 
 namespace agentrouter::runs {
@@ -29,6 +30,7 @@ struct JournalBatch {
   std::vector<model::EventDraft> events;
   std::vector<Question> questions;
   std::vector<Answer> answers;
+  std::vector<Spent> spendings = {};
   std::vector<model::Artifact> artifacts;  // that the events refer to
 };
 

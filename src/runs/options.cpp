@@ -4,7 +4,7 @@ namespace agentrouter::runs {
 
 namespace {
 
-constexpr std::string_view inherited[] = {"waitForQuota", "mcp", "approvalScope", "policy"};
+constexpr std::string_view inherited[] = {"waitForQuota", "mcp", "approvalScope", "policy", "limits"};
 
 json::object object_of(std::string_view input) {
   auto value = base::parse_json(input, {.max_depth = 128, .max_bytes = 16u << 20});
@@ -23,7 +23,15 @@ RunOptions options_of(std::string_view input) {
   options.scope = model::parse_approval_scope(base::get_string(object, "approvalScope").value_or(""))
                       .value_or(model::ApprovalScope::run);
   options.policy = base::get_string(object, "policy").value_or("");
+  if (const auto* limits = base::get_object(object, "limits"))
+    options.limits = policy::RunLimits::from_json(*limits);
   return options;
+}
+
+void set_limits(model::Run& run, const policy::RunLimits& limits) {
+  auto input = object_of(run.input);
+  input["limits"] = limits.to_json();
+  run.input = base::to_text(input);
 }
 
 void set_scope(model::Run& run, model::ApprovalScope scope) {

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "model/run.h"
+#include "policy/run_limits.h"
 
 namespace agentrouter::runs {
 
@@ -16,6 +17,7 @@ struct RunOptions {
   std::vector<std::string> mcp;  // names of the MCP servers that the agent is given
   model::ApprovalScope scope = model::ApprovalScope::run;
   std::string policy;  // the name of the policy that judges its actions; empty for none
+  policy::RunLimits limits;  // as they were settled when the run was asked for
 };
 
 // `input` is Run::input.
@@ -23,6 +25,7 @@ struct RunOptions {
 
 // Puts the scope into the run's input.
 void set_scope(model::Run& run, model::ApprovalScope scope);
+void set_limits(model::Run& run, const policy::RunLimits& limits);
 
 // Adds to the input of a later turn what it inherits from the turn before. Nothing that was not asked for.
 void inherit_options(json::object& input, std::string_view before);

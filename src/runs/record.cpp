@@ -99,6 +99,7 @@ base::Result<RunRecord> run_record(store::Reader& reader, const model::RunId& id
   record.phase = phase_of(record.run, record.attempt, !record.pending.empty(), record.waiting.has_value());
   if (record.phase.name != "waiting_quota") record.waiting.reset();
   if (const auto usage = reader.last_event_of_type(id, "usage.recorded")) record.usage = usage->payload;
+  record.spending = reader.spending(id);
   read_actions(reader, record);
   record.patch = patch_of(reader, id);
   record.artifacts = reader.artifacts(id);

@@ -32,6 +32,7 @@ struct RunRecord {
   std::optional<QuotaWait> waiting;       // in phase waiting_quota
   std::optional<store::Attempt> attempt;  // the newest
   std::string usage = "null";             // the payload of the last usage.recorded
+  std::optional<store::RunSpending> spending = {};
   std::vector<store::ActionRecord> actions;
   bool has_older_actions = false;
   std::vector<store::Approval> pending;

@@ -95,8 +95,12 @@ std::string list(const Items& items, ToJson to_json) {
   return base::to_text(all);
 }
 
-json::object limits_json(const model::Run& run) {
-  json::object limits;
+json::object limits_json(const model::Run& run, const std::optional<store::RunSpending>& spending) {
+  json::object limits = options_of(run.input).limits.to_json();
+  if (spending && !spending->used.empty()) {
+    auto used = base::parse_json(spending->used);
+    if (used && used->is_object()) limits["used"] = std::move(*used);
+  }
   if (run.approval_timeout) limits["approvalTimeoutSeconds"] = run.approval_timeout->count();
   return limits;
 }
@@ -119,7 +123,7 @@ std::string RunRecord::to_wire() const {
   add("workspace", base::to_text(run.workspace.to_json()));
   add("attempt", base::to_text(attempt_json(attempt)));
   add("usage", usage);
-  add("limits", base::to_text(limits_json(run)));
+  add("limits", base::to_text(limits_json(run, spending)));
   add("actions", list(actions, action_json));
   add("hasOlderActions", has_older_actions ? "true" : "false");
   add("pendingApprovals", list(pending, pending_json));
