@@ -24,6 +24,7 @@ class Gatherer {
     ending_.status = source_.exit.outcome;
     if (ending_.status == model::RunStatus::failed) ending_.failure = source_.exit.failure;
     ending_.exit_code = source_.exit.exit_code;
+    if (source_.exit.used) ending_.used = base::to_text(*source_.exit.used);
     log("stdout_log", source_.stdout_log, "provider.stdout", Visibility::open);
     log("stderr_log", source_.stderr_log, "provider.stderr", Visibility::internal);
     response();

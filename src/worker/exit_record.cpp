@@ -42,6 +42,7 @@ base::Result<ExitRecord> parse_exit(const json::object& data) {
   exit.response_text = text_of(data, "responseText");
   exit.response_event_type = text_of(data, "responseEventType");
   exit.usage = object_of(data, "usage");
+  exit.used = object_of(data, "used");
   exit.provider = text_of(data, "provider");
   if (const auto code = base::get_int(data, "exitCode")) exit.exit_code = static_cast<int>(*code);
   exit.changes = changes_of(data);

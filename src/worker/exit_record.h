@@ -12,6 +12,7 @@ struct ExitRecord {
   std::string response_text;
   std::string response_event_type;
   std::optional<json::object> usage;
+  std::optional<json::object> used;  // of the run's limits
   std::string provider;  // sim or upstream
   std::optional<int> exit_code;
   struct Changes {

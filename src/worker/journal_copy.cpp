@@ -1,6 +1,7 @@
 #include "worker/journal_copy.h"
 
 #include "base/utf8.h"
+#include "keeper/spending_plan.h"
 #include "model/defaults.h"
 
 namespace agentrouter::worker {
@@ -64,6 +65,12 @@ runs::Question question_of(const json::object& data) {
           .requested_event_id = text("requestedEventId")};
 }
 
+runs::Spent spent_of(const json::object& data) {
+  const auto* used = base::get_object(data, "used");
+  return {.amount = keeper::amount_of(&data).value_or(policy::Amount{}),
+          .used = used != nullptr ? base::to_text(*used) : std::string()};
+}
+
 runs::Answer answer_of(const json::object& data, runs::Answer::Kind kind) {
   return {.kind = kind,
           .action_id = model::ActionId(std::string(base::get_string(data, "actionId").value_or(""))),
@@ -100,6 +107,8 @@ JournalPiece copy_journal(const CopySource& source, std::uint64_t from, std::uin
       piece.batch.events.push_back(std::move(draft));
     } else if (record.kind == "question") {
       piece.batch.questions.push_back(question_of(record.data));
+    } else if (record.kind == "spent") {
+      piece.batch.spendings.push_back(spent_of(record.data));
     } else if (record.kind == "released") {
       piece.batch.answers.push_back(answer_of(record.data, runs::Answer::Kind::released));
     } else if (record.kind == "refused") {

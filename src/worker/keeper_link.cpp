@@ -54,6 +54,10 @@ base::Task<void> KeeperLink::listen() {
     if (!message) break;
     if (const auto* length = std::get_if<keeper::Length>(&*message))
       length_ = std::max(length_, length->length);
+    if (const auto* wish = std::get_if<keeper::AllowanceWish>(&*message)) {
+      wish_ = *wish;
+      ++wishes_;
+    }
     if (std::holds_alternative<keeper::Bye>(*message)) bye_ = true;
     changed_.notify();
   }

@@ -23,6 +23,10 @@ class KeeperLink {
   base::Task<base::Result<void>> send(keeper::ServerMessage message);
   void close() { lines_.close(); }
 
+  // More allowance that the keeper wants and was not yet asked about here.
+  [[nodiscard]] const std::optional<keeper::AllowanceWish>& wish() const { return wish_; }
+  void forget_wish() { wish_.reset(); }
+  [[nodiscard]] std::uint64_t wishes() const { return wishes_; }  // how many there were
   [[nodiscard]] std::uint64_t journal_length() const { return length_; }
   [[nodiscard]] bool said_bye() const { return bye_; }
   [[nodiscard]] bool closed() const { return closed_; }
@@ -34,6 +38,8 @@ class KeeperLink {
  private:
   keeper::LineSocket lines_;
   std::uint64_t length_;
+  std::optional<keeper::AllowanceWish> wish_;
+  std::uint64_t wishes_ = 0;
   bool bye_ = false;
   bool closed_ = false;
   base::Event& changed_;

@@ -94,6 +94,11 @@ void RunDriver::decision_made() {
   wake_.notify();
 }
 
+void RunDriver::budgets_changed() {
+  allowance_due_ = true;
+  wake_.notify();
+}
+
 base::Task<void> RunDriver::refresh() {
   const auto fence = claim_.fence();
   auto fresh =

@@ -8,6 +8,7 @@
 
 #include "base/event.h"
 #include "base/task_scope.h"
+#include "runs/budgets.h"
 #include "runs/claim.h"
 #include "runs/close.h"
 #include "runs/options.h"
@@ -58,6 +59,8 @@ class RunDriver {
   [[nodiscard]] runs::Fence fence() const { return claim_.fence(); }
   void cancel_requested();
   void decision_made();
+  // Something was given back to the budgets.
+  void budgets_changed();
   // The context is stopping: what waits looks again.
   void stop();
 
@@ -89,6 +92,8 @@ class RunDriver {
   base::Task<std::optional<ExitRecord>> copy_up_to(std::uint64_t length);
   base::Task<void> deliver_decisions();
   base::Task<void> expire_approvals();
+  base::Task<std::optional<model::RunFailure>> reserve_allowance();
+  base::Task<void> grow_allowance();
   base::Task<void> stage_logs();
   base::Task<void> drop_link();
   base::Task<std::optional<ExitRecord>> read_rest();
@@ -114,6 +119,9 @@ class RunDriver {
   bool fresh_;
   bool cancel_due_ = false;
   bool decisions_due_ = true;
+  bool allowance_due_ = true;  // a wish for more may be granted
+  std::uint64_t wishes_seen_ = 0;
+  std::optional<runs::Allowance> allowance_;
   bool approvals_due_ = true;  // deadlines of questions have to be looked at
   base::Deadline approval_deadline_ = base::Deadline::max();
   std::optional<store::Checkpoint> state_;  // of an earlier turn, with which this one begins

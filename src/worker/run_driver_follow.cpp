@@ -29,6 +29,12 @@ std::vector<keeper::DecisionMessage> decisions_of(store::Reader& reader, const m
   return decisions;
 }
 
+keeper::LeaseMessage lease_message(std::int64_t token, const std::optional<runs::Allowance>& allowance) {
+  keeper::LeaseMessage message{token};
+  if (allowance) message.allowance = keeper::LeaseMessage::Allowance{allowance->total, allowance->exhausted};
+  return message;
+}
+
 }  // namespace
 
 base::Task<bool> RunDriver::connect() {
@@ -42,9 +48,30 @@ base::Task<bool> RunDriver::connect() {
   link_ = std::move(*link);
   link_scope_.spawn(link_->listen());
   link_scope_.spawn(stage_logs());
-  const auto sent = co_await link_->send(keeper::LeaseMessage{claim_.attempt.token});
+  const auto run = claim_.run.id;
+  const auto allowance = co_await context_.needs.store.read(
+      [this, &run](store::Reader& reader) { return runs::allowance_of(reader, run, context_.config.spending); });
+  const auto sent = co_await link_->send(lease_message(claim_.attempt.token, allowance));
   decisions_due_ = true;
+  allowance_due_ = true;
   co_return sent.has_value();
+}
+
+// The keeper wants more of the budgets. What others have reserved may still come back: then it is asked about
+// again.
+base::Task<void> RunDriver::grow_allowance() {
+  const auto wish = link_->wish();
+  if (!wish) co_return;
+  auto allowance = co_await context_.needs.store.write([this, &wish](store::Transaction& tx) {
+    return runs::grow_allowance(tx, claim_.fence(), wish->have, wish->needed, context_.config.spending,
+                                context_.now());
+  });
+  const auto grown = base::value_or_throw(std::move(allowance));
+  if (!grown) co_return;
+  const bool more = grown->total.tokens > wish->have.tokens || grown->total.cost > wish->have.cost;
+  if (!more && grown->exhausted.empty()) co_return;
+  link_->forget_wish();
+  (void)co_await link_->send(lease_message(claim_.attempt.token, grown));
 }
 
 base::Task<void> RunDriver::drop_link() {
@@ -62,6 +89,10 @@ base::Task<std::optional<ExitRecord>> RunDriver::follow() {
     if (exit) co_return exit;
     if (std::exchange(approvals_due_, false) || base::passed(approval_deadline_)) co_await expire_approvals();
     if (std::exchange(decisions_due_, false)) co_await deliver_decisions();
+    if (const auto wishes = link_->wishes(); std::exchange(allowance_due_, false) || wishes != wishes_seen_) {
+      wishes_seen_ = wishes;
+      co_await grow_allowance();
+    }
     if (cancel_due_ && !cancel_sent) {
       cancel_sent = true;
       (void)co_await link_->send(keeper::CancelMessage{});
@@ -79,7 +110,7 @@ base::Task<std::optional<ExitRecord>> RunDriver::follow() {
     }
     const bool news = link_->journal_length() > static_cast<std::uint64_t>(claim_.attempt.journal_offset);
     const bool errands =
-        decisions_due_ || (cancel_due_ && !cancel_sent) || link_->closed() || context_.stopping;
+        decisions_due_ || allowance_due_ || link_->wishes() != wishes_seen_ || (cancel_due_ && !cancel_sent) || link_->closed() || context_.stopping;
     if (!news && !errands) {
       co_await wake_.wait_until(
           std::min(approval_deadline_, cancel_deadline_.value_or(base::Deadline::max())));

@@ -101,6 +101,7 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   if (!agent) {
     co_return failure_of(agent.error(), "agent_missing");
   }
+  if (auto refused = co_await reserve_allowance()) co_return refused;
   base::value_or_throw(AttemptFolder::make(context_.attempts, claim_.attempt.id));
   if (auto missing = co_await find_base()) co_return missing;
   const auto placed = co_await place_state();
@@ -116,6 +117,17 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   // What follows from a keeper that did not come up is found out from its lock.
   if (!ready && !context_.stopping) context_.needs.kill_keeper(launched->keeper_pid);
   co_return std::nullopt;
+}
+
+// A part of the budgets that count for this run, or why there is none: everything is spent. Where others have
+// reserved the rest, the run begins with nothing and its first request waits for what they give back.
+base::Task<std::optional<model::RunFailure>> RunDriver::reserve_allowance() {
+  auto allowance = co_await context_.needs.store.write([this](store::Transaction& tx) {
+    return runs::grow_allowance(tx, claim_.fence(), {}, {}, context_.config.spending, context_.now());
+  });
+  allowance_ = base::value_or_throw(std::move(allowance));
+  if (!allowance_ || allowance_->exhausted.empty()) co_return std::nullopt;
+  co_return model::RunFailure{"limit_exceeded", "Used up: " + allowance_->exhausted, "budget"};
 }
 
 // What the workspace stands on, or why it is not there.
@@ -265,7 +277,10 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .mcp = agent.mcp,
       .wait_for_quota = options.wait_for_quota,
       .quota = context_.config.quota,
-      .limits = {.wall_time = context_.config.wall_time, .cancel_grace = context_.config.cancel_grace}};
+      .limits = {.wall_time = context_.config.wall_time, .cancel_grace = context_.config.cancel_grace},
+      .spending = {.limits = options.limits,
+                   .prices = context_.config.spending.prices,
+                   .allowance = allowance_ ? std::optional(allowance_->total) : std::nullopt}};
   std::string text = keeper::frame_plan(plan);
   if (!sim) text += provider().api_key;
   keeper::LineSocket::Socket socket(context_.needs.executor, asio::local::stream_protocol(), end.release());

@@ -98,7 +98,10 @@ void Worker::State::committed(std::shared_ptr<const std::vector<model::Event>> e
 
 void Worker::State::run_changed(const model::RunId& run, model::RunStatus status) {
   if (model::is_terminal(status)) {
-    return post([](State& state) { state.reclaimer_.wake(); });
+    return post([](State& state) {
+      state.reclaimer_.wake();
+      for (auto& driver : state.drivers_) driver.budgets_changed();
+    });
   }
   if (status != model::RunStatus::queued && status != model::RunStatus::cancelling) return;
   post([run, status](State& state) {

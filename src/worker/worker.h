@@ -17,6 +17,7 @@
 #include "blobs/blob_store.h"
 #include "policy/quota.h"
 #include "policy/rules.h"
+#include "runs/budgets.h"
 #include "runs/conversations.h"
 #include "sandbox/launch.h"
 #include "store/store.h"
@@ -67,6 +68,7 @@ struct WorkerConfig {
   std::chrono::seconds wall_time = std::chrono::seconds{3600};
   GitConfig git = {};
   policy::QuotaRules quota = {};  // of runs with waitForQuota
+  runs::SpendingRules spending = {};
   // What a run is held to that names this policy (empty: none), as it is now; pinned into the attempt's plan.
   // A run that is held to rules is asked about each action, whatever its scope. Errors: not_found, invalid,
   // unavailable.
