@@ -52,6 +52,7 @@ const std::vector<Api::RouteEntry>& Api::routes() {
       {"POST", {"v1", "webhooks", "{item}", "test"}, &Api::test_webhook},
       {"GET", {"v1", "webhooks", "{item}", "deliveries"}, &Api::list_deliveries},
       {"POST", {"v1", "webhooks", "{item}", "deliveries", "{part}", "redeliver"}, &Api::redeliver},
+      {"GET", {"v1", "budgets"}, &Api::get_budgets},
       {"POST", {"v1", "runs", "{run}", "approvals"}, &Api::decide_many},
       {"GET", {"v1", "runs", "{run}", "artifacts"}, &Api::list_artifacts},
       {"GET", {"v1", "runs", "{run}", "artifacts", "{item}", "download"}, &Api::download},

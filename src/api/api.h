@@ -48,6 +48,7 @@ struct ApiOptions {
   std::chrono::milliseconds heartbeat = std::chrono::seconds{10};  // of live streams
   runs::ConversationRules conversations;
   std::vector<McpOffer> mcp_servers;
+  runs::SpendingRules spending = {};
   // Whether a request may name this policy. Errors: invalid (policy_unknown, details {name, known}).
   std::function<base::Result<void>(std::string_view name)> check_policy;
   // The files of a run; may be null. Errors: with a reason that is a code, or unavailable.
@@ -115,6 +116,7 @@ class Api final : public net::Handler {
   base::Task<void> test_webhook(Call& call);
   base::Task<void> list_deliveries(Call& call);
   base::Task<void> redeliver(Call& call);
+  base::Task<void> get_budgets(Call& call);
   base::Task<void> upload(Call& call);
   base::Task<base::Result<ReceivedUpload>> receive(Call& call, UploadDesk& desk);
   base::Task<void> make_room(UploadDesk& desk, ReceivedUpload& received);

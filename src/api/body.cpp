@@ -103,6 +103,35 @@ base::Result<DecisionsBody> parse_decisions_body(const json::value& body) {
   return result;
 }
 
+policy::RunLimits limits_of(Issues& issues, const json::value* value) {
+  policy::RunLimits limits;
+  const auto* object = value ? object_of(issues, {"limits"}, *value) : nullptr;
+  if (!object) return limits;
+  Names names;
+  for (const auto& field : policy::limit_fields()) {
+    names.push_back(field.name);
+    const auto* asked = object->if_contains(field.name);
+    if (!asked) continue;
+    const Path path{"limits", std::string(field.name)};
+    if (field.member != &policy::RunLimits::cost) {
+      limits.*field.member = integer_of(issues, path, *asked, {field.least, field.most});
+      continue;
+    }
+    if (!asked->is_number()) {
+      issues.wrong_type(path, "number", asked);
+      continue;
+    }
+    const auto cost = policy::parts_of(asked->to_number<double>(), policy::nano_per_usd);
+    if (!cost || *cost < field.least) {
+      issues.other(path, "Invalid amount: expected US dollars from 0.000001 to 1000000");
+    } else {
+      limits.cost = cost;
+    }
+  }
+  check_keys(issues, {"limits"}, *object, names);
+  return limits;
+}
+
 base::Result<MessageBody> parse_message_body(const json::value& body) {
   Issues issues;
   const auto* object = object_of(issues, {}, body);
@@ -111,7 +140,8 @@ base::Result<MessageBody> parse_message_body(const json::value& body) {
   result.message = message_of(issues, *object);
   result.approval_mode = approval_mode_of(issues, object->if_contains("approvalMode"));
   result.approval_scope = approval_scope_of(issues, object->if_contains("approvalScope"));
-  check_keys(issues, {}, *object, {"message", "approvalMode", "approvalScope"});
+  result.limits = limits_of(issues, object->if_contains("limits"));
+  check_keys(issues, {}, *object, {"message", "approvalMode", "approvalScope", "limits"});
   if (!issues.empty()) return tl::unexpected(issues.to_error());
   return result;
 }
@@ -124,7 +154,8 @@ base::Result<ForkBody> parse_fork_body(const json::value& body) {
   result.message = message_of(issues, *object);
   if (const auto* turn = object->if_contains("atTurn"))
     result.at_turn = static_cast<int>(integer_of(issues, {"atTurn"}, *turn, turn_bounds).value_or(1));
-  check_keys(issues, {}, *object, {"message", "atTurn"});
+  result.limits = limits_of(issues, object->if_contains("limits"));
+  check_keys(issues, {}, *object, {"message", "atTurn", "limits"});
   if (!issues.empty()) return tl::unexpected(issues.to_error());
   return result;
 }

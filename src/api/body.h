@@ -9,6 +9,7 @@
 #include "api/issues.h"
 #include "base/json.h"
 #include "model/run.h"
+#include "policy/run_limits.h"
 
 namespace agentrouter::api {
 
@@ -22,6 +23,7 @@ struct CreateBody {
   std::optional<std::chrono::seconds> approval_timeout;
   std::vector<std::string> mcp;  // names, not yet looked up
   std::string policy;            // a name, not yet looked up; empty: none
+  policy::RunLimits limits;      // as asked for
   std::string input;             // the parsed body with its defaults, as JSON text: Run.input
 };
 
@@ -53,16 +55,21 @@ struct DecisionsBody {
 
 [[nodiscard]] std::optional<model::ApprovalScope> approval_scope_of(Issues& issues, const json::value* value);
 
+// Each one that is there fits; what does not is a finding.
+[[nodiscard]] policy::RunLimits limits_of(Issues& issues, const json::value* value);
+
 struct MessageBody {
   std::string message;
   std::optional<model::ApprovalMode> approval_mode;
   std::optional<model::ApprovalScope> approval_scope;
+  policy::RunLimits limits;
 };
 [[nodiscard]] base::Result<MessageBody> parse_message_body(const json::value& body);
 
 struct ForkBody {
   std::string message;
   std::optional<int> at_turn;
+  policy::RunLimits limits;
 };
 [[nodiscard]] base::Result<ForkBody> parse_fork_body(const json::value& body);
 

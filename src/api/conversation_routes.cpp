@@ -29,10 +29,12 @@ base::Task<void> Api::send_message(Call& call) {
                                       .message = body.message,
                                       .approval_mode = body.approval_mode,
                                       .idempotency_key = key,
-                                      .scope = body.approval_scope};
+                                      .scope = body.approval_scope,
+                                      .limits = body.limits,
+                                      .api_key = authenticator_.key_name()};
   const auto continued =
       co_await needs_.store.write([&request, context = context(), this](store::Transaction& tx) {
-        return runs::continue_run(tx, request, context, options_.conversations);
+        return runs::continue_run(tx, request, context, options_.conversations, options_.spending);
       });
   if (!continued) throw base::Failure(continued.error());
   auto response = json_response(202, to_wire(continued->run));
@@ -47,9 +49,14 @@ base::Task<void> Api::fork_run(Call& call) {
   if (!json_body) throw base::Failure(json_body.error());
   const auto body = base::value_or_throw(parse_fork_body(*json_body));
   const runs::ForkRequest request{
-      .run = call.run(), .message = body.message, .at_turn = body.at_turn, .idempotency_key = key};
-  const auto forked = co_await needs_.store.write([&request, context = context()](store::Transaction& tx) {
-    return runs::fork_run(tx, request, context);
+      .run = call.run(),
+      .message = body.message,
+      .at_turn = body.at_turn,
+      .idempotency_key = key,
+      .limits = body.limits,
+      .api_key = authenticator_.key_name()};
+  const auto forked = co_await needs_.store.write([&request, context = context(), this](store::Transaction& tx) {
+    return runs::fork_run(tx, request, context, options_.spending);
   });
   if (!forked) throw base::Failure(forked.error());
   auto response = json_response(forked->replayed ? 200 : 201, forked->run.to_wire());

@@ -20,11 +20,10 @@ const Names workspace_keys{"source", "repoUrl", "checkout"};
 const Names tool_keys{"model",   "tools",        "mcpServers", "rawArgs",
                       "cliArgs", "providerArgs", "codexArgs",  "claudeArgs"};
 const Names later_workspaces{"artifactId"};
-const Names later_options{"limits"};
 const Names known_keys{"task",          "runtime",          "approvalMode", "metadata",
                        "workspace",     "priority",         "tags",         "approvalTimeoutSeconds",
                        "approvalScope", "requireIsolation", "waitForQuota", "mcp",
-                       "policy"};
+                       "policy",        "limits"};
 constexpr Bounds priority_bounds{-100, 100};
 constexpr Bounds approval_timeout_bounds{1, 604'800};
 constexpr std::size_t max_tags = 32;
@@ -67,7 +66,6 @@ base::Result<void> refuse_later_options(const json::object& object) {
   for (const auto& member : object) {
     const std::string key(member.key().data(), member.key().size());
     const auto& value = member.value();
-    if (holds(later_options, key)) return unsupported(key, "leave it out");
     if (key == "requireIsolation" && value.is_string() && value != "process")
       return unsupported(key, "use \"process\"");
     if (key != "workspace" || !value.is_object()) continue;
@@ -195,8 +193,9 @@ std::string input_of(const CreateBody& result, const json::object& body) {
   input["task"] = result.task;
   input["runtime"] = result.runtime.to_json();
   if (body.contains("approvalMode")) input["approvalMode"] = to_string(result.approval_mode);
+  if (!result.limits.empty()) input["limits"] = result.limits.to_json();
   for (const auto key : known_keys) {
-    if (input.contains(key)) continue;
+    if (input.contains(key) || key == "limits") continue;
     if (const auto* value = body.if_contains(key)) input[key] = *value;
   }
   return base::to_text(input);
@@ -226,6 +225,7 @@ base::Result<CreateBody> parse_create_body(const json::value& body) {
   }
   result.policy = policy_of(issues, object->if_contains("policy"));
   result.mcp = mcp_of(issues, object->if_contains("mcp"));
+  result.limits = limits_of(issues, object->if_contains("limits"));
   check_settled(issues, *object);
   check_keys(issues, {}, *object, known_keys);
   if (!issues.empty()) return tl::unexpected(issues.to_error());

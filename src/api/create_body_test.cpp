@@ -54,7 +54,6 @@ TEST(CreateBody, TagsAndTheApprovalTimeoutHaveLimits) {
 
 TEST(CreateBody, OptionsThatThisVersionLacksAreRefusedByName) {
   for (const auto& [option, body] : std::vector<std::pair<std::string, std::string>>{
-           {"limits", R"("limits":{"maxTokens":1})"},
            {"requireIsolation", R"("requireIsolation":"vm")"},
            {"workspace.artifactId", R"("workspace":{"artifactId":"x"})"}}) {
     const auto refused = parse(R"({"task":"t",)" + body + "}");
@@ -164,9 +163,24 @@ TEST(CreateBody, APolicyIsNamed) {
   }
 }
 
+TEST(CreateBody, LimitsAreWholeNumbersAndCostInDollars) {
+  const auto body = parse(R"({"task":"t","limits":{"maxWallSeconds":60,"maxTokens":5.0,"maxCostUsd":0.25,"maxActions":3}})");
+  ASSERT_TRUE(body);
+  EXPECT_EQ(body->limits, (policy::RunLimits{.wall_seconds = 60, .tokens = 5, .cost = 250'000'000, .actions = 3}));
+  EXPECT_THAT(body->input, HasSubstr(R"("limits":{"maxWallSeconds":60,"maxTokens":5,"maxCostUsd":2.5E-1)"));
+  EXPECT_THAT(parse(R"({"task":"t","limits":{}})")->input, Not(HasSubstr("limits")));
+  for (const char* limits :
+       {"null", "[]", "1", R"({"maxTokens":0})", R"({"maxTokens":-1})", R"({"maxTokens":1.5})", R"({"maxTokens":"1"})",
+        R"({"maxTokens":null})", R"({"maxTokens":1e30})", R"({"maxCostUsd":0})", R"({"maxCostUsd":-1})",
+        R"({"maxCostUsd":1e7})", R"({"maxCostUsd":"1"})", R"({"maxCostUsd":1e-12})", R"({"maxWallSeconds":604801})",
+        R"({"maxActions":true})", R"({"more":1})"}) {
+    EXPECT_EQ(reason_of(std::string(R"({"task":"t","limits":)") + limits + "}"), "validation_error") << limits;
+  }
+}
+
 TEST(CreateBody, ForeignKeysWinOverLaterOptionsAndBothOverFindings) {
-  EXPECT_EQ(reason_of(R"({"limits":{},"tools":[]})"), "unsupported_tool_configuration");
-  EXPECT_EQ(reason_of(R"({"limits":{}})"), "unsupported_option");
+  EXPECT_EQ(reason_of(R"({"requireIsolation":"vm","tools":[]})"), "unsupported_tool_configuration");
+  EXPECT_EQ(reason_of(R"({"requireIsolation":"vm"})"), "unsupported_option");
   EXPECT_EQ(reason_of(R"({"policies":"x"})"), "validation_error");
 }
 

@@ -53,7 +53,9 @@ base::Task<void> Api::create_run(Call& call) {
                        .priority = body.priority,
                        .idempotency_key = key,
                        .tags = body.tags,
-                       .approval_timeout = body.approval_timeout};
+                       .approval_timeout = body.approval_timeout,
+                       .limits = body.limits,
+                       .api_key = authenticator_.key_name()};
   if (body.workspace.kind == model::WorkspaceKind::path) {
     auto admitted = co_await needs_.pool.run([&] { return options_.admit_workspace(body.workspace.path); });
     request.workspace.path = base::value_or_throw(std::move(admitted));
@@ -62,8 +64,8 @@ base::Task<void> Api::create_run(Call& call) {
     auto admitted = co_await needs_.pool.run([&] { return options_.admit_git(body.workspace.git); });
     request.workspace.git = base::value_or_throw(std::move(admitted));
   }
-  auto created = co_await needs_.store.write([&request, context = context()](store::Transaction& tx) {
-    return runs::create_run(tx, request, context);
+  auto created = co_await needs_.store.write([&request, context = context(), this](store::Transaction& tx) {
+    return runs::create_run(tx, request, context, options_.spending);
   });
   if (!created) throw base::Failure(created.error());
   auto response = json_response(created->replayed ? 200 : 201, created->run.to_wire());
@@ -96,6 +98,14 @@ base::Task<void> Api::get_record(Call& call) {
       });
   if (!record) throw base::Failure(record.error());
   co_await call.respond_json(200, record->to_wire());
+}
+
+base::Task<void> Api::get_budgets(Call& call) {
+  const auto key = authenticator_.key_name();
+  const auto text = co_await needs_.store.read([&key, now = needs_.clock.now(), this](store::Reader& reader) {
+    return runs::budgets_wire(reader, options_.spending, key, now);
+  });
+  co_await call.respond_json(200, text);
 }
 
 base::Task<void> Api::cancel_run(Call& call) {

@@ -24,6 +24,14 @@ TEST_F(RunRoutes, CreatedRunIsQueuedAndCanBeReadBack) {
               AllOf(StartsWith("{\"items\":[{"), HasSubstr(run.at("id").as_string().c_str())));
 }
 
+TEST_F(RunRoutes, LimitsAreInTheRecordAndBudgetsAreAListWithoutAny) {
+  const auto run = post("/v1/runs", R"({"task":"hi","limits":{"maxTokens":100,"maxWallSeconds":9}})").object();
+  const auto record = get("/v1/runs/" + std::string(run.at("id").as_string()) + "/record").object();
+  EXPECT_EQ(base::to_text(record.at("limits")), R"({"maxWallSeconds":9,"maxTokens":100})");
+  EXPECT_EQ(get("/v1/budgets").body, R"({"items":[]})");
+  EXPECT_EQ(post("/v1/runs", R"({"task":"hi","limits":{"maxCostUsd":1}})").error_code(), "model_price_unknown");
+}
+
 TEST_F(RunRoutes, SameKeyAndBodyGiveTheSameRunAndAnotherBodyConflicts) {
   const std::string header = "idempotency-key: k1\r\n";
   const auto first = post("/v1/runs", R"({"task":"t","approvalMode":"auto"})", header);
