@@ -3,6 +3,8 @@
 #include <toml++/toml.h>
 #include <unistd.h>
 
+#include <array>
+#include <charconv>
 #include <functional>
 #include <map>
 #include <sstream>
@@ -231,6 +233,13 @@ const std::map<std::string, Setting>& settings() {
   return all;
 }
 
+// Without an exponent.
+std::string number_text(double value) {
+  std::array<char, 400> text;
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed).ptr;
+  return std::string(text.data(), end);
+}
+
 std::optional<std::string> scalar_text(const toml::node& node) {
   if (const auto* text = node.as_string()) return text->get();
   if (const auto* number = node.as_integer()) return std::to_string(number->get());
@@ -246,7 +255,8 @@ Result<void> apply_value(Config& config, const std::string& file, const std::str
                          const toml::node& node) {
   const auto known = settings().find(key);
   const bool of_trees = is_tree_setting(key);
-  if (known == settings().end() && !of_trees) {
+  const bool of_spending = is_spending_setting(key);
+  if (known == settings().end() && !of_trees && !of_spending) {
     return fail(Code::invalid,
                 place(file, node) + ": unknown key \"" + key + "\": docs/operating.md lists all keys",
                 "usage");
@@ -255,13 +265,17 @@ Result<void> apply_value(Config& config, const std::string& file, const std::str
   std::vector<std::string> values;
   if (const auto* list = node.as_array(); list && is_list(key)) {
     for (const auto& item : *list) values.push_back(scalar_text(item).value_or(""));
+  } else if (const auto* number = node.as_floating_point(); number && of_spending) {
+    values.push_back(number_text(number->get()));
   } else if (auto text = scalar_text(node); text && !is_list(key)) {
     values.push_back(*text);
   } else {
     return fail(Code::invalid, place(file, node) + ": \"" + key + "\" has the wrong type", "usage");
   }
   for (const auto& value : values) {
-    const auto done = of_trees ? set_tree_value(config.trees, key, value) : known->second.set(config, value);
+    const auto done = of_trees      ? set_tree_value(config.trees, key, value)
+                      : of_spending ? set_spending_value(config.spending, key, value)
+                                    : known->second.set(config, value);
     if (!done) {
       return fail(Code::invalid, place(file, node) + ": " + done.error().message, "usage");
     }
@@ -413,6 +427,8 @@ Result<Config> load_config(const Flags& flags, const Environment& environment, b
   if (auto done = apply_flags(config, flags); !done) return tl::unexpected(done.error());
   if (const auto agents = environment.get("AGENTROUTER_AGENTS_DIR")) config.agents_dir = *agents;
   if (auto done = settle_tree_config(config.trees, environment); !done) return tl::unexpected(done.error());
+  if (auto done = settle_spending(config.spending, config.codex_model, config.claude_model); !done)
+    return tl::unexpected(done.error());
   if (config.api_key == "ar_dev_local_change_me") {
     return fail(Code::invalid, "AGENTROUTER_API_KEY is the published example key: choose one of your own",
                 "usage");
@@ -476,7 +492,7 @@ std::string print_config(const Config& config) {
       << "author_name = " << quoted(config.push.author_name) << "\n"
       << "author_email = " << quoted(config.push.author_email) << "\n"
       << "timeout_seconds = " << config.push.timeout.count() << "\n"
-      << print_policy_config(config.policy) << print_webhooks(config)
+      << print_policy_config(config.policy) << print_webhooks(config) << print_spending(config.spending)
       << "\n[sandbox]\nrequire_limits = " << (config.require_limits ? "true" : "false") << "\n"
       << print_mcp(config.mcp_servers)
       << "\n# AGENTROUTER_API_KEY: " << (config.api_key ? "[REDACTED]" : "kept in the data folder") << "\n";

@@ -12,6 +12,7 @@
 #include "apps/mcp_config.h"
 #include "apps/policy_files.h"
 #include "apps/push_desk.h"
+#include "apps/spending_config.h"
 #include "apps/tree_config.h"
 #include "base/error.h"
 #include "net/server.h"
@@ -52,6 +53,7 @@ struct Config {
   webhooks::GuardRules webhooks;  // where messages may go
   std::string webhooks_ca_file;   // certificates that are believed besides the system's
   policy::QuotaRules quota;  // of runs with waitForQuota
+  SpendingConfig spending;
   std::vector<McpServerConfig> mcp_servers;
   net::ServerOptions http = {.max_connections = default_connections};
 };

@@ -223,6 +223,7 @@ Program::Program(const Config& config, bool drain)
   options.git.rules = git_rules(config_.trees.git, data_.path());
   options.conversations = config_.conversations;
   options.quota = config_.quota;
+  options.spending = config_.spending.rules;
   options.policy_named = [this](std::string_view name) { return policies_.rules_for(name); };
   worker_ = std::make_unique<worker::Worker>(
       worker::Worker::Needs{io_.get_executor(), *store_, *blobs_, *launcher_, agents_, base::system_clock(),
@@ -241,6 +242,7 @@ api::ApiOptions Program::api_options() {
   options.admit_git = [git](const model::GitSource& source) { return admit_source(source, git); };
   options.uploads = &desk_;
   options.conversations = config_.conversations;
+  options.spending = config_.spending.rules;
   options.files = [this](model::RunId run, workspace::FileRequest request) {
     return files_.ask(std::move(run), std::move(request));
   };
