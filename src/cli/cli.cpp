@@ -33,12 +33,13 @@ constexpr std::array<ServerCommand, 5> served = {{
 using Action = int (*)(const Command&, Context&);
 
 Action action_of(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, Action>, 17> actions = {
+  constexpr std::array<std::pair<std::string_view, Action>, 18> actions = {
       {{"run", run_task},
        {"runs", list_runs},
        {"show", show_run},
        {"events", print_events},
        {"approvals", list_approvals},
+       {"budgets", list_budgets},
        {"approve", decide_action},
        {"deny", decide_action},
        {"cancel", cancel_run},

@@ -26,6 +26,12 @@ struct Command {
   int depth = 0;                  // of a URL
   bool upload = false;            // send the folder although the server may see it
   bool apply = false;             // take the changes over without a question
+  double max_cost = 0;            // in US dollars; 0 here and below: the server's
+  std::int64_t max_wall = 0;      // in seconds
+  std::int64_t max_tokens = 0;
+  std::int64_t max_actions = 0;
+  std::int64_t max_output = 0;    // in bytes
+  std::int64_t max_network = 0;   // in bytes
   std::string from_run;           // the run whose files to begin with
   std::string continue_run;       // a run of the conversation to continue
   std::string fork_run;           // a run of the conversation to fork

@@ -44,6 +44,8 @@ struct UsageError {
 [[nodiscard]] int list_approvals(const Command& command, Context& context);
 // `approvals RUN` with --approve-rest, --deny-rest, --rules or --withdraw: decisions about the rest of a run.
 [[nodiscard]] int standing_rules(const Command& command, Context& context);
+// Budgets over runs, with what is spent and reserved.
+[[nodiscard]] int list_budgets(const Command& command, Context& context);
 // `approve` and `deny`: the action that is named, the only one that waits, or with --all each that does.
 [[nodiscard]] int decide_action(const Command& command, Context& context);
 // Ends a conversation.

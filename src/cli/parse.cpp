@@ -42,6 +42,28 @@ void define_tags(Definition& d, const std::string& summary) {
       });
 }
 
+void define_limits(Definition& d) {
+  auto& c = d.command;
+  d.app.add_option("--max-tokens", c.max_tokens, "End the run at so many tokens of model input and output")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  d.app.add_option("--max-cost", c.max_cost, "End the run at this cost, by the server's price table")
+      ->type_name("USD")
+      ->check(CLI::PositiveNumber);
+  d.app.add_option("--max-wall", c.max_wall, "End the run after so many seconds")
+      ->type_name("SECONDS")
+      ->check(CLI::PositiveNumber);
+  d.app.add_option("--max-actions", c.max_actions, "End the run at one more call of a tool than these")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  d.app.add_option("--max-output", c.max_output, "End the run at so many bytes of output of the agent")
+      ->type_name("BYTES")
+      ->check(CLI::PositiveNumber);
+  d.app.add_option("--max-network", c.max_network, "End the run at so many bytes to and from its providers")
+      ->type_name("BYTES")
+      ->check(CLI::PositiveNumber);
+}
+
 void define_run(Definition& d) {
   auto& c = d.command;
   d.app.add_option("TASK", d.task, "What the agent shall do; - reads it from standard input")->required();
@@ -56,6 +78,7 @@ void define_run(Definition& d) {
   d.choice("--scope", c.scope, {"run", "action"},
            "What is asked about: the start of the agent alone, or each command, file change and tool call too");
   d.app.add_option("--policy", c.policy, "A policy of the server that the run is held to")->type_name("NAME");
+  define_limits(d);
   d.app
       .add_option("--workspace", c.workspace,
                   "The folder to work on, never changed itself, or the URL of a git repository")
@@ -199,6 +222,10 @@ void define_push(Definition& d) {
   d.common("Print the server's reply as JSON");
 }
 
+void define_budgets(Definition& d) {
+  d.common("Print the server's reply as JSON");
+}
+
 void define_audit(Definition& d) {
   d.app
       .add_option("VERB", d.command.verb,
@@ -260,13 +287,14 @@ struct Entry {
   void (*define)(Definition&);
 };
 
-constexpr std::array<Entry, 18> entries = {{
+constexpr std::array<Entry, 19> entries = {{
     {"run", "Run an agent on a task and follow it to its end",
      "agentrouter run --workspace . \"Find out why the tests are slow\"", define_run},
     {"runs", "List runs, newest first", "agentrouter runs --status failed --tag branch=main", define_runs},
     {"show", "Show a run: state, answer, artifacts", "agentrouter show run_1f0c...", define_show},
     {"events", "Print the events of a run", "agentrouter events -f run_1f0c...", define_events},
     {"approvals", "List what waits for a decision", "agentrouter approvals --watch", define_approvals},
+    {"budgets", "Show budgets over runs, and what is spent", "agentrouter budgets", define_budgets},
     {"approve", "Approve an action that waits for you",
      "agentrouter approve run_1f0c... --reason \"looked at it\"", define_decision},
     {"deny", "Deny an action that waits for you",

@@ -1,3 +1,5 @@
+#include <array>
+
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/session_view.h"
@@ -55,6 +57,25 @@ std::string usage_of(const Json& usage) {
   return text;
 }
 
+// "1200 of 50000 tokens, 0.02 of 1 USD": what there is a limit for.
+std::string limits_of(const Json& limits) {
+  constexpr std::array<std::array<const char*, 3>, 6> kinds = {
+      {{"maxTokens", "tokens", "tokens"},
+       {"maxCostUsd", "costUsd", "USD"},
+       {"maxWallSeconds", "wallSeconds", "s"},
+       {"maxActions", "actions", "actions"},
+       {"maxOutputBytes", "outputBytes", "bytes of output"},
+       {"maxNetworkBytes", "networkBytes", "bytes of network"}}};
+  std::string text;
+  for (const auto& [limit, used, unit] : kinds) {
+    if (limits[limit].is_null()) continue;
+    const auto& so_far = limits["used"][used];
+    text += (text.empty() ? "" : ", ") + (so_far.is_null() ? std::string("0") : so_far.dump()) + " of " +
+            limits[limit].dump() + " " + unit;
+  }
+  return text;
+}
+
 // "codex.launch action_0b6f...": an approval names its action only by id.
 std::string waiting_action(const RunRecord& record, const PendingApproval& approval) {
   std::string name;
@@ -78,6 +99,7 @@ void add_record_rows(Rows& rows, const RunRecord& record) {
                     (record.conversation_state == "closed" ? " (closed)" : ""));
   }
   add("Usage", usage_of(record.usage));
+  add("Limits", limits_of(record.limits));
   for (const auto& approval : record.pending_approvals) add("Waits for", waiting_action(record, approval));
   std::string operations;
   for (const auto& name : record.operations) operations += (operations.empty() ? "" : ", ") + one_line(name);
@@ -102,6 +124,31 @@ void print_runs(const RunPage& page, const Command& command, Output& output) {
 }
 
 }  // namespace
+
+int list_budgets(const Command& command, Context& context) {
+  const auto budgets = context.client.list_budgets({.stop = context.interrupt});
+  auto& output = context.output;
+  if (command.json) {
+    output.out << budgets.dump() << '\n';
+    return exit_code::completed;
+  }
+  const auto amount = [](const Json& of, const Json& limit) {
+    std::string text;
+    if (!limit["tokens"].is_null()) text = of["tokens"].dump() + " tokens";
+    if (!limit["costUsd"].is_null()) text += (text.empty() ? "" : ", ") + of["costUsd"].dump() + " USD";
+    return text;
+  };
+  Rows rows{{"BUDGET", "PERIOD", "LIMIT", "SPENT", "RESERVED"}};
+  for (const auto& item : budgets["items"].as_array()) {
+    const auto& limit = item["limit"];
+    rows.push_back({one_line(item["scope"].as_string()) + " " + one_line(item["name"].as_string()),
+                    one_line(item["period"].as_string()), amount(limit, limit), amount(item["spent"], limit),
+                    amount(item["reserved"], limit)});
+  }
+  if (rows.size() == 1) output.err << "No budgets are configured.\n";
+  if (rows.size() > 1) output.out << table(rows) << std::flush;
+  return exit_code::completed;
+}
 
 Tags tags_of(const Command& command) {
   Tags tags;

@@ -73,6 +73,15 @@ std::optional<Workspace> workspace_of(const Command& command, Context& context) 
   return Workspace{.upload_id = upload_folder(folder, context)};
 }
 
+RunLimits limits_of(const Command& command) {
+  return {.max_wall_seconds = command.max_wall,
+          .max_tokens = command.max_tokens,
+          .max_cost_usd = command.max_cost,
+          .max_actions = command.max_actions,
+          .max_output_bytes = command.max_output,
+          .max_network_bytes = command.max_network};
+}
+
 CreateRunRequest request_of(const Command& command, Context& context) {
   const bool is_codex = command.runtime != "claude_code";
   return {.task = task_of(command, context),
@@ -83,6 +92,7 @@ CreateRunRequest request_of(const Command& command, Context& context) {
           .policy = command.policy,
           .workspace = workspace_of(command, context),
           .tags = tags_of(command),
+          .limits = limits_of(command),
           .idempotency_key = base::new_uuid(base::system_entropy())};
 }
 
@@ -107,6 +117,7 @@ ForkRunRequest fork_of(const Command& command, Context& context) {
   return {.run_id = command.fork_run,
           .message = task_of(command, context),
           .at_turn = command.at_turn,
+          .limits = limits_of(command),
           .idempotency_key = base::new_uuid(base::system_entropy())};
 }
 
@@ -115,6 +126,7 @@ ContinueRunRequest turn_of(const Command& command, Context& context) {
   return {.continue_run = command.continue_run,
           .message = task_of(command, context),
           .approval_mode = command.approve,
+          .limits = limits_of(command),
           .idempotency_key = base::new_uuid(base::system_entropy())};
 }
 

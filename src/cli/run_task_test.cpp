@@ -71,6 +71,24 @@ TEST_F(CommandsTest, RunPassesModeModelAndApprovalAndReadsTheTaskFromInput) {
       R"("approvalMode":"manual","approvalScope":"action","policy":"ci-safe"})");
 }
 
+TEST_F(CommandsTest, RunPassesLimits) {
+  run_that_ends("completed");
+  EXPECT_EQ(run(run_task, {.task = "t", .max_cost = 0.5, .max_wall = 60, .max_tokens = 1000, .max_actions = 3}), 0);
+  EXPECT_THAT(server.requests("POST /v1/runs").at(0).body,
+              HasSubstr(R"("limits":{"maxWallSeconds":60,"maxTokens":1000,"maxActions":3,"maxCostUsd":0.5})"));
+}
+
+TEST_F(CommandsTest, BudgetsAreATable) {
+  server.on("GET /v1/budgets",
+            reply(200, R"({"items":[{"scope":"workspace","name":"default","window":"day","period":"2026-11-29",)"
+                       R"("limit":{"tokens":1000,"costUsd":2},"spent":{"tokens":10,"costUsd":0.5},)"
+                       R"("reserved":{"tokens":250,"costUsd":0}}]})"));
+  EXPECT_EQ(run(list_budgets, {}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("workspace default"));
+  EXPECT_THAT(out.str(), HasSubstr("1000 tokens, 2 USD"));
+  EXPECT_THAT(out.str(), HasSubstr("250 tokens, 0 USD"));
+}
+
 TEST_F(CommandsTest, AWorkspaceThatCannotBeUsedIsRefusedBeforeAnythingIsSent) {
   std::ofstream(folder / "file");
   for (const std::string& workspace : {(folder / "none").string(), (folder / "file").string()}) {

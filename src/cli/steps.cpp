@@ -160,6 +160,11 @@ const std::map<std::string_view, Describe>& descriptions() {
       {"agent.retry", retry},
       {"agent.no_progress", reason<StepKind::warning>},
       {"agent.error", reason<StepKind::bad>},
+      {"limit.warning",
+       [](const RunEvent& event) {
+         return std::optional(Step{StepKind::warning, std::to_string(event.payload["percent"].as_int()) + " % of " +
+                                                          field(event, "limit") + " used"});
+       }},
       {"limit.exceeded", reason<StepKind::bad>},
       {"egress.request", egress_request},
       {"workspace.file_index_collected",

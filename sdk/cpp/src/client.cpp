@@ -221,6 +221,10 @@ ApprovalPage Client::list_approvals(const ListApprovalsRequest& request, const C
   return detail::decode_approvals(state_->json({.target = target}, call));
 }
 
+Json Client::list_budgets(const CallOptions& call) const {
+  return state_->json({.target = "/v1/budgets"}, call);
+}
+
 ContinueRunResult Client::continue_run(const ContinueRunRequest& request, const CallOptions& call) const {
   auto http = post(run_path(request.continue_run, "/messages"), detail::encode_message(request).dump());
   const auto repeat = repeat_with(request.idempotency_key, http);

@@ -28,6 +28,19 @@ void add(Json::Object& object, std::string_view key, const std::string& value) {
   if (!value.empty()) object.emplace_back(key, value);
 }
 
+void add(Json::Object& object, const RunLimits& limits) {
+  Json::Object members;
+  for (const auto& [key, value] : {std::pair("maxWallSeconds", limits.max_wall_seconds),
+                                   std::pair("maxTokens", limits.max_tokens),
+                                   std::pair("maxActions", limits.max_actions),
+                                   std::pair("maxOutputBytes", limits.max_output_bytes),
+                                   std::pair("maxNetworkBytes", limits.max_network_bytes)}) {
+    if (value != 0) members.emplace_back(key, value);
+  }
+  if (limits.max_cost_usd != 0) members.emplace_back("maxCostUsd", limits.max_cost_usd);
+  if (!members.empty()) object.emplace_back("limits", Json::object(std::move(members)));
+}
+
 Json encode_runtime(const RuntimeSelection& runtime) {
   Json::Object object;
   add(object, "kind", runtime.kind);
@@ -190,6 +203,7 @@ RunRecord decode_record(const Json& json) {
                    .conversation_state = text(json["conversation"], "state"),
                    .turn_number = static_cast<int>(json["conversation"]["turnNumber"].as_int()),
                    .actions = json["actions"],
+                   .limits = json["limits"],
                    .usage = json["usage"],
                    .patch = json["patch"],
                    .last_event_seq = json["eventCursor"]["lastEventSeq"].as_int(),
@@ -268,6 +282,7 @@ Json encode_create(const CreateRunRequest& request) {
   if (request.approval_timeout) {
     object.emplace_back("approvalTimeoutSeconds", request.approval_timeout->count());
   }
+  add(object, request.limits);
   for (const auto& member : request.extra.as_object()) object.push_back(member);
   return Json::object(std::move(object));
 }
@@ -275,12 +290,14 @@ Json encode_create(const CreateRunRequest& request) {
 Json encode_message(const ContinueRunRequest& request) {
   Json::Object object{{"message", request.message}};
   add(object, "approvalMode", request.approval_mode);
+  add(object, request.limits);
   return Json::object(std::move(object));
 }
 
 Json encode_fork(const ForkRunRequest& request) {
   Json::Object object{{"message", request.message}};
   if (request.at_turn != 0) object.emplace_back("atTurn", request.at_turn);
+  add(object, request.limits);
   return Json::object(std::move(object));
 }
 

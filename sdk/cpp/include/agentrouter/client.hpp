@@ -128,6 +128,9 @@ class AGENTROUTER_API Client {
   [[nodiscard]] ApprovalPage list_approvals(const ListApprovalsRequest& request = {},
                                             const CallOptions& call = {}) const;
 
+  // Budgets over runs, as the server has them: {items: [{scope, name, window, limit, spent, reserved, ...}]}.
+  [[nodiscard]] Json list_budgets(const CallOptions& call = {}) const;
+
   // Starts the next turn of a conversation. Refusals that a caller should expect: run_busy (a turn is under
   // way), session_closed, run_not_continuable.
   ContinueRunResult continue_run(const ContinueRunRequest& request, const CallOptions& call = {}) const;

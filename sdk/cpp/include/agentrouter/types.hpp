@@ -64,6 +64,17 @@ struct Workspace {
   std::string from_run = {};   // the files as they were at the end of that run
 };
 
+// What a run may use; 0: no limit beyond the server's. At one of them the run fails with limit_exceeded and
+// keeps what it has made.
+struct RunLimits {
+  std::int64_t max_wall_seconds = 0;
+  std::int64_t max_tokens = 0;
+  double max_cost_usd = 0;
+  std::int64_t max_actions = 0;
+  std::int64_t max_output_bytes = 0;
+  std::int64_t max_network_bytes = 0;
+};
+
 struct CreateRunRequest {
   std::string task;
   std::optional<RuntimeSelection> runtime = {};
@@ -76,6 +87,7 @@ struct CreateRunRequest {
   // How long an action may wait for a decision; after that nothing executes and the run fails with
   // approval_expired. Without it an approval waits for ever.
   std::optional<std::chrono::seconds> approval_timeout = {};
+  RunLimits limits = {};
   // Makes creating safe to repeat for 24 hours: the same key and request give the same run.
   std::string idempotency_key = {};
   // Further members of the request, for what a newer server takes: an object, or null for none.
@@ -87,6 +99,7 @@ struct ContinueRunRequest {
   std::string continue_run;  // any run of the conversation; its first run's id names the conversation
   std::string message;
   std::string approval_mode = {};    // may only tighten what the conversation has: auto, manual, block
+  RunLimits limits = {};             // the same
   std::string idempotency_key = {};  // as of CreateRunRequest
 };
 
@@ -102,6 +115,7 @@ struct ForkRunRequest {
   std::string run_id;  // any run of the conversation
   std::string message;
   int at_turn = 0;                   // 0: the newest that can be forked
+  RunLimits limits = {};             // may only tighten what that turn had
   std::string idempotency_key = {};  // as of CreateRunRequest
 };
 
@@ -344,6 +358,7 @@ struct RunRecord {
   std::vector<PendingApproval> pending_approvals;
   std::vector<std::string> operations;  // what would be accepted now: cancel, approve, deny, continue, close
   Json actions;  // a list, oldest first: {actionId, name, policy, approval, execution, ...}
+  Json limits;   // {maxTokens?, maxCostUsd?, ..., used: {tokens, costUsd, ...}?}
   Json usage;    // {inputTokens, outputTokens, costUsd?, ...}, or null
   Json patch;    // {bytes, fileCount, artifactId, ...}, or null
   std::vector<Artifact> artifacts;
