@@ -77,6 +77,9 @@ class Maker:
         if kind == "integer":
             low, high = schema.get("minimum", -(2**40)), schema.get("maximum", 2**40)
             return rng.choice([low, high, min(low + 1, high), max(high - 1, low), rng.randint(low, high)])
+        if kind == "number":
+            low, high = schema.get("minimum", -1e9), schema.get("maximum", 1e9)
+            return rng.choice([low, high, round(rng.uniform(low, high), 3)])
         if kind == "boolean":
             return self.chance(0.5)
         if kind == "object":
