@@ -16,6 +16,10 @@
 #include "model/event.h"
 #include "model/run.h"
 
+namespace agentrouter::policy {
+class NoProgress;
+}
+
 namespace agentrouter::agents {
 
 // An event without its time: the driver adds it.
@@ -85,6 +89,9 @@ struct TurnSpec {
   std::string cwd = "/workspace";
   std::string resume_thread;  // empty: a new thread
   bool gates_calls = false;   // each call is judged: one that cannot be asked about ends the turn
+  // What notices that the agent makes no progress, over all turns of a run; outlives the session. Null: one of
+  // the session's own, which only warns.
+  policy::NoProgress* progress = nullptr;
 };
 
 struct SessionLimits {

@@ -34,9 +34,8 @@ struct Step {
 };
 using Segment = std::vector<Step>;
 
-inline std::vector<Segment> load(const fs::path& path) {
+inline std::vector<Segment> segments_of(const std::string& text) {
   std::vector<Segment> segments;
-  const auto text = base::value_or_throw(base::read_file(path));
   for (std::size_t start = 0; start < text.size();) {
     const auto end = text.find('\n', start);
     const auto line = text.substr(start, end - start);
@@ -45,6 +44,10 @@ inline std::vector<Segment> load(const fs::path& path) {
     segments.back().push_back({line[0], line.substr(2)});
   }
   return segments;
+}
+
+inline std::vector<Segment> load(const fs::path& path) {
+  return segments_of(base::value_or_throw(base::read_file(path)));
 }
 
 inline std::vector<std::string> names(const fs::path& folder) {

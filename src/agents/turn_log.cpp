@@ -14,6 +14,12 @@ constexpr std::size_t max_open_bytes = 16u << 20;
 
 }  // namespace
 
+TurnLog::TurnLog(std::string provider, std::size_t response_bytes, policy::NoProgress* progress)
+    : provider_(std::move(provider)),
+      response_bytes_(response_bytes),
+      own_progress_(progress == nullptr ? std::make_unique<policy::NoProgress>() : nullptr),
+      progress_(progress == nullptr ? own_progress_.get() : progress) {}
+
 void TurnLog::emit(Outputs& out, std::string type, const std::string& line, json::object fields) const {
   json::object payload;
   payload["provider"] = provider_;
@@ -67,17 +73,17 @@ bool TurnLog::open_too_much() const {
   return open_.size() > max_open_calls || open_bytes_ > max_open_bytes;
 }
 
-void TurnLog::report(Outputs& out, const std::string& line, std::optional<json::object> signal) const {
-  if (signal) emit(out, "agent.no_progress", line, std::move(*signal));
+void TurnLog::report(Outputs& out, const std::string& line, policy::NoProgress::Found signals) const {
+  for (auto& signal : signals) emit(out, "agent.no_progress", line, std::move(signal));
 }
 
-void TurnLog::ran(Outputs& out, const std::string& line, std::string_view command,
-                  std::optional<std::int64_t> exit_code, std::string_view output) {
-  report(out, line, no_progress_.command(command, exit_code, output));
+void TurnLog::finished(Outputs& out, const std::string& line, const policy::FinishedCall& call) {
+  report(out, line, progress_->finished(call));
 }
 
-void TurnLog::edited(Outputs& out, const std::string& line, std::string_view path, std::string_view content) {
-  report(out, line, no_progress_.edit(path, content));
+void TurnLog::running(Outputs& out, const std::string& line, std::string_view agent, std::string_view command,
+                      std::int64_t lines) {
+  report(out, line, progress_->running(agent, command, lines));
 }
 
 void TurnLog::turn_ended(Outputs& out, const Outcome& outcome, const std::string& line) {

@@ -3,6 +3,7 @@
 // each agent.tool_started gets exactly one agent.tool_completed however the turn ends, and the last message.
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -15,8 +16,8 @@ namespace agentrouter::agents {
 
 class TurnLog {
  public:
-  TurnLog(std::string provider, std::size_t response_bytes)
-      : provider_(std::move(provider)), response_bytes_(response_bytes) {}
+  // `progress` as in TurnSpec.
+  TurnLog(std::string provider, std::size_t response_bytes, policy::NoProgress* progress);
 
   // `line` is the providerEventType in all of these.
   void emit(Outputs& out, std::string type, const std::string& line, json::object fields) const;
@@ -36,10 +37,13 @@ class TurnLog {
   // Nobody answered the question about this call: it never ran.
   void never_released(const std::string& call_id) { never_released_.insert(call_id); }
 
-  // agent.no_progress when the same comes again and again.
-  void ran(Outputs& out, const std::string& line, std::string_view command,
-           std::optional<std::int64_t> exit_code, std::string_view output);
-  void edited(Outputs& out, const std::string& line, std::string_view path, std::string_view content);
+  // agent.no_progress when what comes is no progress.
+  void finished(Outputs& out, const std::string& line, const policy::FinishedCall& call);
+  // So many lines of a command that still runs.
+  void running(Outputs& out, const std::string& line, std::string_view agent, std::string_view command,
+               std::int64_t lines);
+  // The call of a subagent has ended.
+  void subagent_ended(const std::string& call_id) { progress_->forget(call_id); }
 
   // The turn's last events: open calls are completed (declined when never released, else failed), then
   // agent.progress and agent.completed, or agent.error.
@@ -53,7 +57,7 @@ class TurnLog {
     json::value kept;
     std::size_t bytes = 0;
   };
-  void report(Outputs& out, const std::string& line, std::optional<json::object> signal) const;
+  void report(Outputs& out, const std::string& line, policy::NoProgress::Found signals) const;
 
   std::string provider_;
   std::size_t response_bytes_;
@@ -62,7 +66,8 @@ class TurnLog {
   std::set<std::string> never_released_;
   std::string response_text_;
   std::string response_event_type_;
-  policy::NoProgress no_progress_;
+  std::unique_ptr<policy::NoProgress> own_progress_;
+  policy::NoProgress* progress_;
 };
 
 }  // namespace agentrouter::agents

@@ -28,11 +28,13 @@ constexpr std::string_view policy_usage =
     "                [--url-path PATH] [--cwd DIR] [--runtime R] [--mode M] [--tag K=V]... [--time \"mon "
     "09:30\"]\n"
     "                [--json]\n"
+    "       agentrouter policy explain --policy NAME|FILE --signal NAME|all [--json]\n"
     "       agentrouter policy suggest RUN\n"
     "\n"
     "check     whether policy files are understood; without a name, those of the data folder (--data DIR)\n"
     "test      runs the [[tests]] of policy files\n"
-    "explain   what a policy says about one action, why, and how the action was understood\n"
+    "explain   what a policy says about one action, why, and how the action was understood; or what follows\n"
+    "          from a signal that the agent makes no progress, and when it comes\n"
     "suggest   drafts rules from the decisions that were made in a run\n"
     "\n"
     "Example: agentrouter policy explain --policy ask-writes --command 'git status && rm -r build'\n";
@@ -166,9 +168,61 @@ void print_explanation_json(const policy::Rules& rules, const policy::ActionFact
   std::cout << base::to_text(told) << "\n";
 }
 
+json::object signal_json(const policy::NoProgressRules& rules, policy::Signal signal) {
+  json::object told{{"signal", policy::to_string(signal)}, {"after", rules.after(signal)}};
+  const auto& own = rules.signals[static_cast<std::size_t>(signal)].actions;
+  json::array actions;
+  for (const auto action : own.empty() ? rules.actions : own) actions.emplace_back(policy::to_string(action));
+  told["actions"] = std::move(actions);
+  using policy::Signal;
+  if (signal == Signal::repeated_command || signal == Signal::repeated_call || signal == Signal::ping_pong)
+    told["polls"] = rules.polls;
+  if (signal == Signal::error_loop) told["failures"] = rules.failures;
+  if (signal == Signal::long_output_without_state) told["commandLines"] = rules.command_lines;
+  return told;
+}
+
+std::string signal_text(const json::object& told) {
+  std::string text(base::get_string(told, "signal").value_or(""));
+  text += ": after " + std::to_string(base::get_int(told, "after").value_or(0));
+  for (const auto* more : {"polls", "failures", "commandLines"}) {
+    if (const auto number = base::get_int(told, more)) text += ", " + std::string(more) + " " + std::to_string(*number);
+  }
+  std::string actions;
+  for (const auto& action : told.at("actions").as_array())
+    actions += (actions.empty() ? " " : ", then ") + std::string(action.as_string());
+  return text + ":" + actions + "\n";
+}
+
+int explain_signals(const policy::Rules& rules, const std::string& name, bool as_json) {
+  const auto no_progress = rules.no_progress();
+  const auto one = policy::parse_signal(name);
+  if (!one && name != "all") return say(std::cerr, "agentrouter: --signal: there is no signal \"" + name + "\"", 2);
+  json::array all;
+  std::string text;
+  for (std::size_t i = 0; i < policy::signal_count; ++i) {
+    if (one && static_cast<std::size_t>(*one) != i) continue;
+    auto told = signal_json(no_progress, static_cast<policy::Signal>(i));
+    text += signal_text(told);
+    all.push_back(std::move(told));
+  }
+  const json::object whole{{"signals", std::move(all)},
+                           {"interrupts", no_progress.interrupts},
+                           {"dryRun", no_progress.dry_run}};
+  text += "interrupts of a run before it is stopped: " + std::to_string(no_progress.interrupts) + "\n";
+  if (no_progress.dry_run) text += "dry run: only told of\n";
+  std::cout << (as_json ? base::to_text(whole) + "\n" : text);
+  return 0;
+}
+
 int explain_policy(const Flags& flags, const std::string& folder) {
   const auto name = flags.value("policy");
   if (!name) return say(std::cerr, "agentrouter: explain wants --policy NAME or FILE", 2);
+  if (const auto signal = flags.value("signal")) {
+    const auto rules = rules_named(*name, folder);
+    if (!rules) return say(std::cerr, "agentrouter: " + rules.error().message, 1);
+    return explain_signals(*rules, *signal, flags.has("json"));
+  }
   const auto facts = facts_of(question_of(flags));
   if (!facts) return say(std::cerr, "agentrouter: --" + facts.error().message, 2);
   const auto rules = rules_named(*name, folder);
@@ -185,7 +239,7 @@ int explain_policy(const Flags& flags, const std::string& folder) {
 int policy_command(const std::vector<std::string>& arguments, const Environment& environment) {
   const auto flags = parse_flags(
       arguments, {.values = {"data", "policy", "tool", "command", "path", "read", "change", "lines", "url",
-                             "host", "method", "url-path", "mcp", "cwd", "runtime", "mode", "tag", "time"},
+                             "host", "method", "url-path", "mcp", "cwd", "runtime", "mode", "tag", "time", "signal"},
                   .switches = {"json", "help"}});
   if (!flags || flags->has("help") || flags->rest.empty()) {
     const bool asked = flags && flags->has("help");

@@ -59,6 +59,22 @@ TEST_F(PolicyFiles, AFileIsAPolicyOfItsName) {
   EXPECT_FALSE(base::value_or_throw(catalog->rules_for("")));
 }
 
+TEST_F(PolicyFiles, WhatFollowsWithoutProgressIsReadInheritedAndTightened) {
+  using policy::Intervention;
+  using policy::Signal;
+  write("base.toml", "[no_progress]\naction = ['warn', 'interrupt']\n[no_progress.ping_pong]\nafter = 9\n");
+  write("child.toml", "inherit = 'base'\n[no_progress.ping_pong]\naction = 'stop'\n");
+  auto catalog = open("base");
+  ASSERT_TRUE(catalog) << catalog.error().message;
+  const auto both = base::value_or_throw(catalog->rules_for("child"))->no_progress();
+  EXPECT_EQ(both.after(Signal::ping_pong), 9);
+  EXPECT_EQ(both.action(Signal::ping_pong, 1, 0), Intervention::stop);
+  EXPECT_EQ(both.action(Signal::error_loop, 2, 0), Intervention::interrupt);
+  EXPECT_FALSE(base::value_or_throw(catalog->rules_for("child"))->judges_actions());
+  EXPECT_TRUE(base::value_or_throw(catalog->rules_for("ask-all"))->judges_actions());
+  EXPECT_THAT(error("[no_progress]\nafter = 3\n"), HasSubstr("no_progress: unknown key \"after\""));
+}
+
 TEST_F(PolicyFiles, WhatARequestNamesOnlyTightensTheDefault) {
   write("mine.toml", allows_a);
   auto catalog = open("locked");

@@ -25,7 +25,8 @@ std::string question_of(const RunEvent& event) {
   if (name.empty()) name = event.payload["actionName"].as_string("an action");
   auto text = one_line(name);
   const auto target = one_line(action["target"].as_string());
-  if (action["type"].as_string() == "tool_call" && !target.empty()) text += ": " + fit(target, shown_columns);
+  const auto type = action["type"].as_string();
+  if ((type == "tool_call" || type == "continue") && !target.empty()) text += ": " + fit(target, shown_columns);
   return text;
 }
 

@@ -120,6 +120,21 @@ std::optional<Step> reason(const RunEvent& event) {
   return Step{kind, text.empty() ? one_line(event.type) : std::move(text)};
 }
 
+std::optional<Step> no_progress(const RunEvent& event) {
+  auto text = first_of(event, {"reason", "message", "signal"});
+  for (const auto* key : {"command", "path", "title", "error"}) {
+    const auto detail = field(event, key);
+    if (detail.empty()) continue;
+    text += ": " + fit(detail, 120);
+    break;
+  }
+  const auto action = event.payload["action"].as_string();
+  if (action == "interrupt") text += " (the agent is interrupted and told)";
+  if (action == "ask") text += " (a person decides whether the run goes on)";
+  if (action == "stop") text += " (the run is stopped)";
+  return Step{action == "stop" ? StepKind::bad : StepKind::warning, "No progress: " + text};
+}
+
 const std::map<std::string_view, Describe>& descriptions() {
   static const std::map<std::string_view, Describe> table = {
       {"run.claimed",
@@ -158,7 +173,7 @@ const std::map<std::string_view, Describe>& descriptions() {
       {"agent.tool_started", tool_started},
       {"agent.tool_completed", tool_completed},
       {"agent.retry", retry},
-      {"agent.no_progress", reason<StepKind::warning>},
+      {"agent.no_progress", no_progress},
       {"agent.error", reason<StepKind::bad>},
       {"limit.warning",
        [](const RunEvent& event) {

@@ -75,6 +75,14 @@ Task<Result<Answer>> Egress::ask(std::string path, std::string body, base::Deadl
   return front_->ask(std::move(path), std::move(body), deadline);
 }
 
+void Egress::hold() {
+  front_->hold();
+}
+
+void Egress::release() {
+  front_->release();
+}
+
 std::size_t Egress::open_forwards() const {
   return front_->open_forwards();
 }

@@ -149,6 +149,11 @@ class Egress {
   // begun is reported before it resumes. Call once, before the destructor.
   [[nodiscard]] Task<void> stop();
 
+  // From now on no request of the sandbox leaves, to whomever: they wait until release(). What is under way goes
+  // on, and the keeper's own requests are not held.
+  void hold();
+  void release();
+
   // Requests that wait for a provider's answer or are receiving it: while there are some, an agent is not
   // quiet.
   [[nodiscard]] std::size_t open_forwards() const;

@@ -18,6 +18,7 @@ class Forwarding : public EgressTest {
   Task<void> anthropic();
   Task<void> first_forward_is_asked_once();
   Task<void> refused_first_forward();
+  Task<void> held_requests();
   Task<void> large_bodies();
   Task<void> metered();
 };
@@ -170,6 +171,23 @@ Task<void> Forwarding::first_forward_is_asked_once() {
 TEST_F(Forwarding, NothingLeavesBeforeTheObserverAgreedOnce) {
   log.hold = true;
   run(first_forward_is_asked_once());
+}
+
+Task<void> Forwarding::held_requests() {
+  std::ignore = co_await ask(post("/v1/responses", "{}"));
+  egress->hold();
+  auto agent = co_await connect();
+  co_await agent->send(post("/v1/responses", "{}"));
+  co_await base::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_EQ(provider.requests.size(), 1u);
+  EXPECT_EQ(0u, egress->open_forwards());
+  egress->release();
+  EXPECT_EQ("HTTP/1.1 200 OK", status_of(co_await agent->rest()));
+  EXPECT_EQ(provider.requests.size(), 2u);
+}
+
+TEST_F(Forwarding, HeldRequestsWaitAndThenLeave) {
+  run(held_requests());
 }
 
 Task<void> Forwarding::refused_first_forward() {

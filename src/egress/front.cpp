@@ -116,6 +116,7 @@ Egress::Front::Front(base::Executor executor, Config config, Observer& observer)
     : config_(std::move(config)),
       observer_(observer),
       answered_(executor),
+      released_(executor),
       server_(
           executor, *this,
           [this](const net::ServerError& error) {
@@ -404,6 +405,7 @@ Task<void> Egress::Front::deny(net::Exchange& exchange, int status, std::string 
 }
 
 Task<bool> Egress::Front::permit(net::Exchange& exchange, RequestRecord& record) {
+  while (held_) co_await released_.wait();
   auto allowed = co_await ask_once();
   if (!allowed) {
     co_await deny(exchange, 503, "held", allowed.error().message, record);
@@ -411,6 +413,11 @@ Task<bool> Egress::Front::permit(net::Exchange& exchange, RequestRecord& record)
   }
   record.decision = Decision::forwarded;
   co_return true;
+}
+
+void Egress::Front::release() {
+  held_ = false;
+  released_.notify();
 }
 
 Task<Result<void>> Egress::Front::ask_once() {

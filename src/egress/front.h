@@ -22,6 +22,8 @@ class Egress::Front final : public net::Handler {
 
   [[nodiscard]] net::Server& server() { return server_; }
   [[nodiscard]] std::size_t open_forwards() const { return open_forwards_; }
+  void hold() { held_ = true; }
+  void release();
 
  private:
   class Tally;
@@ -70,6 +72,8 @@ class Egress::Front final : public net::Handler {
   bool permitted_ = false;
   bool asking_ = false;
   base::Event answered_;
+  bool held_ = false;
+  base::Event released_;
   net::Server server_;
 };
 

@@ -67,7 +67,7 @@ ActionVerdict verdict_of(const policy::RuleVerdict& rule) {
 }  // namespace
 
 ActionVerdict judge_action(const AttemptPlan& plan, const agents::Ask& ask, base::Time now) {
-  if (!plan.rules)
+  if (!plan.rules || !plan.rules->judges_actions())
     return verdict_of(policy::judge_action(plan.runtime, plan.approval_mode, facts_of(ask)));
   const auto limit = verdict_of(policy::judge_action_under_policy(plan.runtime, facts_of(ask)));
   if (limit.decision == Decision::blocked) return limit;

@@ -42,6 +42,7 @@ Attempt::Attempt(Needs needs)
       limits_(needs_.recorder, needs_.plan.spending),
       spending_(needs_.executor, spending_rules(needs_.plan.spending), limits_),
       gate_(needs_.executor, needs_.recorder, needs_.plan),
+      progress_(needs_.recorder, needs_.plan),
       turn_plan_(needs_.plan),
       scope_(needs_.executor) {}
 
@@ -358,6 +359,7 @@ void Attempt::set_failure(std::string_view code, std::string reason) {
 
 void Attempt::decide(const DecisionMessage& message) {
   gate_.decide(message);
+  if (decide_progress(message)) return;
   if (turn_) turn_->decide(message);
 }
 

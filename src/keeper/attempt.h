@@ -19,7 +19,9 @@ namespace agentrouter::keeper {
 // storage_full or worker_failed.
 [[nodiscard]] model::RunFailure failure_of_error(const base::Error& error);
 
-using SessionFactory = std::function<std::unique_ptr<agents::Session>(const AttemptPlan&)>;
+// The second outlives the session.
+using SessionFactory =
+    std::function<std::unique_ptr<agents::Session>(const AttemptPlan&, policy::NoProgress&)>;
 
 class Attempt {
  public:
@@ -75,9 +77,11 @@ class Attempt {
   base::Task<TurnEnd> run_turn(const std::string& started);
   void watch_provider();
   base::Task<void> watch_time();
+  base::Task<bool> goes_on_after(TurnEnd& end);
+  base::Task<bool> waited_for_person(TurnEnd& end);
   base::Task<bool> waited_for_quota(TurnEnd& end);
   base::Task<void> wait_until(base::Time time);
-  void go_on(const TurnEnd& end);
+  void go_on(const TurnEnd& end, std::string message);
   [[nodiscard]] std::optional<agents::TokenUsage> usage_of_agent() const;
   void judge(TurnEnd end);
   base::Result<void> open_egress();
@@ -85,6 +89,7 @@ class Attempt {
   base::Task<void> close_egress();
   void close_execution(const GateResult& gate, const std::string& started, const std::string& execution);
   base::Task<void> finish();
+  bool decide_progress(const DecisionMessage& message);
   void set_failure(std::string_view code, std::string reason);
   base::Task<void> save();
   json::object exit_record();
@@ -95,6 +100,7 @@ class Attempt {
   LimitWatch limits_;
   egress::Spending spending_;
   LaunchGate gate_;
+  ProgressGate progress_;
   sim::Simulator simulator_;
   std::unique_ptr<egress::Egress> egress_;
   std::optional<AgentLog> stdout_log_;
@@ -105,6 +111,8 @@ class Attempt {
   std::unique_ptr<agents::Session> session_;
   std::unique_ptr<Turn> turn_;
   policy::QuotaWaits waits_;
+  std::string next_message_;  // what the agent reads when it goes on
+  int resumptions_ = 0;       // of this attempt's agent
   std::optional<agents::TokenUsage> earlier_usage_;  // of the turns before a wait
   double earlier_cost_ = 0;
   std::chrono::milliseconds earlier_time_{0};  // of those turns

@@ -7,7 +7,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// What the agent reads instead of the task when it goes on with its thread.
+// What the agent reads instead of the task when it goes on with its thread after a wait.
 constexpr std::string_view go_on_message =
     "The model provider's limit interrupted your work. The limit has passed: go on where you stopped.";
 // A provider that names a longer time than this is not worth keeping the agent waiting for.
@@ -43,17 +43,58 @@ base::Task<void> Attempt::run_turns(const std::string& started) {
     turn_plan_.limits.wall_time -= counted;
     earlier_time_ += counted;
     limits_.see_time(earlier_time_);
-    const bool again = co_await waited_for_quota(end);
+    const bool again = co_await goes_on_after(end);
     if (!again) {
+      progress_.withdraw();
       judge(std::move(end));
       co_return;
     }
-    go_on(end);
+    go_on(end, std::move(next_message_));
   }
 }
 
+// Whether the agent is to be started again, with `next_message_`.
+base::Task<bool> Attempt::goes_on_after(TurnEnd& end) {
+  const bool waited = co_await waited_for_person(end);
+  if (waited) co_return true;
+  if (end.redirected && !cancelled_) {
+    next_message_ = std::move(*end.redirected);
+    co_return true;
+  }
+  const bool quota = co_await waited_for_quota(end);
+  if (quota) next_message_ = go_on_message;
+  co_return quota;
+}
+
+// A turn that ended while a person was asked whether the run goes on: an agent cannot wait for ever. Whether
+// the person has let it go on.
+base::Task<bool> Attempt::waited_for_person(TurnEnd& end) {
+  const bool done = end.outcome && end.outcome->kind == agents::OutcomeKind::completed;
+  const bool ours = end.failure && end.failure->code != "agent_exited";
+  if (!progress_.asking() || end.cancelled || done || ours) co_return false;
+  while (progress_.asking() && !cancelled_ && !notices_.gone()) co_await notices_.changed().wait();
+  end.cancelled = cancelled_;
+  if (progress_.failure()) end.failure = progress_.failure();
+  if (cancelled_ || progress_.failure() || progress_.asking()) co_return false;
+  next_message_ = progress_.message_of_person();
+  co_return true;
+}
+
+bool Attempt::decide_progress(const DecisionMessage& message) {
+  try {
+    if (!progress_.decide(message)) return false;
+  } catch (const base::Failure& failure) {
+    if (turn_) turn_->abort(failure_of_error(failure.error()));
+    return true;
+  }
+  if (turn_) turn_->progress_decided();
+  notices_.changed().notify();
+  return true;
+}
+
 base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
-  const bool goes_on = waits_.count > 0 && !turn_plan_.resume_thread.empty();
+  const bool goes_on = resumptions_ > 0 && !turn_plan_.resume_thread.empty();
+  progress_.begin(started);
   tools_ = std::make_unique<ToolGate>(ToolGate::Needs{.recorder = needs_.recorder,
                                                       .plan = turn_plan_,
                                                       .task = needs_.plan.task,
@@ -70,7 +111,8 @@ base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
                                                                  .clock = needs_.clock,
                                                                  .prior_event_id = started});
   }
-  session_ = needs_.make_session(turn_plan_);
+  session_ = needs_.make_session(turn_plan_, progress_.signals());
+  egress_->release();
   turn_ = std::make_unique<Turn>(Turn::Needs{.executor = needs_.executor,
                                              .sandbox = needs_.sandbox,
                                              .notices = notices_,
@@ -82,6 +124,11 @@ base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
                                              .gate = *tools_,
                                              .actions = actions_.get(),
                                              .limits = &limits_,
+                                             .progress = progress_,
+                                             .hold_requests =
+                                                 [this](Hold wish) {
+                                                   wish == Hold::hold ? egress_->hold() : egress_->release();
+                                                 },
                                              .open_forwards = [this] { return egress_->open_forwards(); },
                                              .goes_on = goes_on});
   watch_.on_traffic([this] { watch_provider(); });
@@ -152,7 +199,8 @@ base::Task<void> Attempt::wait_until(base::Time time) {
 }
 
 // The agent is started again with its thread; one that never had any begins anew.
-void Attempt::go_on(const TurnEnd& end) {
+void Attempt::go_on(const TurnEnd& end, std::string message) {
+  ++resumptions_;
   if (end.outcome) {
     add(earlier_usage_, end.outcome->usage);
     earlier_cost_ += end.outcome->cost_usd.value_or(0);
@@ -160,7 +208,7 @@ void Attempt::go_on(const TurnEnd& end) {
   const auto& thread = turn_->thread_id();
   if (thread.empty()) return;
   turn_plan_.resume_thread = thread;
-  turn_plan_.task = go_on_message;
+  turn_plan_.task = std::move(message);
 }
 
 std::optional<agents::TokenUsage> Attempt::usage_of_agent() const {

@@ -62,7 +62,9 @@ base::Task<TurnEnd> Turn::run() {
   }
   end_actions();
   const bool done = end_.outcome && end_.outcome->kind == agents::OutcomeKind::completed;
-  if (given_up_ && !end_.failure && !end_.cancelled && (stopped_ || !done)) end_.failure = std::move(*given_up_);
+  const bool decided = needs_.progress.failure().has_value();
+  if (given_up_ && !end_.failure && !end_.cancelled && (stopped_ || decided || !done)) end_.failure = std::move(*given_up_);
+  if (redirected_ && !end_.failure && !end_.cancelled && !done) end_.redirected = std::move(redirected_);
   co_return std::move(end_);
 }
 
@@ -110,7 +112,7 @@ base::Task<void> Turn::supervise() {
       co_await settle_exit();
       co_return;
     }
-    if ((end_.cancelled || given_up_) && !interrupted_) {
+    if ((end_.cancelled || given_up_ || redirected_) && !interrupted_) {
       interrupted_ = true;
       handle(needs_.session.interrupt());
       continue;
@@ -143,18 +145,15 @@ bool Turn::check_limits() {
     fail("wall_limit", "The run took longer than it may");
     return false;
   }
-  if (now() < quiet_since_ + needs_.plan.limits.quiet) return true;
-  if (calls_.count() != 0 || needs_.open_forwards() != 0) {
-    quiet_since_ = now();
-    return true;
-  }
-  fail("agent_protocol_error", "The agent said nothing for too long");
-  return false;
+  return check_silence();
 }
 
 base::Deadline Turn::next_deadline() const {
   if (waiting_since_) return grace_deadline_;
-  return std::min({wall_deadline_, quiet_since_ + needs_.plan.limits.quiet, grace_deadline_});
+  const auto silence = std::chrono::seconds(needs_.progress.signals().rules().after(policy::Signal::long_silence));
+  const base::Deadline quiet = quiet_since_ + needs_.plan.limits.quiet;
+  const auto next = silence_told_ ? quiet : std::min<base::Deadline>(quiet, quiet_since_ + silence);
+  return std::min({wall_deadline_, next, grace_deadline_});
 }
 
 base::Task<void> Turn::end_process() {
@@ -187,8 +186,9 @@ base::Task<void> Turn::read_stdout() {
     if (error) break;
     touch();
     if (!count_output(n)) break;
+    needs_.progress.signals().message();
     handle(needs_.session.feed(std::string_view(buffer).substr(0, n)));
-    while (to_write_bytes_ > write_queue_bytes && !over()) co_await writing_.wait();
+    while ((to_write_bytes_ > write_queue_bytes || held()) && !over()) co_await writing_.wait();
   }
   stdout_ended_ = true;
   wake_.notify();
@@ -203,6 +203,7 @@ base::Task<void> Turn::read_stderr() {
     if (error || !count_output(n)) break;
     touch();
     stderr_lines_.feed(std::string_view(buffer).substr(0, n));
+    report(needs_.progress.signals().raw_output(std::string_view(buffer).substr(0, n)));
   }
 }
 
@@ -254,10 +255,15 @@ void Turn::handle(agents::Outputs outputs) {
       to_write_bytes_ += bytes->bytes.size();
       to_write_.push_back(std::move(bytes->bytes));
       writing_.notify();
+    } else if (std::holds_alternative<agents::Ask>(output) && held()) {
+      held_asks_.push_back(std::move(output));
     } else if (const auto* ask = std::get_if<agents::Ask>(&output)) {
       auto more = judge(*ask);
       queue.insert(queue.begin(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
     } else if (const auto* withdrawn = std::get_if<agents::Withdraw>(&output)) {
+      std::erase_if(held_asks_, [&](const agents::Output& held) {
+        return std::get<agents::Ask>(held).ask_id == withdrawn->ask_id;
+      });
       if (needs_.actions != nullptr) needs_.actions->withdraw(withdrawn->ask_id);
       watch_waiting();
     } else if (auto* outcome = std::get_if<agents::Outcome>(&output)) {
@@ -286,6 +292,7 @@ agents::Outputs Turn::answer(const agents::Ask& ask, const policy::ToolVerdict& 
 
 base::Task<void> Turn::review(agents::Ask ask) {
   const auto verdict = co_await needs_.gate.review(ask);
+  co_await while_held();
   touch();
   if (!over()) handle(answer(ask, verdict));
 }
@@ -315,6 +322,7 @@ agents::Outputs Turn::outputs_of(const ActionReply& reply) {
 
 base::Task<void> Turn::review_action(agents::Ask ask) {
   const auto verdict = co_await needs_.gate.reviewers_word(ask);
+  co_await while_held();
   touch();
   if (over() || !may_act()) co_return;
   const auto reply = needs_.actions->reviewed(ask, verdict);
@@ -323,6 +331,7 @@ base::Task<void> Turn::review_action(agents::Ask ask) {
 
 void Turn::decide(const DecisionMessage& message) {
   if (needs_.actions == nullptr || over()) return;
+  if (held()) return held_decisions_.push_back(message);
   if (message.decision == DecisionKind::approved && !may_act()) return;
   try {
     edit(message);
@@ -347,7 +356,8 @@ void Turn::edit(const DecisionMessage& message) {
 
 // While a person is asked, the agent may be quiet and the run's time stands still.
 void Turn::watch_waiting() {
-  const bool waiting = needs_.actions != nullptr && needs_.actions->waiting();
+  const bool waiting =
+      needs_.progress.asking() || (needs_.actions != nullptr && needs_.actions->waiting());
   if (waiting == waiting_since_.has_value()) return;
   if (waiting) {
     waiting_since_ = now();
@@ -389,6 +399,11 @@ void Turn::emit(agents::EmitEvent event) {
     thread_id_ = base::get_string(event.payload, "threadId").value_or(thread_id_);
     if (needs_.goes_on) return;
   }
+  if (event.type == "agent.no_progress") return signal(std::move(event));
+  record(std::move(event));
+}
+
+void Turn::record(agents::EmitEvent event) {
   calls_.see(event, now());
   needs_.gate.see(event);
   const bool begins = event.type == "agent.tool_started";
@@ -433,6 +448,7 @@ std::chrono::milliseconds Turn::taken() const {
 
 void Turn::touch() {
   quiet_since_ = now();
+  silence_told_ = false;
 }
 
 void Turn::fail(std::string_view code, std::string reason) {

@@ -13,6 +13,7 @@
 #include "keeper/notices.h"
 #include "keeper/open_calls.h"
 #include "keeper/plan.h"
+#include "keeper/progress_gate.h"
 #include "keeper/recorder.h"
 #include "keeper/tool_gate.h"
 
@@ -25,7 +26,11 @@ struct TurnEnd {
   bool cancelled = false;
   std::optional<sandbox::Exited> exited;
   std::chrono::milliseconds waited{0};  // for people: it does not count as time of the run
+  // The agent was interrupted to be told this: it goes on in its thread.
+  std::optional<std::string> redirected;
 };
+
+enum class Hold { hold, release };
 
 class Turn {
  public:
@@ -41,6 +46,9 @@ class Turn {
     ToolGate& gate;
     ActionGate* actions = nullptr;  // where each call is an action
     LimitWatch* limits = nullptr;   // none: nothing is limited beyond the plan's own
+    ProgressGate& progress;
+    // No request of the agent leaves until it is told to let them go.
+    std::function<void(Hold)> hold_requests;
     // Provider requests under way: an agent that waits for one is not quiet.
     std::function<std::size_t()> open_forwards;
     // Goes on with what an earlier turn of this attempt began: it tells no agent.started.
@@ -52,7 +60,8 @@ class Turn {
   // Resumes when the turn is over and nothing runs inside any more. Call once.
   //
   // Failure codes of our own: agent_missing, agent_exited, output_limit, wall_limit, memory_limit,
-  // agent_protocol_error (quiet for too long), ungated_tool_call, approval_expired, storage_full, worker_failed.
+  // agent_protocol_error (quiet for too long), ungated_tool_call, approval_expired, storage_full, worker_failed,
+  // no_progress, and those of ProgressGate.
   // Never throws.
   base::Task<TurnEnd> run();
   // Interrupts the agent; kills it after the grace.
@@ -61,6 +70,8 @@ class Turn {
   [[nodiscard]] const std::string& thread_id() const { return thread_id_; }
   // About an action; once the turn is over it changes nothing.
   void decide(const DecisionMessage& message);
+  // A person has decided whether the run goes on.
+  void progress_decided();
   // Something happened elsewhere (a provider request): the agent is alive.
   void touch();
   // Ends the turn for a reason from elsewhere.
@@ -98,6 +109,15 @@ class Turn {
   void watch_waiting();
   void end_actions();
   void emit(agents::EmitEvent event);
+  void record(agents::EmitEvent event);
+  void signal(agents::EmitEvent event);
+  void report(policy::NoProgress::Found found);
+  void hold();
+  void redirect(std::string message);
+  bool check_silence();
+  // Nothing of the agent goes on before a person has decided.
+  [[nodiscard]] bool held() const { return needs_.progress.asking() && !end_.cancelled; }
+  base::Task<void> while_held();
   bool count_output(std::size_t bytes);
   bool check_limits();
   [[nodiscard]] base::Deadline next_deadline() const;
@@ -122,6 +142,10 @@ class Turn {
   std::optional<model::RunFailure> given_up_;
   bool stopped_ = false;  // whatever the outcome
   base::Deadline began_ = std::chrono::steady_clock::now();
+  std::optional<std::string> redirected_;
+  bool silence_told_ = false;
+  agents::Outputs held_asks_;
+  std::list<DecisionMessage> held_decisions_;
   base::Deadline wall_deadline_;
   base::Deadline quiet_since_;
   base::Deadline grace_deadline_ = base::Deadline::max();

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "policy/no_progress.h"
-
 namespace agentrouter::policy {
 namespace {
 
@@ -70,68 +68,6 @@ TEST(JudgeTool, AutoModesWantAReviewOfWhatDoesNotPlainlyOnlyRead) {
 TEST(Decision, TextsAreThoseOfTheWire) {
   EXPECT_EQ(to_string(Decision::requires_approval), "requires_approval");
   EXPECT_EQ(to_string(Decision::blocked), "blocked");
-}
-
-TEST(NoProgress, FiresOnceForTheSameCommandWithTheSameResult) {
-  NoProgress detector;
-  EXPECT_FALSE(detector.command("make", 2, "error"));
-  EXPECT_FALSE(detector.command("make", 2, "error"));
-  const auto signal = detector.command("make", 2, "error");
-  ASSERT_TRUE(signal);
-  EXPECT_EQ(signal->at("signal"), "repeated_command");
-  EXPECT_EQ(signal->at("occurrences"), 3);
-  EXPECT_EQ(signal->at("exitCode"), 2);
-  EXPECT_EQ(signal->at("command"), "make");
-  EXPECT_FALSE(detector.command("make", 2, "error"));
-}
-
-TEST(NoProgress, ChangingOutputOrExitCodeIsAnotherKey) {
-  NoProgress detector;
-  for (int i = 0; i < 10; ++i) {
-    EXPECT_FALSE(detector.command("date", 0, std::to_string(i)));
-    EXPECT_FALSE(detector.command("make", i, "error"));
-  }
-}
-
-TEST(NoProgress, RepeatedSuccessWithTheSameOutputAndNothingInBetweenFires) {
-  NoProgress detector;
-  EXPECT_FALSE(detector.command("git status", 0, "clean"));
-  EXPECT_FALSE(detector.command("git status", 0, "clean"));
-  EXPECT_TRUE(detector.command("git status", 0, "clean"));
-}
-
-TEST(NoProgress, ASuccessWithNewOutputClearsEarlierSuccessesButNoFailure) {
-  NoProgress detector;
-  for (int i = 0; i < 5; ++i) {
-    EXPECT_FALSE(detector.command("git status", 0, "clean"));
-    EXPECT_FALSE(detector.command("step", 0, std::to_string(i)));
-  }
-  EXPECT_FALSE(detector.command("make", 2, "error"));
-  EXPECT_FALSE(detector.command("step", 0, "a"));
-  EXPECT_FALSE(detector.command("make", 2, "error"));
-  EXPECT_FALSE(detector.edit("a.txt", "+b"));
-  EXPECT_TRUE(detector.command("make", 2, "error"));
-}
-
-TEST(NoProgress, FiresForTheSameEditOfTheSameFile) {
-  NoProgress detector;
-  EXPECT_FALSE(detector.edit("a.txt", "+x"));
-  EXPECT_FALSE(detector.edit("b.txt", "+x"));
-  EXPECT_FALSE(detector.edit("a.txt", "+x"));
-  EXPECT_FALSE(detector.edit("a.txt", "+y"));
-  const auto signal = detector.edit("a.txt", "+x");
-  ASSERT_TRUE(signal);
-  EXPECT_EQ(signal->at("signal"), "repeated_edit");
-  EXPECT_EQ(signal->at("path"), "a.txt");
-}
-
-TEST(NoProgress, StartsAnewAtTheLimitOfKeys) {
-  NoProgress detector;
-  EXPECT_FALSE(detector.command("make", 1, ""));
-  EXPECT_FALSE(detector.command("make", 1, ""));
-  for (std::size_t i = 0; i < NoProgress::max_keys; ++i)
-    (void)detector.command("other", 1, std::to_string(i));
-  EXPECT_FALSE(detector.command("make", 1, ""));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "policy/action_parts.h"
+#include "policy/no_progress_rules.h"
 #include "policy/policy.h"
 
 namespace agentrouter::policy {
@@ -57,7 +58,9 @@ class Policy {
   Decision fallback = Decision::requires_approval;
   Decision not_understood = Decision::requires_approval;
   bool dry_run = false;
+  bool judges = true;  // false: it is only about progress
   std::vector<Rule> rules;
+  std::optional<NoProgressRules> no_progress;
   json::object document;
   std::string version;
 };

@@ -271,12 +271,14 @@ Result<void> read_key(Policy& policy, string_view key, const json::value& value)
   } else if (key == "mode") {
     if (value != "enforce" && value != "dry-run") return refuse("mode", "want \"enforce\" or \"dry-run\"");
     policy.dry_run = value == "dry-run";
+  } else if (key == "no_progress") {
+    AGENTROUTER_TRY(policy.no_progress, NoProgressRules::parse(value));
   } else if (key == "rules") {
     return read_rules(policy, value);
   } else {
     return refuse("document",
                   "unknown key \"" + std::string(key) +
-                      "\": want name, description, default, not_understood, mode, inherit or rules");
+                      "\": want name, description, default, not_understood, mode, inherit, no_progress or rules");
   }
   return {};
 }
@@ -290,7 +292,11 @@ Result<Policy> parse_policy(const json::object& document) {
       return tl::unexpected(done.error());
   }
   if (policy.name.empty()) return refuse("name", "want the policy's name");
-  if (!document.contains("default")) return refuse("default", "want \"allow\", \"ask\" or \"deny\"");
+  policy.judges = !policy.no_progress || document.contains("default") || document.contains("rules") ||
+                  document.contains("not_understood");
+  if (policy.judges && !document.contains("default"))
+    return refuse("default", "want \"allow\", \"ask\" or \"deny\"");
+  if (policy.no_progress) policy.no_progress->dry_run = policy.dry_run;
   policy.document = document;
   policy.version = base::json_digest(document);
   return policy;

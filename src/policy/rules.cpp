@@ -167,10 +167,24 @@ std::string Rules::name() const {
   return name;
 }
 
+bool Rules::judges_actions() const {
+  return std::ranges::any_of(policies_, [](const auto& policy) { return policy->judges; });
+}
+
+NoProgressRules Rules::no_progress() const {
+  std::optional<NoProgressRules> rules;
+  for (const auto& policy : policies_) {
+    if (!policy->no_progress) continue;
+    rules = rules ? policy::tightened(*rules, *policy->no_progress) : *policy->no_progress;
+  }
+  return rules.value_or(NoProgressRules());
+}
+
 RuleVerdict Rules::judge(const ActionFacts& facts) const {
   const auto action = take_apart(facts);
   std::optional<RuleVerdict> worst;
   for (const auto& policy : policies_) {
+    if (!policy->judges) continue;
     auto verdict = verdict_of(*policy, action);
     if (!worst || counts_before(verdict, *worst)) worst = std::move(verdict);
   }
@@ -182,6 +196,7 @@ std::vector<Rules::Part> Rules::explain(const ActionFacts& facts) const {
   const auto action = take_apart(facts);
   std::vector<Part> parts;
   for (const auto& policy : policies_) {
+    if (!policy->judges) continue;
     for (const auto& part : action.parts) {
       auto outcome = judge_part(*policy, action, part);
       parts.push_back({part.title(facts.tool), std::move(outcome.rule_id), std::move(outcome.reason),
@@ -204,6 +219,12 @@ json::object inherited(json::object document, const json::object& parent) {
   for (const auto* key : {"default", "not_understood"}) {
     if (const auto* value = parent.if_contains(key); value && !document.contains(key)) document[key] = *value;
   }
+  if (const auto* table = base::get_object(parent, "no_progress")) {
+    const auto* own = document.if_contains("no_progress");
+    if (!own || own->is_object())
+      document["no_progress"] = inherited_no_progress(own ? own->get_object() : json::object(), *table);
+  }
+  if (!parent.contains("rules") && !document.contains("rules")) return document;
   const auto* own = base::get_array(document, "rules");
   if (document.contains("rules") && !own) return document;
   auto rules = own ? *own : json::array();

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "policy/no_progress_rules.h"
 #include "policy/policy.h"
 
 namespace agentrouter::policy {
@@ -63,7 +64,12 @@ class Rules {
   // Names of the policies, joined by "+".
   [[nodiscard]] std::string name() const;
 
+  // False when the policies say nothing but [no_progress]: then no action is judged by them.
+  [[nodiscard]] bool judges_actions() const;
   [[nodiscard]] RuleVerdict judge(const ActionFacts& facts) const;
+  // What follows when the agent makes no progress: the strictest of what the policies say; the defaults when
+  // none says anything.
+  [[nodiscard]] NoProgressRules no_progress() const;
 
   // How each part of the action was understood and judged, in order; for `policy explain`.
   struct Part {
@@ -85,8 +91,8 @@ class Rules {
 // nothing.
 [[nodiscard]] Rules tightened(const Rules& server, const Rules& caller);
 
-// `document` with what it leaves out taken from `parent`: the default, not_understood, and behind its own
-// rules the parent's, which are called "PARENT/RULE". Whether only is recorded is each policy's own word.
+// `document` with what it leaves out taken from `parent`: the default, not_understood, keys of no_progress, and
+// behind its own rules the parent's, which are called "PARENT/RULE". Whether only is recorded is each policy's own word.
 [[nodiscard]] json::object inherited(json::object document, const json::object& parent);
 
 // Policies that are always there: observe, ask-writes, ask-all, ci-safe, locked. Null for other names.

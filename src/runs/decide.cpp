@@ -81,7 +81,8 @@ base::Result<store::Approval> requested(store::Reader& reader, const DecisionReq
 // Only some agents have a place for it, and only in a tool call.
 bool takes_input(store::Reader& reader, const model::Run& run, const store::Approval& approval) {
   const auto action = reader.action(run.id, approval.action_id);
-  const bool launch = !action || action->name.ends_with(".launch");
+  const bool launch =
+      !action || action->name.ends_with(".launch") || action->name.ends_with(".continue");
   return run.runtime.kind == model::RuntimeKind::claude_code && tells_who(run) && !launch;
 }
 

@@ -78,7 +78,7 @@ inline int run_scripted_keeper(base::Fd attempt_dir, base::Fd stream) {
            .clock = base::system_clock(),
            .entropy = base::system_entropy(),
            .make_session =
-               [](const keeper::AttemptPlan&) { return std::make_unique<keeper::ScriptedSession>(); },
+               [](const keeper::AttemptPlan&, policy::NoProgress&) { return std::make_unique<keeper::ScriptedSession>(); },
            .on_ready = [&] { (void)base::write_all(stream.get(), "ready\n"), stream.reset(); },
            .linger = std::chrono::seconds(60)}),
       [](std::exception_ptr, base::Result<void> kept) { ::_exit(kept ? 0 : 5); });

@@ -81,9 +81,10 @@ std::string RunDriver::model_of_run() const {
   return claim_.run.runtime.model.value_or(codex ? config.default_model : config.claude_model);
 }
 
-// Rules are about single actions.
+// Rules are about single actions, except those that are only about progress.
 model::ApprovalScope RunDriver::scope_of(const runs::RunOptions& options) const {
-  return rules_ ? model::ApprovalScope::action : options.scope;
+  const bool judges = rules_ && rules_->judges_actions();
+  return judges ? model::ApprovalScope::action : options.scope;
 }
 
 base::Task<std::optional<model::RunFailure>> RunDriver::start() {

@@ -5,7 +5,7 @@ usage: claude_provider.py SCENARIO.json LOG.json [ADDRESS PORT]
 
 Scenarios as in provider.py. Acts: {"thinking"}, {"text"}, {"tool", "input"}, {"search"}, {"sleep"}, {"drop"}, {"fail": error},
 {"stop": stop_reason}. Which step it is follows from the request alone: the number of messages with tool results after the last
-prompt. A request of a subagent (its prompt begins with "SUB") plays scenario["sub"] instead.
+prompt. A request of a subagent (its prompt is "SUB" and a name) plays scenario["sub"] instead, or what that has under the name.
 """
 import json
 import sys
@@ -27,8 +27,8 @@ def is_noise(text):
 
 
 def position(body):
-    """Turn (from 0), step, and whether a subagent asks."""
-    turn, step, sub = -1, 0, False
+    """Turn (from 0), step, and the prompt of the subagent that asks."""
+    turn, step, sub = -1, 0, ""
     for message in body.get("messages", []):
         if message.get("role") != "user":
             continue
@@ -38,7 +38,7 @@ def position(body):
             continue
         prompts = [b["text"] for b in blocks if b.get("type") == "text" and not is_noise(b["text"])]
         if prompts:
-            turn, step, sub = turn + 1, 0, sub or prompts[-1].startswith("SUB")
+            turn, step, sub = turn + 1, 0, sub or (prompts[-1].strip() if prompts[-1].startswith("SUB") else "")
     return max(turn, 0), step, sub
 
 
@@ -107,7 +107,9 @@ class Handler(provider.Handler):
         with open(self.server.log, "a", encoding="utf-8") as log:
             log.write(json.dumps({"turn": turn, "step": step, "sub": sub, "tools": names, "path": self.path,
                                   "body": body}) + "\n")
-        script = self.server.scenario["sub"] if sub else self.server.scenario["turns"]
+        named = self.server.scenario["sub"]
+        by_name = isinstance(named, dict)
+        script = (named[sub[4:]] if by_name else named) if sub else self.server.scenario["turns"]
         chosen = script if sub else script[min(turn, len(script) - 1)]
         chosen = chosen[min(step, len(chosen) - 1)]
         if "first" in chosen:
@@ -121,7 +123,8 @@ class Handler(provider.Handler):
         if isinstance(chosen, dict):
             self.reject(chosen)
         else:
-            self.stream(chosen, f"{'s' if sub else ''}{turn}_{step}", body["model"])
+            place = sub[4:] + "_" if sub and by_name else "s" if sub else ""
+            self.stream(chosen, f"{place}{turn}_{step}", body["model"])
 
 
 if __name__ == "__main__":

@@ -103,17 +103,28 @@ bool TurnEvents::tool_result(Outputs& out, const json::object& block, const json
   log_.emit(out, "agent.tool_completed", "user", completion_of(call, end, declined && end.failed));
   const bool ran = !end.failed || end.exit_code;
   if (ran && !released) return false;
-  watch(out, call, end);
+  if (call.tool == "subagent") log_.subagent_ended(id);
+  if (!(declined && end.failed)) watch(out, call, end, text_of(line, "parent_tool_use_id"));
   return true;
 }
 
-void TurnEvents::watch(Outputs& out, const ToolCall& call, const ToolEnd& end) {
-  if (call.tool == "shell" && end.exit_code) {
-    log_.ran(out, "user", text_of(call.args, "command"), end.exit_code, end.output);
+void TurnEvents::watch(Outputs& out, const ToolCall& call, const ToolEnd& end, const std::string& parent) {
+  const bool shell = call.tool == "shell";
+  const auto command = shell ? text_of(call.args, "command") : std::string();
+  const auto input = shell ? std::string() : base::to_canonical(call.args);
+  policy::FinishedCall finished{.agent = parent,
+                                .tool = call.tool,
+                                .title = call.title,
+                                .command = command,
+                                .input = input,
+                                .failed = end.failed,
+                                .exit_code = end.exit_code,
+                                .output = end.output};
+  for (const auto& entry : end.changes) {
+    const auto& change = entry.as_object();
+    finished.changes.push_back({text_of(change, "path"), text_of(change, "kind"), text_of(change, "diff")});
   }
-  for (const auto& change : end.changes) {
-    log_.edited(out, "user", text_of(change.as_object(), "path"), text_of(change.as_object(), "diff"));
-  }
+  log_.finished(out, "user", finished);
 }
 
 }  // namespace agentrouter::agents::claude

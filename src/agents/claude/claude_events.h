@@ -13,8 +13,9 @@ namespace agentrouter::agents::claude {
 
 class TurnEvents {
  public:
-  TurnEvents(std::string cwd, std::size_t response_bytes)
-      : cwd_(std::move(cwd)), log_("claude_code", response_bytes) {}
+  // `progress` as in TurnSpec.
+  TurnEvents(std::string cwd, std::size_t response_bytes, policy::NoProgress* progress = nullptr)
+      : cwd_(std::move(cwd)), log_("claude_code", response_bytes, progress) {}
 
   void session_started(Outputs& out, std::string_view session);
   // system lines other than init.
@@ -45,7 +46,7 @@ class TurnEvents {
   ToolCall call_seen(Outputs& out, std::string_view name, const std::string& call_id,
                      const json::object& input, std::string parent);
   bool tool_result(Outputs& out, const json::object& block, const json::object& line);
-  void watch(Outputs& out, const ToolCall& call, const ToolEnd& end);
+  void watch(Outputs& out, const ToolCall& call, const ToolEnd& end, const std::string& parent);
 
   std::string cwd_;
   TurnLog log_;  // keeps name and input of each call

@@ -40,7 +40,7 @@ class ClaudeSession final : public Session {
       : spec_(std::move(spec)),
         limits_(limits),
         lines_(limits.line_bytes),
-        events_(spec_.cwd, limits.response_bytes) {}
+        events_(spec_.cwd, limits.response_bytes, spec_.progress) {}
 
   Outputs start() override;
   Outputs feed(std::string_view bytes) override;

@@ -78,6 +78,16 @@ void TurnEvents::item_started(Outputs& out, const json::object& item) {
   const bool news = log_.tool_started(out, item_started_type, *call, changes ? *changes : json::array{});
   if (news && call->tool == "mcp")
     unasked_mcp_.push_back({call->call_id, call_name(call->args), arguments_text(call->args)});
+  if (news && call->tool == "shell") commands_[call->call_id] = {text_of(item, "command"), 0};
+}
+
+void TurnEvents::command_wrote(Outputs& out, const std::string& call_id, const std::string& other_thread,
+                               std::string_view text) {
+  const auto found = commands_.find(call_id);
+  if (found == commands_.end()) return;
+  auto& command = found->second;
+  command.lines += std::ranges::count(text, '\n');
+  log_.running(out, "item.commandExecution.outputDelta", other_thread, command.text, command.lines);
 }
 
 std::string TurnEvents::take_mcp_call(const json::object& args) {
@@ -93,9 +103,9 @@ std::string TurnEvents::take_mcp_call(const json::object& args) {
   return call_id;
 }
 
-void TurnEvents::item_completed(Outputs& out, const json::object& item, Thread thread) {
+void TurnEvents::item_completed(Outputs& out, const json::object& item, const std::string& other_thread) {
   const auto type = type_of(item);
-  if (type == "agentMessage" && thread == Thread::own) {
+  if (type == "agentMessage" && other_thread.empty()) {
     return log_.message(out, item_completed_type, base::get_string(item, "text").value_or(""));
   }
   if (type == "reasoning") {
@@ -107,12 +117,13 @@ void TurnEvents::item_completed(Outputs& out, const json::object& item, Thread t
   if (type == "contextCompaction") {
     return log_.emit(out, "agent.progress", item_completed_type, {{"summary", "Context compacted"}});
   }
-  if (tool_call_of(item, cwd_)) tool_completed(out, item);
+  if (tool_call_of(item, cwd_)) tool_completed(out, item, other_thread);
 }
 
-void TurnEvents::tool_completed(Outputs& out, const json::object& item) {
+void TurnEvents::tool_completed(Outputs& out, const json::object& item, const std::string& other_thread) {
   item_started(out, item);  // a call whose start was never told
   if (!log_.close(id_of(item))) return;
+  commands_.erase(id_of(item));
   std::erase_if(unasked_mcp_, [&](const McpCall& call) { return call.call_id == id_of(item); });
   auto payload = completion_of(item, cwd_);
   if (type_of(item) == "mcpToolCall" && base::get_string(payload, "status") == "failed") {
@@ -124,22 +135,35 @@ void TurnEvents::tool_completed(Outputs& out, const json::object& item) {
     }
   }
   log_.emit(out, "agent.tool_completed", item_completed_type, payload);
-  watch(out, item, payload);
+  watch(out, item, payload, other_thread);
 }
 
-void TurnEvents::watch(Outputs& out, const json::object& item, const json::object& completion) {
+void TurnEvents::watch(Outputs& out, const json::object& item, const json::object& completion,
+                       const std::string& other_thread) {
   const auto status = base::get_string(completion, "status").value_or("");
-  if (status == "declined") return;
-  if (type_of(item) == "commandExecution") {
-    log_.ran(out, item_completed_type, base::get_string(item, "command").value_or(""),
-             base::get_int(item, "exitCode"), base::get_string(item, "aggregatedOutput").value_or(""));
-  } else if (type_of(item) == "fileChange" && status == "completed") {
+  const auto call = tool_call_of(item, cwd_);
+  if (status == "declined" || !call) return;
+  const bool shell = call->tool == "shell";
+  const auto command = shell ? text_of(item, "command") : std::string();
+  const auto input = shell ? std::string() : base::to_canonical(call->args);
+  const auto output = text_of(completion, "output");
+  policy::FinishedCall finished{.agent = other_thread,
+                                .tool = call->tool,
+                                .title = call->title,
+                                .command = command,
+                                .input = input,
+                                .failed = status == "failed",
+                                .exit_code = base::get_int(completion, "exitCode"),
+                                .output = output,
+                                .waits = type_of(item) == "sleep"};
+  if (type_of(item) == "fileChange" && status == "completed") {
     for (const auto& entry : changes_of(item, cwd_, Diffs::with)) {
       const auto& change = entry.get_object();
-      log_.edited(out, item_completed_type, base::get_string(change, "path").value_or(""),
-                  base::get_string(change, "diff").value_or(""));
+      finished.changes.push_back(
+          {text_of(change, "path"), text_of(change, "kind"), text_of(change, "diff")});
     }
   }
+  log_.finished(out, item_completed_type, finished);
 }
 
 void TurnEvents::plan_updated(Outputs& out, const json::object& params) {

@@ -1,6 +1,7 @@
 #pragma once
 // From what Codex reports about a turn to our agent.* events.
 
+#include <map>
 #include <set>
 #include <string>
 
@@ -11,15 +12,18 @@ namespace agentrouter::agents::codex {
 
 class TurnEvents {
  public:
-  TurnEvents(std::string cwd, std::size_t response_bytes)
-      : cwd_(std::move(cwd)), log_("codex", response_bytes) {}
+  // `progress` as in TurnSpec.
+  TurnEvents(std::string cwd, std::size_t response_bytes, policy::NoProgress* progress = nullptr)
+      : cwd_(std::move(cwd)), log_("codex", response_bytes, progress) {}
 
   void thread_started(Outputs& out, std::string_view thread);
   void turn_started(Outputs& out);
   void item_started(Outputs& out, const json::object& item);
-  // `own`: of this session's thread. A subagent's words are no answer of ours and give no message.
-  enum class Thread { own, other };
-  void item_completed(Outputs& out, const json::object& item, Thread thread);
+  // `other_thread` is empty for the session's own. A subagent's words are no answer of ours and give no message.
+  void item_completed(Outputs& out, const json::object& item, const std::string& other_thread);
+  // More output of a command that runs.
+  void command_wrote(Outputs& out, const std::string& call_id, const std::string& other_thread,
+                     std::string_view text);
   void plan_updated(Outputs& out, const json::object& params);
   void retrying(Outputs& out, const json::object& error);
 
@@ -47,8 +51,9 @@ class TurnEvents {
   [[nodiscard]] const std::string& response_event_type() const { return log_.response_event_type(); }
 
  private:
-  void tool_completed(Outputs& out, const json::object& item);
-  void watch(Outputs& out, const json::object& item, const json::object& completion);
+  void tool_completed(Outputs& out, const json::object& item, const std::string& other_thread);
+  void watch(Outputs& out, const json::object& item, const json::object& completion,
+             const std::string& other_thread);
 
   std::string cwd_;
   TurnLog log_;                              // keeps the changes of each call
@@ -59,6 +64,11 @@ class TurnEvents {
     std::string arguments;
   };
   std::vector<McpCall> unasked_mcp_;  // open, and no question about them has come
+  struct RunningCommand {
+    std::string text;
+    std::int64_t lines = 0;
+  };
+  std::map<std::string, RunningCommand> commands_;  // open, by call id
   int retries_ = 0;
   int plans_ = 0;
 };

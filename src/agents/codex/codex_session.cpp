@@ -34,7 +34,7 @@ class CodexSession final : public Session {
       : spec_(std::move(spec)),
         limits_(limits),
         lines_(limits.line_bytes),
-        events_(spec_.cwd, limits.response_bytes) {}
+        events_(spec_.cwd, limits.response_bytes, spec_.progress) {}
 
   Outputs start() override;
   Outputs feed(std::string_view bytes) override;
@@ -74,6 +74,11 @@ class CodexSession final : public Session {
   void finish(Outcome outcome, const std::string& event_type);
   [[nodiscard]] bool is_own(const json::object& params) const {
     return text_of(params, "threadId") == thread_;
+  }
+  [[nodiscard]] std::string other_thread(const json::object& params) const {
+    if (is_own(params)) return {};
+    const auto thread = text_of(params, "threadId");
+    return thread.empty() ? "other" : thread;
   }
 
   TurnSpec spec_;
@@ -213,6 +218,12 @@ void CodexSession::turn_accepted(const json::object& message) {
 void CodexSession::notification(std::string_view method, const json::object& params) {
   if (phase_ != Phase::in_turn && phase_ != Phase::starting_turn) return;
   if (method == "item/started" || method == "item/completed") return item(method, params);
+  if (method == "item/commandExecution/outputDelta") {
+    const auto* delta = params.if_contains("delta");
+    const auto* text = delta ? delta->if_string() : nullptr;
+    return events_.command_wrote(out_, text_of(params, "itemId"), other_thread(params),
+                                 text ? std::string_view(*text) : std::string_view());
+  }
   if (!is_own(params)) return;
   if (method == "thread/tokenUsage/updated") return usage(params);
   if (method == "turn/completed") return turn_completed(params);
@@ -246,8 +257,7 @@ void CodexSession::item(std::string_view method, const json::object& params) {
     return protocol_error("an item without a type or an id");
   }
   if (method == "item/completed") {
-    const auto thread = is_own(params) ? TurnEvents::Thread::own : TurnEvents::Thread::other;
-    return events_.item_completed(out_, item, thread);
+    return events_.item_completed(out_, item, other_thread(params));
   }
   events_.item_started(out_, item);
   if (events_.open_too_much()) return protocol_error("more open tool calls than one turn may have");
