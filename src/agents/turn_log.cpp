@@ -82,8 +82,8 @@ void TurnLog::finished(Outputs& out, const std::string& line, const policy::Fini
 }
 
 void TurnLog::running(Outputs& out, const std::string& line, std::string_view agent, std::string_view command,
-                      std::int64_t lines) {
-  report(out, line, progress_->running(agent, command, lines));
+                      policy::NoProgress::Written so_far) {
+  report(out, line, progress_->running(agent, command, so_far));
 }
 
 void TurnLog::turn_ended(Outputs& out, const Outcome& outcome, const std::string& line) {

@@ -39,9 +39,9 @@ class TurnLog {
 
   // agent.no_progress when what comes is no progress.
   void finished(Outputs& out, const std::string& line, const policy::FinishedCall& call);
-  // So many lines of a command that still runs.
+  // What a command that still runs has written.
   void running(Outputs& out, const std::string& line, std::string_view agent, std::string_view command,
-               std::int64_t lines);
+               policy::NoProgress::Written so_far);
   // The call of a subagent has ended.
   void subagent_ended(const std::string& call_id) { progress_->forget(call_id); }
 

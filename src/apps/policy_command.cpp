@@ -178,14 +178,14 @@ json::object signal_json(const policy::NoProgressRules& rules, policy::Signal si
   if (signal == Signal::repeated_command || signal == Signal::repeated_call || signal == Signal::ping_pong)
     told["polls"] = rules.polls;
   if (signal == Signal::error_loop) told["failures"] = rules.failures;
-  if (signal == Signal::long_output_without_state) told["commandLines"] = rules.command_lines;
+  if (signal == Signal::long_output_without_state) told["commandKib"] = rules.command_kib;
   return told;
 }
 
 std::string signal_text(const json::object& told) {
   std::string text(base::get_string(told, "signal").value_or(""));
   text += ": after " + std::to_string(base::get_int(told, "after").value_or(0));
-  for (const auto* more : {"polls", "failures", "commandLines"}) {
+  for (const auto* more : {"polls", "failures", "commandKib"}) {
     if (const auto number = base::get_int(told, more)) text += ", " + std::string(more) + " " + std::to_string(*number);
   }
   std::string actions;

@@ -71,11 +71,12 @@ base::Task<bool> Attempt::goes_on_after(TurnEnd& end) {
 base::Task<bool> Attempt::waited_for_person(TurnEnd& end) {
   const bool done = end.outcome && end.outcome->kind == agents::OutcomeKind::completed;
   const bool ours = end.failure && end.failure->code != "agent_exited";
-  if (!progress_.asking() || end.cancelled || done || ours) co_return false;
+  if (!end.held || end.cancelled || done || ours) co_return false;
   while (progress_.asking() && !cancelled_ && !notices_.gone()) co_await notices_.changed().wait();
   end.cancelled = cancelled_;
   if (progress_.failure()) end.failure = progress_.failure();
   if (cancelled_ || progress_.failure() || progress_.asking()) co_return false;
+  end.failure.reset();
   next_message_ = progress_.message_of_person();
   co_return true;
 }
@@ -84,8 +85,7 @@ bool Attempt::decide_progress(const DecisionMessage& message) {
   try {
     if (!progress_.decide(message)) return false;
   } catch (const base::Failure& failure) {
-    if (turn_) turn_->abort(failure_of_error(failure.error()));
-    return true;
+    progress_.break_off(failure_of_error(failure.error()));
   }
   if (turn_) turn_->progress_decided();
   notices_.changed().notify();

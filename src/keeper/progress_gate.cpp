@@ -154,6 +154,11 @@ void ProgressGate::withdraw() {
   question_.reset();
 }
 
+void ProgressGate::break_off(model::RunFailure failure) {
+  question_.reset();
+  failure_ = std::move(failure);
+}
+
 model::RunFailure ProgressGate::stopped_by(const json::object& signal) {
   return {"no_progress", "The agent makes no progress. " + described(signal), name_of(signal)};
 }

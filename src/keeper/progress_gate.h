@@ -42,6 +42,8 @@ class ProgressGate {
   [[nodiscard]] const std::optional<model::RunFailure>& failure() const { return failure_; }
   // The run ends for another reason.
   void withdraw();
+  // What was decided could not be recorded: nobody is asked any more, and the run ends.
+  void break_off(model::RunFailure failure);
 
   // The run's failure when a signal stops it: no_progress, its cause the signal.
   [[nodiscard]] static model::RunFailure stopped_by(const json::object& signal);

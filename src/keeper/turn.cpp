@@ -58,6 +58,7 @@ base::Task<TurnEnd> Turn::run() {
     scope_.spawn(guarded(write_stdin()));
     scope_.spawn(guarded(relay_notices()));
     co_await guarded(supervise());
+    end_.held = held();
     co_await end_process();
   }
   end_actions();

@@ -26,6 +26,7 @@ struct TurnEnd {
   bool cancelled = false;
   std::optional<sandbox::Exited> exited;
   std::chrono::milliseconds waited{0};  // for people: it does not count as time of the run
+  bool held = false;  // the agent ended it while a person was asked whether the run goes on
   // The agent was interrupted to be told this: it goes on in its thread.
   std::optional<std::string> redirected;
 };

@@ -154,10 +154,12 @@ void NoProgress::look(Agent& agent, const FinishedCall& call, Found& found) {
   if (waiting == Waiting::only) agent.waited = calls_of_a_wait + 1;
   if (agent.waited > 0) --agent.waited;
   const bool polls = waiting != Waiting::none || agent.waited > 0;
-  const auto output = without_noise(call.output);
+  auto output = without_noise(call.output);
+  if (call.output_bytes > 0) output += "\n<" + std::to_string(call.output_bytes) + " bytes>";
   if (call.tool == "shell") {
     const bool told = flooding_.erase(short_digest(call.command)) > 0;
-    if (!told) found = flood(call.agent, call.command, lines_of(call.output));
+    const auto bytes = std::max(call.output_bytes, static_cast<std::int64_t>(call.output.size()));
+    if (!told) found = flood(call.agent, call.command, {bytes, lines_of(call.output)});
   }
   if (is_edit(call)) edited(agent, call, found);
   if (!is_edit(call)) repeated(agent, call, output, polls, found);
@@ -326,18 +328,20 @@ void NoProgress::cycling(Agent& agent, const FinishedCall& call, const std::stri
   }
 }
 
-NoProgress::Found NoProgress::running(std::string_view agent, std::string_view command, std::int64_t lines) {
-  auto found = flooding_.contains(short_digest(command)) ? Found() : flood(agent, command, lines);
-  if (lines >= rules_.command_lines && flooding_.size() < max_keys) flooding_.insert(short_digest(command));
+NoProgress::Found NoProgress::running(std::string_view agent, std::string_view command, Written so_far) {
+  if (so_far.bytes < std::int64_t{1024} * rules_.command_kib) return {};
+  auto found = flooding_.contains(short_digest(command)) ? Found() : flood(agent, command, so_far);
+  if (flooding_.size() < max_keys) flooding_.insert(short_digest(command));
   return found;
 }
 
-NoProgress::Found NoProgress::flood(std::string_view agent, std::string_view command, std::int64_t lines) {
+NoProgress::Found NoProgress::flood(std::string_view agent, std::string_view command, Written written) {
   Found found;
-  if (lines < rules_.command_lines) return found;
+  if (written.bytes < std::int64_t{1024} * rules_.command_kib) return found;
   report(Signal::long_output_without_state, short_digest(command), agent,
-         {{"reason", "A command wrote " + std::to_string(lines) + " lines"},
-          {"outputLines", lines},
+         {{"reason", "A command wrote " + std::to_string(written.bytes / 1024) + " KiB"},
+          {"outputLines", written.lines},
+          {"outputBytes", written.bytes},
           {"command", base::cut_utf8(command, shown_bytes)}},
          found);
   return found;

@@ -31,6 +31,7 @@ struct FinishedCall {
   bool failed = false;
   std::optional<std::int64_t> exit_code;  // of shell; none when it never ran to its end
   std::string_view output;                // whole
+  std::int64_t output_bytes = 0;          // of all of it, when the agent shows less; 0: as shown
   bool waits = false;                     // it does nothing but wait
   struct Change {
     std::string path;
@@ -49,7 +50,7 @@ class NoProgress {
   //   ping_pong                  occurrences (rounds), cycle [title]
   //   reverted_edit              occurrences, path
   //   error_loop                 occurrences, error?
-  //   long_output_without_state  outputLines, command?
+  //   long_output_without_state  outputLines; of a command also outputBytes and command
   //   long_silence               silentMs
   using Found = std::vector<json::object>;
 
@@ -59,8 +60,12 @@ class NoProgress {
   // What follows from a call. A signal that is only warned of comes once for each thing that it is about; one
   // that is acted on begins anew afterwards, and may come again.
   [[nodiscard]] Found finished(const FinishedCall& call);
-  // A command that still runs has written so many lines so far; once until it has ended.
-  [[nodiscard]] Found running(std::string_view agent, std::string_view command, std::int64_t lines);
+  // A command that still runs has written so much so far; once until it has ended.
+  struct Written {
+    std::int64_t bytes = 0;
+    std::int64_t lines = 0;
+  };
+  [[nodiscard]] Found running(std::string_view agent, std::string_view command, Written so_far);
   // Lines that are no message of the agent's protocol, in a row; blank ones are none. A message ends the row.
   // Bytes as they come, cut anywhere.
   [[nodiscard]] Found raw_output(std::string_view bytes);
@@ -101,7 +106,7 @@ class NoProgress {
   };
 
   Agent& agent_of(std::string_view name);
-  [[nodiscard]] Found flood(std::string_view agent, std::string_view command, std::int64_t lines);
+  [[nodiscard]] Found flood(std::string_view agent, std::string_view command, Written written);
   void look(Agent& agent, const FinishedCall& call, Found& found);
   void edited(Agent& agent, const FinishedCall& call, Found& found);
   [[nodiscard]] bool same_edit(Agent& agent, const FinishedCall& call, const FinishedCall::Change& change,

@@ -73,9 +73,9 @@ constexpr std::array<Extra, 3> extras{
     {{Signal::repeated_command, "polls", &NoProgressRules::polls, {2, 200}},
      {Signal::error_loop, "failures", &NoProgressRules::failures, {2, 1000}},
      {Signal::long_output_without_state,
-      "command_lines",
-      &NoProgressRules::command_lines,
-      {100, 100'000'000}}}};
+      "command_kib",
+      &NoProgressRules::command_kib,
+      {16, 1'000'000}}}};
 
 Result<void> take_signal(Signal signal, const json::value& value, const std::string& where,
                          NoProgressRules& rules) {
@@ -185,7 +185,7 @@ NoProgressRules tightened(const NoProgressRules& one, const NoProgressRules& oth
   both.actions = stricter(one.actions, other.actions);
   both.polls = std::min(one.polls, other.polls);
   both.failures = std::min(one.failures, other.failures);
-  both.command_lines = std::min(one.command_lines, other.command_lines);
+  both.command_kib = std::min(one.command_kib, other.command_kib);
   both.interrupts = std::min(one.interrupts, other.interrupts);
   return both;
 }

@@ -47,7 +47,7 @@ struct NoProgressRules {
   std::vector<Intervention> actions{Intervention::warn};
   int polls = 30;              // in place of `after` for calls that wait before they look
   int failures = 10;           // failing calls one after the other, whatever the errors
-  int command_lines = 20'000;  // of output of one command
+  int command_kib = 512;  // of output of one command
   int interrupts = 2;          // of one run; the next one stops it
   bool dry_run = false;        // nothing but a warning, which says what it would have been
 

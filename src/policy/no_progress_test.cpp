@@ -264,11 +264,15 @@ TEST_F(NoProgressTest, RawLinesInARowAreToldOf) {
 }
 
 TEST_F(NoProgressTest, ACommandThatFloodsIsToldOfOnceWhileItRuns) {
-  EXPECT_THAT(names(detector.running("", "yes", 19'999)), IsEmpty());
-  EXPECT_THAT(names(detector.running("", "yes", 20'000)), ElementsAre("long_output_without_state"));
-  EXPECT_THAT(names(detector.running("", "yes", 30'000)), IsEmpty());
-  std::string output(60'000, '\n');
+  EXPECT_THAT(names(detector.running("", "yes", {511 << 10, 1})), IsEmpty());
+  EXPECT_THAT(names(detector.running("", "yes", {512 << 10, 9})), ElementsAre("long_output_without_state"));
+  EXPECT_EQ(last.at("outputLines"), 9);
+  EXPECT_THAT(names(detector.running("", "yes", {1 << 20, 10})), IsEmpty());
+  std::string output(600'000, '\n');
   EXPECT_THAT(sh("yes", 0, output), IsEmpty());
+  EXPECT_THAT(told({.tool = "shell", .command = "cut", .exit_code = 0, .output = "x", .output_bytes = 1 << 20}),
+              ElementsAre("long_output_without_state"));
+  EXPECT_EQ(last.at("outputBytes"), 1 << 20);
   EXPECT_THAT(sh("seq 60000", 0, output), ElementsAre("long_output_without_state"));
 }
 

@@ -280,6 +280,7 @@ SESSIONS = {
                          ["reverted_edit", "repeated_edit"]),
     "missing_module": session(1, MISSING, missing_module(), ["error_loop"]),
     "same_error": session(1, {"app.py": "import helper\nraise KeyError('token')\n", "helper.py": "pass  # 0\n"}, same_error(), ["error_loop"]),
+    "spew": session(1, {}, [sh("ls"), sh("for i in $(seq 40000); do echo line $i of the log; done"), sh("ls")], ["long_output_without_state"]),
     # The second half: scored once they were fixed.
     "debug_prints": session(2, {"app.py": "def main():\n" + "".join(f"    step{i} = {i}\n" for i in range(9)) + "    print('end')\n\n\nmain()\n"},
                             debug_prints()),

@@ -119,7 +119,8 @@ void TurnEvents::watch(Outputs& out, const ToolCall& call, const ToolEnd& end, c
                                 .input = input,
                                 .failed = end.failed,
                                 .exit_code = end.exit_code,
-                                .output = end.output};
+                                .output = end.output,
+                                .output_bytes = end.output_bytes};
   for (const auto& entry : end.changes) {
     const auto& change = entry.as_object();
     finished.changes.push_back({text_of(change, "path"), text_of(change, "kind"), text_of(change, "diff")});

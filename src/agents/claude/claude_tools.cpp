@@ -149,6 +149,8 @@ void take_exit_code(ToolEnd& end) {
 void end_shell(ToolEnd& end, const json::object& result) {
   if (end.failed) return take_exit_code(end);
   end.exit_code = 0;
+  // Of a long output it shows the begin.
+  end.output_bytes = base::get_int(result, "persistedOutputSize").value_or(0);
   const auto stdout_text = base::get_string(result, "stdout");
   if (!stdout_text) return;
   end.output = *stdout_text;

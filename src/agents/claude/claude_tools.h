@@ -18,6 +18,7 @@ struct ToolEnd {
   bool failed = false;
   bool declined = false;  // the CLI says that it did not run
   std::string output;
+  std::int64_t output_bytes = 0;  // of all of it, when the CLI shows only its begin
   std::optional<std::int64_t> exit_code;  // of a shell command
   json::array changes;                    // [{path, kind, diff}] of an edit that was made
 };

@@ -78,7 +78,7 @@ void TurnEvents::item_started(Outputs& out, const json::object& item) {
   const bool news = log_.tool_started(out, item_started_type, *call, changes ? *changes : json::array{});
   if (news && call->tool == "mcp")
     unasked_mcp_.push_back({call->call_id, call_name(call->args), arguments_text(call->args)});
-  if (news && call->tool == "shell") commands_[call->call_id] = {text_of(item, "command"), 0};
+  if (news && call->tool == "shell") commands_[call->call_id] = {text_of(item, "command")};
 }
 
 void TurnEvents::command_wrote(Outputs& out, const std::string& call_id, const std::string& other_thread,
@@ -86,8 +86,9 @@ void TurnEvents::command_wrote(Outputs& out, const std::string& call_id, const s
   const auto found = commands_.find(call_id);
   if (found == commands_.end()) return;
   auto& command = found->second;
-  command.lines += std::ranges::count(text, '\n');
-  log_.running(out, "item.commandExecution.outputDelta", other_thread, command.text, command.lines);
+  command.written.bytes += static_cast<std::int64_t>(text.size());
+  command.written.lines += std::ranges::count(text, '\n');
+  log_.running(out, "item.commandExecution.outputDelta", other_thread, command.text, command.written);
 }
 
 std::string TurnEvents::take_mcp_call(const json::object& args) {

@@ -66,7 +66,7 @@ class TurnEvents {
   std::vector<McpCall> unasked_mcp_;  // open, and no question about them has come
   struct RunningCommand {
     std::string text;
-    std::int64_t lines = 0;
+    policy::NoProgress::Written written = {};
   };
   std::map<std::string, RunningCommand> commands_;  // open, by call id
   int retries_ = 0;
