@@ -262,8 +262,9 @@ G_TEST = ("import unittest\nimport calc\n\n\nclass T(unittest.TestCase):\n" + ""
     f"    def test_{i:02d}(self):\n        self.assertEqual(calc.g{i}(3), 3)\n\n" for i in range(16)))
 
 
-def session(half, files, steps, expect=(), only=None):
-    return {"half": half, "files": files, "steps": steps, "expect": list(expect), "only": only}
+def session(half, files, steps, expect=(), only=None, known=None):
+    """`known`: by runtime, why what is found is not what is expected."""
+    return {"half": half, "files": files, "steps": steps, "expect": list(expect), "only": only, "known": known or {}}
 
 
 SESSIONS = {
@@ -287,9 +288,9 @@ SESSIONS = {
     "commits": session(2, {"log.txt": "".join(f"entry {i:02d} open\n" for i in range(10))}, commits()),
     "wait_server": session(2, {"server.py": SERVER}, wait_server()),
     "batches": session(2, {"process.py": "open('out.txt', 'a').write('x\\n')\nprint('ok')\n"}, batches()),
-    "flaky": session(2, {"flaky.py": FLAKY}, flaky()),
+    "flaky": session(2, {"flaky.py": FLAKY}, flaky(), known={"codex": "false: its patches of parts of lines did not apply, so it only ran the test again"}),
     "compile_errors": session(2, {"prog.c": "int f(void) {\n  int x = 0;\n" + "".join(f"  x += undeclared_{i:02d};\n" for i in range(14)) + "  return x;\n}\n"},
-                              compile_errors()),
+                              compile_errors(), known={"codex": "false: its patches of parts of lines did not apply, so nothing changed between the runs of gcc"}),
     "reread": session(2, {"design.md": "".join(f"- [ ] point {i}\n" for i in range(12)), "check.py": "print('format ok')\n"}, reread()),
     "mixed": session(2, {"calc.py": CALC, "test_calc.py": CALC_TEST, **CODE}, mixed()),
     "delegated": session(2, {"calc.py": CALC, "test_calc.py": CALC_TEST}, delegated(), only="claude_code"),
@@ -299,6 +300,6 @@ SESSIONS = {
     "failures": session(2, {}, failures(), ["error_loop"]),
     "flood": session(2, {}, flood(), ["long_output_without_state"]),
     "polls_forever": session(2, {}, polls_forever(), ["repeated_command"]),
-    "stuck_edit": session(2, A_B, stuck_edit(), ["repeated_call", "error_loop"]),
+    "stuck_edit": session(2, A_B, stuck_edit(), ["repeated_call", "error_loop"], known={"codex": "missed: Codex tells nothing of a patch that does not apply"}),
     "sub_loop": session(2, {**A_B, **MISSING}, sub_loop(), ["repeated_command"], only="claude_code"),
 }
