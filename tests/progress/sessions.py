@@ -180,16 +180,16 @@ def flaky():
     steps = [sh("cat flaky.py")]
     for i in range(10):
         steps += [sh("python3 flaky.py 2>&1"), sh(f"sed -n {i + 1},{i + 2}p flaky.py")]
-    steps += [edit("flaky.py", "n % 2 == 0", "n >= 0"), sh("python3 flaky.py 2>&1")]
+    steps += [edit("flaky.py", "        self.assertTrue(n % 2 == 0, f'case {n} failed')", "        self.assertTrue(n >= 0, f'case {n} failed')"), sh("python3 flaky.py 2>&1")]
     for i in range(8):
-        steps += [edit("flaky.py", f"sleep(0.0{i + 1})", f"sleep(0.0{i + 2})"), sh("python3 flaky.py 2>&1")]
+        steps += [edit("flaky.py", f"        time.sleep(0.0{i + 1})", f"        time.sleep(0.0{i + 2})"), sh("python3 flaky.py 2>&1")]
     return steps
 
 
 def compile_errors():
     steps = [sh("cat prog.c | head -30"), sh("gcc -c prog.c -o prog.o")]
     for i in range(14):
-        steps += [edit("prog.c", f"undeclared_{i:02d}", f"{i}"), sh("gcc -c prog.c -o prog.o")]
+        steps += [edit("prog.c", f"  x += undeclared_{i:02d};", f"  x += {i};"), sh("gcc -c prog.c -o prog.o")]
     return steps + [sh("ls -l prog.o")]
 
 
@@ -288,9 +288,9 @@ SESSIONS = {
     "commits": session(2, {"log.txt": "".join(f"entry {i:02d} open\n" for i in range(10))}, commits()),
     "wait_server": session(2, {"server.py": SERVER}, wait_server()),
     "batches": session(2, {"process.py": "open('out.txt', 'a').write('x\\n')\nprint('ok')\n"}, batches()),
-    "flaky": session(2, {"flaky.py": FLAKY}, flaky(), known={"codex": "false: its patches of parts of lines did not apply, so it only ran the test again"}),
+    "flaky": session(2, {"flaky.py": FLAKY}, flaky()),
     "compile_errors": session(2, {"prog.c": "int f(void) {\n  int x = 0;\n" + "".join(f"  x += undeclared_{i:02d};\n" for i in range(14)) + "  return x;\n}\n"},
-                              compile_errors(), known={"codex": "false: its patches of parts of lines did not apply, so nothing changed between the runs of gcc"}),
+                              compile_errors()),
     "reread": session(2, {"design.md": "".join(f"- [ ] point {i}\n" for i in range(12)), "check.py": "print('format ok')\n"}, reread()),
     "mixed": session(2, {"calc.py": CALC, "test_calc.py": CALC_TEST, **CODE}, mixed()),
     "delegated": session(2, {"calc.py": CALC, "test_calc.py": CALC_TEST}, delegated(), only="claude_code"),
