@@ -8,6 +8,7 @@
 #include "agents/codex/codex_program.h"
 #include "agents/codex/codex_usage.h"
 #include "base/utf8.h"
+#include "policy/no_progress.h"
 
 namespace agentrouter::agents {
 namespace {
@@ -105,6 +106,35 @@ TEST_F(CodexSessionTest, NeverAsksCodexForASandboxOnTheThread) {
     if (message.at("method") == "turn/start") {
       EXPECT_EQ(message.at("params").at("sandboxPolicy").at("type"), "externalSandbox");
     }
+  }
+}
+
+TEST_F(CodexSessionTest, ACommandThatFloodsIsToldOfWhileItRuns) {
+  begin();
+  item("started", R"("type":"commandExecution","id":"c1","command":"yes","status":"inProgress")");
+  const auto delta = R"("itemId":"c1","delta":")" + std::string(64u << 10, 'y') + R"(\n")";
+  for (int i = 0; i < 7; ++i) notify("item/commandExecution/outputDelta", delta);
+  EXPECT_TRUE(events("agent.no_progress").empty());
+  for (int i = 0; i < 3; ++i) notify("item/commandExecution/outputDelta", delta);
+  ASSERT_EQ(events("agent.no_progress").size(), 1u);
+  const auto signal = events("agent.no_progress")[0];
+  EXPECT_EQ(signal.at("signal"), "long_output_without_state");
+  EXPECT_EQ(signal.at("command"), "yes");
+  EXPECT_EQ(signal.at("outputLines"), 8);
+  notify("item/commandExecution/outputDelta", R"("itemId":"unknown","delta":"x")");
+  notify("item/commandExecution/outputDelta", R"("itemId":"c1","delta":7)");
+}
+
+TEST_F(CodexSessionTest, WhatWasSeenInOneTurnOfARunCountsInTheNext) {
+  policy::NoProgress progress;
+  spec_.progress = &progress;
+  for (int i = 1; i <= 4; ++i) {
+    session_ = make_codex_session(spec_);
+    begin();
+    const auto id = "c" + std::to_string(i);
+    item("completed", R"("type":"commandExecution","id":")" + id +
+                          R"(","command":"make","status":"failed","exitCode":2,"aggregatedOutput":"x")");
+    EXPECT_EQ(events("agent.no_progress").size(), i < 3 ? 0u : 1u) << i;
   }
 }
 
