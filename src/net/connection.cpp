@@ -58,7 +58,7 @@ Task<void> Connection::refuse() {
 
 void Connection::stop() {
   if (idle_) socket_.cancel();
-  if (streaming_) signal_end();
+  if (streaming_ || held_) signal_end();
 }
 
 Task<Connection::Filled> Connection::fill(base::Deadline deadline) {
@@ -79,7 +79,7 @@ Task<Connection::Next> Connection::read_head(base::Deadline first_byte) {
   base::Deadline deadline = first_byte;
   bool begun = false;
   keep_alive_ = true;
-  body_begun_ = answered_ = streaming_ = ended_ = false;
+  body_begun_ = answered_ = streaming_ = held_ = ended_ = false;
   for (;;) {
     if (!in_.unread().empty()) {
       auto used = parser_->feed_head(in_.unread());
@@ -118,6 +118,7 @@ Task<void> Connection::serve_request() {
     if (defect.empty()) defect = "an exception";
   }
   on_end_ = nullptr;
+  if (held_) unwatch();
   const auto state = co_await asio::this_coro::cancellation_state;
   if (state.cancelled() != asio::cancellation_type::none) {
     cut();
@@ -236,6 +237,7 @@ Task<void> Connection::linger() {
 void Connection::begin_answer() {
   if (answered_) base::throw_failure(base::Code::internal, "cannot answer a request twice");
   answered_ = true;
+  if (held_) unwatch();
   // Whoever still waits for 100, or has much left to send, will not get it read.
   const bool unread = !parser_->done();
   if (unread &&

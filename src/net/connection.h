@@ -39,6 +39,7 @@ class Connection final : public Exchange, private StreamWriter {
   void limit_body(std::uint64_t bytes) override { body_limit_ = bytes; }
   [[nodiscard]] Task<Result<std::string>> read_body() override;
   [[nodiscard]] Task<Result<std::string>> read_some() override;
+  void on_gone(std::function<void()> callback) override;
   [[nodiscard]] Task<void> respond(Response response) override;
   [[nodiscard]] Task<StreamWriter*> start_stream(Response head) override;
   [[nodiscard]] Task<void> send_file(Response head, int fd, std::uint64_t offset,
@@ -72,6 +73,7 @@ class Connection final : public Exchange, private StreamWriter {
   Task<bool> send(std::string_view bytes);
   Task<void> end_stream();
   void watch();
+  void unwatch();
   void on_readable(bool failed);
   void signal_end();
   void cut();
@@ -90,6 +92,7 @@ class Connection final : public Exchange, private StreamWriter {
   bool body_begun_ = false;  // limit checked and 100 sent where asked for
   bool answered_ = false;
   bool streaming_ = false;
+  bool held_ = false;  // somebody wants to know when the peer goes, before there is an answer
   bool ended_ = false;
   BodyFraming framing_ = BodyFraming::none;
   std::uint64_t length_left_ = 0;  // with BodyFraming::length

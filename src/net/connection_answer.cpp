@@ -170,6 +170,25 @@ void Connection::on_end(std::function<void()> callback) {
   }
 }
 
+void Connection::on_gone(std::function<void()> callback) {
+  if (!callback) {
+    on_end_ = nullptr;
+    return;
+  }
+  if (answered_ || !parser_->done())
+    base::throw_failure(base::Code::internal, "cannot watch a peer before its request is read");
+  held_ = true;
+  if (server_.stopping_) ended_ = true;
+  on_end(std::move(callback));
+  if (!dead_) watch();
+}
+
+void Connection::unwatch() {
+  held_ = false;
+  on_end_ = nullptr;
+  if (watch_) watch_->owner = nullptr;
+}
+
 // While a stream is open nothing else reads, so a peer that leaves would go unnoticed until the next write.
 void Connection::watch() {
   if (!watch_) watch_ = std::make_shared<Watch>();

@@ -67,6 +67,11 @@ class Exchange {
   // The next piece of the body as it arrives, "" at its end. Errors: as read_body().
   [[nodiscard]] virtual Task<Result<std::string>> read_some() = 0;
 
+  // `callback` runs once on the connection's executor when the peer has gone or the server is stopping while
+  // the handler has not answered yet, at once if that is so already; it is dropped with the answer. For a
+  // handler that waits for something else than the peer. Not before the whole body is read.
+  virtual void on_gone(std::function<void()> callback) = 0;
+
   // Exactly one of the next three answers a request; a second one throws Failure(internal). When the peer has
   // gone they resume as if all was sent. A body that the handler left unread is drained if short, else the
   // connection closes behind the answer. In the answer to a HEAD only the head is sent.
