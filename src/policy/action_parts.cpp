@@ -171,7 +171,8 @@ Action take_apart(const ActionFacts& facts) {
   if (facts.tool == "edit") add_edit(action);
   if (facts.tool == "read") add_read(action);
   if (facts.tool == "web" || facts.tool == "network" || facts.tool == "shell") take_network(action);
-  if (facts.tool == "mcp") action.mcp = text_at(facts.args, "server") + "." + text_at(facts.args, "tool");
+  const bool calls = facts.tool == "mcp" || (facts.tool == "network" && facts.args.contains("tool"));
+  if (calls) action.mcp = text_at(facts.args, "server") + "." + text_at(facts.args, "tool");
   if (!action.parts.empty()) return action;
   if (facts.tool == "shell" || facts.tool == "edit")
     action.parts.push_back(doubtful("it does not say what it would do"));

@@ -14,6 +14,9 @@ using base::Result;
 
 constexpr std::size_t max_policies = 8;
 
+// Whether a policy's default counts, or only its rules do.
+enum class Defaults { count, aside };
+
 struct Outcome {
   Decision decision = Decision::allowed;
   std::string rule_id;
@@ -67,7 +70,7 @@ Outcome unless_hidden(const Policy& policy, const Part& part, Outcome outcome) {
   return part.sight == Sight::opaque ? stricter(std::move(outcome), not_understood(policy, part)) : outcome;
 }
 
-Outcome judge_part(const Policy& policy, const Action& action, const Part& part) {
+Outcome judge_part(const Policy& policy, const Action& action, const Part& part, Defaults defaults) {
   Outcome floor;
   const bool inert = part.command && part.command->inert;
   for (const auto& rule : policy.rules) {
@@ -86,15 +89,16 @@ Outcome judge_part(const Policy& policy, const Action& action, const Part& part)
     floor = stricter(std::move(floor), std::move(outcome));
   }
   auto last = by_default(policy);
+  if (defaults == Defaults::aside) last = {Decision::allowed, "default", "no rule is about it"};
   if (inert) last = {Decision::allowed, "default", "it does nothing by itself"};
   if (last.decision == Decision::allowed && !may_allow(part, nullptr)) last = not_understood(policy, part);
   return unless_hidden(policy, part, stricter(std::move(last), std::move(floor)));
 }
 
-RuleVerdict verdict_of(const Policy& policy, const Action& action) {
+RuleVerdict verdict_of(const Policy& policy, const Action& action, Defaults defaults) {
   Outcome worst;
   for (const auto& part : action.parts) {
-    auto outcome = judge_part(policy, action, part);
+    auto outcome = judge_part(policy, action, part, defaults);
     if (worst.rule_id.empty() || outcome.decision > worst.decision) {
       if (outcome.decision != Decision::allowed && action.parts.size() > 1)
         outcome.reason += " (it " + part.title(action.facts.tool) + ")";
@@ -112,6 +116,20 @@ RuleVerdict verdict_of(const Policy& policy, const Action& action) {
 
 bool counts_before(const RuleVerdict& a, const RuleVerdict& b) {
   return a.decision != b.decision ? a.decision > b.decision : a.would_be > b.would_be;
+}
+
+RuleVerdict strictest(const std::vector<std::shared_ptr<const Policy>>& policies, const ActionFacts& facts,
+                      Defaults defaults) {
+  const auto action = take_apart(facts);
+  std::optional<RuleVerdict> worst;
+  for (const auto& policy : policies) {
+    if (!policy->judges) continue;
+    auto verdict = verdict_of(*policy, action, defaults);
+    if (!worst || counts_before(verdict, *worst)) worst = std::move(verdict);
+  }
+  if (worst) return std::move(*worst);
+  const auto decision = defaults == Defaults::aside ? Decision::allowed : Decision::blocked;
+  return {.decision = decision, .policy_id = "none", .rule_id = "default", .reason = "there is no policy", .would_be = decision};
 }
 
 }  // namespace
@@ -181,15 +199,11 @@ NoProgressRules Rules::no_progress() const {
 }
 
 RuleVerdict Rules::judge(const ActionFacts& facts) const {
-  const auto action = take_apart(facts);
-  std::optional<RuleVerdict> worst;
-  for (const auto& policy : policies_) {
-    if (!policy->judges) continue;
-    auto verdict = verdict_of(*policy, action);
-    if (!worst || counts_before(verdict, *worst)) worst = std::move(verdict);
-  }
-  if (!worst) return {.policy_id = "none", .rule_id = "default", .reason = "there is no policy"};
-  return std::move(*worst);
+  return strictest(policies_, facts, Defaults::count);
+}
+
+RuleVerdict Rules::judge_by_rules(const ActionFacts& facts) const {
+  return strictest(policies_, facts, Defaults::aside);
 }
 
 std::vector<Rules::Part> Rules::explain(const ActionFacts& facts) const {
@@ -198,7 +212,7 @@ std::vector<Rules::Part> Rules::explain(const ActionFacts& facts) const {
   for (const auto& policy : policies_) {
     if (!policy->judges) continue;
     for (const auto& part : action.parts) {
-      auto outcome = judge_part(*policy, action, part);
+      auto outcome = judge_part(*policy, action, part, Defaults::count);
       parts.push_back({part.title(facts.tool), std::move(outcome.rule_id), std::move(outcome.reason),
                        outcome.decision, policy->name});
     }

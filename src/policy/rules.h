@@ -24,7 +24,7 @@ struct ActionFacts {
   // shell, edit, read, mcp, web, todo, subagent, network, launch or other.
   std::string tool;
   // As agents/session.h says of Ask: command, cwd, changes[{path,kind,diff}], server, tool, url, file_path;
-  // of a network request: host, method, path.
+  // of a network request: host, method, path, and server and tool where it calls a tool of an MCP server.
   json::object args = {};
   std::string runtime = {};  // codex, claude_code
   std::string mode = {};
@@ -67,6 +67,9 @@ class Rules {
   // False when the policies say nothing but [no_progress]: then no action is judged by them.
   [[nodiscard]] bool judges_actions() const;
   [[nodiscard]] RuleVerdict judge(const ActionFacts& facts) const;
+  // What the rules themselves say: where none of a policy's rules matches, that policy allows. For what a
+  // default is not about: starting the agent, and keeping up a connection that the run was given.
+  [[nodiscard]] RuleVerdict judge_by_rules(const ActionFacts& facts) const;
   // What follows when the agent makes no progress: the strictest of what the policies say; the defaults when
   // none says anything.
   [[nodiscard]] NoProgressRules no_progress() const;
