@@ -193,7 +193,7 @@ Result<worker::PreparedAgent> AgentStore::prepare(const worker::AgentRequest& re
   }
   if (codex) {
     agents::CodexSetup setup{
-        .model = request.model, .mcp = std::move(servers), .view_image = !request.gates_calls};
+        .model = request.model, .mcp = std::move(servers), .gates_calls = request.gates_calls};
     if (request.simulated) setup.retries = agents::codex_sim_retries;
     prepared.program = agents::codex_program(setup);
   } else {

@@ -70,7 +70,8 @@ std::string config_toml(const CodexSetup& setup) {
   text += setting("stream_idle_timeout_ms", std::to_string(setup.retries.stream_idle.count()));
   text += "\n[features]\n";
   for (const auto feature : disabled_features) text += setting(feature, "false");
-  if (!setup.view_image) text += setting("view_image", "false");
+  // Without a terminal a running command's input is closed: nothing can be typed into it.
+  if (setup.gates_calls) text += setting("view_image", "false") + setting("unified_exec_tty", "false");
   text += "\n[agents]\n" + setting("enabled", "false");
   text += "\n[analytics]\n" + setting("enabled", "false");
   text += "\n[feedback]\n" + setting("enabled", "false");

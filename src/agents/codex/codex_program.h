@@ -25,7 +25,7 @@ struct CodexSetup {
   std::string base_url = "http://127.83.1.1/v1";  // where the provider listens inside the sandbox
   CodexRetries retries;
   std::vector<McpServer> mcp;  // exactly these are given
-  bool view_image = true;      // a tool that reads and never asks
+  bool gates_calls = false;    // each call is judged: nothing that can be done without asking
 };
 
 // Paths inside the sandbox. The package folder of the CLI (bin, codex-path, codex-resources) must be at
