@@ -8,9 +8,10 @@
 //   POST, GET, DELETE /mcp/<name>                  a remote MCP server that this run is given
 //
 // A websocket upgrade is answered 426, everything else 403, another Host or a target that is not a path 403.
-// Bodies stream both ways; a request's is held as a whole only for the simulator, and where a limit or a price
-// needs it to be understood (spending.h). The answer is searched
-// for the key; one that holds it is cut before the key's first byte.
+// Bodies stream both ways and are not held as a whole, except for the simulator, for MCP servers, whose
+// requests are held until somebody has decided about them (request_gate.h), where tools are taken out of them
+// (tool_filter.h), and where a limit or a price needs them to be understood (spending.h). The answer is
+// searched for the key; one that holds it is cut before the key's first byte.
 
 #include <chrono>
 #include <cstdint>
@@ -25,8 +26,10 @@
 #include "base/error.h"
 #include "base/event.h"
 #include "base/fd.h"
+#include "egress/request_gate.h"
 #include "egress/secret.h"
 #include "egress/spending.h"
+#include "egress/tool_filter.h"
 #include "egress/usage.h"
 #include "net/stream.h"
 #include "net/url.h"
@@ -62,6 +65,8 @@ struct RequestRecord {
   bool by_keeper = false;                                // Egress::ask sent it, nobody in the sandbox did
   std::string mcp_server;                                // whose request it is, when it is no provider's
   std::optional<policy::Belief> belief;                  // how far the provider's usage was believed
+  std::string action_id;                                 // of the action that it is, or belongs to
+  std::string tool;                                      // called by an answer that was cut for it
 };
 
 struct Answer {
@@ -118,6 +123,9 @@ struct Config {
   std::optional<Upstream> anthropic;
   std::vector<McpUpstream> mcp;
   Spending* spending = nullptr;          // what may be spent; none: nothing is counted. Outlives the egress
+  std::optional<ToolRules> tools;  // none: the model is offered what the agent says
+  RequestGate* gate =
+      nullptr;  // asked about requests to MCP servers; none: all may leave; outlives the egress
   sim::Simulator* simulator = nullptr;   // takes the place of every provider; outlives the egress
   const net::TlsContext* tls = nullptr;  // outlives the egress; needed for https
 
@@ -125,6 +133,7 @@ struct Config {
   std::uint64_t request_bytes = 64ull << 20;  // one request body; the simulator takes 16 MiB
   std::uint64_t response_bytes = 1ull << 30;  // one response body, then it is cut
   std::uint64_t total_bytes = 16ull << 30;    // both ways, then 403 with reason egress_limit
+  std::uint64_t held_bytes = 4ull << 20;      // one request body to an MCP server
   std::uint64_t denials_reported = 20;
   std::chrono::milliseconds connect_timeout{10'000};
   std::chrono::milliseconds head_timeout{300'000};  // from the request's end to the head of the answer

@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 
+#include "egress/mcp_message.h"
 #include "egress/own_request.h"
 #include "egress/retry_after.h"
 #include "egress/route.h"
@@ -15,6 +16,8 @@ using base::Code;
 using base::Deadline;
 
 constexpr std::size_t read_bytes = 16 * 1024;
+// An MCP server's whole answer is kept back so far, until it is known to hold no secret.
+constexpr std::size_t kept_answer_bytes = 1u << 20;
 
 Deadline after(std::chrono::milliseconds duration) {
   return Deadline::clock::now() + duration;
@@ -49,8 +52,13 @@ class Passage {
   Task<Result<void>> write_piece(std::string_view piece);
   Task<Result<void>> read_more(std::string& body, Deadline deadline);
   Task<void> answer(std::string body);
+  Task<bool> answered_as_a_whole(std::string& body);
+  void take(std::string_view piece, std::string& out);
+  bool take_end(std::string& out);
   Task<void> pass_body(net::StreamWriter& writer, std::string body);
   Task<bool> pass_piece(net::StreamWriter& writer, std::string_view piece);
+  Task<void> cut(net::StreamWriter& writer);
+  [[nodiscard]] bool streams() const;
   Task<void> fail(const base::Error& error);
   Task<void> refuse(int status, std::string_view reason, std::string_view message);
   [[nodiscard]] std::string refusal_of(const net::ResponseHead& head) const;
@@ -62,6 +70,7 @@ class Passage {
   net::ResponseParser parser_;
   KeyFilters filter_;
   UsageMeter meter_{UsageMeter::Format::none};
+  std::optional<CallGuard> guard_;
   bool chunked_ = false;
 };
 
@@ -189,17 +198,25 @@ Task<void> Passage::answer(std::string body) {
     co_await refuse(502, why, "the answer cannot be passed on");
     co_return;
   }
-  auto response = downstream_head(head);
-  if (const auto length = parser_.content_length()) {
-    response.headers.set("content-length", std::to_string(*length));
-  }
-  if (context_.peer == Peer::provider && head.status >= 200 && head.status < 300) {
-    meter_ = UsageMeter(UsageMeter::format_of(head.headers.get("content-type")));
-  }
+  const auto format = UsageMeter::format_of(head.headers.get("content-type"));
+  const bool good = head.status >= 200 && head.status < 300;
+  if (context_.peer == Peer::provider && good) meter_ = UsageMeter(format);
+  if (context_.tools != nullptr && good)
+    guard_.emplace(*context_.tools, format == UsageMeter::Format::events ? CallGuard::Format::events
+                                                                         : CallGuard::Format::document);
   context_.record.status = head.status;
   if (context_.metering != nullptr) context_.metering->answered(head.status, {});
   if (head.status >= 400)
     context_.record.retry_after = retry_after_of(head.headers, base::system_clock().now());
+  const bool whole = !context_.rpc_id.empty() && good && !streams();
+  if (whole) {
+    const bool answered = co_await answered_as_a_whole(body);
+    if (answered) co_return;
+  }
+  auto response = downstream_head(head);
+  const auto length = parser_.content_length();
+  if (length && !(streams() && !context_.rpc_id.empty()))
+    response.headers.set("content-length", std::to_string(*length));
   auto* writer = co_await exchange_.start_stream(std::move(response));
   // An agent that leaves ends the provider's work, too.
   writer->on_end([stream = stream_.get()] { stream->close(); });
@@ -207,6 +224,41 @@ Task<void> Passage::answer(std::string body) {
   writer->on_end(nullptr);
   context_.record.usage = meter_.usage();
   if (context_.metering != nullptr) context_.metering->answered(head.status, meter_.usage());
+}
+
+// The answer is a stream of events.
+bool Passage::streams() const {
+  return UsageMeter::format_of(parser_.head().headers.get("content-type")) == UsageMeter::Format::events;
+}
+
+// A short answer of an MCP server passes as a whole or becomes an error that its client understands. False:
+// it is too long for that, and `body` is what came of it.
+Task<bool> Passage::answered_as_a_whole(std::string& body) {
+  auto filter = filter_;
+  auto& record = context_.record;
+  while (!parser_.done()) {
+    if (body.size() > kept_answer_bytes) co_return false;
+    auto read = co_await read_more(body, after(context_.config.idle_timeout));
+    if (!read) {
+      record.reason = reason(trouble_of(read.error()).word);
+      break;
+    }
+  }
+  record.bytes_in += body.size();
+  context_.total_bytes += body.size();
+  std::string clean;
+  const bool found = filter.feed(body, clean) == KeyFilter::Verdict::found ||
+                     filter.finish(clean) == KeyFilter::Verdict::found;
+  if (found) record.reason = "key_echo";
+  stream_->close();
+  auto response = downstream_head(parser_.head());
+  if (!record.reason.empty()) {
+    clean = mcp_error(context_.rpc_id, "the answer cannot be passed on: " + record.reason);
+    response.headers.set("content-type", "application/json");
+  }
+  response.body = std::move(clean);
+  co_await exchange_.respond(std::move(response));
+  co_return true;
 }
 
 Task<void> Passage::pass_body(net::StreamWriter& writer, std::string body) {
@@ -217,11 +269,9 @@ Task<void> Passage::pass_body(net::StreamWriter& writer, std::string body) {
       body.clear();
     }
     if (parser_.done()) {
-      if (filter_.finish(body) == KeyFilter::Verdict::found) {
-        context_.record.reason = "key_echo";
-        break;
-      }
-      if (!body.empty()) std::ignore = co_await writer.write(body);
+      std::string out;
+      if (!take_end(out)) break;
+      if (!out.empty()) std::ignore = co_await writer.write(out);
       co_return;
     }
     auto read = co_await read_more(body, after(context_.config.idle_timeout));
@@ -230,9 +280,49 @@ Task<void> Passage::pass_body(net::StreamWriter& writer, std::string body) {
       break;
     }
   }
+  co_await cut(writer);
+}
+
+// What of a piece may pass; why nothing more may is in the record then.
+void Passage::take(std::string_view piece, std::string& out) {
+  std::string searched;
+  if (filter_.feed(piece, searched) == KeyFilter::Verdict::found) context_.record.reason = "key_echo";
+  if (!guard_) {
+    out += searched;
+  } else if (!guard_->feed(searched, out)) {
+    context_.record.reason = "ungated_tool_call";
+    context_.record.tool = guard_->called();
+  }
+}
+
+// The same at the end, for what was held back. False when it may not pass.
+bool Passage::take_end(std::string& out) {
+  std::string searched;
+  if (filter_.finish(searched) == KeyFilter::Verdict::found) context_.record.reason = "key_echo";
+  if (!guard_) {
+    out += searched;
+  } else if (!guard_->feed(searched, out) || !guard_->finish(out)) {
+    context_.record.reason = "ungated_tool_call";
+    context_.record.tool = guard_->called();
+  }
+  return context_.record.reason.empty();
+}
+
+// A client of an MCP server that has the beginning of an answer would wait for its end: it gets an error in
+// its place. Anybody else is shown a connection that is cut.
+Task<void> Passage::cut(net::StreamWriter& writer) {
   context_.record.usage = meter_.usage();
   stream_->close();
-  writer.abort();
+  const auto& why = context_.record.reason;
+  if (context_.rpc_id.empty() || !streams() || why == "agent_left" || why == "response_too_large") {
+    writer.abort();
+    co_return;
+  }
+  // What came before may be the beginning of an event.
+  const auto error =
+      "\n\nevent: message\ndata: " + mcp_error(context_.rpc_id, "the answer cannot be passed on: " + why) +
+      "\n\n";
+  std::ignore = co_await writer.write(error);
 }
 
 // False when the rest must not or cannot be sent.
@@ -242,10 +332,8 @@ Task<bool> Passage::pass_piece(net::StreamWriter& writer, std::string_view piece
   context_.total_bytes += piece.size();
   meter_.feed(piece);
   std::string out;
-  const auto verdict = filter_.feed(piece, out);
-  if (verdict == KeyFilter::Verdict::found) {
-    record.reason = "key_echo";
-  } else if (record.bytes_in > context_.config.response_bytes) {
+  take(piece, out);
+  if (record.reason.empty() && record.bytes_in > context_.config.response_bytes) {
     record.reason = "response_too_large";
     out.clear();
   } else if (context_.total_bytes > context_.config.total_bytes) {

@@ -45,6 +45,8 @@ struct Forward {
   RequestRecord& record;
   std::uint64_t& total_bytes;
   Spending::Metering* metering = nullptr;  // of a provider's; none: nothing is counted
+  const ToolRules* tools = nullptr;  // what an answer may call; none: anything
+  std::string rpc_id = {};           // of a request to an MCP server: who waits for its answer
 };
 [[nodiscard]] Task<void> forward(Forward context, net::Exchange& exchange, std::string first);
 

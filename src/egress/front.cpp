@@ -56,17 +56,6 @@ net::Response models_response(const std::vector<std::string>& models) {
   return response;
 }
 
-class Counted {
- public:
-  explicit Counted(std::size_t& count) : count_(count) { ++count_; }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-  ~Counted() { --count_; }
-
- private:
-  std::size_t& count_;
-};
-
 // Lowers a flag and wakes who waits for it, also when the coroutine in between is cancelled.
 class Raised {
  public:
@@ -166,15 +155,11 @@ Task<void> Egress::Front::forward_to(net::Exchange& exchange, Destination destin
     co_await deny(exchange, 403, "provider_unconfigured", "this run has no such model provider", record);
     co_return;
   }
-  auto first = co_await read_first(exchange);
-  if (!first) {
-    const auto error = std::move(first).error();
-    co_await deny(exchange, net::status_of_body_error(error), "request_body", error.message, record);
-    co_return;
-  }
+  auto body = co_await body_for_provider(exchange, record);
+  if (!body) co_return;
   const Counted open(open_forwards_);
   Meter metering;
-  const bool admitted = co_await admit(exchange, *first, record, metering);
+  const bool admitted = co_await admit(exchange, body->first, record, metering);
   if (!admitted) co_return;
   const bool permitted = co_await permit(exchange, record);
   if (!permitted) co_return;
@@ -183,20 +168,14 @@ Task<void> Egress::Front::forward_to(net::Exchange& exchange, Destination destin
   Forward context{.config = config_,
                   .url = upstream->base,
                   .credential = credential,
-                  .head = upstream_head(exchange.request(), upstream->base),
+                  .head = upstream_head(exchange.request(), upstream->base, body->size),
                   .peer = Peer::provider,
                   .record = record,
                   .total_bytes = total_bytes_,
-                  .metering = metering.get()};
-  co_await forward(std::move(context), exchange, std::move(*first));
+                  .metering = metering.get(),
+                  .tools = config_.tools ? &*config_.tools : nullptr};
+  co_await forward(std::move(context), exchange, std::move(body->first));
   if (metering && record.status < 300) record.belief = metering->settlement().belief;
-}
-
-Task<Result<std::string>> Egress::Front::read_first(net::Exchange& exchange) {
-  const bool whole = config_.spending != nullptr && config_.spending->reads_bodies();
-  if (!whole) return exchange.read_some();
-  exchange.limit_body(std::min(config_.request_bytes, metered_body_bytes));
-  return exchange.read_body();
 }
 
 Task<Result<Egress::Front::Meter>> Egress::Front::meter(const net::Request& request, std::string_view body) {
@@ -221,43 +200,30 @@ Task<bool> Egress::Front::admit(net::Exchange& exchange, std::string_view body, 
   co_return false;
 }
 
-Task<void> Egress::Front::forward_to_mcp(net::Exchange& exchange, const std::string& name,
-                                         RequestRecord& record) {
-  const auto& request = exchange.request();
-  const auto found =
-      std::find_if(mcp_.begin(), mcp_.end(), [&](const Mcp& one) { return one.upstream.name == name; });
-  const bool exact = request.target == request.path;
-  if (found == mcp_.end() || !exact ||
-      (found->upstream.url.scheme == net::Scheme::https && config_.tls == nullptr)) {
-    co_await deny(exchange, 403, "path_denied", "this run has no such MCP server", record);
-    co_return;
+Task<std::optional<Egress::Front::Body>> Egress::Front::body_for_provider(net::Exchange& exchange,
+                                                                          RequestRecord& record) {
+  const bool counted = config_.spending != nullptr && config_.spending->reads_bodies();
+  if (counted) exchange.limit_body(std::min(config_.request_bytes, metered_body_bytes));
+  auto got = config_.tools || counted ? exchange.read_body() : exchange.read_some();
+  auto body = co_await std::move(got);
+  if (body && config_.tools) {
+    auto offered = offer_only(*config_.tools, std::move(*body));
+    if (offered) {
+      const auto size = offered->size();
+      co_return Body{std::move(*offered), size};
+    }
+    body = tl::unexpected(std::move(offered).error());
   }
-  record.mcp_server = name;
-  auto first = co_await exchange.read_some();
-  if (!first) {
-    const auto error = std::move(first).error();
-    co_await deny(exchange, net::status_of_body_error(error), "request_body", error.message, record);
-    co_return;
-  }
-  const bool permitted = co_await permit(exchange, record);
-  if (!permitted) co_return;
-  record.host = found->upstream.url.authority();
-  // A stream of the server's own messages may stay open and silent as long as the agent likes.
-  std::optional<Counted> open;
-  if (request.method != "GET") open.emplace(open_forwards_);
-  Forward context{.config = config_,
-                  .url = found->upstream.url,
-                  .credential = found->credential,
-                  .head = mcp_head(request, found->upstream.url, found->added),
-                  .peer = Peer::mcp,
-                  .record = record,
-                  .total_bytes = total_bytes_};
-  co_await forward(std::move(context), exchange, std::move(*first));
+  if (body) co_return Body{std::move(*body), std::nullopt};
+  const auto error = std::move(body).error();
+  co_await deny(exchange, net::status_of_body_error(error), "request_body", error.message, record);
+  co_return std::nullopt;
 }
 
 Task<void> Egress::Front::simulate(net::Exchange& exchange, RequestRecord& record) {
   exchange.limit_body(std::min(config_.request_bytes, simulated_body_bytes));
   auto body = co_await exchange.read_body();
+  if (body && config_.tools) body = offer_only(*config_.tools, std::move(*body));
   if (!body) {
     const auto error = std::move(body).error();
     co_await deny(exchange, net::status_of_body_error(error), "request_body", error.message, record);
@@ -299,6 +265,10 @@ Task<void> Egress::Front::play(net::Exchange& exchange, std::string body, Reques
   auto* writer = co_await exchange.start_stream(std::move(head));
   base::Event left(co_await base::this_executor);
   writer->on_end([&left] { left.notify(); });
+  std::optional<CallGuard> guard;
+  if (config_.tools && reply.status < 300)
+    guard.emplace(*config_.tools,
+                  reply.is_event_stream() ? CallGuard::Format::events : CallGuard::Format::document);
   for (const auto& chunk : reply.chunks) {
     const auto deadline = base::Deadline::clock::now() + chunk.delay;
     while (!writer->ended() && base::Deadline::clock::now() < deadline) {
@@ -310,10 +280,17 @@ Task<void> Egress::Front::play(net::Exchange& exchange, std::string body, Reques
     if (total_bytes_ > config_.total_bytes) record.reason = "egress_limit";
     if (metering != nullptr && !metering->receives(meter)) record.reason = "limit_exceeded";
     if (!record.reason.empty()) break;
+    std::string bytes;
+    if (!guard) bytes = chunk.bytes;
+    if (guard &&
+        (!guard->feed(chunk.bytes, bytes) || (&chunk == &reply.chunks.back() && !guard->finish(bytes)))) {
+      record.reason = "ungated_tool_call";
+      record.tool = guard->called();
+    }
     bool written = false;
-    if (!writer->ended()) written = co_await writer->write(chunk.bytes);
-    if (!written) record.reason = "agent_left";
-    if (!written) break;
+    if (!writer->ended()) written = co_await writer->write(bytes);
+    if (!written && record.reason.empty()) record.reason = "agent_left";
+    if (!record.reason.empty()) break;
   }
   writer->on_end(nullptr);
   if (reply.ending == sim::Ending::cut && record.reason.empty()) record.reason = "provider_unavailable";

@@ -12,6 +12,18 @@
 
 namespace agentrouter::egress {
 
+// One more, as long as it lives.
+class Counted {
+ public:
+  explicit Counted(std::size_t& count) : count_(count) { ++count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  ~Counted() { --count_; }
+
+ private:
+  std::size_t& count_;
+};
+
 class Egress::Front final : public net::Handler {
  public:
   Front(base::Executor executor, Config config, Observer& observer);
@@ -30,7 +42,20 @@ class Egress::Front final : public net::Handler {
 
   Task<void> serve_route(net::Exchange& exchange, const Route& route, RequestRecord& record);
   Task<void> forward_to(net::Exchange& exchange, Destination destination, RequestRecord& record);
+  // The body of a request to a provider as it may leave: the first piece of it, or all where tools are taken
+  // out of it. Nothing: it was answered.
+  struct Body {
+    std::string first;
+    std::optional<std::size_t> size;  // of the whole, when it is another one
+  };
+  Task<std::optional<Body>> body_for_provider(net::Exchange& exchange, RequestRecord& record);
   Task<void> forward_to_mcp(net::Exchange& exchange, const std::string& name, RequestRecord& record);
+  struct Mcp;
+  // Asks the gate. Nothing: it was answered.
+  Task<std::optional<Pass>> let_pass(net::Exchange& exchange, const Mcp& server, const std::string& body,
+                                     McpMessage message, RequestRecord& record);
+  Task<void> send_to_mcp(net::Exchange& exchange, const Mcp& server, std::string body, std::string rpc_id,
+                         RequestRecord& record);
   Task<void> simulate(net::Exchange& exchange, RequestRecord& record);
   Task<void> play(net::Exchange& exchange, std::string body, RequestRecord& record,
                   Spending::Metering* metering);
@@ -47,8 +72,6 @@ class Egress::Front final : public net::Handler {
   // The same for a request of the sandbox. False: it was answered.
   [[nodiscard]] Task<bool> admit(net::Exchange& exchange, std::string_view body, RequestRecord& record,
                                  Meter& meter);
-  // The body, or as much of it as is needed before it is passed on.
-  [[nodiscard]] Task<Result<std::string>> read_first(net::Exchange& exchange);
   // Whether a request may leave for a provider; asks the observer for the first one. False: it was answered.
   Task<bool> permit(net::Exchange& exchange, RequestRecord& record);
   Task<Result<void>> ask_once();

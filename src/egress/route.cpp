@@ -44,10 +44,13 @@ bool carries(Destination destination, std::string_view method) {
 }
 
 // How the body of a request is framed on the way on.
-void add_framing(net::ClientRequest& out, const net::Request& request, bool wants_length) {
+void add_framing(net::ClientRequest& out, const net::Request& request, bool wants_length,
+                 std::optional<std::size_t> body_bytes = {}) {
   const auto length = request.headers.find("content-length");
   if (request.headers.count("transfer-encoding") > 0) {
     out.headers.add("transfer-encoding", "chunked");
+  } else if (body_bytes) {
+    out.headers.add("content-length", std::to_string(*body_bytes));
   } else if (length || wants_length) {
     out.headers.add("content-length", std::string(length.value_or("0")));
   }
@@ -88,7 +91,8 @@ bool may_leave(const net::Headers& all, std::string_view name) {
          !begins_with(name, "x-forwarded-") && !all.has_token("connection", name);
 }
 
-std::string upstream_head(const net::Request& request, const net::Url& base) {
+std::string upstream_head(const net::Request& request, const net::Url& base,
+                          std::optional<std::size_t> body_bytes) {
   net::ClientRequest out;
   out.method = request.method;
   const std::string_view prefix = base.path == "/" ? "" : std::string_view(base.path);
@@ -99,7 +103,7 @@ std::string upstream_head(const net::Request& request, const net::Url& base) {
   }
   out.headers.add("accept-encoding", "identity");
   out.headers.add("connection", "close");
-  add_framing(out, request, true);
+  add_framing(out, request, true, body_bytes);
   return open_head(out);
 }
 

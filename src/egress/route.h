@@ -2,6 +2,7 @@
 // What a request of the sandbox may do, judged from its head alone, and the heads that cross the border.
 // Pure.
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,7 +30,9 @@ struct Route {
 // The head that leaves, up to the place where the credential follows: without the empty line at its end. No
 // credential, cookie or proxy field of the sandbox is in it, nor anything that belongs to its own connection.
 // Throws Failure(invalid) as net::request_head().
-[[nodiscard]] std::string upstream_head(const net::Request& request, const net::Url& base);
+// `body_bytes`: how long the body is, where it is not what the sandbox has sent.
+[[nodiscard]] std::string upstream_head(const net::Request& request, const net::Url& base,
+                                        std::optional<std::size_t> body_bytes = {});
 
 // The same for an MCP server at `url`: only what that protocol needs, and no field that is added outside.
 [[nodiscard]] std::string mcp_head(const net::Request& request, const net::Url& url,
