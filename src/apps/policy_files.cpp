@@ -248,6 +248,7 @@ void PolicyCatalog::refresh() {
   for (const auto& [path, message] : load())
     base::log(base::LogLevel::error, "a policy is broken, what it said before counts", {{"error", message}});
   base::log(base::LogLevel::info, "policies were read again", {{"policies", rules_.size()}});
+  if (listener_) listener_();
 }
 
 const policy::Rules* PolicyCatalog::find(const std::string& name) const {

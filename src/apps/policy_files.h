@@ -3,6 +3,7 @@
 // what it said before; the log says so once. docs/policies.md is the language.
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -68,6 +69,12 @@ class PolicyCatalog {
   [[nodiscard]] base::Result<std::optional<policy::Rules>> rules_for(std::string_view name);
   // What a request may name.
   [[nodiscard]] std::vector<std::string> names();
+  // Looks at the folder again.
+  void refresh();
+  // Called whenever the folder turned out to have changed.
+  void on_change(std::function<void()> listener) { listener_ = std::move(listener); }
+  // Empty: there are no files.
+  [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
 
  private:
   // Of each file: when it was written and how long it is.
@@ -77,7 +84,6 @@ class PolicyCatalog {
   [[nodiscard]] Stamp stamp() const;
   // The errors by file; what is broken keeps what it was.
   std::map<std::string, std::string> load();
-  void refresh();
   [[nodiscard]] const policy::Rules* find(const std::string& name) const;
   [[nodiscard]] bool may_name(const std::string& name) const;
 
@@ -85,6 +91,7 @@ class PolicyCatalog {
   std::filesystem::path folder_;  // empty: no files
   Stamp stamp_;
   std::map<std::string, policy::Rules> rules_;
+  std::function<void()> listener_;
 };
 
 }  // namespace agentrouter::apps

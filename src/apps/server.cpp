@@ -13,6 +13,7 @@
 #include "api/health.h"
 #include "apps/agent_store.h"
 #include "apps/data_folder.h"
+#include "apps/folder_watch.h"
 #include "apps/idle.h"
 #include "apps/spawn.h"
 #include "base/id.h"
@@ -120,6 +121,7 @@ class Program {
   base::Task<void> stop();
   base::Task<void> report_machine();
   base::Task<void> watch_worker();
+  void watch_policies();
   base::Task<void> wait_for_end();
   api::ApiOptions api_options();
 
@@ -140,6 +142,7 @@ class Program {
   AgentStore agents_;
   worker::RunFiles files_;
   PolicyCatalog policies_;
+  FolderWatch policy_watch_;
   PushDesk push_;
   webhooks::HttpSender sender_;
   webhooks::Dispatcher dispatcher_;
@@ -194,6 +197,7 @@ Program::Program(const Config& config, bool drain)
       agents_(config.agents_dir, config.mcp_servers),
       files_({io_.get_executor(), *store_, *blobs_, pool_, data_.path(), start_reader}),
       policies_(value_or_throw(PolicyCatalog::open(config.policy, data_.path()))),
+      policy_watch_(io_.get_executor()),
       push_({*store_, *blobs_, data_.path().string(), git_program()}, config.push),
       sender_(base::system_clock(), config.webhooks_ca_file),
       dispatcher_({io_.get_executor(), *store_, sender_, base::system_clock(), base::system_entropy()},
@@ -289,6 +293,7 @@ base::Task<void> Program::main() {
   if (worker_) {
     tasks_.spawn(watch_worker());
     tasks_.spawn(report_machine());
+    watch_policies();
   }
   tasks_.spawn(dispatcher_.run());
   if (config_.idle_exit_seconds > 0) tasks_.spawn(wait_for_end());
@@ -317,6 +322,19 @@ base::Task<void> Program::watch_worker() {
   exit_code_ = 1;
   ending_ = true;
   ended_.notify();
+}
+
+// A run that is held to a policy hears when its files become stricter.
+void Program::watch_policies() {
+  policies_.on_change([this] { worker_->policies_changed(); });
+  if (policies_.folder().empty()) return;
+  if (const auto opened = policy_watch_.open(policies_.folder()); !opened) {
+    base::log(LogLevel::warn,
+              "the policies' folder cannot be watched: runs that go on hear of a change later",
+              {{"cause", opened.error().message}});
+    return;
+  }
+  tasks_.spawn(policy_watch_.run([this] { policies_.refresh(); }));
 }
 
 // Says once what this machine lacks; a launch itself refuses what is required.

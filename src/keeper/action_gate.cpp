@@ -10,6 +10,8 @@ namespace {
 // An action that is longer cannot be shown in full, so nobody can decide about it.
 constexpr std::size_t action_bytes = 2u << 20;
 constexpr std::size_t executions_at_most = 1000;
+// Open questions are kept so far, to be judged again when the rules become stricter.
+constexpr std::size_t kept_at_most = 16u << 20;
 
 std::vector<std::string> names_of(const std::vector<std::string>& environment) {
   std::vector<std::string> names;
@@ -22,6 +24,20 @@ json::object shown_input(const json::object& args) {
   const auto size = base::to_text(args).size();
   if (size <= action_bytes) return args;
   return {{"bytes", size}, {"truncated", true}};
+}
+
+std::string digest_of_call(std::string_view server, std::string_view tool, const json::value& arguments) {
+  const json::value given = arguments.is_null() ? json::value(json::object()) : arguments;
+  return base::json_digest(json::object{{"server", server}, {"tool", tool}, {"arguments", given}});
+}
+
+// Empty for what is no call of an MCP server.
+std::string digest_of_call(const agents::Ask& ask) {
+  if (ask.tool != "mcp") return {};
+  const auto* arguments = ask.args.if_contains("arguments");
+  return digest_of_call(base::get_string(ask.args, "server").value_or(""),
+                        base::get_string(ask.args, "tool").value_or(""),
+                        arguments == nullptr ? json::value() : *arguments);
 }
 
 }  // namespace
@@ -41,12 +57,13 @@ json::object ActionGate::body_of(const agents::Ask& ask) const {
 
 ActionGate::Question ActionGate::propose(const agents::Ask& ask) {
   auto& entropy = needs_.recorder.entropy();
-  Question question{.action = model::make_action(model::ActionId("action_" + base::new_uuid(entropy)),
-                                                 body_of(ask)),
-                    .name = {},
-                    .call_id = ask.call_id,
-                    .prior_event_id = model::new_event_id(entropy)};
+  Question question{
+      .action = model::make_action(model::ActionId("action_" + base::new_uuid(entropy)), body_of(ask)),
+      .name = {},
+      .call_id = ask.call_id,
+      .prior_event_id = model::new_event_id(entropy)};
   question.name = question.action.name();
+  question.mcp_call = digest_of_call(ask);
   auto payload =
       model::proposed_payload(question.action, {question.prior_event_id, needs_.prior_event_id, "agent"});
   if (!ask.call_id.empty()) payload["callId"] = ask.call_id;
@@ -66,12 +83,12 @@ void ActionGate::evaluated(Question& question, const agents::Ask& ask, json::obj
   question.prior_event_id = id;
 }
 
-void ActionGate::request(Question& question) {
+void ActionGate::request(Question& question, const agents::Ask& ask) {
   auto& entropy = needs_.recorder.entropy();
   const auto id = model::new_event_id(entropy);
   const auto request_id = "approval_" + base::new_uuid(entropy);
-  auto payload = model::approval_requested_payload(
-      question.action, {id, question.prior_event_id, "system"}, request_id);
+  auto payload =
+      model::approval_requested_payload(question.action, {id, question.prior_event_id, "system"}, request_id);
   if (!question.call_id.empty()) payload["callId"] = question.call_id;
   needs_.recorder.event("approval.requested", model::Visibility::open, std::move(payload));
   question.prior_event_id = id;
@@ -82,6 +99,21 @@ void ActionGate::request(Question& question) {
                                        {"requestId", request_id},
                                        {"requestedEventId", id}});
   question.action.body.clear();
+  keep(question, ask);
+}
+
+void ActionGate::keep(Question& question, const agents::Ask& ask) {
+  forget(question);
+  const auto bytes = base::to_text(ask.args).size();
+  if (!needs_.plan.rules || kept_bytes_ + bytes > kept_at_most) return;
+  question.ask = ask;
+  question.ask_bytes = bytes;
+  kept_bytes_ += bytes;
+}
+
+void ActionGate::forget(Question& question) {
+  kept_bytes_ -= std::exchange(question.ask_bytes, 0);
+  question.ask.reset();
 }
 
 // Why it cannot even be judged; empty when it can.
@@ -112,7 +144,7 @@ ActionGate::Step ActionGate::take(const agents::Ask& ask) {
     return {.reply = refuse(ask.ask_id, question, "policy_denied", verdict.reason)};
   if (verdict.decision == policy::Decision::allowed)
     return {.reply = release(ask.ask_id, std::move(question))};
-  request(question);
+  request(question, ask);
   questions_.insert_or_assign(ask.ask_id, std::move(question));
   return {};
 }
@@ -125,8 +157,69 @@ std::optional<ActionReply> ActionGate::reviewed(const agents::Ask& ask, const po
   const auto decision = allowed ? policy::Decision::allowed : policy::Decision::blocked;
   evaluated(question, ask,
             verdict_fields(policy::review_policy, policy::tool_policy_version, decision, verdict.reason));
-  if (allowed) return release(ask.ask_id, std::move(question));
-  return refuse(ask.ask_id, question, "policy_denied", verdict.reason);
+  if (!allowed) return refuse(ask.ask_id, question, "policy_denied", verdict.reason);
+  // The rules may have become stricter meanwhile.
+  auto now = judge(ask);
+  if (now.review || now.decision == policy::Decision::allowed)
+    return release(ask.ask_id, std::move(question));
+  evaluated(question, ask, std::move(now.fields));
+  if (now.decision == policy::Decision::blocked)
+    return refuse(ask.ask_id, question, "policy_denied", now.reason);
+  request(question, ask);
+  questions_.insert_or_assign(ask.ask_id, std::move(question));
+  return std::nullopt;
+}
+
+std::vector<ActionReply> ActionGate::judge_again() {
+  std::vector<ActionReply> replies;
+  std::vector<std::string> asked;
+  for (const auto& [ask_id, question] : questions_) {
+    if (question.asked) asked.push_back(ask_id);
+  }
+  for (const auto& ask_id : asked) {
+    auto& question = questions_.at(ask_id);
+    constexpr auto blocked = policy::Decision::blocked;
+    const std::string too_long = "the policy has changed, and the call is too long to be judged again";
+    auto verdict = question.ask
+                       ? judge(*question.ask)
+                       : ActionVerdict{.decision = blocked,
+                                       .reason = too_long,
+                                       .fields = verdict_fields("action-gate", "1", blocked, too_long)};
+    if (verdict.decision != blocked) continue;
+    auto taken = questions_.extract(ask_id);
+    auto& denied = taken.mapped();
+    const auto tool = denied.name.substr(denied.name.find('.') + 1);
+    evaluated(denied, agents::Ask{.tool = tool, .call_id = denied.call_id}, std::move(verdict.fields));
+    forget(denied);
+    replies.push_back(refuse(ask_id, denied, "policy_denied", verdict.reason));
+  }
+  return replies;
+}
+
+std::optional<std::string> ActionGate::take_call(std::string_view server, std::string_view tool,
+                                                 const json::value& arguments) {
+  const auto digest = digest_of_call(server, tool, arguments);
+  const auto found = std::ranges::find_if(
+      executions_, [&](const auto& execution) { return !execution.left && execution.mcp_call == digest; });
+  if (found == executions_.end()) return std::nullopt;
+  found->left = true;
+  return found->action.id.str();
+}
+
+void ActionGate::finish(const std::string& call_id, const egress::RequestRecord& record) {
+  const auto found =
+      std::ranges::find_if(executions_, [&](const auto& one) { return one.call_id == call_id; });
+  if (found == executions_.end()) return;
+  const auto execution = std::move(*found);
+  executions_.erase(found);
+  const bool completed = record.reason.empty() && record.status > 0 && record.status < 400;
+  auto payload = outcome(execution, completed ? "completed" : "failed");
+  payload["httpStatus"] = record.status;
+  payload["bytesOut"] = record.bytes_out;
+  payload["bytesIn"] = record.bytes_in;
+  if (!completed) payload["reason"] = record.reason.empty() ? std::string("tool_failed") : record.reason;
+  needs_.recorder.event(completed ? "execution.completed" : "execution.failed", model::Visibility::open,
+                        std::move(payload));
 }
 
 std::string ActionGate::asked(const DecisionMessage& message) const {
@@ -145,10 +238,12 @@ void ActionGate::edited(const agents::Ask& ask, const DecisionMessage& message) 
   if (verdict.decision == policy::Decision::blocked) question.denied = verdict.reason;
   const auto id = model::new_event_id(needs_.recorder.entropy());
   auto payload = model::proposed_payload(question.action, {id, message.event_id, "human"});
+  question.mcp_call = digest_of_call(ask);
   payload["editedFrom"] = before;
   payload["callId"] = question.call_id;
   needs_.recorder.event("action.edited", model::Visibility::open, std::move(payload));
   question.action.body.clear();
+  keep(question, ask);
   question.edited_from = before;
   question.prior_event_id = id;
 }
@@ -159,6 +254,7 @@ ActionGate::Decided ActionGate::decide(const DecisionMessage& message) {
   auto found = questions_.extract(asked_id);
   const auto& ask_id = found.key();
   auto& question = found.mapped();
+  forget(question);
   const auto& asked_about = question.edited_from.empty() ? question.action.digest : question.edited_from;
   if (message.action_digest != asked_about) {
     return {.reply = refuse(ask_id, question, "approval_digest_mismatch",
@@ -176,13 +272,15 @@ ActionGate::Decided ActionGate::decide(const DecisionMessage& message) {
   if (message.decision == DecisionKind::denied)
     return {.reply = refuse(ask_id, question, "approval_denied", message.reason)};
   std::ignore = refuse(ask_id, question, "approval_expired", {});
-  return {.end = model::RunFailure{
-              "approval_expired", "Nobody decided about " + question.name + " in time", {}}};
+  return {
+      .end = model::RunFailure{"approval_expired", "Nobody decided about " + question.name + " in time", {}}};
 }
 
 void ActionGate::withdraw(const std::string& ask_id) {
   const auto found = questions_.extract(ask_id);
-  if (!found.empty()) std::ignore = refuse(ask_id, found.mapped(), "withdrawn", {});
+  if (found.empty()) return;
+  forget(found.mapped());
+  std::ignore = refuse(ask_id, found.mapped(), "withdrawn", {});
 }
 
 // The start is told first: whatever was let go has one, so that its outcome is never silently missing.
@@ -192,7 +290,8 @@ ActionReply ActionGate::release(const std::string& ask_id, Question question) {
   Execution execution{.action = std::move(question.action),
                       .call_id = question.call_id,
                       .id = "execution_" + base::new_uuid(entropy),
-                      .started_event_id = model::new_event_id(entropy)};
+                      .started_event_id = model::new_event_id(entropy),
+                      .mcp_call = std::move(question.mcp_call)};
   auto payload = model::control_payload(execution.action,
                                         {execution.started_event_id, question.prior_event_id, "runtime"});
   payload["executionId"] = execution.id;
@@ -200,17 +299,22 @@ ActionReply ActionGate::release(const std::string& ask_id, Question question) {
   payload["callId"] = execution.call_id;
   needs_.recorder.event("execution.started", model::Visibility::open, std::move(payload));
   executions_.push_back(execution);
-  needs_.recorder.durable("released", {{"actionId", execution.action.id.str()},
-                                       {"actionDigest", execution.action.digest}});
-  return {ask_id, execution.call_id, agents::Answer::accept, {}};
+  needs_.recorder.durable(
+      "released", {{"actionId", execution.action.id.str()}, {"actionDigest", execution.action.digest}});
+  return {ask_id, execution.call_id, execution.action.id.str(), agents::Answer::accept};
 }
 
 ActionReply ActionGate::refuse(const std::string& ask_id, const Question& question, std::string_view code,
                                std::string reason) {
-  needs_.recorder.record("refused", {{"actionId", question.action.id.str()},
-                                     {"actionDigest", question.action.digest},
-                                     {"reason", code}});
-  return {ask_id, question.call_id, agents::Answer::decline, std::move(reason)};
+  needs_.recorder.record(
+      "refused",
+      {{"actionId", question.action.id.str()}, {"actionDigest", question.action.digest}, {"reason", code}});
+  return {ask_id,
+          question.call_id,
+          question.action.id.str(),
+          agents::Answer::decline,
+          std::move(reason),
+          std::string(code)};
 }
 
 std::optional<ActionGate::Sight> ActionGate::sight_of(const agents::EmitEvent& event) {
@@ -249,9 +353,8 @@ bool ActionGate::see(const Sight& sight) {
 }
 
 json::object ActionGate::outcome(const Execution& execution, std::string_view status) {
-  auto payload = model::control_payload(
-      execution.action,
-      {model::new_event_id(needs_.recorder.entropy()), execution.started_event_id, "runtime"});
+  auto payload = model::control_payload(execution.action, {model::new_event_id(needs_.recorder.entropy()),
+                                                           execution.started_event_id, "runtime"});
   payload["executionId"] = execution.id;
   payload["status"] = status;
   payload["callId"] = execution.call_id;
@@ -277,6 +380,7 @@ void ActionGate::failed(const Execution& execution, std::string_view reason) {
 }
 
 void ActionGate::end(std::string_view reason) {
+  kept_bytes_ = 0;
   for (const auto& [ask_id, question] : std::exchange(questions_, {}))
     std::ignore = refuse(ask_id, question, "turn_ended", {});
   for (const auto& execution : std::exchange(executions_, {})) failed(execution, reason);

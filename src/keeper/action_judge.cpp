@@ -51,13 +51,18 @@ int week_minute_of(base::Time time) {
   return static_cast<int>((minutes + std::chrono::days(3)) % week / std::chrono::minutes(1));
 }
 
+policy::ActionFacts facts_for_rules(const AttemptPlan& plan, std::string tool, json::object args,
+                                    base::Time now) {
+  return {.tool = std::move(tool),
+          .args = std::move(args),
+          .runtime = std::string(model::to_string(plan.runtime.kind)),
+          .mode = plan.runtime.mode,
+          .tags = {plan.tags.begin(), plan.tags.end()},
+          .week_minute = week_minute_of(now)};
+}
+
 policy::RuleVerdict by_policy(const AttemptPlan& plan, const agents::Ask& ask, base::Time now) {
-  return plan.rules->judge({.tool = ask.tool,
-                            .args = ask.args,
-                            .runtime = std::string(model::to_string(plan.runtime.kind)),
-                            .mode = plan.runtime.mode,
-                            .tags = {plan.tags.begin(), plan.tags.end()},
-                            .week_minute = week_minute_of(now)});
+  return plan.rules->judge(facts_for_rules(plan, ask.tool, ask.args, now));
 }
 
 ActionVerdict verdict_of(const policy::RuleVerdict& rule) {
@@ -74,6 +79,23 @@ ActionVerdict judge_action(const AttemptPlan& plan, const agents::Ask& ask, base
   auto verdict = verdict_of(by_policy(plan, ask, now));
   verdict.review = limit.review && verdict.decision == Decision::allowed;
   return verdict;
+}
+
+ActionVerdict judge_launch(const AttemptPlan& plan, base::Time now) {
+  const auto mode = policy::judge_launch(plan.approval_mode);
+  const ActionVerdict by_mode{
+      .decision = mode.decision,
+      .reason = mode.reason,
+      .fields = verdict_fields(mode.policy_id, mode.policy_version, mode.decision, mode.reason)};
+  if (!plan.rules) return by_mode;
+  auto by_rules = verdict_of(plan.rules->judge_by_rules(facts_for_rules(plan, "launch", {}, now)));
+  return by_rules.decision >= by_mode.decision ? by_rules : by_mode;
+}
+
+bool judge_connection(const AttemptPlan& plan, const agents::Ask& ask, base::Time now) {
+  if (!plan.rules) return true;
+  const auto verdict = plan.rules->judge_by_rules(facts_for_rules(plan, ask.tool, ask.args, now));
+  return verdict.decision == Decision::allowed;
 }
 
 }  // namespace agentrouter::keeper

@@ -7,7 +7,6 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
-#include "keeper/redact.h"
 
 namespace agentrouter::keeper {
 namespace {
@@ -16,14 +15,14 @@ constexpr std::size_t text_line_bytes = 64u << 10;
 
 }  // namespace
 
-base::Result<AgentLog> AgentLog::create(int attempt_dir, const char* name, std::string_view secret) {
+base::Result<AgentLog> AgentLog::create(int attempt_dir, const char* name, const Redactor& redactor) {
   base::Fd fd(::openat(attempt_dir, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return base::fail_errno(std::string("cannot make ") + name, errno);
-  return AgentLog(std::move(fd), secret);
+  return AgentLog(std::move(fd), redactor);
 }
 
 void AgentLog::line(std::string line) {
-  redact(line, secret_);
+  redactor_->clean(line, Redactor::Text::json);
   line += '\n';
   auto written = base::write_all(fd_.get(), line);
   if (!written) {

@@ -1,5 +1,5 @@
 #pragma once
-// stdout.ndjson and stderr.ndjson: what the agent said, one line each, without the provider key. Append-only,
+// stdout.ndjson and stderr.ndjson: what the agent said, one line each, without what is secret. Append-only,
 // so that the worker may copy finished pieces while the agent runs.
 
 #include <cstdint>
@@ -7,24 +7,25 @@
 #include <string_view>
 
 #include "base/fd.h"
+#include "keeper/redact.h"
 
 namespace agentrouter::keeper {
 
 class AgentLog {
  public:
-  // Makes `name` in the folder. Errors: open(2). `secret` outlives it.
+  // Makes `name` in the folder. Errors: open(2). `redactor` outlives it.
   [[nodiscard]] static base::Result<AgentLog> create(int attempt_dir, const char* name,
-                                                     std::string_view secret);
+                                                     const Redactor& redactor);
 
   // One line, without its end. Throws Failure (exhausted with reason storage_full when the disk is full).
   void line(std::string line);
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
  private:
-  AgentLog(base::Fd fd, std::string_view secret) : fd_(std::move(fd)), secret_(secret) {}
+  AgentLog(base::Fd fd, const Redactor& redactor) : fd_(std::move(fd)), redactor_(&redactor) {}
 
   base::Fd fd_;
-  std::string_view secret_;
+  const Redactor* redactor_;
   std::uint64_t bytes_ = 0;
 };
 

@@ -4,8 +4,9 @@
 
 #include <cerrno>
 
+#include "agents/asking_tools.h"
+#include "base/log.h"
 #include "keeper/credential_boundary.h"
-#include "keeper/redact.h"
 
 namespace agentrouter::keeper {
 namespace {
@@ -41,9 +42,10 @@ Attempt::Attempt(Needs needs)
       watch_(needs_.recorder),
       limits_(needs_.recorder, needs_.plan.spending),
       spending_(needs_.executor, spending_rules(needs_.plan.spending), limits_),
-      gate_(needs_.executor, needs_.recorder, needs_.plan),
-      progress_(needs_.recorder, needs_.plan),
       turn_plan_(needs_.plan),
+      gate_(needs_.executor, needs_.recorder, turn_plan_, needs_.clock),
+      progress_(needs_.recorder, needs_.plan),
+      network_({.plan = turn_plan_, .clock = needs_.clock, .entropy = needs_.entropy}),
       scope_(needs_.executor) {}
 
 Attempt::~Attempt() = default;
@@ -74,9 +76,9 @@ base::Task<bool> Attempt::run() {
 
 base::Task<void> Attempt::drive() {
   stdout_log_ =
-      base::value_or_throw(AgentLog::create(needs_.attempt_dir, "stdout.ndjson", needs_.recorder.secret()));
+      base::value_or_throw(AgentLog::create(needs_.attempt_dir, "stdout.ndjson", needs_.recorder.redactor()));
   stderr_log_ =
-      base::value_or_throw(AgentLog::create(needs_.attempt_dir, "stderr.ndjson", needs_.recorder.secret()));
+      base::value_or_throw(AgentLog::create(needs_.attempt_dir, "stderr.ndjson", needs_.recorder.redactor()));
   if (!co_await restore()) co_return;
   files_open_ = true;
   announce();
@@ -127,7 +129,8 @@ void Attempt::announce() {
         "sandbox.created", model::Visibility::internal,
         {{"sandboxId", sandbox_id(needs_.plan)}, {"provider", "process"}, {"persistent", false}});
   }
-  std::string surface = surface_with_key(needs_.plan.program, needs_.recorder.secret());
+  std::string surface;
+  if (needs_.key != nullptr) surface = surface_with_key(needs_.plan.program, needs_.key->view());
   for (const auto& secret : needs_.mcp_secrets) {
     if (surface.empty()) surface = surface_with_key(needs_.plan.program, secret.view());
   }
@@ -163,6 +166,11 @@ base::Result<void> Attempt::open_egress() {
     config.total_bytes = std::min(config.total_bytes, static_cast<std::uint64_t>(*most));
   watch_.on_request([this](const egress::RequestRecord& record) { limits_.see_request(record); });
   AGENTROUTER_TRY(config.mcp, mcp_upstreams());
+  if (needs_.plan.approval_scope == model::ApprovalScope::action) {
+    const auto tools = agents::asking_tools(needs_.plan.runtime.kind);
+    config.tools = egress::ToolRules{tools.names, tools.wait_only};
+    config.gate = &network_;
+  }
   if (needs_.plan.provider == Provider::sim) {
     config.simulator = &simulator_;
   } else {
@@ -308,7 +316,6 @@ json::object Attempt::exit_record() {
     // The reserve of a full journal has room for the exit, not for a long answer.
     const bool fits = result_.failure.code != "storage_full";
     std::string text = fits ? std::move(result_.outcome->response_text) : std::string();
-    redact(text, needs_.recorder.secret());
     if (!text.empty()) exit["responseText"] = text;
     exit["responseEventType"] = result_.outcome->response_event_type;
   }
@@ -365,6 +372,32 @@ void Attempt::decide(const DecisionMessage& message) {
 
 void Attempt::grant(const LeaseMessage::Allowance& allowance) {
   spending_.grant(allowance.total, allowance.exhausted);
+}
+
+void Attempt::tighten(const PolicyMessage& message) {
+  if (!turn_plan_.rules) return;
+  const auto document = base::parse_json(message.document, {.max_bytes = policy_line_bytes});
+  const auto* object = document ? document->if_object() : nullptr;
+  auto now = policy::Rules::parse(object != nullptr ? *object : json::object());
+  if (!now) {
+    base::log(base::LogLevel::error, "a policy that came while a run was going on is not understood",
+              {{"runId", needs_.plan.run_id.str()}, {"cause", now.error().message}});
+    return;
+  }
+  auto both = policy::tightened(*turn_plan_.rules, *now);
+  if (both.version() == turn_plan_.rules->version()) return;
+  turn_plan_.rules = std::move(both);
+  try {
+    needs_.recorder.event("policy.tightened", model::Visibility::open,
+                          {{"policyId", now->name()},
+                           {"policyVersion", now->version()},
+                           {"pinnedVersion", needs_.plan.rules->version()},
+                           {"effectiveVersion", turn_plan_.rules->version()}});
+  } catch (const base::Failure& failure) {
+    if (turn_) turn_->abort(failure_of_error(failure.error()));
+  }
+  gate_.judge_again();
+  if (turn_) turn_->judge_again();
 }
 
 void Attempt::cancel() {

@@ -9,6 +9,7 @@
 #include "keeper/collection.h"
 #include "keeper/launch_gate.h"
 #include "keeper/limit_watch.h"
+#include "keeper/network_gate.h"
 #include "keeper/provider_watch.h"
 #include "keeper/turn.h"
 #include "net/client.h"
@@ -46,6 +47,9 @@ class Attempt {
   base::Task<bool> run();
 
   void decide(const DecisionMessage& message);
+  // The policy's files say this now: from here on it counts beside what the run began with, so that it can
+  // only become stricter. Nothing where the run is held to no policy.
+  void tighten(const PolicyMessage& message);
   void cancel();
   // Of the budgets over runs.
   void grant(const LeaseMessage::Allowance& allowance);
@@ -99,15 +103,16 @@ class Attempt {
   ProviderWatch watch_;
   LimitWatch limits_;
   egress::Spending spending_;
+  AttemptPlan turn_plan_;  // of the turn that runs: after a wait the agent goes on with its thread
   LaunchGate gate_;
   ProgressGate progress_;
   sim::Simulator simulator_;
   std::unique_ptr<egress::Egress> egress_;
   std::optional<AgentLog> stdout_log_;
   std::optional<AgentLog> stderr_log_;
-  AttemptPlan turn_plan_;  // of the turn that runs: after a wait the agent goes on with its thread
   std::unique_ptr<ToolGate> tools_;
   std::unique_ptr<ActionGate> actions_;  // where each call is an action
+  NetworkGate network_;                  // the same
   std::unique_ptr<agents::Session> session_;
   std::unique_ptr<Turn> turn_;
   policy::QuotaWaits waits_;

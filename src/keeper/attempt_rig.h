@@ -4,7 +4,8 @@
 //
 // The agent's stdout says what follows, one line each:
 //   event TYPE JSON     an event of the agent
-//   ask TOOL COMMAND    a question; nothing further is read before it is answered. The agent gets "yes", or
+//   ask TOOL COMMAND    a question (a COMMAND that is a JSON object stands for all that would be done);
+//   nothing further is read before it is answered. The agent gets "yes", or
 //                       "no" with the reason
 //   question TOOL COMMAND   the same, but reading goes on
 //   wait                nothing further is read before everything is answered
@@ -69,6 +70,10 @@ class ScriptedSession final : public agents::Session {
     outcome.failure = {std::move(code), std::move(reason), std::move(cause)};
     return outcome;
   }
+  static json::object args_of(const std::string& command) {
+    const auto value = base::parse_json(command);
+    return value && value->is_object() ? value->as_object() : json::object{{"command", command}};
+  }
   // Up to a question or the end.
   agents::Outputs take_lines(agents::Outputs outputs) {
     for (auto end = rest_.find('\n'); end != std::string::npos && !over_ && !blocked_;
@@ -105,7 +110,7 @@ class ScriptedSession final : public agents::Session {
       outputs.push_back(agents::Ask{.ask_id = id,
                                     .tool = tool.substr(0, tool.find(' ')),
                                     .title = {},
-                                    .args = {{"command", rest_after(2)}},
+                                    .args = args_of(rest_after(2)),
                                     .call_id = "call_" + id,
                                     .input_digest = base::json_digest(json::value(rest_after(1)))});
     } else if (line == "wait") {
@@ -290,7 +295,9 @@ class ScriptedSandbox final : public Sandbox {
     ++checkpoints;
     left_out.assign(request.argv.begin() + 2, request.argv.end());
     const std::string bytes = restored_bytes + keeps;
-    json::object report{{"bytes", bytes.size()}, {"sha256", base::Sha256::hex_of(bytes)}, {"entries", 2},
+    json::object report{{"bytes", bytes.size()},
+                        {"sha256", base::Sha256::hex_of(bytes)},
+                        {"entries", 2},
                         {"layerBytes", layer_bytes}};
     (void)base::write_all(request.outputs.at(0), bytes);
     (void)base::write_all(request.outputs.at(1), checkpointer_says.value_or(base::to_text(report)));

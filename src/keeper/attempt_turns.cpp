@@ -106,10 +106,7 @@ base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
                                                       }});
   if (needs_.plan.approval_scope == model::ApprovalScope::action) {
     actions_ = std::make_unique<ActionGate>(ActionGate::Needs{
-        .recorder = needs_.recorder,
-                                                                 .plan = turn_plan_,
-                                                                 .clock = needs_.clock,
-                                                                 .prior_event_id = started});
+        .recorder = needs_.recorder, .plan = turn_plan_, .clock = needs_.clock, .prior_event_id = started});
   }
   session_ = needs_.make_session(turn_plan_, progress_.signals());
   egress_->release();
@@ -130,13 +127,16 @@ base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
                                                    wish == Hold::hold ? egress_->hold() : egress_->release();
                                                  },
                                              .open_forwards = [this] { return egress_->open_forwards(); },
+                                             .answer_request = [this](const ActionReply& reply) { return network_.answer(reply); },
                                              .goes_on = goes_on});
   watch_.on_traffic([this] { watch_provider(); });
   if (cancelled_) turn_->cancel();
   limits_.on_stop([this](const model::RunFailure& failure) { turn_->stop(failure); });
   base::TaskScope timing(needs_.executor);
   timing.spawn(watch_time());
+  if (actions_) network_.open(*turn_, *actions_);
   TurnEnd end = co_await turn_->run();
+  network_.close();
   co_await timing.cancel_and_join();
   limits_.on_stop({});
   watch_.on_traffic({});
@@ -156,6 +156,10 @@ base::Task<void> Attempt::watch_time() {
 // After each request of the sandbox.
 void Attempt::watch_provider() {
   if (watch_.trouble()) turn_->abort(failure_of_error(*watch_.trouble()));
+  if (!watch_.ungated_tool().empty())
+    turn_->abort({"ungated_tool_call",
+                  "The model called a tool that the agent is not offered: " + watch_.ungated_tool(),
+                  {}});
   turn_->touch();
   const auto& trouble = watch_.last_trouble();
   if (!trouble || trouble->status != 429 || !trouble->retry_after) return;

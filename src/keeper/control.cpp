@@ -92,7 +92,9 @@ base::Task<void> ControlServer::accept() {
 
 base::Task<void> ControlServer::read(std::shared_ptr<Connection> connection) {
   while (!connection->closed) {
-    auto line = co_await connection->lines.read_line();
+    // Only who holds a lease has something long to say.
+    const auto limit = connection->token > 0 ? policy_line_bytes : control_line_bytes;
+    auto line = co_await connection->lines.read_line(limit);
     if (!line) break;
     const auto message = parse_server_message(*line);
     if (!message || !obey(*connection, *message)) break;
@@ -115,6 +117,7 @@ bool ControlServer::obey(Connection& connection, const ServerMessage& message) {
   }
   if (connection.token < newest_token_) return false;
   if (const auto* decision = std::get_if<DecisionMessage>(&message)) handler_.on_decision(*decision);
+  if (const auto* policy = std::get_if<PolicyMessage>(&message)) handler_.on_policy(*policy);
   if (const auto* files = std::get_if<FilesMessage>(&message)) {
     if (connection.files) return false;
     connection.files = *files;
@@ -128,8 +131,8 @@ bool ControlServer::obey(Connection& connection, const ServerMessage& message) {
 base::Task<void> ControlServer::write(std::shared_ptr<Connection> connection) {
   std::uint64_t told = length_;
   bool said_bye = false;
-  std::string next = to_line(
-      KeeperMessage(Hello{control_protocol, identity_.attempt_id, identity_.run_id, newest_token_, length_}));
+  std::string next = to_line(KeeperMessage(
+      Hello{control_protocol, identity_.attempt_id, identity_.run_id, newest_token_, length_, true}));
   for (;;) {
     if (!next.empty()) {
       const auto written = co_await connection->lines.write(std::move(next));

@@ -17,6 +17,7 @@ class ControlHandler {
  public:
   virtual ~ControlHandler() = default;
   virtual void on_decision(const DecisionMessage& message) = 0;
+  virtual void on_policy(const PolicyMessage& message) = 0;
   virtual void on_cancel() = 0;
   virtual void on_allowance(const LeaseMessage::Allowance& allowance) = 0;
   virtual void on_done() = 0;

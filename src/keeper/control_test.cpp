@@ -18,6 +18,9 @@ class Listener final : public ControlHandler {
   void on_decision(const DecisionMessage& message) override {
     said.push_back("decision " + message.action_id + " " + message.action_digest + " " + message.event_id);
   }
+  void on_policy(const PolicyMessage& message) override {
+    said.push_back("policy " + std::to_string(message.document.size()));
+  }
   void on_cancel() override { said.emplace_back("cancel"); }
   void on_allowance(const LeaseMessage::Allowance& allowance) override {
     said.push_back("allowance " + std::to_string(allowance.total.tokens) + " " + allowance.exhausted);
@@ -64,7 +67,7 @@ class ControlServerTest : public ::testing::Test {
 };
 
 constexpr const char* hello =
-    R"({"type":"hello","protocol":1,"attemptId":"attempt_1","runId":"run_1","token":3,"length":0})";
+    R"({"type":"hello","protocol":1,"attemptId":"attempt_1","runId":"run_1","token":3,"length":0,"takes":["policy"]})";
 
 TEST_F(ControlServerTest, GreetsEachConnectionAndTellsTheLength) {
   auto first = connect();
@@ -72,8 +75,9 @@ TEST_F(ControlServerTest, GreetsEachConnectionAndTellsTheLength) {
   server_.set_length(10);
   EXPECT_EQ(read(first), R"({"type":"length","length":10})");
   auto second = connect();
-  EXPECT_EQ(read(second),
-            R"({"type":"hello","protocol":1,"attemptId":"attempt_1","runId":"run_1","token":3,"length":10})");
+  EXPECT_EQ(
+      read(second),
+      R"({"type":"hello","protocol":1,"attemptId":"attempt_1","runId":"run_1","token":3,"length":10,"takes":["policy"]})");
 }
 
 LeaseMessage gives(std::int64_t tokens, std::string exhausted = "") {
@@ -121,6 +125,23 @@ TEST_F(ControlServerTest, ObeysTheHolderOfTheNewestLease) {
   say(socket, DoneMessage{});
   settle();
   EXPECT_THAT(listener_.said, ::testing::ElementsAre("decision action_1 sha256:x evt_1", "cancel", "done"));
+}
+
+TEST_F(ControlServerTest, APolicyIsAsLongAsItsFiles) {
+  auto socket = connect();
+  read(socket);
+  say(socket, LeaseMessage{3});
+  const std::string document = R"({"name":")" + std::string(1u << 20, 'x') + "\"}";
+  say(socket, PolicyMessage{document});
+  for (int i = 0; i < 100 && listener_.said.empty(); ++i) settle();
+  EXPECT_THAT(listener_.said, ::testing::ElementsAre("policy " + std::to_string(document.size())));
+}
+
+TEST_F(ControlServerTest, AKeeperThatTakesNoPolicyDoesNotSaySo) {
+  const auto older = parse_keeper_message(
+      R"({"type":"hello","protocol":1,"attemptId":"a","runId":"r","token":3,"length":0})");
+  EXPECT_FALSE(std::get<Hello>(older.value()).takes_policy);
+  EXPECT_TRUE(std::get<Hello>(parse_keeper_message(hello).value()).takes_policy);
 }
 
 TEST_F(ControlServerTest, ARequestForFilesIsAnsweredByWhatItsReaderWrites) {

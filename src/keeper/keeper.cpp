@@ -35,6 +35,9 @@ class Switchboard final : public ControlHandler {
   void on_decision(const DecisionMessage& message) override {
     if (attempt_ != nullptr) attempt_->decide(message);
   }
+  void on_policy(const PolicyMessage& message) override {
+    if (attempt_ != nullptr) attempt_->tighten(message);
+  }
   void on_cancel() override {
     if (attempt_ != nullptr) attempt_->cancel();
   }
@@ -85,6 +88,13 @@ class Syncer {
   base::Pool pool_;
 };
 
+std::vector<std::string_view> secrets_of(const KeeperNeeds& needs) {
+  std::vector<std::string_view> secrets;
+  if (needs.key != nullptr) secrets.push_back(needs.key->view());
+  for (const auto& secret : needs.mcp_secrets) secrets.push_back(secret.view());
+  return secrets;
+}
+
 json::object hello_of(const AttemptPlan& plan) {
   return {{"protocol", journal_protocol},
           {"attemptId", plan.attempt_id.str()},
@@ -122,8 +132,8 @@ base::Task<void> serve_attempt(KeeperNeeds& needs, Recorder& recorder, ControlSe
 
 base::Task<base::Result<void>> keep(KeeperNeeds needs) {
   AGENTROUTER_CO_TRY(Journal journal, make_journal(needs.attempt_dir, needs.clock));
-  Recorder recorder(std::move(journal), needs.clock, needs.entropy,
-                    needs.key != nullptr ? needs.key->view() : std::string_view(),
+  const Redactor redactor(secrets_of(needs));
+  Recorder recorder(std::move(journal), needs.clock, needs.entropy, redactor,
                     model::parse_event_source(model::to_string(needs.plan.runtime.kind)));
   recorder.durable("hello", hello_of(needs.plan));
 

@@ -502,7 +502,7 @@ TEST_F(KeeperTest, LargeTextsAreCutBeforeTheyAreRecorded) {
       open_journal_file(
           base::Fd(::open((folder_ / "journal").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600))),
       clock_));
-  Recorder recorder(std::move(journal), clock_, entropy_, {}, model::EventSource::codex);
+  Recorder recorder(std::move(journal), clock_, entropy_, nothing_hidden_, model::EventSource::codex);
   recorder.agent_event("agent.message", "x", {{"text", std::string((4u << 20) + 100, 'y')}});
   read_all();
   EXPECT_EQ(base::get_string(payload("agent.message"), "text")->size(), 4u << 20);
@@ -519,7 +519,7 @@ TEST_F(KeeperTest, FullDiskEndsTheRunStorageFullFromTheReserve) {
       open_journal_file(
           base::Fd(::open((folder_ / "journal").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600))),
       clock_, limits));
-  Recorder recorder(std::move(journal), clock_, entropy_, {}, model::EventSource::codex);
+  Recorder recorder(std::move(journal), clock_, entropy_, nothing_hidden_, model::EventSource::codex);
   Attempt attempt({.executor = io_.get_executor(),
                    .sandbox = *sandbox_,
                    .attempt_dir = dir_.get(),

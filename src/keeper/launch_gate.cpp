@@ -17,39 +17,56 @@ model::Action launch_of(const AttemptPlan& plan, base::Entropy& entropy) {
 
 }  // namespace
 
-LaunchGate::LaunchGate(base::Executor executor, Recorder& recorder, const AttemptPlan& plan)
-    : recorder_(recorder), plan_(plan), action_(launch_of(plan, recorder.entropy())), wake_(executor) {}
+LaunchGate::LaunchGate(base::Executor executor, Recorder& recorder, const AttemptPlan& plan,
+                       const base::Clock& clock)
+    : recorder_(recorder),
+      plan_(plan),
+      clock_(clock),
+      action_(launch_of(plan, recorder.entropy())),
+      wake_(executor) {}
 
 base::Task<GateResult> LaunchGate::pass() {
   const std::string proposed = model::new_event_id(recorder_.entropy());
   recorder_.event("action.proposed", model::Visibility::open,
                   model::proposed_payload(action_, {proposed, {}, "agent"}));
+  auto verdict = judge_launch(plan_, clock_.now());
+  const std::string judged = evaluated(proposed, verdict);
+  if (verdict.decision == policy::Decision::allowed) co_return release(judged);
+  if (verdict.decision == policy::Decision::blocked) co_return refuse("policy_denied", verdict.reason);
+  co_await wait_for_decision(judged);
+  if (cancelled_) co_return stay_closed();
+  if (denied_) co_return refuse("policy_denied", *denied_);
+  co_return ask_result(*decision_);
+}
 
-  const policy::Verdict verdict = policy::judge_launch(plan_.approval_mode);
-  const std::string evaluated = model::new_event_id(recorder_.entropy());
-  json::object payload = model::control_payload(action_, {evaluated, proposed, "policy"});
-  payload["policyId"] = verdict.policy_id;
-  payload["policyVersion"] = verdict.policy_version;
-  payload["decision"] = policy::to_string(verdict.decision);
-  payload["reason"] = verdict.reason;
+std::string LaunchGate::evaluated(const std::string& prior, ActionVerdict verdict) {
+  const std::string id = model::new_event_id(recorder_.entropy());
+  json::object payload = model::control_payload(action_, {id, prior, "policy"});
+  for (auto& field : verdict.fields) payload[field.key()] = std::move(field.value());
   if (verdict.decision == policy::Decision::blocked) payload["terminalState"] = "blocked";
   recorder_.event("policy.evaluated", model::Visibility::open, std::move(payload));
+  return id;
+}
 
-  if (verdict.decision == policy::Decision::allowed) co_return release(evaluated);
-  if (verdict.decision == policy::Decision::blocked) co_return refuse("policy_denied", verdict.reason);
-
+base::Task<void> LaunchGate::wait_for_decision(const std::string& judged) {
   const std::string requested = model::new_event_id(recorder_.entropy());
   const std::string request_id = "approval_" + base::new_uuid(recorder_.entropy());
   recorder_.event("approval.requested", model::Visibility::open,
-                  model::approval_requested_payload(action_, {requested, evaluated, "system"}, request_id));
+                  model::approval_requested_payload(action_, {requested, judged, "system"}, request_id));
   asked_ = true;
   recorder_.durable("question", {{"actionId", action_.id.str()},
                                  {"actionDigest", action_.digest},
                                  {"argsDigest", action_.args_digest},
                                  {"requestId", request_id},
                                  {"requestedEventId", requested}});
-  while (!decision_ && !cancelled_) co_await wake_.wait();
-  co_return cancelled_ ? stay_closed() : ask_result(*decision_);
+  while (!decision_ && !cancelled_ && !denied_) {
+    co_await wake_.wait();
+    if (!std::exchange(judge_again_, false) || decision_ || cancelled_) continue;
+    auto verdict = judge_launch(plan_, clock_.now());
+    if (verdict.decision != policy::Decision::blocked) continue;
+    denied_ = verdict.reason;
+    evaluated(requested, std::move(verdict));
+  }
 }
 
 GateResult LaunchGate::stay_closed() {
@@ -86,8 +103,13 @@ GateResult LaunchGate::refuse(std::string_view code, std::string_view reason) {
 }
 
 void LaunchGate::decide(const DecisionMessage& message) {
-  if (!asked_ || decision_ || message.action_id != action_.id.str()) return;
+  if (!asked_ || decision_ || denied_ || message.action_id != action_.id.str()) return;
   decision_ = message;
+  wake_.notify();
+}
+
+void LaunchGate::judge_again() {
+  judge_again_ = true;
   wake_.notify();
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -32,7 +33,7 @@ std::string_view word_of(DecisionKind kind) {
 
 base::Result<json::object> parse_object(std::string_view line) {
   AGENTROUTER_TRY(json::value value,
-                  base::parse_json(line, {.max_depth = 72, .max_bytes = control_line_bytes}));
+                  base::parse_json(line, {.max_depth = 72, .max_bytes = policy_line_bytes}));
   if (!value.is_object()) return base::fail(base::Code::invalid, "cannot read the message: not an object");
   return std::move(value.get_object());
 }
@@ -67,7 +68,8 @@ std::string to_line(const KeeperMessage& message) {
                     {"attemptId", hello->attempt_id},
                     {"runId", hello->run_id},
                     {"token", hello->token},
-                    {"length", hello->length}});
+                    {"length", hello->length},
+                    {"takes", json::array{"policy"}}});
   }
   if (const auto* length = std::get_if<Length>(&message)) {
     return line_of({{"type", "length"}, {"length", length->length}});
@@ -107,6 +109,8 @@ std::string to_line(const ServerMessage& message) {
   if (const auto* files = std::get_if<FilesMessage>(&message)) {
     return line_of({{"type", "files"}, {"request", files->request}});
   }
+  if (const auto* policy = std::get_if<PolicyMessage>(&message))
+    return line_of({{"type", "policy"}, {"document", json::parse(policy->document)}});
   return line_of({{"type", std::holds_alternative<CancelMessage>(message) ? "cancel" : "done"}});
 }
 
@@ -129,8 +133,14 @@ base::Result<KeeperMessage> parse_keeper_message(std::string_view line) {
   const auto run = base::get_string(object, "runId");
   const auto token = base::get_int(object, "token");
   if (type != "hello" || !protocol || !attempt || !run || !token) return malformed(type);
-  return Hello{static_cast<int>(*protocol), std::string(*attempt), std::string(*run), *token,
-               static_cast<std::uint64_t>(*length)};
+  const auto* takes = base::get_array(object, "takes");
+  const bool policy = takes != nullptr && std::ranges::find(*takes, json::value("policy")) != takes->end();
+  return Hello{static_cast<int>(*protocol),
+               std::string(*attempt),
+               std::string(*run),
+               *token,
+               static_cast<std::uint64_t>(*length),
+               policy};
 }
 
 base::Result<ServerMessage> parse_server_message(std::string_view line) {
@@ -154,12 +164,17 @@ base::Result<ServerMessage> parse_server_message(std::string_view line) {
     if (!request) return malformed(type);
     return FilesMessage{std::string(*request)};
   }
+  if (type == "policy") {
+    const auto* document = base::get_object(object, "document");
+    if (document == nullptr) return malformed(type);
+    return PolicyMessage{base::to_text(*document)};
+  }
   if (type != "decision") return malformed(type);
   AGENTROUTER_TRY(DecisionMessage decision, parse_decision(object));
   return decision;
 }
 
-base::Task<base::Result<std::string>> LineSocket::read_line() {
+base::Task<base::Result<std::string>> LineSocket::read_line(std::size_t limit) {
   std::size_t searched = 0;
   for (;;) {
     const std::size_t end = buffer_.find('\n', searched);
@@ -169,7 +184,7 @@ base::Task<base::Result<std::string>> LineSocket::read_line() {
       co_return line;
     }
     searched = buffer_.size();
-    if (searched > control_line_bytes) {
+    if (searched > limit) {
       co_return base::fail(base::Code::invalid, "cannot read the keeper's socket: the line is too long");
     }
     char bytes[4096];

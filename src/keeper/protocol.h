@@ -18,6 +18,8 @@ namespace agentrouter::keeper {
 
 inline constexpr int control_protocol = 1;
 inline constexpr std::size_t control_line_bytes = 64u << 10;
+// A policy is as long as its files.
+inline constexpr std::size_t policy_line_bytes = 8u << 20;
 inline constexpr const char* control_socket_name = "keeper.sock";
 
 // Keeper to server.
@@ -27,6 +29,7 @@ struct Hello {
   std::string run_id;
   std::int64_t token = 0;
   std::uint64_t length = 0;
+  bool takes_policy = false;  // PolicyMessage
 };
 struct Length {
   std::uint64_t length = 0;
@@ -70,8 +73,12 @@ struct DoneMessage {};
 struct FilesMessage {
   std::string request;
 };
+// What the policy that the run is held to says now. For keepers that say that they take it.
+struct PolicyMessage {
+  std::string document;  // JSON text, as policy::Rules::document()
+};
 using ServerMessage =
-    std::variant<LeaseMessage, DecisionMessage, CancelMessage, DoneMessage, FilesMessage>;
+    std::variant<LeaseMessage, DecisionMessage, CancelMessage, DoneMessage, FilesMessage, PolicyMessage>;
 
 [[nodiscard]] std::string to_line(const KeeperMessage& message);
 [[nodiscard]] std::string to_line(const ServerMessage& message);
@@ -87,8 +94,8 @@ class LineSocket {
   explicit LineSocket(Socket socket) : socket_(std::move(socket)) {}
 
   // The next line without its end. Errors: unavailable (the other end is gone, or close() was called),
-  // invalid (a line over control_line_bytes).
-  base::Task<base::Result<std::string>> read_line();
+  // invalid (a line over `limit`).
+  base::Task<base::Result<std::string>> read_line(std::size_t limit = control_line_bytes);
   // What comes next, whether it has a line end or not; "" at the end. Errors: unavailable.
   base::Task<base::Result<std::string>> read_some();
   // Errors: unavailable.

@@ -43,6 +43,7 @@ void ProviderWatch::on_request_done(const egress::RequestRecord& record) {
     tokens_.reasoning_output_tokens += record.usage->reasoning_output_tokens.value_or(0);
   }
   remember(record);
+  if (ungated_tool_.empty()) ungated_tool_ = record.tool;
   this->record(record, std::nullopt);
 }
 
@@ -69,6 +70,8 @@ void ProviderWatch::record(const egress::RequestRecord& record, std::optional<st
   if (!record.reason.empty()) payload["reason"] = record.reason;
   if (total) payload["deniedSoFar"] = *total;
   if (record.by_keeper) payload["purpose"] = "review";
+  if (!record.tool.empty()) payload["tool"] = record.tool;
+  if (!record.action_id.empty()) payload["actionId"] = record.action_id;
   if (record.belief && *record.belief != policy::Belief::reported)
     payload["usage"] = policy::to_string(*record.belief);
   if (request_) request_(record);

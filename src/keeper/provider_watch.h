@@ -40,6 +40,8 @@ class ProviderWatch final : public egress::Observer {
   [[nodiscard]] json::object usage(const std::optional<agents::TokenUsage>& of_agent) const;
   // Of the sandbox's last request to a provider; nothing when that was answered well.
   [[nodiscard]] const std::optional<ProviderTrouble>& last_trouble() const { return last_; }
+  // The tool that an answer was cut for; empty when none was.
+  [[nodiscard]] const std::string& ungated_tool() const { return ungated_tool_; }
   // What went wrong when an event could not be recorded.
   [[nodiscard]] const std::optional<base::Error>& trouble() const { return trouble_; }
 
@@ -52,6 +54,7 @@ class ProviderWatch final : public egress::Observer {
   std::function<void(const egress::RequestRecord&)> request_;
   std::optional<base::Error> trouble_;
   std::optional<ProviderTrouble> last_;
+  std::string ungated_tool_;
   agents::TokenUsage tokens_;
   bool metered_ = false;
   std::int64_t requests_ = 0;

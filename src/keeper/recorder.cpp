@@ -1,7 +1,6 @@
 #include "keeper/recorder.h"
 
 #include "base/utf8.h"
-#include "keeper/redact.h"
 #include "model/defaults.h"
 
 namespace agentrouter::keeper {
@@ -26,9 +25,9 @@ bool cut_strings(json::value& value, std::size_t& budget) {
 
 }  // namespace
 
-Recorder::Recorder(Journal journal, const base::Clock& clock, base::Entropy& entropy, std::string_view secret,
-                   model::EventSource agent)
-    : journal_(std::move(journal)), clock_(clock), entropy_(entropy), secret_(secret), agent_(agent) {}
+Recorder::Recorder(Journal journal, const base::Clock& clock, base::Entropy& entropy,
+                   const Redactor& redactor, model::EventSource agent)
+    : journal_(std::move(journal)), clock_(clock), entropy_(entropy), redactor_(redactor), agent_(agent) {}
 
 void Recorder::event(std::string_view type, model::Visibility visibility, json::object payload) {
   model::EventDraft draft;
@@ -56,7 +55,7 @@ void Recorder::append(model::EventDraft draft, json::object payload) {
     draft.payload = base::to_text(value);
     if (draft.payload.size() <= 2 * model::defaults::response_bytes) break;
   }
-  redact(draft.payload, secret_);
+  redactor_.clean(draft.payload, Redactor::Text::json);
   draft.created_at = clock_.now();
   auto data =
       base::value_or_throw(base::parse_json(draft.to_json_text(), {.max_depth = 96, .max_bytes = 64u << 20}));
@@ -80,6 +79,10 @@ void Recorder::durable(std::string_view kind, json::object data) {
 
 void Recorder::last(json::object data) {
   reserve_ = true;
+  auto text = base::to_text(data);
+  if (redactor_.clean(text, Redactor::Text::json))
+    data =
+        base::value_or_throw(base::parse_json(text, {.max_depth = 96, .max_bytes = 64u << 20})).as_object();
   durable("exit", std::move(data));
 }
 

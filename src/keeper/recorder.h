@@ -1,12 +1,12 @@
 #pragma once
-// Everything that an attempt says goes through here into its journal: events get their time, lose the
-// provider key, and are cut where they are larger than a response may be; whoever listens hears of the new
-// length.
+// Everything that an attempt says goes through here into its journal: events get their time, lose what is
+// secret, and are cut where they are larger than a response may be; whoever listens hears of the new length.
 
 #include <functional>
 
 #include "base/id.h"
 #include "keeper/journal.h"
+#include "keeper/redact.h"
 #include "model/action.h"
 #include "model/event.h"
 
@@ -14,9 +14,8 @@ namespace agentrouter::keeper {
 
 class Recorder {
  public:
-  // `secret` is the provider key or empty; it and the references outlive the recorder. `agent` is the source
-  // of the agent's events.
-  Recorder(Journal journal, const base::Clock& clock, base::Entropy& entropy, std::string_view secret,
+  // The references outlive the recorder. `agent` is the source of the agent's events.
+  Recorder(Journal journal, const base::Clock& clock, base::Entropy& entropy, const Redactor& redactor,
            model::EventSource agent);
 
   // Called after each append with the journal's length.
@@ -35,7 +34,7 @@ class Recorder {
   void begin_reserve() { reserve_ = true; }
   [[nodiscard]] std::uint64_t length() const { return journal_.length(); }
   [[nodiscard]] JournalFile& file() { return journal_.file(); }
-  [[nodiscard]] std::string_view secret() const { return secret_; }
+  [[nodiscard]] const Redactor& redactor() const { return redactor_; }
   [[nodiscard]] base::Entropy& entropy() { return entropy_; }
 
  private:
@@ -44,7 +43,7 @@ class Recorder {
   Journal journal_;
   const base::Clock& clock_;
   base::Entropy& entropy_;
-  std::string_view secret_;
+  const Redactor& redactor_;
   model::EventSource agent_;
   bool reserve_ = false;
   std::function<void(std::uint64_t)> listener_;

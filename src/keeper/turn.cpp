@@ -276,7 +276,7 @@ void Turn::handle(agents::Outputs outputs) {
 
 agents::Outputs Turn::judge(const agents::Ask& ask) {
   if (needs_.limits != nullptr && needs_.limits->failure())
-    return needs_.session.answer(ask.ask_id, agents::Answer::decline, needs_.limits->failure()->reason);
+    return outputs_of({ask.ask_id, ask.call_id, agents::Answer::decline, needs_.limits->failure()->reason});
   if (needs_.actions != nullptr) return propose(ask);
   const auto verdict = needs_.gate.judge(ask);
   if (verdict.decision != policy::ToolDecision::review) return answer(ask, verdict);
@@ -300,7 +300,7 @@ base::Task<void> Turn::review(agents::Ask ask) {
 
 agents::Outputs Turn::propose(const agents::Ask& ask) {
   if (over()) return {};
-  if (!may_act()) return needs_.session.answer(ask.ask_id, agents::Answer::decline, needs_.limits->failure()->reason);
+  if (!may_act()) return outputs_of({ask.ask_id, ask.call_id, agents::Answer::decline, needs_.limits->failure()->reason});
   const auto step = needs_.actions->take(ask);
   watch_waiting();
   if (step.review) scope_.spawn(guarded(review_action(ask)));
@@ -314,10 +314,10 @@ bool Turn::may_act() {
 }
 
 agents::Outputs Turn::outputs_of(const ActionReply& reply) {
-  if (reply.answer == agents::Answer::accept) {
-    calls_.released(reply.call_id, now());
-    if (needs_.limits != nullptr) std::ignore = needs_.limits->take_action();
-  }
+  const bool let_go = reply.answer == agents::Answer::accept;
+  if (let_go && needs_.limits != nullptr) std::ignore = needs_.limits->take_action();
+  if (needs_.answer_request && needs_.answer_request(reply)) return {};
+  if (let_go) calls_.released(reply.call_id, now());
   return needs_.session.answer(reply.ask_id, reply.answer, reply.reason);
 }
 
@@ -334,12 +334,40 @@ void Turn::decide(const DecisionMessage& message) {
   if (needs_.actions == nullptr || over()) return;
   if (held()) return held_decisions_.push_back(message);
   if (message.decision == DecisionKind::approved && !may_act()) return;
-  try {
+  on_actions([&] {
     edit(message);
     auto decided = needs_.actions->decide(message);
     watch_waiting();
     if (decided.end) abort(std::move(*decided.end));
     if (decided.reply) handle(outputs_of(*decided.reply));
+  });
+}
+
+void Turn::judge_again() {
+  on_actions([&] {
+    const auto replies = needs_.actions->judge_again();
+    watch_waiting();
+    for (const auto& reply : replies) handle(outputs_of(reply));
+  });
+}
+
+void Turn::propose_request(const agents::Ask& ask) {
+  on_actions([&] { handle({ask}); });
+}
+
+void Turn::withdraw_request(const std::string& ask_id) {
+  on_actions([&] { handle({agents::Withdraw{ask_id}}); });
+}
+
+void Turn::request_done(const std::string& call_id, const egress::RequestRecord& record) {
+  on_actions([&] { needs_.actions->finish(call_id, record); });
+}
+
+// What somebody else than the agent says about the actions of this turn.
+void Turn::on_actions(const std::function<void()>& work) {
+  if (needs_.actions == nullptr || over()) return;
+  try {
+    work();
   } catch (const base::Failure& failure) {
     fail_with(failure.error());
   }

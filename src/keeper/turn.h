@@ -52,6 +52,8 @@ class Turn {
     std::function<void(Hold)> hold_requests;
     // Provider requests under way: an agent that waits for one is not quiet.
     std::function<std::size_t()> open_forwards;
+    // Takes what became of a question that the agent did not ask: a request of the sandbox. False for others.
+    std::function<bool(const ActionReply&)> answer_request = {};
     // Goes on with what an earlier turn of this attempt began: it tells no agent.started.
     bool goes_on = false;
   };
@@ -61,9 +63,8 @@ class Turn {
   // Resumes when the turn is over and nothing runs inside any more. Call once.
   //
   // Failure codes of our own: agent_missing, agent_exited, output_limit, wall_limit, memory_limit,
-  // agent_protocol_error (quiet for too long), ungated_tool_call, approval_expired, storage_full, worker_failed,
-  // no_progress, and those of ProgressGate.
-  // Never throws.
+  // agent_protocol_error (quiet for too long), ungated_tool_call, approval_expired, storage_full,
+  // worker_failed, no_progress, and those of ProgressGate. Never throws.
   base::Task<TurnEnd> run();
   // Interrupts the agent; kills it after the grace.
   void cancel();
@@ -73,6 +74,13 @@ class Turn {
   void decide(const DecisionMessage& message);
   // A person has decided whether the run goes on.
   void progress_decided();
+  // The plan's rules have become stricter.
+  void judge_again();
+  // A request of the sandbox is an action of its own; what becomes of it goes to answer_request. It was taken
+  // back, or what was let go is over.
+  void propose_request(const agents::Ask& ask);
+  void withdraw_request(const std::string& ask_id);
+  void request_done(const std::string& call_id, const egress::RequestRecord& record);
   // Something happened elsewhere (a provider request): the agent is alive.
   void touch();
   // Ends the turn for a reason from elsewhere.
@@ -107,6 +115,7 @@ class Turn {
   base::Task<void> review(agents::Ask ask);
   base::Task<void> review_action(agents::Ask ask);
   void edit(const DecisionMessage& message);
+  void on_actions(const std::function<void()>& work);
   void watch_waiting();
   void end_actions();
   void emit(agents::EmitEvent event);

@@ -30,7 +30,7 @@ base::Task<base::Result<std::unique_ptr<KeeperLink>>> greet(int attempt_dir, bas
   if (hello == nullptr || hello->protocol != keeper::control_protocol) {
     co_return base::fail(base::Code::unsupported, "cannot talk to the keeper: it speaks another protocol");
   }
-  co_return std::make_unique<KeeperLink>(std::move(lines), hello->length, changed);
+  co_return std::make_unique<KeeperLink>(std::move(lines), *hello, changed);
 }
 
 }  // namespace

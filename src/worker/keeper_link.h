@@ -28,16 +28,21 @@ class KeeperLink {
   void forget_wish() { wish_.reset(); }
   [[nodiscard]] std::uint64_t wishes() const { return wishes_; }  // how many there were
   [[nodiscard]] std::uint64_t journal_length() const { return length_; }
+  [[nodiscard]] bool takes_policy() const { return takes_policy_; }
   [[nodiscard]] bool said_bye() const { return bye_; }
   [[nodiscard]] bool closed() const { return closed_; }
   [[nodiscard]] pid_t keeper_pid() const { return lines_.peer(); }
 
-  KeeperLink(keeper::LineSocket lines, std::uint64_t length, base::Event& changed)
-      : lines_(std::move(lines)), length_(length), changed_(changed) {}
+  KeeperLink(keeper::LineSocket lines, const keeper::Hello& hello, base::Event& changed)
+      : lines_(std::move(lines)),
+        length_(hello.length),
+        takes_policy_(hello.takes_policy),
+        changed_(changed) {}
 
  private:
   keeper::LineSocket lines_;
   std::uint64_t length_;
+  bool takes_policy_;
   std::optional<keeper::AllowanceWish> wish_;
   std::uint64_t wishes_ = 0;
   bool bye_ = false;

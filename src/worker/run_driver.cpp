@@ -89,6 +89,11 @@ void RunDriver::cancel_requested() {
   wake_.notify();
 }
 
+void RunDriver::policies_changed() {
+  policy_due_ = true;
+  wake_.notify();
+}
+
 void RunDriver::decision_made() {
   decisions_due_ = true;
   wake_.notify();

@@ -27,7 +27,7 @@ struct DriverContext {
   base::Pool& pool;
   std::filesystem::path attempts;  // DATA/attempts
   int attempts_dir = -1;
-  KeptLayers* layers = nullptr;  // none: each later turn is restored from its archive
+  KeptLayers* layers = nullptr;            // none: each later turn is restored from its archive
   std::function<void()> released = [] {};  // the files of an attempt are gone
   bool stopping = false;
   // A run whose end is already decided is closed and tidied until then, even while the worker stops.
@@ -61,6 +61,8 @@ class RunDriver {
   void decision_made();
   // Something was given back to the budgets.
   void budgets_changed();
+  // Files of policies have changed.
+  void policies_changed();
   // The context is stopping: what waits looks again.
   void stop();
 
@@ -91,6 +93,7 @@ class RunDriver {
   base::Task<bool> connect();
   base::Task<std::optional<ExitRecord>> copy_up_to(std::uint64_t length);
   base::Task<void> deliver_decisions();
+  base::Task<void> deliver_policy();
   base::Task<void> expire_approvals();
   base::Task<std::optional<model::RunFailure>> reserve_allowance();
   base::Task<void> grow_allowance();
@@ -119,12 +122,14 @@ class RunDriver {
   bool fresh_;
   bool cancel_due_ = false;
   bool decisions_due_ = true;
+  bool policy_due_ = true;
+  std::string policy_sent_;    // its version
   bool allowance_due_ = true;  // a wish for more may be granted
   std::uint64_t wishes_seen_ = 0;
   std::optional<runs::Allowance> allowance_;
   bool approvals_due_ = true;  // deadlines of questions have to be looked at
   base::Deadline approval_deadline_ = base::Deadline::max();
-  std::optional<store::Checkpoint> state_;  // of an earlier turn, with which this one begins
+  std::optional<store::Checkpoint> state_;    // of an earlier turn, with which this one begins
   std::optional<KeptLayers::Ground> ground_;  // its layers, if it is there as such
   bool restores_ = false;                     // its archive was placed in the folder
   bool files_only_ = false;                   // of that state, only the workspace's

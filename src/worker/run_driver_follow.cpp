@@ -54,6 +54,8 @@ base::Task<bool> RunDriver::connect() {
   const auto sent = co_await link_->send(lease_message(claim_.attempt.token, allowance));
   decisions_due_ = true;
   allowance_due_ = true;
+  policy_due_ = true;
+  policy_sent_.clear();
   co_return sent.has_value();
 }
 
@@ -88,6 +90,7 @@ base::Task<std::optional<ExitRecord>> RunDriver::follow() {
     const auto exit = co_await copy_up_to(link_->journal_length());
     if (exit) co_return exit;
     if (std::exchange(approvals_due_, false) || base::passed(approval_deadline_)) co_await expire_approvals();
+    if (std::exchange(policy_due_, false)) co_await deliver_policy();
     if (std::exchange(decisions_due_, false)) co_await deliver_decisions();
     if (const auto wishes = link_->wishes(); std::exchange(allowance_due_, false) || wishes != wishes_seen_) {
       wishes_seen_ = wishes;
@@ -109,8 +112,8 @@ base::Task<std::optional<ExitRecord>> RunDriver::follow() {
       cancel_deadline_ = base::after(context_.config.cancel_bound);
     }
     const bool news = link_->journal_length() > static_cast<std::uint64_t>(claim_.attempt.journal_offset);
-    const bool errands =
-        decisions_due_ || allowance_due_ || link_->wishes() != wishes_seen_ || (cancel_due_ && !cancel_sent) || link_->closed() || context_.stopping;
+    const bool errands = decisions_due_ || policy_due_ || allowance_due_ || link_->wishes() != wishes_seen_ ||
+                         (cancel_due_ && !cancel_sent) || link_->closed() || context_.stopping;
     if (!news && !errands) {
       co_await wake_.wait_until(
           std::min(approval_deadline_, cancel_deadline_.value_or(base::Deadline::max())));
@@ -153,6 +156,17 @@ base::Task<void> RunDriver::deliver_decisions() {
   for (const auto& decision : decisions) {
     if (!co_await link_->send(decision)) co_return;
   }
+}
+
+// What the policy that the run is held to says now. The keeper pins what the run began with and can only
+// become stricter; one that began without rules takes none.
+base::Task<void> RunDriver::deliver_policy() {
+  if (!link_->takes_policy()) co_return;
+  const auto rules = context_.config.policy_named(runs::options_of(claim_.run.input).policy);
+  // What is gone or broken leaves the run with what it has.
+  if (!rules || !*rules || (*rules)->version() == policy_sent_) co_return;
+  const auto sent = co_await link_->send(keeper::PolicyMessage{base::to_text((*rules)->document())});
+  if (sent) policy_sent_ = (*rules)->version();
 }
 
 // Questions whose time is over, also while no server was there, expire; the keeper hears of it as of a

@@ -46,6 +46,7 @@ class Worker::State final : public store::CommitListener {
 
   base::Task<void> run();
   void stop();
+  void policies_changed();
 
   void committed(std::shared_ptr<const std::vector<model::Event>> events) override;
   void run_changed(const model::RunId& run, model::RunStatus status) override;
@@ -117,6 +118,10 @@ RunDriver* Worker::State::driver_of(const model::RunId& run) {
     if (driver.run_id() == run) return &driver;
   }
   return nullptr;
+}
+
+void Worker::State::policies_changed() {
+  for (auto& driver : drivers_) driver.policies_changed();
 }
 
 void Worker::State::stop() {
@@ -236,8 +241,9 @@ base::Task<void> Worker::State::retire_older(std::vector<store::Attempt> older) 
                 {{"attemptId", attempt.id.str()}, {"cause", released.error().message}});
       continue;
     }
-    auto retired = co_await context_.needs.store.write(
-        [&attempt](store::Transaction& tx) { return runs::retire_attempt(tx, {attempt.id, attempt.token}); });
+    auto retired = co_await context_.needs.store.write([&attempt](store::Transaction& tx) {
+      return runs::retire_attempt(tx, {attempt.id, attempt.token});
+    });
     (void)retired;
     if (layers_) layers_->done(attempt.id);
   }
@@ -300,6 +306,10 @@ Worker::~Worker() = default;
 
 base::Task<void> Worker::run() {
   co_await state_->run();
+}
+
+void Worker::policies_changed() {
+  state_->policies_changed();
 }
 
 void Worker::stop() {

@@ -110,6 +110,8 @@ class Worker {
   // Throws Failure (unavailable, corrupt) when the store cannot be read at the start.
   base::Task<void> run();
 
+  // Policies say something else now: runs that are held to one hear of it. On the executor.
+  void policies_changed();
   // Lets run() return soon: no new run is taken, running keepers are left alone.
   void stop();
 
