@@ -11,8 +11,9 @@ namespace {
 using Kind = McpMessage::Kind;
 
 constexpr std::size_t max_depth = 100;
-constexpr std::array<std::string_view, 6> looks{"initialize",   "ping",           "tools/list",
-                                                "prompts/list", "resources/list", "resources/templates/list"};
+constexpr std::array<std::string_view, 7> looks{
+    "initialize",     "server/discover",         "ping", "tools/list", "prompts/list",
+    "resources/list", "resources/templates/list"};
 
 // Where the string that begins at `at` ends; the text is valid JSON.
 std::size_t end_of_string(std::string_view text, std::size_t at) {

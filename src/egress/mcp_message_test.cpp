@@ -14,6 +14,7 @@ McpMessage post(std::string_view body) {
 TEST(McpMessage, WhatKeepsAConnectionUpAndLooksIsTold) {
   for (const auto* body : {
            R"({"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18"}})",
+           R"({"jsonrpc":"2.0","id":1,"method":"server/discover"})",
            R"({"jsonrpc":"2.0","id":2,"method":"ping"})",
            R"({"jsonrpc":"2.0","id":3,"method":"tools/list","params":{"cursor":"a"}})",
            R"({"jsonrpc":"2.0","id":3,"method":"prompts/list"})",

@@ -88,8 +88,9 @@ ActionVerdict judge_launch(const AttemptPlan& plan, base::Time now) {
       .reason = mode.reason,
       .fields = verdict_fields(mode.policy_id, mode.policy_version, mode.decision, mode.reason)};
   if (!plan.rules) return by_mode;
-  auto by_rules = verdict_of(plan.rules->judge_by_rules(facts_for_rules(plan, "launch", {}, now)));
-  return by_rules.decision >= by_mode.decision ? by_rules : by_mode;
+  const auto rules = plan.rules->judge_by_rules(facts_for_rules(plan, "launch", {}, now));
+  const bool counts = rules.rule_id != "default" && rules.decision >= by_mode.decision;
+  return counts ? verdict_of(rules) : by_mode;
 }
 
 bool judge_connection(const AttemptPlan& plan, const agents::Ask& ask, base::Time now) {

@@ -157,10 +157,8 @@ class Mcp(Case):
         for kind in KINDS:
             with self.subTest(kind):
                 run = self.create(kind, "sim: mcp far betray {}\nsim: reply Told.", mcp=["far"])
-                self.server.wait_until(run, lambda e: e["type"] == "egress.request" and e["payload"].get("reason") == "key_echo")
-                # Claude Code waits for the rest of such a call until its own time for it is over.
-                self.server.call("POST", f"/v1/runs/{run}/cancel")
-                self.server.finish(run)
+                self.ended(run)
+                self.assertIn("key_echo", [request.get("reason") for request in self.payloads(run, "egress.request")])
                 self.assertNotIn(WORD, json.dumps(self.server.events(run)))
                 self.assertNotIn("completed", [end["status"] for end in self.payloads(run, "agent.tool_completed")])
 

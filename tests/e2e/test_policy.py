@@ -50,7 +50,7 @@ class Policies(Case):
 
     def verdicts(self, events):
         return [(e["payload"]["decision"], e["payload"].get("ruleId")) for e in events
-                if e["type"] == "policy.evaluated" and e["payload"]["policyId"] not in ("approval-mode",)]
+                if e["type"] == "policy.evaluated" and "callId" in e["payload"]]
 
     def ended(self, run):
         record, events = self.server.finish(run, 90)
