@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -69,6 +70,8 @@ struct Agent {
   std::function<std::string(const json::object&)> accepted;
   // One message of each kind stands for all of its kind.
   std::function<std::string(const json::value&)> kind_of;
+  // Of a message that a question comes from: everything that decides what would run. Null for any other.
+  std::function<json::value(const json::value&)> what_runs;
 };
 
 inline json::object described(const Outcome& outcome) {
@@ -271,6 +274,27 @@ class Broken {
       lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(i), line);
     });
   }
+  // Each message in the place of the next one, and at places further away.
+  void reordered() const {
+    for (const std::size_t distance : {1u, 2u, 5u, 11u}) {
+      each([distance](Lines& lines, std::size_t i) {
+        const auto other = std::min(i + distance, lines.size() - 1);
+        std::rotate(lines.begin() + static_cast<std::ptrdiff_t>(i),
+                    lines.begin() + static_cast<std::ptrdiff_t>(i + 1),
+                    lines.begin() + static_cast<std::ptrdiff_t>(other + 1));
+      });
+      each([distance](Lines& lines, std::size_t i) {
+        std::swap(lines[i], lines[std::min(i + distance, lines.size() - 1)]);
+      });
+    }
+  }
+  // Each message again at the end, and each answered question asked again.
+  void repeated_later() const {
+    each([](Lines& lines, std::size_t i) {
+      const auto line = lines[i];
+      lines.insert(lines.end() - 1, line);
+    });
+  }
   void truncated() const {
     each([](Lines& lines, std::size_t i) { lines[i].resize(lines[i].size() / 2); });
   }
@@ -312,6 +336,65 @@ inline void collect(const json::value& value, const std::string& path, std::vect
     for (std::size_t i = 0; i < array->size(); ++i)
       collect((*array)[i], path + "/" + std::to_string(i), found);
   }
+}
+
+// Digests of the questions that these messages lead to, in order. Each is answered at once.
+inline std::vector<std::string> digests_of(const Agent& agent, const TurnSpec& spec, const Lines& lines) {
+  const auto session = agent.make_session(spec);
+  std::ignore = session->start();
+  std::vector<std::string> digests;
+  for (const auto& line : lines) {
+    for (const auto& output : session->feed(line + "\n")) {
+      const auto* ask = std::get_if<Ask>(&output);
+      if (ask == nullptr) continue;
+      digests.push_back(ask->input_digest);
+      std::ignore = session->answer(ask->ask_id, Answer::accept);
+    }
+  }
+  return digests;
+}
+
+// Changes one byte: another one, one less or one more.
+inline void mutate(std::string& line, std::uint64_t& random) {
+  random = random * 6364136223846793005u + 1442695040888963407u;
+  const auto at = (random >> 33) % line.size();
+  const auto byte = static_cast<char>(' ' + (random >> 20) % 95);
+  switch (random >> 60 & 3) {
+    case 0:
+      line.erase(at, 1);
+      break;
+    case 1:
+      line.insert(at, 1, byte);
+      break;
+    case 2:
+      line[at] = static_cast<char>(line[at] ^ (1 << (random >> 50 & 7)));
+      break;
+    default:
+      line[at] = byte;
+  }
+}
+
+// Whatever byte of a message is changed: when the digests stay the same, so does what would run.
+inline int expect_digests_cover_what_runs(const Agent& agent, const std::string& name, int changes) {
+  const auto segment = load(agent.folder / (name + ".transcript")).back();
+  const auto spec = agent.spec_of(segment);
+  const auto lines = said_by_agent(segment);
+  const auto digests = digests_of(agent, spec, lines);
+  std::uint64_t random = std::hash<std::string>()(name);
+  int same = 0;
+  for (std::size_t i = 0; i < lines.size() && !digests.empty(); ++i) {
+    const auto runs = agent.what_runs(parsed(lines[i]));
+    if (runs.is_null()) continue;
+    for (int change = 0; change < changes; ++change) {
+      auto changed = lines;
+      mutate(changed[i], random);
+      if (digests_of(agent, spec, changed) != digests) continue;
+      ++same;
+      const auto message = base::parse_json(changed[i], {.max_depth = 120});
+      EXPECT_TRUE(message && agent.what_runs(*message) == runs) << lines[i] << "\n" << changed[i];
+    }
+  }
+  return same;
 }
 
 inline void Broken::each_member_of_another_type() const {

@@ -53,6 +53,53 @@ TEST(Rules, ADryRunAllowsAndSaysWhatWouldHaveBeen) {
   EXPECT_EQ(verdict.to_json().at("wouldBe"), "requires_approval");
 }
 
+TEST(Rules, TheRulesAloneLeaveTheDefaultsAside) {
+  const auto rules = Rules::parse(parsed(R"({"name": "p", "default": "deny", "rules": [
+      {"id": "night", "tool": "launch", "tag": {"team": "night"}, "verdict": "ask"}]})"))
+                         .value();
+  auto launch = facts("launch", "{}");
+  EXPECT_EQ(rules.judge(launch).decision, Decision::blocked);
+  EXPECT_EQ(rules.judge_by_rules(launch).decision, Decision::allowed);
+  EXPECT_EQ(rules.judge_by_rules(launch).rule_id, "default");
+  launch.tags = {{"team", "night"}};
+  EXPECT_EQ(rules.judge_by_rules(launch).decision, Decision::requires_approval);
+  EXPECT_EQ(rules.judge_by_rules(launch).rule_id, "night");
+  // Of several policies the strictest rule counts, whatever the defaults of the others are.
+  EXPECT_EQ(tightened(*preset("locked"), rules).judge_by_rules(launch).rule_id, "night");
+  for (const auto& name : preset_names()) {
+    const auto verdict = preset(name)->judge_by_rules(facts("launch", "{}"));
+    EXPECT_EQ(verdict.decision, Decision::allowed) << name;
+    EXPECT_EQ(verdict.rule_id, "launch") << name;
+  }
+}
+
+TEST(Rules, ARequestThatCallsAToolIsMetByRulesAboutTheTool) {
+  const auto rules = Rules::parse(parsed(R"({"name": "p", "default": "ask", "rules": [
+      {"id": "no-delete", "mcp": "far.delete*", "verdict": "deny"},
+      {"id": "far", "tool": "network", "host": "*.example.com", "method": "POST", "url_path": "/mcp", "verdict": "allow"}]})"))
+                         .value();
+  EXPECT_EQ(
+      rules
+          .judge(facts(
+              "network",
+              R"({"host": "a.example.com", "method": "POST", "path": "/mcp", "server": "far", "tool": "delete_all"})"))
+          .rule_id,
+      "no-delete");
+  EXPECT_EQ(
+      rules
+          .judge(facts(
+              "network",
+              R"({"host": "a.example.com", "method": "post", "path": "/mcp", "server": "far", "tool": "add"})"))
+          .rule_id,
+      "far");
+  EXPECT_EQ(
+      rules
+          .judge(facts("network",
+                       R"({"host": "a.example.com", "method": "POST", "path": "/mcp/x", "server": "far"})"))
+          .rule_id,
+      "default");
+}
+
 TEST(Rules, TheCallerCanOnlyTighten) {
   const auto both = tightened(*preset("ask-writes"), *preset("locked"));
   EXPECT_EQ(both.judge(edit_of("a")).decision, Decision::blocked);

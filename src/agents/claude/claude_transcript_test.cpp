@@ -44,12 +44,22 @@ std::string accepted(const json::object& sent) {
   return std::string(base::get_string(*response, "request_id").value_or(""));
 }
 
+json::value what_runs(const json::value& message) {
+  const auto* request = base::get_object(message.as_object(), "request");
+  if (!request || base::get_string(*request, "subtype") != "can_use_tool") return nullptr;
+  const auto* name = request->if_contains("tool_name");
+  const auto* input = request->if_contains("input");
+  if (!name || !input) return nullptr;
+  return json::object{{"tool", *name}, {"input", *input}};
+}
+
 const transcripts::Agent agent{
     .folder = folder,
     .make_session = [](TurnSpec spec) { return make_claude_session(std::move(spec)); },
     .spec_of = spec_of,
     .accepted = accepted,
     .kind_of = kind_of,
+    .what_runs = what_runs,
 };
 
 class ClaudeTranscript : public testing::TestWithParam<std::string> {};
@@ -101,6 +111,20 @@ TEST_P(ClaudeStepFailure, NobodyAnswers) {
 
 TEST_P(ClaudeStepFailure, RepeatedMessage) {
   broken_.repeated();
+}
+
+TEST_P(ClaudeStepFailure, MessageInAnotherPlace) {
+  broken_.reordered();
+}
+
+TEST_P(ClaudeStepFailure, MessageRepeatedLater) {
+  broken_.repeated_later();
+}
+
+TEST(ClaudeDigest, ChangesWithAnyByteThatCouldChangeWhatRuns) {
+  int same = 0;
+  for (const auto& name : names(folder)) same += expect_digests_cover_what_runs(agent, name, 60);
+  EXPECT_GT(same, 0);  // some bytes are only names
 }
 
 TEST_P(ClaudeStepFailure, TruncatedMessage) {

@@ -174,9 +174,10 @@ TEST_F(CodexSessionTest, AQuestionsDigestIsThatOfWhatWouldRun) {
 TEST_F(CodexSessionTest, AFileChangesDigestCoversItsDiff) {
   begin();
   const auto digest = [&](const std::string& id, const std::string& diff) {
-    item("started", R"("type":"fileChange","id":")" + id +
-                        R"(","status":"inProgress","changes":[{"path":"/workspace/a","kind":{"type":"add"},"diff":")" +
-                        diff + R"("}])");
+    item("started",
+         R"("type":"fileChange","id":")" + id +
+             R"(","status":"inProgress","changes":[{"path":"/workspace/a","kind":{"type":"add"},"diff":")" +
+             diff + R"("}])");
     return all<Ask>(request("\"" + id + "\"", "item/fileChange/requestApproval", R"("itemId":")" + id + "\""))
         .at(0)
         .input_digest;
@@ -190,12 +191,15 @@ TEST_F(CodexSessionTest, AQuestionAboutAnMcpToolNamesItsCall) {
   begin();
   for (const auto* id : {"m1", "m2"}) {
     item("started", R"("type":"mcpToolCall","id":")" + std::string(id) +
-                        R"(","server":"s","tool":"add","status":"inProgress","arguments":{"a":")" + id + R"("})");
+                        R"(","server":"s","tool":"add","status":"inProgress","arguments":{"a":")" + id +
+                        R"("})");
   }
   const auto call_of = [&](const std::string& id, const std::string& arguments) {
-    return all<Ask>(request(id, "mcpServer/elicitation/request",
-                            R"("serverName":"s","mode":"form","_meta":{"codex_approval_kind":"mcp_tool_call","tool_name":"add","tool_params":)" +
-                                arguments + "}"))
+    return all<Ask>(
+               request(
+                   id, "mcpServer/elicitation/request",
+                   R"("serverName":"s","mode":"form","_meta":{"codex_approval_kind":"mcp_tool_call","tool_name":"add","tool_params":)" +
+                       arguments + "}"))
         .at(0)
         .call_id;
   };
@@ -511,6 +515,15 @@ TEST(CodexFailure, AnAnswerThatTheProviderCallsIncompleteHasTheProvidersReason) 
   for (const auto& [message, cause] : cases) {
     const auto failure = codex::failure_of({{"message", message}, {"codexErrorInfo", "other"}});
     EXPECT_EQ(failure.cause, cause) << message;
+  }
+}
+
+TEST(CodexProgram, WhereCallsAreGatedNothingThatNeverAsksIsThere) {
+  const auto plain = codex_program({.model = "m"}).files.at(0).content;
+  const auto gated = codex_program({.model = "m", .gates_calls = true}).files.at(0).content;
+  for (const auto* setting : {"view_image = false\n", "unified_exec_tty = false\n"}) {
+    EXPECT_EQ(plain.find(setting), std::string::npos);
+    EXPECT_NE(gated.find(setting), std::string::npos);
   }
 }
 

@@ -48,12 +48,33 @@ std::string accepted(const json::object& sent) {
   return accepts ? base::to_text(sent.at("id")) : "";
 }
 
+json::value what_runs(const json::value& message) {
+  const auto& object = message.as_object();
+  const auto method = base::get_string(object, "method").value_or("");
+  const auto* params = base::get_object(object, "params");
+  if (!params) return nullptr;
+  if (method == "item/started" && params->contains("item")) {
+    const auto* item = params->at("item").if_object();
+    const auto* changes = item ? item->if_contains("changes") : nullptr;
+    return changes ? *changes : json::value();
+  }
+  if (!method.ends_with("/requestApproval") && method != "mcpServer/elicitation/request") return nullptr;
+  auto rest = *params;
+  // Names of the conversation, what may be answered, and what the agent says about it.
+  for (const auto* name :
+       {"threadId", "turnId", "itemId", "approvalId", "startedAtMs", "availableDecisions", "commandActions",
+        "proposedExecpolicyAmendment", "reason", "proposedNetworkPolicyAmendments"})
+    rest.erase(name);
+  return json::object{{"method", method}, {"params", std::move(rest)}};
+}
+
 const transcripts::Agent agent{
     .folder = folder,
     .make_session = [](TurnSpec spec) { return make_codex_session(std::move(spec)); },
     .spec_of = spec_of,
     .accepted = accepted,
     .kind_of = kind_of,
+    .what_runs = what_runs,
 };
 
 class Transcript : public testing::TestWithParam<std::string> {};
@@ -102,6 +123,20 @@ TEST_P(StepFailure, NobodyAnswers) {
 
 TEST_P(StepFailure, RepeatedMessage) {
   broken_.repeated();
+}
+
+TEST_P(StepFailure, MessageInAnotherPlace) {
+  broken_.reordered();
+}
+
+TEST_P(StepFailure, MessageRepeatedLater) {
+  broken_.repeated_later();
+}
+
+TEST(CodexDigest, ChangesWithAnyByteThatCouldChangeWhatRuns) {
+  int same = 0;
+  for (const auto& name : names(folder)) same += expect_digests_cover_what_runs(agent, name, 60);
+  EXPECT_GT(same, 0);  // some bytes are only names
 }
 
 TEST_P(StepFailure, TruncatedMessage) {
