@@ -102,6 +102,25 @@ class Policies(Case):
         status, _, _ = self.server.request("POST", "/v1/runs", {"task": "sim: reply x", "policy": "other"})
         self.assertEqual(status, 400)
 
+    def test_rules_judge_the_launch(self):
+        path = self.policies / "launches.toml"
+        path.write_text('default = "allow"\n[[rules]]\nid = "night"\ntool = "launch"\ntag = { time = "night" }\nverdict = "deny"\nreason = "Nobody is here"\n'
+                        '[[rules]]\nid = "ask-first"\ntool = "launch"\nverdict = "ask"\n')
+        self.addCleanup(path.unlink)
+        denied = self.server.create("sim: reply x", policy="launches", tags={"time": "night"})["id"]
+        record, events = self.server.finish(denied)
+        self.assertEqual((record["status"], record["failure"]["code"]), ("failed", "policy_denied"))
+        self.assertIn("Nobody is here", record["failure"]["reason"])
+        verdict = next(e["payload"] for e in events if e["type"] == "policy.evaluated")
+        self.assertEqual((verdict["policyId"], verdict["ruleId"], verdict["decision"]), ("launches", "night", "blocked"))
+        run = self.server.create("sim: reply Done.", policy="launches")["id"]
+        events = self.server.wait_until(run, lambda event: event["type"] == "approval.requested")
+        asked = events[-1]["payload"]
+        self.assertEqual(asked["action"]["type"], "runtime_command")
+        self.assertEqual([e["payload"]["ruleId"] for e in events if e["type"] == "policy.evaluated"], ["ask-first"])
+        self.server.call("POST", f"/v1/runs/{run}/actions/{asked['actionId']}/approve", {"actionDigest": asked["actionDigest"]})
+        self.ended(run)
+
     def test_rules_are_drafted_from_decisions(self):
         run = self.server.create("sim: sh mkdir made\nsim: reply Done.")["id"]
         events = self.server.wait_until(run, lambda event: event["type"] == "approval.requested")
