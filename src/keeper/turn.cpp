@@ -276,7 +276,7 @@ void Turn::handle(agents::Outputs outputs) {
 
 agents::Outputs Turn::judge(const agents::Ask& ask) {
   if (needs_.limits != nullptr && needs_.limits->failure())
-    return outputs_of({ask.ask_id, ask.call_id, agents::Answer::decline, needs_.limits->failure()->reason});
+    return refuse(ask);
   if (needs_.actions != nullptr) return propose(ask);
   const auto verdict = needs_.gate.judge(ask);
   if (verdict.decision != policy::ToolDecision::review) return answer(ask, verdict);
@@ -300,7 +300,7 @@ base::Task<void> Turn::review(agents::Ask ask) {
 
 agents::Outputs Turn::propose(const agents::Ask& ask) {
   if (over()) return {};
-  if (!may_act()) return outputs_of({ask.ask_id, ask.call_id, agents::Answer::decline, needs_.limits->failure()->reason});
+  if (!may_act()) return refuse(ask);
   const auto step = needs_.actions->take(ask);
   watch_waiting();
   if (step.review) scope_.spawn(guarded(review_action(ask)));
@@ -311,6 +311,15 @@ agents::Outputs Turn::propose(const agents::Ask& ask) {
 bool Turn::may_act() {
   if (needs_.limits == nullptr || (needs_.limits->has_actions() && !needs_.limits->failure())) return true;
   return needs_.limits->take_action();
+}
+
+// The run is at a limit.
+agents::Outputs Turn::refuse(const agents::Ask& ask) {
+  return outputs_of({.ask_id = ask.ask_id,
+                     .call_id = ask.call_id,
+                     .answer = agents::Answer::decline,
+                     .reason = needs_.limits->failure()->reason,
+                     .code = needs_.limits->failure()->code});
 }
 
 agents::Outputs Turn::outputs_of(const ActionReply& reply) {

@@ -111,6 +111,7 @@ class Turn {
   agents::Outputs answer(const agents::Ask& ask, const policy::ToolVerdict& verdict);
   agents::Outputs propose(const agents::Ask& ask);
   bool may_act();
+  agents::Outputs refuse(const agents::Ask& ask);
   agents::Outputs outputs_of(const ActionReply& reply);
   base::Task<void> review(agents::Ask ask);
   base::Task<void> review_action(agents::Ask ask);
