@@ -151,7 +151,9 @@ void collect_tools(const json::array& tools, string_view name_space, std::vector
   for (const auto& tool : tools) {
     const auto* object = tool.if_object();
     if (!object) continue;
-    const auto name = base::get_string(*object, "name").value_or("");
+    // The search for tools that are not listed has a type and no name.
+    constexpr string_view search = "tool_search";
+    const auto name = base::get_string(*object, "name").value_or(type_of(*object) == search ? search : "");
     const auto* inner = base::get_array(*object, "tools");
     // "functions" is the namespace of tools that have none.
     if (inner && name_space.empty()) collect_tools(*inner, name == "functions" ? "" : name, into);

@@ -132,7 +132,7 @@ TEST(ResponsesRequest, BlocksOfTheCliAreKnown) {
 
 TEST(ResponsesRequest, OddItemsAreSkipped) {
   const auto request =
-      read(R"({"tools":[1,{"type":"tool_search"},{"name":"x","tools":[{"name":"y","tools":[]}]}],"input":)"
+      read(R"({"tools":[1,{"type":"web_search"},{"name":"x","tools":[{"name":"y","tools":[]}]}],"input":)"
            R"([1,null,{},{"type":"message","role":"user"},{"type":"message","role":7,"content":{}},)"
            R"({"type":"additional_tools","tools":{}},{"role":"user","content":"go"}]})");
   EXPECT_EQ(request.dialogue.task, "go");

@@ -78,7 +78,7 @@ class Chooser {
     // With `tool_search`, a server's tools are callable without being listed.
     const auto& tools = request_.tools;
     const auto is_served = std::any_of(tools.begin(), tools.end(), [&](const auto& tool) {
-      return tool.name_space == name_space || tool.name == "list_mcp_resources";
+      return tool.name_space == name_space || tool.name == "list_mcp_resources" || tool.name == "tool_search";
     });
     if (!is_served) return std::nullopt;
     return ItemCall{Kind::function, call.tool, name_space, call.arguments};

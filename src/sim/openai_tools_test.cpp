@@ -72,6 +72,7 @@ TEST(ChooseTool, McpUsesTheServersNamespace) {
   EXPECT_EQ(listed.name, "add");
   EXPECT_EQ(listed.input, "{\"a\":1}");
   EXPECT_EQ(choose(call, {{"list_mcp_resources", "", Kind::function}}).name_space, "mcp__stub");
+  EXPECT_EQ(choose(call, {{"tool_search", "", Kind::function}}).name_space, "mcp__stub");
   EXPECT_EQ(choose(call, {{"mcp__stub__add", "", Kind::function}}).name, "mcp__stub__add");
   EXPECT_EQ(choose(call, {code_mode}).input, "text(await tools.mcp__stub__add({\"a\":1}));");
   EXPECT_FALSE(choose_tool(call, offering({exec_command})));
