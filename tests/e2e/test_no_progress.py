@@ -8,11 +8,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import unittest
 
 from agents import keepers
 from harness import KEY, TERMINAL, Case, Server, main
 
 KINDS = ("codex", "claude_code")
+# How long a person takes in the slow variant; 0 leaves it out.
+HOLD_SECONDS = int(os.environ.get("AGENTROUTER_HOLD_SECONDS", "0"))
 POLICIES = {
     "asks": 'action = "ask"',
     "interrupts": 'action = "interrupt"',
@@ -119,6 +122,17 @@ class NoProgress(Case):
                 _, events = self.ended(run)
                 self.assertEqual([s["action"] for s in of(events, "agent.no_progress")], ["ask"])
                 self.assertEqual(len(of(events, "agent.started")), 1)
+                self.assertIn("after.txt", self.patch(run))
+
+    @unittest.skipUnless(HOLD_SECONDS, "AGENTROUTER_HOLD_SECONDS says how long a person takes")
+    def test_a_person_takes_long(self):
+        runs = self.start(policy="asks")
+        asked = {kind: self.question(run) for kind, run in runs.items()}
+        select.select([], [], [], HOLD_SECONDS)
+        for kind, run in runs.items():
+            with self.subTest(kind):
+                self.decide(run, asked[kind], "approve", reason="take your time")
+                _, events = self.ended(run)
                 self.assertIn("after.txt", self.patch(run))
 
     def test_a_person_ends_the_run(self):
