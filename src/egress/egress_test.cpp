@@ -180,7 +180,6 @@ Task<void> Forwarding::held_requests() {
   co_await agent->send(post("/v1/responses", "{}"));
   co_await base::sleep_for(std::chrono::milliseconds(100));
   EXPECT_EQ(provider.requests.size(), 1u);
-  EXPECT_EQ(0u, egress->open_forwards());
   egress->release();
   EXPECT_EQ("HTTP/1.1 200 OK", status_of(co_await agent->rest()));
   EXPECT_EQ(provider.requests.size(), 2u);
