@@ -19,6 +19,8 @@ namespace {
 constexpr std::size_t head_bytes = 32 * 1024;
 constexpr std::uint64_t simulated_body_bytes = 16ull << 20;
 constexpr std::uint64_t metered_body_bytes = 32ull << 20;
+// So many bodies may be on their way to being held as a whole.
+constexpr std::size_t bodies_at_once = 16;
 constexpr std::string_view simulated_authorization = "Bearer sim";
 
 std::string shown(std::string_view text, std::size_t max_bytes) {
@@ -200,22 +202,39 @@ Task<bool> Egress::Front::admit(net::Exchange& exchange, std::string_view body, 
   co_return false;
 }
 
+Task<std::optional<std::string>> Egress::Front::whole_body(net::Exchange& exchange, std::uint64_t most,
+                                                           RequestRecord& record) {
+  if (reading_ >= bodies_at_once) {
+    co_await deny(exchange, 503, "held", "too many requests come at once", record);
+    co_return std::nullopt;
+  }
+  const Counted reading(reading_);
+  exchange.limit_body(std::min(config_.request_bytes, most));
+  auto body = co_await exchange.read_body();
+  if (body) co_return std::move(*body);
+  const auto error = std::move(body).error();
+  co_await deny(exchange, net::status_of_body_error(error), "request_body", error.message, record);
+  co_return std::nullopt;
+}
+
 Task<std::optional<Egress::Front::Body>> Egress::Front::body_for_provider(net::Exchange& exchange,
                                                                           RequestRecord& record) {
   const bool counted = config_.spending != nullptr && config_.spending->reads_bodies();
-  if (counted) exchange.limit_body(std::min(config_.request_bytes, metered_body_bytes));
-  auto got = config_.tools || counted ? exchange.read_body() : exchange.read_some();
-  auto body = co_await std::move(got);
-  if (body && config_.tools) {
-    auto offered = offer_only(*config_.tools, std::move(*body));
-    if (offered) {
-      const auto size = offered->size();
-      co_return Body{std::move(*offered), size};
+  if (config_.tools || counted) {
+    auto whole = co_await whole_body(exchange, metered_body_bytes, record);
+    if (!whole) co_return std::nullopt;
+    if (!config_.tools) co_return Body{std::move(*whole), std::nullopt};
+    auto offered = offer_only(*config_.tools, std::move(*whole));
+    if (!offered) {
+      co_await deny(exchange, 400, "request_body", offered.error().message, record);
+      co_return std::nullopt;
     }
-    body = tl::unexpected(std::move(offered).error());
+    const auto size = offered->size();
+    co_return Body{std::move(*offered), size};
   }
-  if (body) co_return Body{std::move(*body), std::nullopt};
-  const auto error = std::move(body).error();
+  auto first = co_await exchange.read_some();
+  if (first) co_return Body{std::move(*first), std::nullopt};
+  const auto error = std::move(first).error();
   co_await deny(exchange, net::status_of_body_error(error), "request_body", error.message, record);
   co_return std::nullopt;
 }

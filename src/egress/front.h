@@ -48,6 +48,9 @@ class Egress::Front final : public net::Handler {
     std::string first;
     std::optional<std::size_t> size;  // of the whole, when it is another one
   };
+  // The whole body, of at most `most` bytes, of not too many requests at once. Nothing: it was answered.
+  Task<std::optional<std::string>> whole_body(net::Exchange& exchange, std::uint64_t most,
+                                              RequestRecord& record);
   Task<std::optional<Body>> body_for_provider(net::Exchange& exchange, RequestRecord& record);
   Task<void> forward_to_mcp(net::Exchange& exchange, const std::string& name, RequestRecord& record);
   struct Mcp;
@@ -92,6 +95,7 @@ class Egress::Front final : public net::Handler {
   std::uint64_t total_bytes_ = 0;
   std::uint64_t denials_ = 0;
   std::size_t open_forwards_ = 0;
+  std::size_t reading_ = 0;  // bodies that are read whole
   bool permitted_ = false;
   bool asking_ = false;
   base::Event answered_;

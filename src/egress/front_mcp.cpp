@@ -58,13 +58,8 @@ Task<void> Egress::Front::forward_to_mcp(net::Exchange& exchange, const std::str
     co_return;
   }
   record.mcp_server = name;
-  exchange.limit_body(std::min(config_.request_bytes, config_.held_bytes));
-  auto body = co_await exchange.read_body();
-  if (!body) {
-    const auto error = std::move(body).error();
-    co_await deny(exchange, net::status_of_body_error(error), "request_body", error.message, record);
-    co_return;
-  }
+  auto body = co_await whole_body(exchange, config_.held_bytes, record);
+  if (!body) co_return;
   auto message = read_mcp_message(request.method, *body);
   std::string rpc_id = message.id;
   auto pass = co_await let_pass(exchange, *found, *body, std::move(message), record);

@@ -54,6 +54,7 @@ class RequestGateTest : public EgressTest {
   Task<void> answered(std::string wire, testing::Matcher<std::string> expected) {
     EXPECT_THAT(co_await ask(std::move(wire)), expected);
   }
+  Task<void> come_at_once(std::string target);
   Task<void> leaves_while_held();
   Task<void> stops_while_held();
 
@@ -106,6 +107,31 @@ TEST_F(RequestGateTest, ABodyThatIsTooLongIsNeverAskedAbout) {
   config.held_bytes = 20;
   run(answered(call(), HasSubstr(" 413 ")));
   EXPECT_TRUE(gate.asked.empty());
+}
+
+Task<void> RequestGateTest::come_at_once(std::string target) {
+  std::vector<std::unique_ptr<Agent>> slow;
+  for (int i = 0; i < 16; ++i) {
+    slow.push_back(co_await connect());
+    co_await slow.back()->send("POST " + target +
+                               " HTTP/1.1\r\nHost: egress.test\r\nContent-Length: 9\r\n\r\n{");
+  }
+  // Each has been read so far once a later request has been answered.
+  std::string answer;
+  for (int tries = 0; tries < 50 && answer.find(" 503 ") == std::string::npos; ++tries)
+    answer = co_await ask(post(target, "{}"));
+  EXPECT_THAT(answer, AllOf(HasSubstr(" 503 "), HasSubstr("\"held\"")));
+  for (auto& agent : slow) agent->leave();
+}
+
+TEST_F(RequestGateTest, NoMoreThanAFewBodiesAreHeldAtOnce) {
+  gate.answer = {.allowed = true};
+  run(come_at_once("/mcp/tracker"));
+}
+
+TEST_F(RequestGateTest, NoMoreThanAFewBodiesForProvidersEither) {
+  config.tools = ToolRules{{"Bash"}, {}};
+  run(come_at_once("/v1/responses"));
 }
 
 Task<void> RequestGateTest::leaves_while_held() {
