@@ -35,7 +35,7 @@ std::vector<std::string> arguments_of(const LocalServer& server) {
   return arguments;
 }
 
-std::vector<char*> pointers(std::vector<std::string>& strings) {
+std::vector<char*> words_of(std::vector<std::string>& strings) {
   std::vector<char*> result;
   for (auto& text : strings) result.push_back(text.data());
   result.push_back(nullptr);
@@ -76,7 +76,7 @@ Result<pid_t> spawn(const LocalServer& server, int out, int log) {
   auto environment = server.environment;
   pid_t pid = 0;
   const int error = posix_spawn(&pid, server.program.c_str(), &actions.files, &actions.attributes,
-                                pointers(arguments).data(), pointers(environment).data());
+                                words_of(arguments).data(), words_of(environment).data());
   if (error) return fail_errno("cannot start a local server", error);
   return pid;
 }

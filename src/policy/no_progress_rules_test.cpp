@@ -19,7 +19,7 @@ NoProgressRules rules_of(const char* text) {
   return base::value_or_throw(NoProgressRules::parse(read(text)));
 }
 
-std::string error_of(const char* text) {
+std::string refusal_of(const char* text) {
   const auto rules = NoProgressRules::parse(read(text));
   return rules ? "" : rules.error().message;
 }
@@ -52,19 +52,19 @@ TEST(NoProgressRules, AfterItsInterruptsTheRunIsStopped) {
 }
 
 TEST(NoProgressRules, WhatIsNotUnderstoodSaysWhereAndWhatIsWanted) {
-  EXPECT_THAT(error_of("[]"), HasSubstr("no_progress: want a table"));
-  EXPECT_THAT(error_of(R"({"x": 1})"), HasSubstr("unknown key \"x\""));
-  EXPECT_THAT(error_of(R"({"action": "kill"})"),
+  EXPECT_THAT(refusal_of("[]"), HasSubstr("no_progress: want a table"));
+  EXPECT_THAT(refusal_of(R"({"x": 1})"), HasSubstr("unknown key \"x\""));
+  EXPECT_THAT(refusal_of(R"({"action": "kill"})"),
               HasSubstr("no_progress.action: want one of warn, interrupt, ask, stop"));
-  EXPECT_THAT(error_of(R"({"action": []})"), HasSubstr("want 1 to 8 actions"));
-  EXPECT_THAT(error_of(R"({"ping_pong": 3})"), HasSubstr("no_progress.ping_pong: want a table"));
-  EXPECT_THAT(error_of(R"({"ping_pong": {"after": 1}})"),
+  EXPECT_THAT(refusal_of(R"({"action": []})"), HasSubstr("want 1 to 8 actions"));
+  EXPECT_THAT(refusal_of(R"({"ping_pong": 3})"), HasSubstr("no_progress.ping_pong: want a table"));
+  EXPECT_THAT(refusal_of(R"({"ping_pong": {"after": 1}})"),
               HasSubstr("no_progress.ping_pong.after: want a number from 2 to 100"));
-  EXPECT_THAT(error_of(R"({"ping_pong": {"polls": 3}})"),
+  EXPECT_THAT(refusal_of(R"({"ping_pong": {"polls": 3}})"),
               HasSubstr("unknown key \"polls\": want one of after, action"));
-  EXPECT_THAT(error_of(R"({"repeated_command": {"polls": "x"}})"),
+  EXPECT_THAT(refusal_of(R"({"repeated_command": {"polls": "x"}})"),
               HasSubstr("polls: want a number from 2 to 200"));
-  EXPECT_THAT(error_of(R"({"interrupts": -1})"), HasSubstr("interrupts: want a number from 0 to 100"));
+  EXPECT_THAT(refusal_of(R"({"interrupts": -1})"), HasSubstr("interrupts: want a number from 0 to 100"));
 }
 
 TEST(NoProgressRules, OfTwoTheStricterCounts) {

@@ -35,9 +35,9 @@ std::string lower(string_view text) {
 }
 
 // A place in a text, and what stands from there on.
-class Reader {
+class NoiseReader {
  public:
-  explicit Reader(string_view text) : text_(text) {}
+  explicit NoiseReader(string_view text) : text_(text) {}
 
   [[nodiscard]] bool done() const { return at_ >= text_.size(); }
   [[nodiscard]] char peek(std::size_t ahead = 0) const {
@@ -62,7 +62,7 @@ class Reader {
 };
 
 // ".123" or ",123" behind `from`.
-std::size_t fraction(const Reader& reader, std::size_t from) {
+std::size_t fraction(const NoiseReader& reader, std::size_t from) {
   const char mark = reader.peek(from);
   if (mark != '.' && mark != ',') return 0;
   const auto count = reader.digits(from + 1);
@@ -70,7 +70,7 @@ std::size_t fraction(const Reader& reader, std::size_t from) {
 }
 
 // "12:34:56.789"
-std::size_t clock_at(const Reader& reader, std::size_t from) {
+std::size_t clock_at(const NoiseReader& reader, std::size_t from) {
   const auto hours = reader.digits(from);
   if (hours < 1 || hours > 2 || reader.peek(from + hours) != ':') return 0;
   auto at = from + hours + 1;
@@ -80,7 +80,7 @@ std::size_t clock_at(const Reader& reader, std::size_t from) {
 }
 
 // "Z", "+01:00", " +0100"
-std::size_t zone_at(const Reader& reader, std::size_t from) {
+std::size_t zone_at(const NoiseReader& reader, std::size_t from) {
   if (reader.peek(from) == 'Z') return 1;
   const std::size_t blank = reader.peek(from) == ' ' ? 1 : 0;
   const char sign = reader.peek(from + blank);
@@ -93,7 +93,7 @@ std::size_t zone_at(const Reader& reader, std::size_t from) {
 }
 
 // "2026-11-29T08:36:03Z", "2026-11-29 08:36:03.123 +0100", "2026/11/29"
-std::size_t date_at(const Reader& reader) {
+std::size_t date_at(const NoiseReader& reader) {
   const char mark = reader.peek(4);
   if (reader.digits(0) != 4 || (mark != '-' && mark != '/')) return 0;
   if (reader.digits(5) != 2 || reader.peek(7) != mark || reader.digits(8) != 2) return 0;
@@ -112,7 +112,7 @@ constexpr std::array<string_view, 30> units{
     "milliseconds", "microseconds", "nanoseconds"};
 
 // "1m2.5s", "0.12 seconds": a number and a unit, again and again.
-std::size_t duration_at(const Reader& reader) {
+std::size_t duration_at(const NoiseReader& reader) {
   std::size_t length = 0;
   for (;;) {
     auto at = length + reader.digits(length);
@@ -135,13 +135,13 @@ std::size_t duration_at(const Reader& reader) {
 }
 
 // Seconds, milliseconds, microseconds or nanoseconds since 1970, of our days.
-std::size_t epoch_at(const Reader& reader) {
+std::size_t epoch_at(const NoiseReader& reader) {
   const auto count = reader.digits(0);
   const bool length = count == 10 || count == 13 || count == 16 || count == 19;
   return length && reader.peek() == '1' && reader.peek(1) >= '5' ? count + fraction(reader, count) : 0;
 }
 
-std::size_t uuid_at(const Reader& reader) {
+std::size_t uuid_at(const NoiseReader& reader) {
   constexpr std::array<std::size_t, 5> groups{8, 4, 4, 4, 12};
   std::size_t length = 0;
   for (const auto group : groups) {
@@ -153,7 +153,7 @@ std::size_t uuid_at(const Reader& reader) {
 }
 
 // "Nov 29 08:36", "Nov 29  2026"
-std::size_t month_at(const Reader& reader) {
+std::size_t month_at(const NoiseReader& reader) {
   static constexpr string_view names = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec";
   if (reader.letters(0) != 3 || names.find(reader.rest().substr(0, 3)) % 4 != 0) return 0;
   auto at = 3 + reader.run(3, [](char c) { return c == ' '; });
@@ -170,7 +170,7 @@ std::size_t month_at(const Reader& reader) {
 }
 
 // "pid 4711", "PID: 4711", "seed=4711": what stands before the number.
-std::size_t named_number_at(const Reader& reader) {
+std::size_t named_number_at(const NoiseReader& reader) {
   const auto count = reader.letters(0);
   const auto name = lower(reader.rest().substr(0, count));
   if (name != "pid" && name != "ppid" && name != "tid" && name != "seed") return 0;
@@ -180,7 +180,7 @@ std::size_t named_number_at(const Reader& reader) {
 }
 
 // "[1] 4711" at the begin of a line: a job of the shell.
-std::size_t job_at(const Reader& reader) {
+std::size_t job_at(const NoiseReader& reader) {
   const auto number = reader.digits(1);
   if (reader.peek() != '[' || number == 0 || reader.peek(number + 1) != ']') return 0;
   const auto gap = reader.run(number + 2, [](char c) { return c == ' '; });
@@ -188,7 +188,7 @@ std::size_t job_at(const Reader& reader) {
 }
 
 // The name behind "/tmp/" that looks as if somebody had made it up.
-std::size_t made_up_at(const Reader& reader, std::size_t from) {
+std::size_t made_up_at(const NoiseReader& reader, std::size_t from) {
   const auto count = reader.run(from, [](char c) { return word(c) || c == '.' || c == '-'; });
   const auto name = reader.rest().substr(from, count);
   const bool small = std::ranges::any_of(name, [](char c) { return c >= 'a' && c <= 'z'; });
@@ -201,7 +201,7 @@ std::size_t made_up_at(const Reader& reader, std::size_t from) {
 class Cleaner {
  public:
   std::string clean(string_view text) {
-    Reader reader(text);
+    NoiseReader reader(text);
     while (!reader.done()) {
       if (!take(reader)) {
         put(reader.peek());
@@ -212,7 +212,7 @@ class Cleaner {
   }
 
  private:
-  bool replace(Reader& reader, std::size_t length, string_view mark) {
+  bool replace(NoiseReader& reader, std::size_t length, string_view mark) {
     if (length == 0) return false;
     out_ += mark;
     reader.skip(length);
@@ -229,7 +229,7 @@ class Cleaner {
     out_ += c;
     if (c == '\n') line_ = out_.size();
   }
-  bool take(Reader& reader) {
+  bool take(NoiseReader& reader) {
     const char c = reader.peek();
     if (c == '\x1b') return escape(reader);
     const bool fresh = !word(reader.before());
@@ -242,7 +242,7 @@ class Cleaner {
     if (replace(reader, month_at(reader), "<time>")) return true;
     return kept(reader, named_number_at(reader));
   }
-  bool number(Reader& reader) {
+  bool number(NoiseReader& reader) {
     if (reader.before() == '.') return false;
     if (replace(reader, uuid_at(reader), "<id>")) return true;
     if (replace(reader, date_at(reader), "<time>")) return true;
@@ -256,19 +256,19 @@ class Cleaner {
     reader.skip(count);
     return true;
   }
-  bool c0x(Reader& reader) {
+  bool c0x(NoiseReader& reader) {
     if (reader.peek() != '0' || reader.peek(1) != 'x') return false;
     const auto count = reader.run(2, hex);
     return count >= 4 && replace(reader, count + 2, "<address>");
   }
   // `length` bytes as they are, and a mark in place of the number behind them.
-  bool kept(Reader& reader, std::size_t length) {
+  bool kept(NoiseReader& reader, std::size_t length) {
     if (length == 0) return false;
     out_ += reader.rest().substr(0, length);
     reader.skip(length);
     return replace(reader, reader.digits(0), "<number>");
   }
-  bool temporary(Reader& reader) {
+  bool temporary(NoiseReader& reader) {
     for (const string_view folder : {"/var/tmp/", "/tmp/"}) {
       if (!reader.rest().starts_with(folder)) continue;
       const auto count = made_up_at(reader, folder.size());
@@ -279,7 +279,7 @@ class Cleaner {
     }
     return false;
   }
-  static bool escape(Reader& reader) {
+  static bool escape(NoiseReader& reader) {
     std::size_t length = 1;
     if (reader.peek(1) == '[') {
       length = 2 + reader.run(2, [](char c) { return digit(c) || c == ';' || c == '?'; });

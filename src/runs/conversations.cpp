@@ -15,10 +15,6 @@ namespace {
 
 using store::ConversationState;
 
-base::Error conflict(std::string message, std::string reason) {
-  return {base::Code::conflict, std::move(message), std::move(reason)};
-}
-
 base::Error looser(const char* what, std::string_view inherited) {
   const auto message =
       std::string(what) + " may only be tightened: this conversation has " + std::string(inherited);

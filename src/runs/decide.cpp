@@ -11,10 +11,6 @@ namespace {
 
 using store::ApprovalState;
 
-base::Error conflict(std::string message, std::string reason) {
-  return {base::Code::conflict, std::move(message), std::move(reason)};
-}
-
 base::Error digest_mismatch(const store::Approval& approval, const DecisionRequest& request) {
   auto error = conflict("the action is another one than was asked about", "action_digest_mismatch");
   json::object details;

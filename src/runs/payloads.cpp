@@ -50,6 +50,10 @@ void apply_end(model::Run& run, model::RunStatus status, const std::optional<mod
   run.session_id = model::SessionId("sess_" + base::uuid_from_text(run.conversation_id.str()));
 }
 
+base::Error conflict(std::string message, std::string reason) {
+  return {base::Code::conflict, std::move(message), std::move(reason)};
+}
+
 base::Error run_not_found(const model::RunId& id) {
   return {base::Code::not_found, "there is no run " + id.str(), "run_not_found"};
 }

@@ -23,6 +23,7 @@ namespace agentrouter::runs {
 void apply_end(model::Run& run, model::RunStatus status, const std::optional<model::RunFailure>& failure,
                base::Time at);
 
+[[nodiscard]] base::Error conflict(std::string message, std::string reason);
 [[nodiscard]] base::Error run_not_found(const model::RunId& id);
 [[nodiscard]] base::Error run_not_active(const model::RunId& id);
 
