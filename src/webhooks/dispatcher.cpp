@@ -68,7 +68,7 @@ base::Task<void> Dispatcher::work() {
     auto until = base::after(after_trouble);
     try {
       co_await tidy();
-      until = std::min(co_await send_due(), tidy_at_);
+      until = co_await send_due();
     } catch (const base::Failure& failure) {
       base::log(base::LogLevel::warn, "webhooks could not be looked at", {{"cause", failure.error().message}});
     }
@@ -146,6 +146,7 @@ base::Task<void> Dispatcher::attempt(const store::Webhook& webhook, const store:
   });
 }
 
+// Has no timer of its own: what is to be tidied comes with commits, and once a day it is looked at anyway.
 base::Task<void> Dispatcher::tidy() {
   if (!base::passed(tidy_at_)) co_return;
   tidy_at_ = base::after(tidy_every);
