@@ -18,8 +18,8 @@ using model::AuditHead;
 using model::AuditVerifier;
 
 constexpr std::string_view audited_prefixes[] = {"action.", "approval.", "execution."};
-constexpr std::string_view audited_types[] = {"limit.exceeded", "policy.evaluated", "run.cancelled",
-                                              "run.completed", "run.failed"};
+constexpr std::string_view audited_types[] = {"limit.exceeded", "policy.evaluated", "policy.tightened",
+                                              "run.cancelled",  "run.completed",    "run.failed"};
 
 json::value parsed(std::string_view text) {
   auto value = base::parse_json(text, {.max_depth = 128, .max_bytes = 64u << 20});

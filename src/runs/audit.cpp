@@ -7,11 +7,12 @@ namespace agentrouter::runs {
 
 namespace {
 
-constexpr std::array<std::string_view, 16> audited{
+constexpr std::array<std::string_view, 17> audited{
     "action.edited",         "action.proposed",     "approval.decided",        "approval.expired",
     "approval.requested",    "approval.rule_given", "approval.rule_withdrawn", "approval.withdrawn",
     "execution.completed",   "execution.failed",    "execution.started",       "limit.exceeded",
-    "policy.evaluated",      "run.cancelled",       "run.completed",           "run.failed"};
+    "policy.evaluated",      "policy.tightened",    "run.cancelled",           "run.completed",
+    "run.failed"};
 
 std::string text_of(const json::object& payload, std::string_view key) {
   return std::string(base::get_string(payload, key).value_or(""));
@@ -51,13 +52,14 @@ void audit_event(store::Transaction& tx, const model::Event& event, const json::
   add(tx, std::move(entry));
 }
 
-void audit_run(store::Transaction& tx, const model::Run& run) {
+void audit_run(store::Transaction& tx, const model::Run& run, std::string_view by) {
   const auto input = base::parse_json(run.input, {.max_depth = 128});
   model::AuditEntry entry;
   entry.time = run.queued_at;
   entry.run_id = run.id;
   entry.type = "run.created";
   entry.actor = "human";
+  entry.who = by;
   entry.payload_digest = base::json_digest(input ? *input : json::value(run.input));
   add(tx, std::move(entry));
 }

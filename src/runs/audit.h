@@ -14,8 +14,8 @@ namespace agentrouter::runs {
 void audit_event(store::Transaction& tx, const model::Event& event, const json::value& payload,
                  std::string_view who = {});
 
-// Adds the entry run.created, whose payload is the run's input.
-void audit_run(store::Transaction& tx, const model::Run& run);
+// Adds the entry run.created, whose payload is the run's input. `by` names the key that asks for it.
+void audit_run(store::Transaction& tx, const model::Run& run, std::string_view by);
 
 // A page of the chain as the API answers it: {items, nextAfter, head}. At most `limit` entries behind `after`.
 [[nodiscard]] std::string audit_page(store::Reader& reader, std::int64_t after, int limit);

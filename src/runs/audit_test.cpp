@@ -29,6 +29,7 @@ class RunsAudit : public ::testing::Test {
     request.input = R"({"task":"mend the bridge"})";
     request.task = "\n mend the bridge\nand paint it";
     request.tags = {{"team", "infra"}};
+    request.api_key = "key_1";
     id_ = db_.write([&](store::Transaction& tx) { return create_run(tx, request, context()); })->run.id;
     return id_;
   }
@@ -110,6 +111,7 @@ TEST_F(RunsAudit, DecisionsAndActionsOfARunMakeAChain) {
   const auto entries = chain();
   EXPECT_EQ(entries[0].previous, model::audit_origin());
   EXPECT_EQ(entries[0].sequence, 0);
+  EXPECT_EQ(entries[0].who, "key_1");
   EXPECT_EQ(entries[1].event_id, "evt_1");
   EXPECT_EQ(entries[1].actor, "agent");
   EXPECT_EQ(entries[1].action_digest, "sha256:digest");

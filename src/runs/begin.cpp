@@ -5,9 +5,9 @@
 
 namespace agentrouter::runs {
 
-void begin_run(store::Transaction& tx, const model::Run& run) {
+void begin_run(store::Transaction& tx, const model::Run& run, std::string_view by) {
   tx.insert_run(run);
-  audit_run(tx, run);
+  audit_run(tx, run, by);
   notify(tx, {.type = "run.created", .run = run.id, .key = "created", .at = run.queued_at});
 }
 

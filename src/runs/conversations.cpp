@@ -137,7 +137,7 @@ base::Result<Continued> continue_run(store::Transaction& tx, const ContinueReque
   if (auto admitted = admit_spending(tx, run, request.limits, request.api_key, spending, context, &before);
       !admitted)
     return tl::unexpected(admitted.error());
-  begin_run(tx, run);
+  begin_run(tx, run, request.api_key);
   conversation.expires_at = store::never;
   tx.put_conversation(conversation);
   remember_use(tx, use, run.id, 0, context);

@@ -44,7 +44,7 @@ base::Result<Created> create_run(store::Transaction& tx, const NewRun& request, 
   run.workspace = std::move(source.workspace);
   if (auto admitted = admit_spending(tx, run, request.limits, request.api_key, rules, context); !admitted)
     return tl::unexpected(admitted.error());
-  begin_run(tx, run);
+  begin_run(tx, run, request.api_key);
   if (source.begins_with) {
     source.begins_with->conversation_id = run.id;
     tx.put_checkpoint(*source.begins_with);

@@ -80,7 +80,7 @@ base::Result<Forked> fork_run(store::Transaction& tx, const ForkRequest& request
   if (auto admitted = admit_spending(tx, run, request.limits, request.api_key, spending, context, &turn);
       !admitted)
     return tl::unexpected(admitted.error());
-  begin_run(tx, run);
+  begin_run(tx, run, request.api_key);
   state.conversation_id = run.id;
   state.turn_number = 0;
   tx.put_checkpoint(state);

@@ -10,9 +10,9 @@ namespace agentrouter::runs {
 namespace {
 
 // Events that are told as they are.
-constexpr std::array<std::string_view, 9> told{
-    "approval.decided", "approval.expired", "approval.withdrawn", "limit.exceeded", "run.cancelled",
-    "run.completed",    "run.failed",       "run.resumed",        "run.waiting"};
+constexpr std::array<std::string_view, 10> told{
+    "approval.decided", "approval.expired", "approval.withdrawn", "limit.exceeded", "limit.warning",
+    "run.cancelled",    "run.completed",    "run.failed",         "run.resumed",    "run.waiting"};
 
 std::optional<model::RunStatus> status_after(std::string_view type) {
   if (!type.starts_with("run.")) return std::nullopt;
@@ -101,7 +101,7 @@ bool has_notice(std::string_view event_type) {
 void notify_event(store::Transaction& tx, const model::Event& event, const json::value& payload) {
   json::object about{{"sequence", event.sequence}};
   if (const auto* object = payload.if_object()) {
-    copy(*object, {"actionId", "actionDigest", "decision", "decidedBy", "code", "cause", "limit"}, about);
+    copy(*object, {"actionId", "actionDigest", "decision", "decidedBy", "code", "cause", "limit", "percent", "used", "max"}, about);
     if (event.type == "run.waiting") copy(*object, {"reason", "resumesAt"}, about);
   }
   notify(tx, {.type = event.type,

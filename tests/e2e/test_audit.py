@@ -77,7 +77,7 @@ class Audit(Case):
             events = self.server.events(run)
             audited = [e for e in events if e["type"].split(".")[0] in ("action", "policy", "approval", "execution") or e["type"] == "run.completed"]
             mine = [e for e in self.entries if e["runId"] == run]
-            self.assertEqual(mine[0]["type"], "run.created")
+            self.assertEqual((mine[0]["type"], mine[0]["who"][:4]), ("run.created", "key_"))
             self.assertEqual([(e["sequence"], e["type"]) for e in mine[1:]], [(e["sequence"], e["type"]) for e in audited])
             for entry, event in zip(mine[1:], audited):
                 self.assertEqual(entry["payloadDigest"], digest(event["payload"]), event["type"])
