@@ -44,7 +44,7 @@ Attempt::Attempt(Needs needs)
       spending_(needs_.executor, spending_rules(needs_.plan.spending), limits_),
       turn_plan_(needs_.plan),
       gate_(needs_.executor, needs_.recorder, turn_plan_, needs_.clock),
-      progress_(needs_.recorder, needs_.plan),
+      progress_(needs_.recorder, turn_plan_),
       network_({.plan = turn_plan_, .clock = needs_.clock, .entropy = needs_.entropy}),
       scope_(needs_.executor) {}
 
@@ -387,6 +387,7 @@ void Attempt::tighten(const PolicyMessage& message) {
   auto both = policy::tightened(*turn_plan_.rules, *now);
   if (both.version() == turn_plan_.rules->version()) return;
   turn_plan_.rules = std::move(both);
+  progress_.tighten(*turn_plan_.rules);
   try {
     needs_.recorder.event("policy.tightened", model::Visibility::open,
                           {{"policyId", now->name()},

@@ -292,6 +292,16 @@ TEST_F(KeeperProgressTest, AnAgentThatEndsItsTurnNeedsNobodysWord) {
   EXPECT_EQ(of_kind("refused").at(0).at("reason"), "turn_ended");
 }
 
+TEST_F(KeeperProgressTest, StricterRulesReachARunThatIsUnderWay) {
+  hold_to(R"({"action": "ask"})");
+  run({.says = std::string(begins) + circle + "ask shell touch a\n" + circle}, [](int, const DecisionMessage& yes) {
+    return Words{PolicyMessage{R"({"name": "night", "no_progress": {"action": "stop"}})"}, yes};
+  });
+  EXPECT_EQ(outcome(), "failed no_progress");
+  EXPECT_EQ(action_of_signal(0), "ask");
+  EXPECT_EQ(action_of_signal(1), "stop");
+}
+
 TEST_F(KeeperProgressTest, ADryRunOnlySaysWhatWouldHaveBeen) {
   hold_to(R"({"action": "stop"})", R"(, "mode": "dry-run")");
   run({.says = std::string(begins) + circle + "say ok\n"});

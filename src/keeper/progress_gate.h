@@ -27,6 +27,9 @@ class ProgressGate {
   // The cause of what is asked: execution.started of the launch.
   void begin(std::string execution_event_id) { prior_event_id_ = std::move(execution_event_id); }
 
+  // The rules of the run have become stricter.
+  void tighten(const policy::Rules& rules) { signals_.use(rules.no_progress()); }
+
   // What follows from a signal, whose fields get `action`, and of a dry run `dryRun` and `wouldBe`. While a
   // person is asked nothing further follows: that question is about the whole run.
   [[nodiscard]] policy::Intervention judge(json::object& signal);

@@ -56,6 +56,8 @@ class NoProgress {
 
   explicit NoProgress(NoProgressRules rules = {}) : rules_(std::move(rules)) {}
   [[nodiscard]] const NoProgressRules& rules() const { return rules_; }
+  // Others from now on; what was counted stays.
+  void use(NoProgressRules rules) { rules_ = std::move(rules); }
 
   // What follows from a call. A signal that is only warned of comes once for each thing that it is about; one
   // that is acted on begins anew afterwards, and may come again.
