@@ -35,7 +35,7 @@ class LimitTest : public KeeperTest {
     Recorder recorder(
         base::value_or_throw(Journal::create(
             open_journal_file(base::Fd(::openat(dir_.get(), "journal", O_WRONLY | O_CREAT, 0600))), clock_)),
-        clock_, entropy_, "", model::EventSource::codex);
+        clock_, entropy_, nothing_hidden_, model::EventSource::codex);
     LimitWatch watch(recorder, plan_.spending);
     for (const auto& amount : amounts) EXPECT_TRUE(watch.on_spent(amount));
     read_all();
