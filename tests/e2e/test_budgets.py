@@ -187,11 +187,6 @@ class Budgets(Ending):
             self.assertLessEqual(self.budget(server)["spent"]["tokens"], 120_000 + 2 * ONE_ANSWER)
 
     def test_a_budget_that_is_used_up_refuses_runs(self):
-        with configured(self.CONFIG % 1_000) as server:
-            server.finish(server.create("sim: usage 20000 10\nsim: reply Done.", runtime=CODEX)["id"])
-            first = self.budget(server)
-            if not first["exhausted"]:  # the request did not even fit: nothing was spent
-                self.assertEqual(first["spent"]["tokens"], 0)
         with configured(self.CONFIG % 16_000) as server:
             run, _ = server.finish(server.create("sim: usage 50000 10\nsim: reply Done.", runtime=CODEX)["id"])
             self.assertEqual(run["status"], "completed", run.get("failure"))
@@ -204,7 +199,7 @@ class Budgets(Ending):
                 self.assertEqual((details["scope"], details["window"], details["unit"]), ("workspace", "day", "tokens"))
 
     def test_runs_beside_each_other_share_it(self):
-        with configured(self.CONFIG % 200_000, args=("--sim", "--concurrency", "3")) as server:
+        with configured(self.CONFIG % 100_000, args=("--sim", "--concurrency", "3")) as server:
             ids = [server.create(LONG, runtime=CODEX)["id"] for _ in range(3)]
             used = 0
             for run_id in ids:
@@ -212,7 +207,7 @@ class Budgets(Ending):
                 used += record["limits"]["used"]["tokens"]
             day = self.budget(server)
             self.assertEqual((day["spent"]["tokens"], day["reserved"]["tokens"]), (used, 0))
-            self.assertLessEqual(used, 200_000 + 3 * ONE_ANSWER)
+            self.assertLessEqual(used, 100_000 + 3 * ONE_ANSWER)
 
     def test_a_server_and_a_keeper_that_are_killed_leave_nothing_reserved(self):
         server = configured(self.CONFIG % 5_000_000, args=("--sim", "--concurrency", "2"))
@@ -279,9 +274,11 @@ class Budgets(Ending):
 
 
 class Liars(Ending):
-    """A provider that reports its usage late, wrongly or never. Real Codex and real Claude Code, which would go on for ever."""
+    """A provider that reports its usage late, wrongly or never. Real Codex and real Claude Code, which would go on for ever.
+    All lies are told to both with AGENTROUTER_BUDGETS_ALL=1."""
 
     LIES = ("never", "late", "less", "negative", "absurd", "flood")
+    TOLD = {"codex": LIES, "claude_code": LIES if os.environ.get("AGENTROUTER_BUDGETS_ALL") else ("never", "less", "flood")}
     MOST = {"codex": 30_000, "claude_code": 60_000}
 
     @classmethod
@@ -292,7 +289,7 @@ class Liars(Ending):
                                 env={"OPENAI_BASE_URL": cls.liar.url + "/v1", "OPENAI_API_KEY": KEY, "ANTHROPIC_BASE_URL": cls.liar.url,
                                      "ANTHROPIC_API_KEY": KEY}).start()
         cls.ids = {(kind["kind"], lie): cls.server.create(f"Go on. lie: {lie}{kind['kind'][:2]}", runtime=kind, limits={"maxTokens": cls.MOST[kind["kind"]]})["id"]
-                   for kind in (CODEX, CLAUDE) for lie in cls.LIES}
+                   for kind in (CODEX, CLAUDE) for lie in cls.TOLD[kind["kind"]]}
 
     @classmethod
     def tearDownClass(cls):
