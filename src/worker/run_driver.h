@@ -29,6 +29,8 @@ struct DriverContext {
   int attempts_dir = -1;
   KeptLayers* layers = nullptr;            // none: each later turn is restored from its archive
   std::function<void()> released = [] {};  // the files of an attempt are gone
+  // Every run that holds an allowance waits for more: nobody will give any back.
+  std::function<bool()> all_wait = [] { return false; };
   bool stopping = false;
   // A run whose end is already decided is closed and tidied until then, even while the worker stops.
   base::Deadline finish_until = base::Deadline::max();
@@ -61,6 +63,8 @@ class RunDriver {
   void decision_made();
   // Something was given back to the budgets.
   void budgets_changed();
+  [[nodiscard]] bool holds_allowance() const { return holds_allowance_; }
+  [[nodiscard]] bool waits_for_allowance() const { return waits_for_allowance_; }
   // Files of policies have changed.
   void policies_changed();
   // The context is stopping: what waits looks again.
@@ -126,6 +130,8 @@ class RunDriver {
   std::string policy_sent_;    // its version
   bool allowance_due_ = true;  // a wish for more may be granted
   std::uint64_t wishes_seen_ = 0;
+  bool holds_allowance_ = false;
+  bool waits_for_allowance_ = false;
   std::optional<runs::Allowance> allowance_;
   bool approvals_due_ = true;  // deadlines of questions have to be looked at
   base::Deadline approval_deadline_ = base::Deadline::max();

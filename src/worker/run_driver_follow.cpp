@@ -51,6 +51,7 @@ base::Task<bool> RunDriver::connect() {
   const auto run = claim_.run.id;
   const auto allowance = co_await context_.needs.store.read(
       [this, &run](store::Reader& reader) { return runs::allowance_of(reader, run, context_.config.spending); });
+  holds_allowance_ = allowance.has_value();
   const auto sent = co_await link_->send(lease_message(claim_.attempt.token, allowance));
   decisions_due_ = true;
   allowance_due_ = true;
@@ -63,15 +64,30 @@ base::Task<bool> RunDriver::connect() {
 // again.
 base::Task<void> RunDriver::grow_allowance() {
   const auto wish = link_->wish();
+  waits_for_allowance_ = false;
   if (!wish) co_return;
-  auto allowance = co_await context_.needs.store.write([this, &wish](store::Transaction& tx) {
+  std::int64_t tokens = 0;  // that it still holds
+  std::int64_t cost = 0;
+  auto allowance = co_await context_.needs.store.write([this, &wish, &tokens, &cost](store::Transaction& tx) {
+    for (const auto& lot : tx.allowance(claim_.run.id)) {
+      tokens += std::max<std::int64_t>(0, lot.granted_tokens - lot.spent_tokens);
+      cost += std::max<std::int64_t>(0, lot.granted_nano_usd - lot.spent_nano_usd);
+    }
     return runs::grow_allowance(tx, claim_.fence(), wish->have, wish->needed, context_.config.spending,
                                 context_.now());
   });
-  const auto grown = base::value_or_throw(std::move(allowance));
+  auto grown = base::value_or_throw(std::move(allowance));
   if (!grown) co_return;
+  holds_allowance_ = true;
   const bool more = grown->total.tokens > wish->have.tokens || grown->total.cost > wish->have.cost;
-  if (!more && grown->exhausted.empty()) co_return;
+  if (!more && grown->exhausted.empty()) {
+    const bool bound_tokens = wish->have.tokens != policy::unbounded && wish->needed.tokens > tokens;
+    const bool bound_cost = wish->have.cost != policy::unbounded && wish->needed.cost > cost;
+    waits_for_allowance_ = bound_tokens || bound_cost;
+    if (!waits_for_allowance_ || !context_.all_wait()) co_return;
+    grown->exhausted = "what is left of it is reserved by runs that wait for more, too";
+    waits_for_allowance_ = false;
+  }
   link_->forget_wish();
   (void)co_await link_->send(lease_message(claim_.attempt.token, grown));
 }

@@ -153,6 +153,11 @@ base::Task<void> Worker::State::run() {
 }
 
 base::Task<void> Worker::State::work() {
+  context_.all_wait = [this] {
+    return std::all_of(drivers_.begin(), drivers_.end(), [](const RunDriver& driver) {
+      return !driver.holds_allowance() || driver.waits_for_allowance();
+    });
+  };
   co_await open_folders();
   co_await open_layers();
   co_await adopt_all();

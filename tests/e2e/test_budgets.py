@@ -203,7 +203,7 @@ class Budgets(Ending):
             ids = [server.create(LONG, runtime=CODEX)["id"] for _ in range(3)]
             used = 0
             for run_id in ids:
-                record, _, _ = self.ends_at(server, run_id, "budget", seconds=150)
+                record, _, _ = self.ends_at(server, run_id, "budget", seconds=50)
                 used += record["limits"]["used"]["tokens"]
             day = self.budget(server)
             self.assertEqual((day["spent"]["tokens"], day["reserved"]["tokens"]), (used, 0))
