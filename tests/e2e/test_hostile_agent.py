@@ -131,8 +131,12 @@ class Loud(WithScriptedAgent):
 
     def flood(self, shape, *codes):
         with Peak(self.server) as peak:
+            # Not before its keeper was seen: some floods are over at once.
+            loud = self.server.create(f"sim: say Hear me.\nsim: flood {FLOOD} {shape}\nsim: reply Never said.", approvalMode="manual")["id"]
+            asked = self.server.wait_until(loud, lambda e: e["type"] == "approval.requested", 30)[-1]["payload"]
+            wait_for(lambda: peak.keeper, 20, "a look at the keeper")
             begun = time.monotonic()
-            loud = self.server.create(f"sim: say Hear me.\nsim: flood {FLOOD} {shape}\nsim: reply Never said.")["id"]
+            self.server.call("POST", f"/v1/runs/{loud}/actions/{asked['actionId']}/approve", {"actionDigest": asked["actionDigest"]})
             self.server.wait_until(loud, lambda e: e["type"] == "agent.started", 30)
             start = time.monotonic()
             quiet, _ = self.server.finish(self.server.create("sim: sh echo quiet\nsim: reply Quiet.")["id"], 60)
