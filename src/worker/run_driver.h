@@ -6,6 +6,8 @@
 //   claimed -> launched -> followed (journal to store) -> exit -> begin_close -> archive -> finish_close
 //           -> keeper told `done` -> folder released -> attempt retired
 
+#include <atomic>
+
 #include "base/event.h"
 #include "base/task_scope.h"
 #include "runs/budgets.h"
@@ -33,11 +35,10 @@ struct DriverContext {
   std::function<bool()> all_wait = [] { return false; };
   bool stopping = false;
   // A run whose end is already decided is closed and tidied until then, even while the worker stops.
-  base::Deadline finish_until = base::Deadline::max();
+  std::atomic<base::Deadline> finish_until{base::Deadline::max()};
 
-  [[nodiscard]] bool out_of_time() const {
-    return stopping && std::chrono::steady_clock::now() >= finish_until;
-  }
+  // Safe from any thread.
+  [[nodiscard]] bool out_of_time() const { return std::chrono::steady_clock::now() >= finish_until.load(); }
   [[nodiscard]] runs::Context now() const { return {needs.clock, needs.entropy}; }
   [[nodiscard]] runs::Lease lease() const { return {config.worker_id, config.lease}; }
 };

@@ -125,8 +125,11 @@ base::Task<void> RunDriver::dismiss_keeper() {
 base::Task<void> RunDriver::release(const runs::Claim& claim) {
   const sandbox::AttemptRef attempt{context_.attempts_dir, claim.attempt.id.str()};
   for (const auto give_up = base::after(30s);;) {
-    auto released = co_await context_.pool.run(
-        [this, &attempt] { return context_.needs.launcher.release(attempt, sandbox::Remove::all); });
+    // Many may wait for their turn when the worker stops: the next one tidies them.
+    auto released = co_await context_.pool.run([this, &attempt]() -> base::Result<void> {
+      if (context_.out_of_time()) return base::fail(base::Code::cancelled, "the worker is stopping");
+      return context_.needs.launcher.release(attempt, sandbox::Remove::all);
+    });
     if (released) break;
     const bool more = released.error().code == base::Code::exhausted;
     const bool held = released.error().code == base::Code::conflict && !base::passed(give_up);

@@ -125,7 +125,7 @@ void Worker::State::policies_changed() {
 }
 
 void Worker::State::stop() {
-  if (!context_.stopping) context_.finish_until = std::chrono::steady_clock::now() + finish_grace;
+  if (!context_.stopping) context_.finish_until = base::after(finish_grace);
   context_.stopping = true;
   if (layers_) layers_->stop();
   for (auto& driver : drivers_) driver.stop();
