@@ -79,13 +79,12 @@ base::Task<void> Dispatcher::work() {
 // What waits, soonest first: of each endpoint as much as may be under way, and one more to know when to look
 // again.
 base::Task<std::vector<Dispatcher::Due>> Dispatcher::read_due() {
-  co_return co_await needs_.store.read([this](store::Reader& reader) {
+  constexpr int enough = 2 * static_cast<int>(sends_per_endpoint) + 1;
+  co_return co_await needs_.store.read([](store::Reader& reader) {
     std::vector<Due> all;
     for (auto& webhook : reader.webhooks()) {
       if (!webhook.enabled) continue;
-      const auto busy = under_way_.find(webhook.id);
-      const auto count = (busy == under_way_.end() ? 0 : busy->second.size()) + sends_per_endpoint + 1;
-      auto deliveries = reader.next_deliveries(webhook.id, static_cast<int>(count));
+      auto deliveries = reader.next_deliveries(webhook.id, enough);
       if (!deliveries.empty()) all.push_back({std::move(webhook), std::move(deliveries)});
     }
     return all;
@@ -95,12 +94,15 @@ base::Task<std::vector<Dispatcher::Due>> Dispatcher::read_due() {
 base::Task<base::Deadline> Dispatcher::send_due() {
   if (!base::passed(held_until_)) co_return held_until_;
   auto until = base::after(longest_sleep);
+  // What ends while the store is read may be in what it says yet.
+  auto before = under_way_;
   const auto all = co_await read_due();
   const auto now = needs_.clock.now();
   for (const auto& [webhook, deliveries] : all) {
     auto& busy = under_way_[webhook.id];
+    const auto& ended = before[webhook.id];
     for (const auto& delivery : deliveries) {
-      if (busy.contains(delivery.id)) continue;
+      if (busy.contains(delivery.id) || ended.contains(delivery.id)) continue;
       if (busy.size() >= sends_per_endpoint) break;  // the end of one wakes us
       if (delivery.next_at > now) {
         until = std::min(until, deadline_of(delivery.next_at, needs_.clock));
