@@ -64,9 +64,6 @@ class Webhooks(Case):
     def check(self, secret, messages):
         for message in messages:
             self.assertTrue(own_verdict(secret, message["headers"], message["body"]))
-        if not self.library.available:
-            print("npm has no registry here: signatures were checked by the words of the standard alone")
-            return
         good = [(secret, m["headers"], m["body"]) for m in messages]
         self.assertEqual(self.library.verdicts(good), ["good"] * len(good))
         self.assertTrue(all(v.startswith("bad") for v in self.library.verdicts([(s, h, b + " ") for s, h, b in good])))
