@@ -3,6 +3,7 @@
 // reachable that no rule allows. Pure; docs/egress.md is the language.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,7 +25,8 @@ struct EgressRequest {
   std::uint16_t port = 443;
   EgressScheme scheme = EgressScheme::https;
   std::string method = {};  // empty: of a connection, whose requests are not known yet
-  std::string path = {};    // percent-decoded and normalised, without query
+  // As it was sent, without query: judge() decodes it, and blocks what servers may read differently.
+  std::string path = {};
 };
 
 struct EgressVerdict {
@@ -40,26 +42,35 @@ struct EgressVerdict {
 
 struct EgressRule {
   std::string id;
-  std::vector<std::string> host;  // "registry.npmjs.org", "*.example.com" (not example.com itself), "192.0.2.7"
-  std::vector<std::uint16_t> port = {};  // empty: 443 of https, 80 of http; tcp always names some
-  EgressScheme scheme = EgressScheme::https;
-  std::vector<std::string> method = {};  // empty: any
-  std::vector<std::string> path = {};    // "/team/**"; empty: any
+  std::vector<std::string> host;  // "registry.npmjs.org", "*.example.com" (not example.com itself), "192.0.2.7", "*"
+  std::vector<std::uint16_t> port = {};  // empty: 443 of https, 80 of http; tcp always names some; a denial: any
+  std::optional<EgressScheme> scheme = EgressScheme::https;  // of a denial maybe none: any
+  std::vector<std::string> method = {};                      // empty: any
+  std::vector<std::string> path = {};                        // "/team/**"; empty: any
   Decision verdict = Decision::allowed;
   std::string reason = {};
   std::string secret = {};
 };
 
-// The rules of one policy, or of several that all must agree. Cheap to copy where empty.
+// A name or an IPv4 address as rules compare it: in lower case. Nothing where it is neither: a dot at its end,
+// letters that are not ASCII (their xn-- form is a name), an address in any form but a.b.c.d.
+[[nodiscard]] std::optional<std::string> egress_host(std::string_view text);
+
+// What policy documents say beside the rules.
+enum class Opens { as_said, nothing /* a dry run */ };
+
+// The rules of one policy, or of several that all must agree. Cheap to copy.
 class EgressRules {
  public:
   EgressRules() = default;  // nothing is reachable
   // The value of `egress` in a policy's document: an array of tables. `policy_id` is what verdicts say.
   // Errors: invalid (policy_invalid), naming the rule and the key.
-  [[nodiscard]] static base::Result<EgressRules> parse(const json::array& rules, std::string_view policy_id);
+  [[nodiscard]] static base::Result<EgressRules> parse(const json::value& rules, std::string_view policy_id,
+                                                       Opens opens = Opens::as_said);
 
   [[nodiscard]] bool empty() const { return policies_.empty(); }
-  // The first rule that matches counts, else it is blocked; of several policies the strictest word.
+  // The first rule that matches counts, else it is blocked; of several policies the strictest word. A secret
+  // is added only where all name the same.
   [[nodiscard]] EgressVerdict judge(const EgressRequest& request) const;
   // Whether some request to this name could be let go or asked about: others are not looked up.
   [[nodiscard]] bool knows_host(std::string_view host) const;
@@ -78,9 +89,11 @@ class EgressRules {
  private:
   struct Named {
     std::string policy_id;
+    Opens opens = Opens::as_said;
     std::vector<EgressRule> rules;
   };
-  std::vector<Named> policies_;
+  [[nodiscard]] static EgressVerdict judge_one(const Named& policy, const EgressRequest& request);
+  std::vector<std::shared_ptr<const Named>> policies_;
 };
 [[nodiscard]] EgressRules tightened(const EgressRules& server, const EgressRules& caller);
 
