@@ -67,6 +67,12 @@ struct RequestRecord {
   std::optional<policy::Belief> belief;                  // how far the provider's usage was believed
   std::string action_id;                                 // of the action that it is, or belongs to
   std::string tool;                                      // called by an answer that was cut for it
+  // Of the way out to other hosts (outbound.h), else false and empty. A connection that was carried as it is
+  // has method "CONNECT", no path and no status, and is reported at its end.
+  bool outbound = false;
+  std::uint16_t port = 0;  // that the sandbox asked for
+  std::string scheme;      // "https", "http", "tcp"; "dns" for a name that was not answered
+  std::string rule_id;     // what decided, if a rule did
 };
 
 struct Answer {

@@ -15,6 +15,9 @@
 // connected to is the address that was judged. Connections to addresses that stand for no name are refused.
 // Each request or carried connection is one record for the Observer, with `outbound` set.
 
+#include <boost/asio/ip/address.hpp>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -24,6 +27,7 @@
 
 #include "base/asio.h"
 #include "base/error.h"
+#include "base/event.h"
 #include "base/fd.h"
 #include "egress/egress.h"
 #include "net/stream.h"
@@ -34,7 +38,8 @@ namespace agentrouter::egress {
 // The certificate authority of one run.
 class Authority;
 
-// What is added to a request outside: `[secrets]` of the configuration.
+// What is added to a request outside: `[secrets]` of the configuration. Only over https, and only where this
+// and the verdict agree.
 struct OutboundSecret {
   std::string name;
   // Where it may go, whatever a rule says. The port is 443 unless the host names one ("host:8443").
@@ -45,6 +50,10 @@ struct OutboundSecret {
   const Secret* value = nullptr;          // the whole field value; outlives the egress
 };
 
+// All addresses of a name, looked up anew. Errors: unavailable, timeout.
+using Resolver =
+    std::function<Task<Result<std::vector<asio::ip::address>>>(std::string host, base::Deadline deadline)>;
+
 struct OutboundConfig {
   // Asked for every name, connection and request: the rules may become stricter while a run goes on.
   std::function<bool(const std::string& host)> knows_host;
@@ -52,13 +61,15 @@ struct OutboundConfig {
   std::map<std::string, OutboundSecret> secrets;
   // Hosts ("name" or "name:port") that may be on this machine or in a private network; never link-local.
   std::vector<std::string> private_hosts;
-  const Authority* authority = nullptr;  // none: what has to be inspected is refused
+  const Authority* authority = nullptr;  // none: what has to be inspected is refused. Outlives the egress
   RequestGate* gate = nullptr;           // asked where a verdict says so; none: refused. Outlives the egress
   const net::TlsContext* tls = nullptr;  // for hosts whose requests are inspected; outlives the egress
+  Resolver resolver = {};                // none: the machine's own
 
   std::size_t max_connections = 1024;          // one more waits to be accepted
   std::size_t max_names = 4096;                // looked up by one sandbox; one more does not exist
   std::uint64_t request_bytes = 1ull << 30;    // of one request that is seen
+  std::uint64_t response_bytes = 64ull << 30;  // of one answer that is seen, then it is cut
   std::uint64_t held_bytes = 4ull << 20;       // of one that somebody is asked about
   std::uint64_t total_bytes = 64ull << 30;     // both ways, all together; then all is refused: egress_limit
   std::uint64_t denials_reported = 20;         // as in Config

@@ -2,6 +2,7 @@
 // Who decides whether a request of the sandbox to somebody else than a model provider may leave. The egress
 // holds the request, whole, until it is told.
 
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -14,13 +15,19 @@ namespace agentrouter::egress {
 struct RequestRecord;
 
 struct HeldRequest {
-  std::string server;  // the run's name for the MCP server
+  std::string server;  // the run's name for the MCP server; empty: another host's (outbound.h)
   std::string host;    // of the server, without its port
-  std::string method;  // of HTTP
-  std::string path;    // at the server
+  std::string method;  // of HTTP; "CONNECT" for a whole connection that is carried as it is
+  std::string path;    // at the server, without query; empty for a connection
   std::string head;    // what would leave before the credentials
   std::string body;
-  McpMessage message;  // what it says
+  McpMessage message;  // what it says to an MCP server
+  // Of another host than an MCP server.
+  std::uint16_t port = 0;
+  std::string scheme = {};   // "https", "http", "tcp"
+  std::string query = {};    // without "?"
+  std::string rule_id = {};  // of the verdict that asks
+  std::string reason = {};
 };
 
 struct Pass {
