@@ -2,11 +2,12 @@
 
 #include <algorithm>
 
+#include "policy/document_values.h"
+
 namespace agentrouter::policy {
 
 namespace {
 
-using base::Code;
 using base::Result;
 
 constexpr std::array<std::string_view, signal_count> signal_names{
@@ -21,16 +22,6 @@ struct Range {
 };
 constexpr std::array<Range, signal_count> ranges{
     {{2, 1000}, {2, 1000}, {2, 1000}, {2, 100}, {1, 1000}, {2, 1000}, {10, 1'000'000}, {1, 86'400}}};
-
-tl::unexpected<base::Error> refuse(const std::string& where, const std::string& what) {
-  return base::fail(Code::invalid, where + ": " + what, "policy_invalid");
-}
-
-std::string list_of(const auto& names) {
-  std::string text;
-  for (const auto& name : names) text.append(text.empty() ? "" : ", ").append(name);
-  return text;
-}
 
 Result<void> take_number(const json::value& value, const std::string& where, Range range, int& target) {
   const auto* number = value.if_int64();

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "policy/action_parts.h"
+#include "policy/egress_rules.h"
 #include "policy/no_progress_rules.h"
 #include "policy/policy.h"
 
@@ -58,9 +59,10 @@ class Policy {
   Decision fallback = Decision::requires_approval;
   Decision not_understood = Decision::requires_approval;
   bool dry_run = false;
-  bool judges = true;  // false: it is only about progress
+  bool judges = true;  // false: it is only about progress or the way out
   std::vector<Rule> rules;
   std::optional<NoProgressRules> no_progress;
+  EgressRules egress;
   json::object document;
   std::string version;
 };

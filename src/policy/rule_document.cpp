@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "policy/document_values.h"
 #include "policy/rule.h"
 #include "policy/rules.h"
 
@@ -11,61 +12,13 @@ namespace agentrouter::policy {
 
 namespace {
 
-using base::Code;
 using base::Result;
 using std::string_view;
 
 constexpr std::size_t max_rules = 1'000;
-constexpr std::size_t max_patterns = 256;
-constexpr std::size_t max_pattern_bytes = 512;
-constexpr std::size_t max_text_bytes = 500;
 constexpr std::array<string_view, 10> tools{"shell", "edit",     "read",    "mcp",    "web",
                                             "todo",  "subagent", "network", "launch", "other"};
 constexpr std::array<string_view, 7> day_names{"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
-
-tl::unexpected<base::Error> refuse(const std::string& where, const std::string& what) {
-  return base::fail(Code::invalid, where + ": " + what, "policy_invalid");
-}
-
-string_view key_of(const json::key_value_pair& member) {
-  return {member.key().data(), member.key().size()};
-}
-
-std::string list_of(const auto& names) {
-  std::string text;
-  for (const auto& name : names) text.append(text.empty() ? "" : ", ").append(name);
-  return text;
-}
-
-Result<std::string> text_of(const json::value& value, const std::string& where, std::size_t most) {
-  const auto* text = value.if_string();
-  if (!text || text->empty() || text->size() > most)
-    return refuse(where, "want a text of 1 to " + std::to_string(most) + " bytes");
-  return std::string(*text);
-}
-
-// One text is a list of one.
-Result<Patterns> patterns_of(const json::value& value, const std::string& where) {
-  Patterns patterns;
-  const json::array one{value};
-  const auto* list = value.if_array();
-  if (!list) list = &one;
-  if (list->empty() || list->size() > max_patterns)
-    return refuse(where, "want a text or a list of 1 to " + std::to_string(max_patterns) + " texts");
-  for (const auto& item : *list) {
-    AGENTROUTER_TRY(auto text, text_of(item, where, max_pattern_bytes));
-    patterns.push_back(std::move(text));
-  }
-  return patterns;
-}
-
-Result<Decision> verdict_of(const json::value& value, const std::string& where) {
-  const auto* text = value.if_string();
-  if (text && *text == "allow") return Decision::allowed;
-  if (text && *text == "ask") return Decision::requires_approval;
-  if (text && *text == "deny") return Decision::blocked;
-  return refuse(where, "want \"allow\", \"ask\" or \"deny\"");
-}
 
 Patterns words_of(string_view text) {
   Patterns words;
@@ -152,7 +105,7 @@ class RuleReader {
 
   Result<void> take_name(string_view key, const json::value& value) {
     if (key == "verdict") {
-      AGENTROUTER_TRY(rule_.verdict, verdict_of(value, at(key)));
+      AGENTROUTER_TRY(rule_.verdict, decision_of(value, at(key)));
     } else if (key == "id") {
       AGENTROUTER_TRY(rule_.id, text_of(value, at(key), max_text_bytes));
     } else if (key == "reason") {
@@ -263,9 +216,9 @@ Result<void> read_key(Policy& policy, string_view key, const json::value& value)
   } else if (key == "description") {
     AGENTROUTER_TRY(std::ignore, text_of(value, "description", max_text_bytes));
   } else if (key == "default") {
-    AGENTROUTER_TRY(policy.fallback, verdict_of(value, "default"));
+    AGENTROUTER_TRY(policy.fallback, decision_of(value, "default"));
   } else if (key == "not_understood") {
-    AGENTROUTER_TRY(policy.not_understood, verdict_of(value, "not_understood"));
+    AGENTROUTER_TRY(policy.not_understood, decision_of(value, "not_understood"));
     if (policy.not_understood == Decision::allowed)
       return refuse("not_understood", "what is not understood cannot be allowed: want \"ask\" or \"deny\"");
   } else if (key == "mode") {
@@ -275,10 +228,12 @@ Result<void> read_key(Policy& policy, string_view key, const json::value& value)
     AGENTROUTER_TRY(policy.no_progress, NoProgressRules::parse(value));
   } else if (key == "rules") {
     return read_rules(policy, value);
+  } else if (key == "egress") {
+    return {};  // when name and mode are known
   } else {
     return refuse("document",
                   "unknown key \"" + std::string(key) +
-                      "\": want name, description, default, not_understood, mode, inherit, no_progress or rules");
+                      "\": want name, description, default, not_understood, mode, inherit, no_progress, rules or egress");
   }
   return {};
 }
@@ -292,7 +247,11 @@ Result<Policy> parse_policy(const json::object& document) {
       return tl::unexpected(done.error());
   }
   if (policy.name.empty()) return refuse("name", "want the policy's name");
-  policy.judges = !policy.no_progress || document.contains("default") || document.contains("rules") ||
+  if (const auto* egress = document.if_contains("egress")) {
+    AGENTROUTER_TRY(policy.egress, EgressRules::parse(*egress, policy.name,
+                                                      policy.dry_run ? Opens::nothing : Opens::as_said));
+  }
+  policy.judges = !(policy.no_progress || document.contains("egress")) || document.contains("default") || document.contains("rules") ||
                   document.contains("not_understood");
   if (policy.judges && !document.contains("default"))
     return refuse("default", "want \"allow\", \"ask\" or \"deny\"");

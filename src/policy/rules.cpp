@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "policy/action_parts.h"
+#include "policy/glob.h"
 #include "policy/rule.h"
 #include "policy/shell_syntax.h"
 
@@ -95,6 +96,18 @@ Outcome judge_part(const Policy& policy, const Action& action, const Part& part,
   return unless_hidden(policy, part, stricter(std::move(last), std::move(floor)));
 }
 
+// Whether a rule that refuses or asks is about methods or paths of requests to this host; "": to some host.
+bool sees_requests(const Policy& policy, std::string_view host) {
+  if (policy.dry_run) return false;
+  return std::ranges::any_of(policy.rules, [&](const Rule& rule) {
+    if (rule.verdict == Decision::allowed || (rule.method.empty() && rule.url_path.empty())) return false;
+    const auto any = [](const Patterns& patterns, std::string_view text) {
+      return patterns.empty() || std::ranges::any_of(patterns, [&](const auto& p) { return matches_text(p, text); });
+    };
+    return any(rule.tool, "network") && (host.empty() || any(rule.host, host));
+  });
+}
+
 RuleVerdict verdict_of(const Policy& policy, const Action& action, Defaults defaults) {
   Outcome worst;
   for (const auto& part : action.parts) {
@@ -152,6 +165,7 @@ Result<Rules> Rules::parse(const json::object& document) {
   const auto* all = document.if_contains("allOf");
   if (!all) {
     AGENTROUTER_TRY(auto policy, parse_policy(document));
+    rules.egress_ = policy.egress;
     rules.policies_.push_back(std::make_shared<const Policy>(std::move(policy)));
     return rules;
   }
@@ -162,6 +176,7 @@ Result<Rules> Rules::parse(const json::object& document) {
   for (const auto& item : *list) {
     const auto* object = item.if_object();
     AGENTROUTER_TRY(auto policy, parse_policy(object ? *object : json::object()));
+    rules.egress_ = rules.policies_.empty() ? policy.egress : tightened(rules.egress_, policy.egress);
     rules.policies_.push_back(std::make_shared<const Policy>(std::move(policy)));
   }
   return rules;
@@ -206,6 +221,34 @@ RuleVerdict Rules::judge_by_rules(const ActionFacts& facts) const {
   return strictest(policies_, facts, Defaults::aside);
 }
 
+bool Rules::inspects() const {
+  if (egress_.inspects()) return true;
+  const bool wanted = std::ranges::any_of(policies_, [](const auto& policy) { return sees_requests(*policy, ""); });
+  return wanted && !egress_.ports().empty();
+}
+
+EgressVerdict Rules::judge_egress(const EgressRequest& request, ActionFacts run) const {
+  auto word = egress_.judge(request);
+  if (word.decision == Decision::blocked || !judges_actions()) return word;
+  run.tool = "network";
+  run.args = {{"host", request.host}, {"port", request.port}, {"scheme", to_string(request.scheme)}};
+  if (!request.method.empty()) run.args["method"] = request.method;
+  if (!request.method.empty()) run.args["path"] = request.path;
+  const auto said = judge_by_rules(run);
+  if (said.decision > word.decision) {
+    word.decision = said.decision;
+    word.policy_id = said.policy_id;
+    word.rule_id = said.rule_id;
+    word.reason = said.reason;
+  }
+  if (word.decision == Decision::blocked) return {word.decision, word.policy_id, word.rule_id, word.reason};
+  const bool connection = request.method.empty() && request.scheme == EgressScheme::https;
+  word.inspect = word.inspect || (connection && std::ranges::any_of(policies_, [&](const auto& policy) {
+                                    return sees_requests(*policy, request.host);
+                                  }));
+  return word;
+}
+
 std::vector<Rules::Part> Rules::explain(const ActionFacts& facts) const {
   const auto action = take_apart(facts);
   std::vector<Part> parts;
@@ -224,10 +267,34 @@ Rules tightened(const Rules& server, const Rules& caller) {
   Rules both = server;
   for (const auto& policy : caller.policies_) {
     const auto same = [&](const auto& other) { return other->version == policy->version; };
-    if (std::none_of(both.policies_.begin(), both.policies_.end(), same)) both.policies_.push_back(policy);
+    if (std::any_of(both.policies_.begin(), both.policies_.end(), same)) continue;
+    both.egress_ = tightened(both.egress_, policy->egress);
+    both.policies_.push_back(policy);
   }
   return both;
 }
+
+namespace {
+
+// Those of `key` behind its own.
+void inherit_rules(json::object& document, const json::object& parent, std::string_view key) {
+  const auto* more = base::get_array(parent, key);
+  const auto* own = base::get_array(document, key);
+  if (!more || (document.contains(key) && !own)) return;
+  auto rules = own ? *own : json::array();
+  for (std::size_t i = 0; i < more->size(); ++i) {
+    auto rule = (*more)[i];
+    if (auto* object = rule.if_object()) {
+      const auto id = base::get_string(*object, "id");
+      (*object)["id"] = std::string(base::get_string(parent, "name").value_or("parent")) + "/" +
+                        (id ? std::string(*id) : "rule-" + std::to_string(i + 1));
+    }
+    rules.push_back(std::move(rule));
+  }
+  document[key] = std::move(rules);
+}
+
+}  // namespace
 
 json::object inherited(json::object document, const json::object& parent) {
   for (const auto* key : {"default", "not_understood"}) {
@@ -238,21 +305,7 @@ json::object inherited(json::object document, const json::object& parent) {
     if (!own || own->is_object())
       document["no_progress"] = inherited_no_progress(own ? own->get_object() : json::object(), *table);
   }
-  if (!parent.contains("rules") && !document.contains("rules")) return document;
-  const auto* own = base::get_array(document, "rules");
-  if (document.contains("rules") && !own) return document;
-  auto rules = own ? *own : json::array();
-  const auto* more = base::get_array(parent, "rules");
-  for (std::size_t i = 0; more && i < more->size(); ++i) {
-    auto rule = (*more)[i];
-    if (auto* object = rule.if_object()) {
-      const auto id = base::get_string(*object, "id");
-      (*object)["id"] = std::string(base::get_string(parent, "name").value_or("parent")) + "/" +
-                        (id ? std::string(*id) : "rule-" + std::to_string(i + 1));
-    }
-    rules.push_back(std::move(rule));
-  }
-  document["rules"] = std::move(rules);
+  for (const auto* key : {"rules", "egress"}) inherit_rules(document, parent, key);
   return document;
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "policy/egress_rules.h"
 #include "policy/no_progress_rules.h"
 #include "policy/policy.h"
 
@@ -64,7 +65,7 @@ class Rules {
   // Names of the policies, joined by "+".
   [[nodiscard]] std::string name() const;
 
-  // False when the policies say nothing but [no_progress]: then no action is judged by them.
+  // False when the policies say nothing but [no_progress] and [[egress]]: then no action is judged by them.
   [[nodiscard]] bool judges_actions() const;
   [[nodiscard]] RuleVerdict judge(const ActionFacts& facts) const;
   // What the rules themselves say: where none of a policy's rules matches, that policy allows. For what a
@@ -73,6 +74,14 @@ class Rules {
   // What follows when the agent makes no progress: the strictest of what the policies say; the defaults when
   // none says anything.
   [[nodiscard]] NoProgressRules no_progress() const;
+
+  // What [[egress]] of all of them lets a run reach: nothing where one of them has none.
+  [[nodiscard]] const EgressRules& egress() const { return egress_; }
+  // The stricter of what [[egress]] says and what rules about the tool `network` say; a default is not about it.
+  // Of `run` its runtime, mode, tags and week_minute. Where such a rule wants to see requests, `inspect` is set.
+  [[nodiscard]] EgressVerdict judge_egress(const EgressRequest& request, ActionFacts run) const;
+  // EgressRules::inspects(), also for the sake of such rules.
+  [[nodiscard]] bool inspects() const;
 
   // How each part of the action was understood and judged, in order; for `policy explain`.
   struct Part {
@@ -88,6 +97,7 @@ class Rules {
 
  private:
   std::vector<std::shared_ptr<const Policy>> policies_;
+  EgressRules egress_;  // of all policies
 };
 
 // The caller can only tighten: of the two verdicts the stricter one counts. The caller's dry run loosens
@@ -95,7 +105,7 @@ class Rules {
 [[nodiscard]] Rules tightened(const Rules& server, const Rules& caller);
 
 // `document` with what it leaves out taken from `parent`: the default, not_understood, keys of no_progress, and
-// behind its own rules the parent's, which are called "PARENT/RULE". Whether only is recorded is each policy's own word.
+// behind its own rules (also of [[egress]]) the parent's, which are called "PARENT/RULE". Whether only is recorded is each policy's own word.
 [[nodiscard]] json::object inherited(json::object document, const json::object& parent);
 
 // Policies that are always there: observe, ask-writes, ask-all, ci-safe, locked. Null for other names.
