@@ -51,7 +51,7 @@ Result<std::string> read_all(int fd, std::size_t max_bytes) {
 }
 
 namespace {
-constexpr std::size_t max_fds = 16;
+constexpr std::size_t max_fds = 32;
 }
 
 Result<void> send_message(int socket, std::string_view bytes, std::span<const int> fds) {

@@ -33,7 +33,7 @@ class Fd {
 // Reads to the end, at most `max_bytes`. Errors: that of read(2); exhausted when there is more.
 [[nodiscard]] Result<std::string> read_all(int fd, std::size_t max_bytes);
 
-// One SEQPACKET or DGRAM message with up to 16 descriptors, which are borrowed.
+// One SEQPACKET or DGRAM message with up to 32 descriptors, which are borrowed.
 [[nodiscard]] Result<void> send_message(int socket, std::string_view bytes, std::span<const int> fds = {});
 
 struct Message {

@@ -1,6 +1,7 @@
 #include "sandbox/box.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -97,6 +98,26 @@ std::optional<bool> is_empty_group(int fd) {
   return size == 0;
 }
 
+std::uint16_t port_of(const Fd& listener) {
+  sockaddr_in address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
+  return ntohs(address.sin_port);
+}
+
+Box::Outbound take_ways_out() {
+  Box::Outbound out;
+  out.names_udp = take(keeper_fd::names_udp);
+  out.names_tcp = take(keeper_fd::names_tcp);
+  for (int fd = keeper_fd::outbound; fd < keeper_fd::end; ++fd) {
+    auto listener = take(fd);
+    if (!listener) break;
+    const auto port = port_of(listener);
+    out.listeners.push_back({port, std::move(listener)});
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<Box> Box::adopt() {
@@ -109,6 +130,7 @@ Result<Box> Box::adopt() {
   if (!box.control_ || !box.init_ || !box.attempt_ || !box.listener_) {
     return base::fail(Code::invalid, "cannot adopt a sandbox: this process was not started for one");
   }
+  box.outbound_ = take_ways_out();
   box.cgroup_procs_ = take(keeper_fd::cgroup_procs);
   box.memory_events_ = take(keeper_fd::memory_events);
   box.memory_peak_ = take(keeper_fd::memory_peak);
@@ -311,6 +333,7 @@ Result<DestroyProof> Box::destroy(milliseconds patience) {
   (void)send_signal(init_.get(), SIGKILL);
   ::shutdown(control_.get(), SHUT_RDWR);
   listener_.reset();
+  outbound_ = {};
   DestroyProof proof;
   // A pid namespace's init ends only after everything in it has.
   proof.init_gone = wait_for_end(init_.get(), left(end));

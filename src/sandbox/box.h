@@ -93,6 +93,17 @@ class Box {
   [[nodiscard]] int listener() const { return listener_.get(); }
   void close_listener() { listener_.reset(); }
 
+  // The way out to other hosts, the caller's from now on: empty where the plan named no ports. All non-blocking.
+  struct Outbound {
+    struct Listener {
+      std::uint16_t port = 0;  // of every address
+      base::Fd fd;
+    };
+    std::vector<Listener> listeners = {};
+    base::Fd names_udp, names_tcp;
+  };
+  [[nodiscard]] Outbound take_outbound() { return std::move(outbound_); }
+
   // Readable when read_notice() has something to say. Borrowed.
   [[nodiscard]] int control_fd() const { return control_.get(); }
   // Never blocks: nothing when there is no notice. After Gone it returns Gone for ever.
@@ -128,6 +139,7 @@ class Box {
   void keep_notice(std::string_view bytes);
 
   base::Fd control_, init_, attempt_, plan_, listener_, cgroup_procs_, memory_events_, memory_peak_;
+  Outbound outbound_;
   LimitsMode limits_ = LimitsMode::rlimit;
   std::uint32_t next_id_ = 1;
   std::deque<Notice> notices_;

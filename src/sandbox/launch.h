@@ -69,7 +69,10 @@ inline constexpr int listener = 7;      // 127.83.1.1:80 of the sandbox
 inline constexpr int cgroup_procs = 8;  // each of these three: only with cgroups
 inline constexpr int memory_events = 9;
 inline constexpr int memory_peak = 10;
-inline constexpr int end = 11;
+inline constexpr int names_udp = 11;  // these only where hosts may be reached: 127.83.1.1:53
+inline constexpr int names_tcp = 12;
+inline constexpr int outbound = 13;  // and one after the other: 0.0.0.0:PORT of Plan::outbound_ports
+inline constexpr int end = outbound + static_cast<int>(max_outbound_ports);
 }  // namespace keeper_fd
 
 enum class LimitsMode { rlimit, cgroup1, cgroup2 };

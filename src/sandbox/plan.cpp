@@ -26,6 +26,17 @@ Plan curated_plan() {
   return plan;
 }
 
+void let_out(Plan& plan, std::vector<std::uint16_t> ports) {
+  plan.outbound_ports = std::move(ports);
+  if (plan.outbound_ports.empty()) return;
+  for (auto& file : plan.files) {
+    if (file.path == "/etc/resolv.conf")
+      file.content = "nameserver " + std::string(provider_address) + "\noptions timeout:5 attempts:2\n";
+    if (file.path == "/etc/nsswitch.conf")
+      file.content = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\n";
+  }
+}
+
 std::vector<std::string> base_environment() {
   return {"PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
           "HOME=/home/agent",

@@ -17,6 +17,9 @@ inline constexpr const char* tmp_path = "/tmp";
 // The only listener in the sandbox's network namespace: made inside, accepted outside (Box::listener).
 inline constexpr const char* provider_address = "127.83.1.1";
 inline constexpr std::uint16_t provider_port = 80;
+// What programs inside ask for names where hosts may be reached: UDP and TCP, Box::take_outbound.
+inline constexpr std::uint16_t names_port = 53;
+inline constexpr unsigned max_outbound_ports = 16;
 // The agent's ids as it sees them.
 inline constexpr unsigned agent_uid = 1000;
 
@@ -60,11 +63,18 @@ struct Plan {
   WorkspaceMode workspace = WorkspaceMode::read_write;
   Limits limits;
   LimitsDemand demand = LimitsDemand::any;
+  // Ports of other hosts that programs inside may connect to: then every IPv4 address is the sandbox's own, and
+  // connections to these ports arrive at listeners that are accepted outside. 1 to 65535, each once, at most
+  // max_outbound_ports. Empty: no address but 127.0.0.0/8 is reachable. See let_out().
+  std::vector<std::uint16_t> outbound_ports = {};
 };
 
 // /usr, and of /etc what programs need and everybody may read; synthetic passwd, group, hosts, resolv.conf,
 // nsswitch.conf. A caller appends to `binds` and `files`.
 [[nodiscard]] Plan curated_plan();
+
+// Sets the ports, and resolv.conf and nsswitch.conf so that names are asked for at provider_address.
+void let_out(Plan& plan, std::vector<std::uint16_t> ports);
 
 // PATH, HOME, TMPDIR, LANG, USER...: "NAME=value", to which a caller adds what its agent needs.
 [[nodiscard]] std::vector<std::string> base_environment();

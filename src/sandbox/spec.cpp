@@ -13,6 +13,7 @@
 namespace agentrouter::sandbox {
 
 static_assert(max_kept_layers == init::max_layers);
+static_assert(max_outbound_ports == init::max_outbound);
 
 namespace {
 
@@ -126,6 +127,23 @@ void put_limits(const Plan& plan, init::Spec& spec) {
   spec.demand_cgroup = plan.demand == LimitsDemand::cgroup ? 1 : 0;
 }
 
+Result<void> put_outbound(const Plan& plan, init::Spec& spec) {
+  if (plan.outbound_ports.size() > init::max_outbound) return fail(Code::invalid, "cannot let out to that many ports");
+  for (const auto port : plan.outbound_ports) spec.outbound_ports[spec.outbound_count++] = port;
+  return {};
+}
+
+bool are_good_ports(const init::Spec& spec) {
+  if (spec.outbound_count > init::max_outbound) return false;
+  for (std::uint32_t i = 0; i < spec.outbound_count; ++i) {
+    if (spec.outbound_ports[i] == 0) return false;
+    for (std::uint32_t k = 0; k < i; ++k) {
+      if (spec.outbound_ports[k] == spec.outbound_ports[i]) return false;
+    }
+  }
+  return true;
+}
+
 bool is_text(const init::Spec& spec, std::uint32_t offset) {
   return offset < spec.text_size && std::memchr(spec.text + offset, 0, spec.text_size - offset) != nullptr;
 }
@@ -161,6 +179,7 @@ Result<void> check_spec(const init::Spec& spec) {
       spec.file_bytes < 4096 || spec.tmp_bytes < 4096 || spec.shm_bytes < 4096) {
     return refuse("limits");
   }
+  if (!are_good_ports(spec)) return refuse("ports");
   return {};
 }
 
@@ -202,6 +221,7 @@ Result<EncodedLaunch> encode(const LaunchRequest& request) {
   record.spec.home_layers = request.home_layers;
   result.fds.insert(result.fds.end(), request.layers.begin(), request.layers.end());
   put_limits(request.plan, record.spec);
+  if (auto done = put_outbound(request.plan, record.spec); !done) return tl::unexpected(done.error());
   Writer writer(record.spec);
   Plan plan = request.plan;
   if (auto done = put_system_links(record.spec, writer, plan); !done) return tl::unexpected(done.error());

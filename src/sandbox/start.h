@@ -26,6 +26,7 @@ struct RunningInit {
   Cloned process;
   base::Fd control;
   base::Fd listener;
+  std::vector<base::Fd> outbound;  // as keeper_fd says from names_udp on; empty: no way out
 };
 
 // Makes the folders of the attempt, opens the sources, clones init and talks it through its set-up.

@@ -242,7 +242,8 @@ Result<void> send_setup(int control, const init::Setup& setup, const std::vector
   return {};
 }
 
-Result<Fd> await_ready(int control) {
+// The listener, then those of the way out.
+Result<std::vector<Fd>> await_ready(int control, std::size_t wanted) {
   pollfd ready{control, POLLIN, 0};
   int rc = 0;
   while ((rc = ::poll(&ready, 1, set_up_patience_ms)) < 0 && errno == EINTR) {
@@ -257,10 +258,10 @@ Result<Fd> await_ready(int control) {
   reply.stage[sizeof reply.stage - 1] = 0;
   if (reply.type == init::reply_failed)
     return base::fail_errno(std::string("cannot ") + reply.stage, reply.error);
-  if (reply.type != init::reply_ready || message->fds.size() != 1) {
+  if (reply.type != init::reply_ready || message->fds.size() != wanted) {
     return base::fail(Code::internal, "cannot build the sandbox: unexpected answer from init");
   }
-  return std::move(message->fds[0]);
+  return std::move(message->fds);
 }
 
 Result<void> write_maps(pid_t pid, UidRange range) {
@@ -334,9 +335,12 @@ Result<RunningInit> start_init(const CheckedLaunch& launch, int attempt, const C
   }
   if (auto done = send_setup(running.control.get(), *setup, *sources); !done)
     return tl::unexpected(done.error());
-  auto listener = await_ready(running.control.get());
-  if (!listener) return tl::unexpected(listener.error());
-  running.listener = std::move(*listener);
+  const auto ports = weakened.bits & init::weaken_host_network ? 0 : setup->spec.outbound_count;
+  auto sockets = await_ready(running.control.get(), ports == 0 ? 1 : 3 + ports);
+  if (!sockets) return tl::unexpected(sockets.error());
+  running.listener = std::move(sockets->front());
+  sockets->erase(sockets->begin());
+  running.outbound = std::move(*sockets);
   return running;
 }
 

@@ -131,6 +131,8 @@ Result<Cloned> start_keeper(const KeeperStart& keeper) {
   start.fds[keeper_fd::attempt] = keeper.attempt_dir;
   start.fds[keeper_fd::plan] = keeper.launch.plan_pipe;
   start.fds[keeper_fd::listener] = keeper.init.listener.get();
+  for (std::size_t i = 0; i < keeper.init.outbound.size(); ++i)
+    start.fds[keeper_fd::names_udp + i] = keeper.init.outbound[i].get();
   if (keeper.cgroups) {
     start.fds[keeper_fd::cgroup_procs] = keeper.cgroups->procs.get();
     start.fds[keeper_fd::memory_events] = keeper.cgroups->memory_events.get();

@@ -49,6 +49,7 @@ class Rig {
   [[nodiscard]] Ran restore(const std::string& script);  // as the restorer; 3 holds "a file", 4 is captured
   [[nodiscard]] std::string start(const std::string& script);  // in the background; "" or the error
   [[nodiscard]] base::Fd listener();
+  [[nodiscard]] Box::Outbound outbound();  // once
   [[nodiscard]] std::string ask(
       const std::string& command);  // kill_all, destroy, freeze, thaw, status, memory
   void end_keeper();                // SIGKILL, and wait for its end

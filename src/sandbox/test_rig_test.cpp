@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 
 #include "base/file.h"
 #include "base/id.h"
@@ -137,6 +138,18 @@ struct Keeper {
     if (command == "listener") {
       const int fd = box.listener();
       (void)base::send_message(answer_socket, "listener", std::span(&fd, 1));
+      return "sent";
+    }
+    if (command == "outbound") {
+      const auto out = box.take_outbound();
+      std::string ports;
+      std::vector<int> fds;
+      if (out.names_udp) fds = {out.names_udp.get(), out.names_tcp.get()};
+      for (const auto& listener : out.listeners) {
+        ports += std::to_string(listener.port) + " ";
+        fds.push_back(listener.fd.get());
+      }
+      (void)base::send_message(answer_socket, "=" + ports, fds);
       return "sent";
     }
     if (command == "kill_all") return said(box.kill_all());
@@ -299,6 +312,20 @@ Fd Rig::listener() {
   auto message = base::receive_message(keeper_socket_.get(), most);
   if (!message || message->fds.empty()) return {};
   return std::move(message->fds[0]);
+}
+
+Box::Outbound Rig::outbound() {
+  Box::Outbound out;
+  if (!base::send_message(keeper_socket_.get(), "outbound")) return out;
+  auto message = base::receive_message(keeper_socket_.get(), most);
+  if (!message || message->fds.size() < 2) return out;
+  out.names_udp = std::move(message->fds[0]);
+  out.names_tcp = std::move(message->fds[1]);
+  std::istringstream ports(message->bytes.substr(1));
+  std::uint16_t port = 0;
+  for (std::size_t i = 2; i < message->fds.size() && ports >> port; ++i)
+    out.listeners.push_back({port, std::move(message->fds[i])});
+  return out;
 }
 
 void Rig::end_keeper() {

@@ -97,6 +97,7 @@ int open_network(const Setup& setup) {
 #if AGENTROUTER_WEAK_INIT
   if (setup.weakening & weaken_host_network) address.sin_port = 0;
 #endif
+  if (setup.spec.outbound_count > 0) share_port(listener);
   require(bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0, "bind the listener");
   require(listen(listener, 256) == 0, "open the listener");
   return listener;

@@ -24,15 +24,16 @@ int main() {
   errno = EPROTO;
   require(got == sizeof setup && setup.spec.version == version, "read the set-up");
   require(setup.spec.bind_count <= max_binds && setup.spec.layer_count <= max_layers &&
-              setup.spec.home_layers <= setup.spec.layer_count &&
+              setup.spec.home_layers <= setup.spec.layer_count && setup.spec.outbound_count <= max_outbound &&
               count == setup.spec.bind_count + setup.spec.layer_count + 2,
           "read the set-up", "(descriptors)");
   take_ids(setup);
   const auto grounds = build_root(setup, sources);
-  const int listener = open_network(setup);
+  int out[max_outbound + 3] = {open_network(setup)};
+  const unsigned opened = 1 + open_outbound(setup, out + 1);
   confine(setup);
-  send_reply(reply_ready, 0, 0, 0, "", listener);
-  close(listener);
+  send_ready(out, opened);
+  for (unsigned i = 0; i < opened; ++i) close(out[i]);
   memset(setup.host_paths, 0, sizeof setup.host_paths);
   serve(setup, grounds);
 }

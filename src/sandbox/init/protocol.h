@@ -3,7 +3,7 @@
 // descriptors beside them. Shared by init, which has no C++ runtime, so plain C types only.
 //
 //   launcher -> init   Setup, once, with the source descriptors
-//   init -> launcher   Reply{ready} with the listener, or Reply{failed}
+//   init -> launcher   Reply{ready} with the listener and those of the way out, or Reply{failed}
 //   keeper  -> init    Request, text behind it, descriptors beside it
 //   init -> keeper     Reply{done} for each Request; Reply{exited}, Reply{memory_kill} by themselves
 
@@ -14,7 +14,7 @@
 namespace agentrouter::sandbox::init {
 
 inline constexpr int control_fd = 3;
-inline constexpr std::uint32_t version = 2;
+inline constexpr std::uint32_t version = 3;
 
 inline constexpr unsigned max_binds = 24;
 inline constexpr unsigned max_files = 16;
@@ -25,6 +25,7 @@ inline constexpr unsigned max_text = 32 * 1024;
 inline constexpr unsigned max_host_paths = 48 * 1024;
 inline constexpr unsigned max_filter = 1024;
 inline constexpr unsigned max_outputs = 8;
+inline constexpr unsigned max_outbound = 16;
 inline constexpr unsigned max_request = 64 * 1024;
 
 // Offsets are into Spec::text, where every string ends with a zero.
@@ -67,6 +68,8 @@ struct Spec {
   FileSpec files[max_files];
   LinkSpec links[max_links];
   char text[max_text];
+  std::uint32_t outbound_count;
+  std::uint16_t outbound_ports[max_outbound];
 };
 
 // What only the launcher decides. Source descriptors beside it: the attempt's folder, the lower folder, then

@@ -21,6 +21,13 @@ Grounds build_root(const Setup& setup, const int* sources);
 // Brings lo up and returns the listener.
 int open_network(const Setup& setup);
 
+// The way out to other hosts, if the set-up names ports: makes every IPv4 address local and fills `sockets`
+// (room for max_outbound + 2) with the names' datagram socket, their listener, and a listener for each port on
+// every address. Returns how many.
+unsigned open_outbound(const Setup& setup, int* sockets);
+// Others may listen on the same port of another address.
+void share_port(int listener);
+
 // Limits of everything inside, then the smallest set of capabilities that serving needs, no_new_privs and
 // seccomp: inherited by all that init starts.
 void confine(const Setup& setup);

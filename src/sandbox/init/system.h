@@ -13,6 +13,8 @@ inline void require(bool worked, const char* stage, const char* detail = "") {
 
 void send_reply(ReplyType type, std::uint32_t id, std::int32_t value, std::int32_t error, const char* stage,
                 int fd = -1);
+// Reply{ready}, with descriptors.
+void send_ready(const int* fds, unsigned count);
 // One message; returns its size (0: the other end is closed) and fills `fds`, close-on-exec.
 int receive(void* buffer, unsigned size, int* fds, unsigned max_fds, unsigned* fd_count);
 
