@@ -14,7 +14,9 @@ add_compile_definitions(
   BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_COROUTINE)
 
 if(AGENTROUTER_FUZZ)
-  add_compile_options(-fsanitize=fuzzer-no-link)
+  # With counts of the lines reached, for tools/fuzz.
+  add_compile_options(-fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping)
+  add_link_options(-fprofile-instr-generate)
 endif()
 
 # Kept out of the sandbox's init, which is never instrumented.

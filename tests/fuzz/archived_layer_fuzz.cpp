@@ -1,3 +1,4 @@
+// covers: src/workspace/archived_layer.cpp
 // Checkpoints from arbitrary bytes, as they are and as the content of a zstd frame: no crash, and what is read of one has the
 // shape of a layer.
 #include <string_view>

@@ -1,3 +1,4 @@
+// covers: src/model/audit.cpp
 // Exports of the audit chain from arbitrary bytes: no crash, and whatever is found intact against a head that was kept
 // begins, byte for byte, with the chain that had this head.
 #include <cstdint>

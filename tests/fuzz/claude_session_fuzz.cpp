@@ -1,3 +1,4 @@
+// covers: src/agents/claude/claude_session.cpp src/agents/claude/claude_events.cpp src/agents/claude/claude_tools.cpp
 // What Claude Code may write on its stdout, from arbitrary bytes.
 #include "agent_session.h"
 #include "agents/claude/claude_session.h"

@@ -1,3 +1,4 @@
+// covers: src/agents/codex/codex_session.cpp src/agents/codex/codex_events.cpp src/agents/codex/codex_items.cpp src/agents/codex/codex_requests.cpp src/agents/line_splitter.cpp
 // What Codex may write on its stdout, from arbitrary bytes.
 #include "agent_session.h"
 #include "agents/codex/codex_session.h"

@@ -1,3 +1,4 @@
+// covers: src/worker/framed_answer.cpp
 // The frames that tell of a run's files from arbitrary bytes: no crash, and an answer is whole only when it ends with the empty
 // frame.
 #include <sys/socket.h>

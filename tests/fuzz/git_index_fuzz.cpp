@@ -1,3 +1,4 @@
+// covers: src/workspace/tracked.cpp
 // Git index files from arbitrary bytes: no crash, and every path that is listed is found.
 #include <cstddef>
 #include <cstdint>

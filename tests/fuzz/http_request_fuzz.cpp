@@ -1,3 +1,4 @@
+// covers: src/net/request_parser.cpp src/net/head_guard.cpp src/net/client.cpp
 // Feeds one connection's bytes to the request and response parsers, whole and in pieces: both ways must
 // agree, nothing may be consumed twice, and no limit may be passed.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// covers: src/workspace/ignore.cpp
 // .gitignore files from arbitrary bytes: no crash. The first line is the path, the rest are the patterns.
 #include <algorithm>
 #include <cstddef>

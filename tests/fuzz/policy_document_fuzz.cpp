@@ -1,3 +1,4 @@
+// covers: src/policy/rule_document.cpp src/policy/rules.cpp src/policy/no_progress_rules.cpp
 // Policy documents from arbitrary JSON: an error or rules that survive a round trip.
 #include <cstddef>
 #include <cstdint>

@@ -1,3 +1,4 @@
+// covers: src/egress/usage.cpp
 // Providers' answers from arbitrary bytes: no crash, and the same counts however they are cut.
 #include <cstddef>
 #include <cstdint>

@@ -1,3 +1,4 @@
+// covers: src/agents/review.cpp
 // A reviewer's answer from arbitrary bytes: no crash, one line of reason, and what allows holds the word. The first byte is the
 // provider.
 #include <cstddef>

@@ -1,3 +1,4 @@
+// covers: src/sim/script.cpp
 // Scripts and requests of the simulated provider from arbitrary bytes: no crash, and always an answer.
 #include <cstddef>
 #include <cstdint>

@@ -1,3 +1,4 @@
+// covers: src/workspace/zip.cpp
 // Zip archives from arbitrary bytes: no crash, and no entry gives more bytes than it says it has.
 #include <array>
 
