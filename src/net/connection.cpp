@@ -18,8 +18,11 @@ constexpr std::uint64_t drop_bytes = 64 * 1024;
 
 }  // namespace
 
-Connection::Connection(Server& server, Socket socket, std::string remote)
+Connection::Connection(Server& server, Socket socket, std::string remote, Handler& handler,
+                       const ErrorReply& error_reply)
     : server_(server),
+      handler_(handler),
+      error_reply_(error_reply),
       socket_(std::move(socket)),
       remote_(std::move(remote)),
       alarm_(server.executor_, [this] { socket_.cancel(); }) {}
@@ -48,7 +51,7 @@ Task<void> Connection::run() {
 Task<void> Connection::refuse() {
   keep_alive_ = false;
   const ServerError error{503, "unavailable", "too many connections", nullptr};
-  Response response = server_.error_reply_(error);
+  Response response = error_reply_(error);
   response.headers.set("Retry-After", "1");
   head_into(response, response.body.size());
   out_ += response.body;
@@ -112,7 +115,7 @@ Task<Connection::Next> Connection::read_head(base::Deadline first_byte) {
 Task<void> Connection::serve_request() {
   std::string defect;
   try {
-    co_await server_.handler_.handle(*this);
+    co_await handler_.handle(*this);
   } catch (const std::exception& error) {
     defect = error.what();
     if (defect.empty()) defect = "an exception";

@@ -21,8 +21,9 @@ using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, base::E
 
 class Connection final : public Exchange, private StreamWriter {
  public:
-  // `server` outlives it.
-  Connection(Server& server, Socket socket, std::string remote);
+  // Everything passed outlives it.
+  Connection(Server& server, Socket socket, std::string remote, Handler& handler,
+             const ErrorReply& error_reply);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
   ~Connection() override;
@@ -80,6 +81,8 @@ class Connection final : public Exchange, private StreamWriter {
   [[nodiscard]] base::Deadline in(std::chrono::milliseconds duration) const;
 
   Server& server_;
+  Handler& handler_;
+  const ErrorReply& error_reply_;
   Socket socket_;
   std::string remote_;
   std::optional<RequestParser> parser_;

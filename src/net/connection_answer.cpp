@@ -73,7 +73,7 @@ Task<void> Connection::send_error(int status, std::string code, std::string mess
   if (!parser_->head_done()) keep_alive_ = false;
   answered_ = true;
   const ServerError error{status, code, message, parser_->head_done() ? &request() : nullptr};
-  const Response response = server_.error_reply_(error);
+  const Response response = error_reply_(error);
   if (head_into(response, response.body.size()) == BodyFraming::length) out_ += response.body;
   co_await send(out_);
 }

@@ -144,21 +144,38 @@ Task<void> Server::accept_loop(Listener& listener) {
   }
 }
 
-void Server::start(base::Fd fd, int family, std::string remote) {
+// Null when the socket cannot be used.
+std::unique_ptr<Connection> Server::connection_on(base::Fd fd, int family, std::string remote,
+                                                  Handler& handler, const ErrorReply& error_reply) {
   const int on = 1;
   if (family != AF_UNIX) ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDBUF, &options_.send_buffer, sizeof options_.send_buffer);
-  const bool full = serving_.size() >= options_.max_connections;
-  if (full && serving_.size() >= options_.max_connections + max_refusals) return;
   Socket socket(executor_);
   error_code error;
   socket.assign(asio::generic::stream_protocol(family, 0), fd.get(), error);
-  if (error) return;
+  if (error) return nullptr;
   std::ignore = fd.release();
   socket.non_blocking(true, error);
-  auto connection = std::make_unique<Connection>(*this, std::move(socket), std::move(remote));
+  return std::make_unique<Connection>(*this, std::move(socket), std::move(remote), handler, error_reply);
+}
+
+void Server::start(base::Fd fd, int family, std::string remote) {
+  const bool full = serving_.size() >= options_.max_connections;
+  if (full && serving_.size() >= options_.max_connections + max_refusals) return;
+  auto connection = connection_on(std::move(fd), family, std::move(remote), handler_, error_reply_);
+  if (!connection) return;
   connections_.push_back(connection.get());
   serving_.spawn(serve(std::move(connection), full ? Admission::refused : Admission::welcome));
+}
+
+Task<void> Server::serve_one(base::Fd socket, Handler& handler, const ErrorReply& error_reply) {
+  int family = AF_UNIX;
+  socklen_t size = sizeof family;
+  ::getsockopt(socket.get(), SOL_SOCKET, SO_DOMAIN, &family, &size);
+  auto connection = connection_on(std::move(socket), family, {}, handler, error_reply);
+  if (!connection) co_return;
+  connections_.push_back(connection.get());
+  co_await serve(std::move(connection), Admission::welcome);
 }
 
 Task<void> Server::serve(std::unique_ptr<Connection> connection, Admission admission) {

@@ -62,6 +62,11 @@ class Server {
   // Accepts from a stream socket that already listens (TCP or unix).
   [[nodiscard]] Result<void> adopt(base::Fd listener);
 
+  // Serves one connection that somebody else has accepted, with their handler and replies, which outlive it. It
+  // does not count as one of `max_connections`. Resumes when the connection is over, also when the task is
+  // cancelled. All must have resumed before the server's end.
+  [[nodiscard]] Task<void> serve_one(base::Fd socket, Handler& handler, const ErrorReply& error_reply);
+
   // Stops accepting, closes idle connections, lets requests in flight finish (their answers say
   // `Connection: close`), and tells streams to end. At `deadline` the rest is cancelled and cut.
   // Resumes when no connection is left. Call once.
@@ -77,6 +82,8 @@ class Server {
   enum class Admission { welcome, refused };
   Task<void> serve(std::unique_ptr<Connection> connection, Admission admission);
   void start(base::Fd fd, int family, std::string remote);
+  std::unique_ptr<Connection> connection_on(base::Fd fd, int family, std::string remote, Handler& handler,
+                                            const ErrorReply& error_reply);
   const std::string& date();
 
   base::Executor executor_;

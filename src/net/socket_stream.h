@@ -16,6 +16,8 @@ using TcpSocket = asio::basic_stream_socket<asio::ip::tcp, base::Executor>;
 // A connected socket for `host`, its addresses tried in turn. Errors: those of connect_tcp().
 [[nodiscard]] Task<Result<TcpSocket>> connect_socket(std::string host, std::uint16_t port,
                                                      base::Deadline deadline, Reach reach);
+// The same without a look-up.
+[[nodiscard]] Task<Result<TcpSocket>> connect_socket(Addressed to, base::Deadline deadline);
 
 // `action` is "cannot read from a connection" and the like. `end` (EOF) is not an error for readers.
 [[nodiscard]] tl::unexpected<base::Error> stream_error(std::string action,
@@ -53,6 +55,18 @@ class SocketStream final : public Stream {
     }
     writing_.cancel();
     co_return Result<void>();
+  }
+
+  Task<void> end(base::Deadline deadline) override {
+    boost::system::error_code ignored;
+    if constexpr (requires { layer_.async_shutdown(base::use_task); }) {
+      writing_.set(deadline);
+      co_await layer_.async_shutdown(asio::redirect_error(base::use_task, ignored));
+      writing_.cancel();
+    } else {
+      layer_.shutdown(Layer::shutdown_send, ignored);
+      co_return;
+    }
   }
 
   void close() override {

@@ -26,32 +26,11 @@ struct Lookup {
   base::Event ready;
   bool done = false;
   error_code error;
-  std::vector<tcp::endpoint> endpoints;
+  std::vector<asio::ip::address> addresses;
 };
 
-Task<Result<std::vector<tcp::endpoint>>> resolve(std::string host, std::uint16_t port,
-                                                 base::Deadline deadline) {
-  error_code not_numeric;
-  const auto address = asio::ip::make_address(host, not_numeric);
-  if (!not_numeric) co_return std::vector<tcp::endpoint>{{address, port}};
-
-  const auto executor = co_await base::this_executor;
-  auto lookup = std::make_shared<Lookup>(executor);
-  lookup->resolver.async_resolve(host, std::to_string(port), tcp::resolver::numeric_service,
-                                 [lookup](error_code error, tcp::resolver::results_type results) {
-                                   for (const auto& entry : results) lookup->endpoints.push_back(entry);
-                                   lookup->error = error;
-                                   lookup->done = true;
-                                   lookup->ready.notify();
-                                 });
-  Alarm alarm(executor, [lookup] { lookup->ready.notify(); });
-  alarm.set(deadline);
-  while (!lookup->done && base::Deadline::clock::now() < deadline) co_await lookup->ready.wait();
-  if (!lookup->done) co_return base::fail(base::Code::timeout, "cannot look up " + host + ": took too long");
-  if (lookup->error) {
-    co_return base::fail(base::Code::unavailable, "cannot look up " + host + ": " + lookup->error.message());
-  }
-  co_return std::move(lookup->endpoints);
+std::string connecting_to(const std::string& host, std::uint16_t port) {
+  return "cannot connect to " + host + ":" + std::to_string(port);
 }
 
 template <class Connecting, class Endpoint>
@@ -82,39 +61,80 @@ tl::unexpected<base::Error> stream_error(std::string action, const error_code& e
                     std::move(action) + ": " + error.message());
 }
 
-Task<Result<TcpSocket>> connect_socket(std::string host, std::uint16_t port, base::Deadline deadline,
-                                       Reach reach) {
+Task<Result<std::vector<asio::ip::address>>> look_up(std::string host, base::Deadline deadline) {
+  error_code not_numeric;
+  const auto address = asio::ip::make_address(host, not_numeric);
+  if (!not_numeric) co_return std::vector<asio::ip::address>{address};
+
   const auto executor = co_await base::this_executor;
-  auto found = co_await resolve(host, port, deadline);
-  if (!found) co_return tl::unexpected(std::move(found).error());
-  const std::string action = "cannot connect to " + host + ":" + std::to_string(port);
-  std::erase_if(*found, [reach](const auto& endpoint) { return !may_reach(endpoint.address(), reach); });
-  if (found->empty() && reach != Reach::anywhere) {
-    co_return base::fail(base::Code::denied, action + ": its address may not be reached from here",
-                         "address_denied");
+  auto lookup = std::make_shared<Lookup>(executor);
+  lookup->resolver.async_resolve(host, "", tcp::resolver::flags(),
+                                 [lookup](error_code error, tcp::resolver::results_type results) {
+                                   for (const auto& entry : results) lookup->addresses.push_back(entry.endpoint().address());
+                                   lookup->error = error;
+                                   lookup->done = true;
+                                   lookup->ready.notify();
+                                 });
+  Alarm alarm(executor, [lookup] { lookup->ready.notify(); });
+  alarm.set(deadline);
+  while (!lookup->done && base::Deadline::clock::now() < deadline) co_await lookup->ready.wait();
+  if (!lookup->done) co_return base::fail(base::Code::timeout, "cannot look up " + host + ": took too long");
+  if (lookup->error) {
+    co_return base::fail(base::Code::unavailable, "cannot look up " + host + ": " + lookup->error.message());
   }
+  co_return std::move(lookup->addresses);
+}
+
+Task<Result<TcpSocket>> connect_socket(Addressed to, base::Deadline deadline) {
+  const auto executor = co_await base::this_executor;
   error_code last = asio::error::host_not_found;
-  for (std::size_t i = 0; i < found->size(); ++i) {
-    const auto& endpoint = (*found)[i];
+  for (std::size_t i = 0; i < to.addresses.size(); ++i) {
+    const tcp::endpoint endpoint(to.addresses[i], to.port);
     TcpSocket socket(executor);
     socket.open(endpoint.protocol(), last);
     if (last) continue;
-    last = co_await connect_by(socket, endpoint, share_of(deadline, found->size() - i));
+    last = co_await connect_by(socket, endpoint, share_of(deadline, to.addresses.size() - i));
     if (!last) {
       socket.set_option(tcp::no_delay(true), last);
       co_return std::move(socket);
     }
   }
-  co_return stream_error(action, last, base::Deadline::clock::now() >= deadline);
+  co_return stream_error(connecting_to(to.host, to.port), last, base::Deadline::clock::now() >= deadline);
 }
 
-Task<Result<std::unique_ptr<Stream>>> connect_tcp(std::string host, std::uint16_t port,
-                                                  base::Deadline deadline, Reach reach) {
+Task<Result<TcpSocket>> connect_socket(std::string host, std::uint16_t port, base::Deadline deadline,
+                                       Reach reach) {
+  auto found = co_await look_up(host, deadline);
+  if (!found) co_return tl::unexpected(std::move(found).error());
+  std::erase_if(*found, [reach](const auto& address) { return !may_reach(address, reach); });
+  if (found->empty() && reach != Reach::anywhere) {
+    co_return base::fail(base::Code::denied,
+                         connecting_to(host, port) + ": its address may not be reached from here",
+                         "address_denied");
+  }
+  Addressed to{std::move(host), std::move(*found), port};
+  co_return co_await connect_socket(std::move(to), deadline);
+}
+
+namespace {
+
+Task<Result<std::unique_ptr<Stream>>> stream_of(Task<Result<TcpSocket>> connecting) {
   const auto executor = co_await base::this_executor;
-  auto socket = co_await connect_socket(std::move(host), port, deadline, reach);
+  auto socket = co_await std::move(connecting);
   if (!socket) co_return tl::unexpected(std::move(socket).error());
   std::unique_ptr<Stream> stream = std::make_unique<SocketStream<TcpSocket>>(executor, std::move(*socket));
   co_return std::move(stream);
+}
+
+}  // namespace
+
+Task<Result<std::unique_ptr<Stream>>> connect_tcp(std::string host, std::uint16_t port,
+                                                  base::Deadline deadline, Reach reach) {
+  return stream_of(connect_socket(std::move(host), port, deadline, reach));
+}
+
+Task<Result<std::unique_ptr<Stream>>> connect_tcp(Addressed to, base::Deadline deadline) {
+  return stream_of(connect_socket(std::move(to), deadline));
 }
 
 Task<Result<base::Fd>> connect_fd(std::string host, std::uint16_t port, base::Deadline deadline,

@@ -1,11 +1,13 @@
 #pragma once
 // A connection to somewhere else, as bytes: TCP, TLS or a unix socket behind one interface.
 
+#include <boost/asio/ip/address.hpp>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/asio.h"
 #include "base/error.h"
@@ -30,6 +32,9 @@ class Stream {
                                                             base::Deadline deadline) = 0;
   // All of `bytes`, which must live until it resumes. Errors: as read_some(); some may then have been sent.
   [[nodiscard]] virtual Task<Result<void>> write(std::string_view bytes, base::Deadline deadline) = 0;
+  // Tells the peer that nothing more is written: the end of TCP, or of TLS, which waits for the peer's own until
+  // `deadline`. Reading goes on after it where that is TCP. Errors: none that anybody has to know.
+  [[nodiscard]] virtual Task<void> end(base::Deadline deadline) = 0;
   // Drops the connection. What is under way ends with an error. More than once is harmless.
   virtual void close() = 0;
 };
@@ -53,6 +58,21 @@ class TlsContext {
   explicit TlsContext(std::unique_ptr<Native> native);
   std::unique_ptr<Native> native_;
 };
+
+// Every address of a name; one that is an address already is itself. Errors: unavailable (no such host), timeout.
+[[nodiscard]] Task<Result<std::vector<asio::ip::address>>> look_up(std::string host, base::Deadline deadline);
+
+// Where to connect to without looking anything up: the addresses are tried in turn.
+struct Addressed {
+  std::string host;  // for errors, and whose certificate is asked for
+  std::vector<asio::ip::address> addresses;
+  std::uint16_t port = 0;
+};
+// Errors: unavailable (refused, unreachable, no address), timeout.
+[[nodiscard]] Task<Result<std::unique_ptr<Stream>>> connect_tcp(Addressed to, base::Deadline deadline);
+// Errors: also denied (the certificate is not believed or belongs to another host).
+[[nodiscard]] Task<Result<std::unique_ptr<Stream>>> connect_tls(Addressed to, const TlsContext& context,
+                                                                base::Deadline deadline);
 
 // Resolves and connects; each address of the name that `reach` allows is tried in turn until `deadline`.
 // Errors: unavailable (no such host, refused, unreachable), timeout, denied (reason address_denied: the name

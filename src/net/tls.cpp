@@ -59,13 +59,10 @@ tl::unexpected<base::Error> handshake_error(TlsSocket& socket, const std::string
   return stream_error(action, error, timed_out);
 }
 
-}  // namespace
-
-Task<Result<std::unique_ptr<Stream>>> connect_tls(std::string host, std::uint16_t port,
-                                                  const TlsContext& context, base::Deadline deadline,
-                                                  Reach reach) {
+Task<Result<std::unique_ptr<Stream>>> shake_hands(Task<Result<TcpSocket>> connecting, std::string host,
+                                                  const TlsContext& context, base::Deadline deadline) {
   const auto executor = co_await base::this_executor;
-  auto connected = co_await connect_socket(host, port, deadline, reach);
+  auto connected = co_await std::move(connecting);
   if (!connected) co_return tl::unexpected(std::move(connected).error());
   TlsSocket socket(std::move(*connected), context.native().context);
   if (!expect_host(socket.native_handle(), host)) {
@@ -80,6 +77,21 @@ Task<Result<std::unique_ptr<Stream>>> connect_tls(std::string host, std::uint16_
   if (error) co_return handshake_error(socket, host, error, alarm.fired());
   std::unique_ptr<Stream> stream = std::make_unique<SocketStream<TlsSocket>>(executor, std::move(socket));
   co_return std::move(stream);
+}
+
+}  // namespace
+
+Task<Result<std::unique_ptr<Stream>>> connect_tls(std::string host, std::uint16_t port,
+                                                  const TlsContext& context, base::Deadline deadline,
+                                                  Reach reach) {
+  auto connecting = connect_socket(host, port, deadline, reach);
+  return shake_hands(std::move(connecting), std::move(host), context, deadline);
+}
+
+Task<Result<std::unique_ptr<Stream>>> connect_tls(Addressed to, const TlsContext& context,
+                                                  base::Deadline deadline) {
+  auto host = to.host;
+  return shake_hands(connect_socket(std::move(to), deadline), std::move(host), context, deadline);
 }
 
 }  // namespace agentrouter::net
