@@ -40,7 +40,9 @@ Trouble trouble_of(const base::Error& error) {
 class Passage {
  public:
   Passage(Forward context, net::Exchange& exchange)
-      : context_(std::move(context)), exchange_(exchange), filter_(context_.credential.filters()) {}
+      : context_(std::move(context)), exchange_(exchange), parser_(exchange.request().is_head() ? net::Answers::head : net::Answers::other) {
+    if (context_.credential != nullptr) filter_ = context_.credential->filters();
+  }
 
   Task<void> run(std::string first);
 
@@ -63,6 +65,8 @@ class Passage {
   Task<void> refuse(int status, std::string_view reason, std::string_view message);
   [[nodiscard]] std::string refusal_of(const net::ResponseHead& head) const;
   [[nodiscard]] std::string reason(std::string_view word) const;
+  [[nodiscard]] std::string_view echo() const;
+  [[nodiscard]] std::string_view who() const;
 
   Forward context_;
   net::Exchange& exchange_;
@@ -91,7 +95,7 @@ Task<void> Passage::run(std::string first) {
   }
   if (*sent == Sent::refused) co_return;
   std::string body;
-  const auto deadline = after(context_.config.head_timeout);
+  const auto deadline = after(context_.limits.head_timeout);
   while (!parser_.head_done()) {
     auto read = co_await read_more(body, deadline);
     if (!read) {
@@ -103,9 +107,7 @@ Task<void> Passage::run(std::string first) {
 }
 
 Task<Result<void>> Passage::connect() {
-  const auto reach = context_.peer == Peer::mcp ? net::Reach::not_link_local : net::Reach::anywhere;
-  auto stream =
-      co_await connect_to(context_.url, context_.config.tls, after(context_.config.connect_timeout), reach);
+  auto stream = co_await context_.connect();
   if (!stream) co_return tl::unexpected(std::move(stream).error());
   stream_ = std::move(*stream);
   co_return Result<void>();
@@ -119,23 +121,22 @@ Task<Result<void>> Passage::write_piece(std::string_view piece) {
     framed.assign(size.data(), end).append("\r\n").append(piece).append("\r\n");
     piece = framed;
   }
-  auto written = co_await stream_->write(piece, after(context_.config.idle_timeout));
+  auto written = co_await stream_->write(piece, after(context_.limits.idle_timeout));
   co_return written;
 }
 
 // The whole request. An upstream that stops reading may already have answered, so that is not yet a failure.
 Task<Result<Passage::Sent>> Passage::send(std::string piece) {
   chunked_ = exchange_.request().headers.count("transfer-encoding") > 0;
-  auto written = co_await stream_->write(context_.head, after(context_.config.idle_timeout));
-  if (written) {
-    written = co_await stream_->write(context_.credential.head_end(), after(context_.config.idle_timeout));
-  }
+  auto written = co_await stream_->write(context_.head, after(context_.limits.idle_timeout));
+  const auto head_end = context_.credential != nullptr ? context_.credential->head_end() : "\r\n";
+  if (written) written = co_await stream_->write(head_end, after(context_.limits.idle_timeout));
   while (written && !piece.empty()) {
     written = co_await write_piece(piece);
     if (!written) break;
     context_.record.bytes_out += piece.size();
     context_.total_bytes += piece.size();
-    if (context_.total_bytes > context_.config.total_bytes) {
+    if (context_.total_bytes > context_.limits.total_bytes) {
       stream_->close();
       co_await refuse(403, "egress_limit", "this run has used up its traffic");
       co_return Sent::refused;
@@ -150,7 +151,7 @@ Task<Result<Passage::Sent>> Passage::send(std::string piece) {
     piece = std::move(*next);
   }
   if (written && chunked_)
-    written = co_await stream_->write("0\r\n\r\n", after(context_.config.idle_timeout));
+    written = co_await stream_->write("0\r\n\r\n", after(context_.limits.idle_timeout));
   if (!written && written.error().code != Code::unavailable)
     co_return tl::unexpected(std::move(written).error());
   co_return Sent::all;
@@ -173,7 +174,18 @@ Task<Result<void>> Passage::read_more(std::string& body, Deadline deadline) {
 }
 
 std::string Passage::reason(std::string_view word) const {
+  if (context_.peer == Peer::host)
+    return word == "address_denied" ? std::string(word) : "host_" + std::string(word);
   return (context_.peer == Peer::mcp ? "mcp_" : "provider_") + std::string(word);
+}
+
+std::string_view Passage::echo() const {
+  return context_.peer == Peer::host ? "secret_echo" : "key_echo";
+}
+
+std::string_view Passage::who() const {
+  if (context_.peer == Peer::host) return "the host";
+  return context_.peer == Peer::mcp ? "the MCP server" : "the model provider";
 }
 
 // Why an answer cannot be passed on at all, or "". An agent that is told 401 would ask for a login that it
@@ -184,9 +196,10 @@ std::string Passage::refusal_of(const net::ResponseHead& head) const {
     if (head.status >= 300 && head.status < 400) return reason("redirected");
   }
   const auto coding = head.headers.get("content-encoding");
-  if (!coding.empty() && !net::iequals(coding, "identity")) return reason("encoding");
+  const bool searched = context_.peer != Peer::host || context_.credential != nullptr;
+  if (searched && !coding.empty() && !net::iequals(coding, "identity")) return reason("encoding");
   for (const auto& field : head.headers) {
-    if (filter_.occurs_in(field.name) || filter_.occurs_in(field.value)) return "key_echo";
+    if (filter_.occurs_in(field.name) || filter_.occurs_in(field.value)) return std::string(echo());
   }
   return "";
 }
@@ -213,7 +226,7 @@ Task<void> Passage::answer(std::string body) {
     const bool answered = co_await answered_as_a_whole(body);
     if (answered) co_return;
   }
-  auto response = downstream_head(head);
+  auto response = downstream_head(head, context_.peer == Peer::host ? Cookies::pass : Cookies::kept_back);
   const auto length = parser_.content_length();
   if (length && !(streams() && !context_.rpc_id.empty()))
     response.headers.set("content-length", std::to_string(*length));
@@ -238,7 +251,7 @@ Task<bool> Passage::answered_as_a_whole(std::string& body) {
   auto& record = context_.record;
   while (!parser_.done()) {
     if (body.size() > kept_answer_bytes) co_return false;
-    auto read = co_await read_more(body, after(context_.config.idle_timeout));
+    auto read = co_await read_more(body, after(context_.limits.idle_timeout));
     if (!read) {
       record.reason = reason(trouble_of(read.error()).word);
       break;
@@ -249,9 +262,9 @@ Task<bool> Passage::answered_as_a_whole(std::string& body) {
   std::string clean;
   const bool found = filter.feed(body, clean) == KeyFilter::Verdict::found ||
                      filter.finish(clean) == KeyFilter::Verdict::found;
-  if (found) record.reason = "key_echo";
+  if (found) record.reason = echo();
   stream_->close();
-  auto response = downstream_head(parser_.head());
+  auto response = downstream_head(parser_.head(), Cookies::kept_back);
   if (!record.reason.empty()) {
     clean = mcp_error(context_.rpc_id, "the answer cannot be passed on: " + record.reason);
     response.headers.set("content-type", "application/json");
@@ -274,7 +287,7 @@ Task<void> Passage::pass_body(net::StreamWriter& writer, std::string body) {
       if (!out.empty()) std::ignore = co_await writer.write(out);
       co_return;
     }
-    auto read = co_await read_more(body, after(context_.config.idle_timeout));
+    auto read = co_await read_more(body, after(context_.limits.idle_timeout));
     if (!read) {
       context_.record.reason = writer.ended() ? "agent_left" : reason(trouble_of(read.error()).word);
       break;
@@ -286,7 +299,7 @@ Task<void> Passage::pass_body(net::StreamWriter& writer, std::string body) {
 // What of a piece may pass; why nothing more may is in the record then.
 void Passage::take(std::string_view piece, std::string& out) {
   std::string searched;
-  if (filter_.feed(piece, searched) == KeyFilter::Verdict::found) context_.record.reason = "key_echo";
+  if (filter_.feed(piece, searched) == KeyFilter::Verdict::found) context_.record.reason = echo();
   if (!guard_) {
     out += searched;
   } else if (!guard_->feed(searched, out)) {
@@ -298,7 +311,7 @@ void Passage::take(std::string_view piece, std::string& out) {
 // The same at the end, for what was held back. False when it may not pass.
 bool Passage::take_end(std::string& out) {
   std::string searched;
-  if (filter_.finish(searched) == KeyFilter::Verdict::found) context_.record.reason = "key_echo";
+  if (filter_.finish(searched) == KeyFilter::Verdict::found) context_.record.reason = echo();
   if (!guard_) {
     out += searched;
   } else if (!guard_->feed(searched, out) || !guard_->finish(out)) {
@@ -333,10 +346,10 @@ Task<bool> Passage::pass_piece(net::StreamWriter& writer, std::string_view piece
   meter_.feed(piece);
   std::string out;
   take(piece, out);
-  if (record.reason.empty() && record.bytes_in > context_.config.response_bytes) {
+  if (record.reason.empty() && record.bytes_in > context_.limits.response_bytes) {
     record.reason = "response_too_large";
     out.clear();
-  } else if (context_.total_bytes > context_.config.total_bytes) {
+  } else if (context_.total_bytes > context_.limits.total_bytes) {
     record.reason = "egress_limit";
   } else if (context_.metering != nullptr && !context_.metering->receives(meter_)) {
     record.reason = "limit_exceeded";
@@ -351,8 +364,7 @@ Task<bool> Passage::pass_piece(net::StreamWriter& writer, std::string_view piece
 Task<void> Passage::fail(const base::Error& error) {
   const auto trouble = trouble_of(error);
   if (stream_) stream_->close();
-  const std::string who = context_.peer == Peer::mcp ? "the MCP server" : "the model provider";
-  co_await refuse(trouble.status, reason(trouble.word), who + " cannot be reached: " + error.message);
+  co_await refuse(trouble.status, reason(trouble.word), std::string(who()) + " cannot be reached: " + error.message);
 }
 
 Task<void> Passage::refuse(int status, std::string_view reason, std::string_view message) {
@@ -363,44 +375,8 @@ Task<void> Passage::refuse(int status, std::string_view reason, std::string_view
 
 }  // namespace
 
-namespace {
-
-std::string_view field_of(Credential::Scheme scheme) {
-  return scheme == Credential::Scheme::bearer ? "authorization: Bearer " : "x-api-key: ";
-}
-constexpr std::string_view line_end = "\r\n";
-
-std::size_t size_of(const std::vector<McpUpstream::Field>& fields) {
-  std::size_t size = line_end.size();
-  for (const auto& field : fields)
-    size += field.name.size() + 2 + field.value->view().size() + line_end.size();
-  return size;
-}
-
-// "Bearer <word>": the word, unless it is too short to be looked for.
-std::string_view searched_for(std::string_view value) {
-  const auto word = value.substr(value.rfind(' ') + 1);
-  return word.size() < KeyFilter::least_bytes ? value : word;
-}
-
-}  // namespace
-
-Credential::Credential(Scheme scheme, const Secret& key)
-    : lines_(field_of(scheme).size() + key.view().size() + 2 * line_end.size()),
-      filters_({KeyFilter(key.view())}) {
-  for (const auto part : {field_of(scheme), key.view(), line_end, line_end}) lines_.append(part);
-}
-
-Credential::Credential(const std::vector<McpUpstream::Field>& fields) : lines_(size_of(fields)) {
-  std::vector<KeyFilter> filters;
-  for (const auto& field : fields) {
-    for (const auto part :
-         {std::string_view(field.name), std::string_view(": "), field.value->view(), line_end})
-      lines_.append(part);
-    filters.emplace_back(searched_for(field.value->view()));
-  }
-  lines_.append(line_end);
-  filters_ = KeyFilters(std::move(filters));
+ForwardLimits limits_of(const Config& config) {
+  return {config.response_bytes, config.total_bytes, config.head_timeout, config.idle_timeout};
 }
 
 Task<void> forward(Forward context, net::Exchange& exchange, std::string first) {

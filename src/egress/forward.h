@@ -1,46 +1,38 @@
 #pragma once
 // One request on its way to an upstream and its answer on the way back, piece by piece. Internal to egress.
 
+#include <chrono>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
-#include <vector>
 
+#include "egress/credential.h"
 #include "egress/egress.h"
-#include "egress/key_filter.h"
 #include "net/client.h"
 #include "net/exchange.h"
 
 namespace agentrouter::egress {
 
-// What is made of an upstream's secrets once: the lines that go into every head, and the search patterns.
-class Credential {
- public:
-  enum class Scheme { bearer, api_key };
-  // `key` outlives it. Throws Failure(unavailable) as SecretBuffer.
-  Credential(Scheme scheme, const Secret& key);
-  // Fields as they are; searched for is the last word of each ("Bearer <this>"). The values outlive it.
-  explicit Credential(const std::vector<McpUpstream::Field>& fields);
-
-  // "authorization: Bearer ...\r\n\r\n": the end of a request head.
-  [[nodiscard]] std::string_view head_end() const { return lines_.view(); }
-  [[nodiscard]] const KeyFilters& filters() const { return filters_; }
-
- private:
-  SecretBuffer lines_;
-  KeyFilters filters_;
-};
-
 // Who is asked: the words for what goes wrong begin with it.
-enum class Peer { provider, mcp };
+enum class Peer { provider, mcp, host /* any other, see outbound.h */ };
+
+struct ForwardLimits {
+  std::uint64_t response_bytes = 0;
+  std::uint64_t total_bytes = 0;
+  std::chrono::milliseconds head_timeout{0};
+  std::chrono::milliseconds idle_timeout{0};
+};
+[[nodiscard]] ForwardLimits limits_of(const Config& config);
 
 // Answers `exchange`, whose body has been read as far as `first`. Fills `record`; once it says `forwarded`,
 // bytes may have left. Everything passed outlives the task.
 struct Forward {
-  const Config& config;
-  const net::Url& url;
-  const Credential& credential;
-  std::string head;  // up to where the credential follows
+  ForwardLimits limits;
+  // Errors: those of net::connect_tls.
+  std::function<Task<Result<std::unique_ptr<net::Stream>>>()> connect;
+  const Credential* credential = nullptr;  // none: nothing is added and nothing searched for
+  std::string head;                        // up to where the credential follows
   Peer peer = Peer::provider;
   RequestRecord& record;
   std::uint64_t& total_bytes;

@@ -1,10 +1,8 @@
 #include "egress/front.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "base/json.h"
-#include "base/utf8.h"
 #include "egress/own_request.h"
 #include "egress/retry_after.h"
 #include "egress/usage.h"
@@ -22,11 +20,6 @@ constexpr std::uint64_t metered_body_bytes = 32ull << 20;
 // So many bodies may be on their way to being held as a whole.
 constexpr std::size_t bodies_at_once = 16;
 constexpr std::string_view simulated_authorization = "Bearer sim";
-
-std::string shown(std::string_view text, std::size_t max_bytes) {
-  const auto valid = base::to_utf8(text.substr(0, max_bytes));
-  return std::string(base::cut_utf8(valid, max_bytes));
-}
 
 net::ServerOptions options_of(const Config& config) {
   net::ServerOptions options;
@@ -57,22 +50,6 @@ net::Response models_response(const std::vector<std::string>& models) {
   response.body = base::to_text(json::object{{"object", "list"}, {"data", list}, {"models", json::array()}});
   return response;
 }
-
-// Lowers a flag and wakes who waits for it, also when the coroutine in between is cancelled.
-class Raised {
- public:
-  Raised(bool& flag, base::Event& lowered) : flag_(flag), lowered_(lowered) { flag_ = true; }
-  Raised(const Raised&) = delete;
-  Raised& operator=(const Raised&) = delete;
-  ~Raised() {
-    flag_ = false;
-    lowered_.notify();
-  }
-
- private:
-  bool& flag_;
-  base::Event& lowered_;
-};
 
 }  // namespace
 
@@ -106,8 +83,7 @@ class Egress::Front::Tally {
 Egress::Front::Front(base::Executor executor, Config config, Observer& observer)
     : config_(std::move(config)),
       observer_(observer),
-      answered_(executor),
-      released_(executor),
+      departure_(executor, observer),
       server_(
           executor, *this,
           [this](const net::ServerError& error) {
@@ -119,7 +95,9 @@ Egress::Front::Front(base::Executor executor, Config config, Observer& observer)
   for (const auto& upstream : config_.mcp) {
     std::vector<std::string> added;
     for (const auto& field : upstream.headers) added.push_back(field.name);
-    mcp_.push_back({upstream, std::move(added), Credential(upstream.headers)});
+    std::vector<Credential::Field> fields;
+    for (const auto& field : upstream.headers) fields.push_back({field.name, field.value});
+    mcp_.push_back({upstream, std::move(added), Credential(fields)});
   }
 }
 
@@ -167,9 +145,10 @@ Task<void> Egress::Front::forward_to(net::Exchange& exchange, Destination destin
   if (!permitted) co_return;
   record.host = upstream->base.authority();
   const auto& credential = to_openai ? *openai_ : *anthropic_;
-  Forward context{.config = config_,
-                  .url = upstream->base,
-                  .credential = credential,
+  const auto& url = upstream->base;
+  Forward context{.limits = limits_of(config_),
+                  .connect = [this, &url] { return connect_to(url, config_.tls, base::after(config_.connect_timeout)); },
+                  .credential = &credential,
                   .head = upstream_head(exchange.request(), upstream->base, body->size),
                   .peer = Peer::provider,
                   .record = record,
@@ -334,7 +313,7 @@ Task<Result<Answer>> Egress::Front::ask(std::string path, std::string body, base
     tally.record.reason = metering.error().reason;
     co_return tl::unexpected(std::move(metering).error());
   }
-  auto allowed = co_await ask_once();
+  auto allowed = co_await departure_.first();
   if (!allowed) co_return tl::unexpected(std::move(allowed).error());
   tally.record.decision = Decision::forwarded;
   if (*metering && !(*metering)->leaves())
@@ -401,28 +380,13 @@ Task<void> Egress::Front::deny(net::Exchange& exchange, int status, std::string 
 }
 
 Task<bool> Egress::Front::permit(net::Exchange& exchange, RequestRecord& record) {
-  while (held_) co_await released_.wait();
-  auto allowed = co_await ask_once();
+  auto allowed = co_await departure_.permit();
   if (!allowed) {
     co_await deny(exchange, 503, "held", allowed.error().message, record);
     co_return false;
   }
   record.decision = Decision::forwarded;
   co_return true;
-}
-
-void Egress::Front::release() {
-  held_ = false;
-  released_.notify();
-}
-
-Task<Result<void>> Egress::Front::ask_once() {
-  while (asking_) co_await answered_.wait();
-  if (permitted_) co_return Result<void>();
-  const Raised asking(asking_, answered_);
-  auto allowed = co_await observer_.on_first_forward();
-  permitted_ = allowed.has_value();
-  co_return allowed;
 }
 
 // What never becomes a request: broken or ambiguous framing, or one connection too many.
@@ -436,9 +400,7 @@ net::Response Egress::Front::refuse_broken(int status, std::string_view code, st
 
 void Egress::Front::report_denial(const RequestRecord& record) {
   ++denials_;
-  if (denials_ <= config_.denials_reported || std::has_single_bit(denials_)) {
-    observer_.on_denied(record, denials_);
-  }
+  if (is_worth_reporting(denials_, config_.denials_reported)) observer_.on_denied(record, denials_);
 }
 
 }  // namespace agentrouter::egress

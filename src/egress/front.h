@@ -5,24 +5,14 @@
 #include <optional>
 #include <string>
 
+#include "egress/counted.h"
+#include "egress/departure.h"
 #include "egress/egress.h"
 #include "egress/forward.h"
 #include "egress/route.h"
 #include "net/server.h"
 
 namespace agentrouter::egress {
-
-// One more, as long as it lives.
-class Counted {
- public:
-  explicit Counted(std::size_t& count) : count_(count) { ++count_; }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-  ~Counted() { --count_; }
-
- private:
-  std::size_t& count_;
-};
 
 class Egress::Front final : public net::Handler {
  public:
@@ -34,8 +24,8 @@ class Egress::Front final : public net::Handler {
 
   [[nodiscard]] net::Server& server() { return server_; }
   [[nodiscard]] std::size_t open_forwards() const { return open_forwards_; }
-  void hold() { held_ = true; }
-  void release();
+  void hold() { departure_.hold(); }
+  void release() { departure_.release(); }
 
  private:
   class Tally;
@@ -77,7 +67,6 @@ class Egress::Front final : public net::Handler {
                                  Meter& meter);
   // Whether a request may leave for a provider; asks the observer for the first one. False: it was answered.
   Task<bool> permit(net::Exchange& exchange, RequestRecord& record);
-  Task<Result<void>> ask_once();
   net::Response refuse_broken(int status, std::string_view code, std::string_view message);
   void report_denial(const RequestRecord& record);
 
@@ -96,11 +85,7 @@ class Egress::Front final : public net::Handler {
   std::uint64_t denials_ = 0;
   std::size_t open_forwards_ = 0;
   std::size_t reading_ = 0;  // bodies that are read whole
-  bool permitted_ = false;
-  bool asking_ = false;
-  base::Event answered_;
-  bool held_ = false;
-  base::Event released_;
+  Departure departure_;
   net::Server server_;
 };
 

@@ -3,48 +3,10 @@
 #include <algorithm>
 
 #include "egress/front.h"
+#include "egress/own_request.h"
+#include "egress/presence.h"
 
 namespace agentrouter::egress {
-namespace {
-
-// Tells the gate when what it let go is over, in whatever way.
-class Ticket {
- public:
-  Ticket(RequestGate* gate, std::string call_id, const RequestRecord& record)
-      : gate_(gate), call_id_(std::move(call_id)), record_(record) {}
-  Ticket(const Ticket&) = delete;
-  Ticket& operator=(const Ticket&) = delete;
-  ~Ticket() {
-    if (gate_ != nullptr && !call_id_.empty()) gate_->done(call_id_, record_);
-  }
-
- private:
-  RequestGate* gate_;
-  std::string call_id_;
-  const RequestRecord& record_;
-};
-
-// Whether who asked is still there, while the request is held.
-class Presence {
- public:
-  Presence(net::Exchange& exchange, base::Executor executor) : exchange_(exchange), left_(executor) {
-    exchange_.on_gone([this] {
-      gone_ = true;
-      left_.notify();
-    });
-  }
-  Presence(const Presence&) = delete;
-  Presence& operator=(const Presence&) = delete;
-  ~Presence() { exchange_.on_gone(nullptr); }
-  [[nodiscard]] RequestGate::Asker asker() { return {left_, gone_}; }
-
- private:
-  net::Exchange& exchange_;
-  base::Event left_;
-  bool gone_ = false;
-};
-
-}  // namespace
 
 Task<void> Egress::Front::forward_to_mcp(net::Exchange& exchange, const std::string& name,
                                          RequestRecord& record) {
@@ -102,9 +64,11 @@ Task<void> Egress::Front::send_to_mcp(net::Exchange& exchange, const Mcp& server
   // A stream of the server's own messages may stay open and silent as long as the agent likes.
   std::optional<Counted> open;
   if (request.method != "GET") open.emplace(open_forwards_);
-  Forward context{.config = config_,
-                  .url = server.upstream.url,
-                  .credential = server.credential,
+  const auto& url = server.upstream.url;
+  Forward context{.limits = limits_of(config_),
+                  .connect = [this, &url] { return connect_to(url, config_.tls, base::after(config_.connect_timeout),
+                                                              net::Reach::not_link_local); },
+                  .credential = &server.credential,
                   .head = mcp_head(request, server.upstream.url, server.added),
                   .peer = Peer::mcp,
                   .record = record,

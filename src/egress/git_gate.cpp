@@ -264,7 +264,7 @@ Task<void> GitGate::Passage::answer() {
     co_await exchange_.respond(plain(status == 404 ? 404 : 403, "the server does not give the repository"));
     co_return;
   }
-  auto response = downstream_head(parser_.head());
+  auto response = downstream_head(parser_.head(), Cookies::kept_back);
   response.headers.remove("www-authenticate");
   auto* writer = co_await exchange_.start_stream(std::move(response));
   writer->on_end([stream = stream_.get()] { stream->close(); });

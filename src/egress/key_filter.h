@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "egress/secret.h"
+
 namespace agentrouter::egress {
 
 class KeyFilter {
@@ -33,11 +35,26 @@ class KeyFilter {
   std::size_t matched_ = 0;  // bytes held back; they equal the key's first ones
 };
 
+// The forms in which one secret is searched for: as it is, in base64 (of both alphabets, at any place of a
+// longer text), in hex, percent-encoded and as JSON writes it. What changes it otherwise is not recognised.
+class KeyForms {
+ public:
+  // `key` outlives it. Throws Failure(unavailable) as SecretBuffer.
+  explicit KeyForms(std::string_view key);
+
+  [[nodiscard]] std::vector<KeyFilter> filters() const;
+
+ private:
+  SecretBuffer text_;
+  std::vector<std::string_view> forms_;
+};
+
 // Several secrets in one stream.
 class KeyFilters {
  public:
   KeyFilters() = default;
   explicit KeyFilters(std::vector<KeyFilter> filters) : filters_(std::move(filters)) {}
+  void add(KeyFilter filter) { filters_.push_back(std::move(filter)); }
 
   [[nodiscard]] KeyFilter::Verdict feed(std::string_view bytes, std::string& out);
   // Found: one of them was in what had been held back for another.

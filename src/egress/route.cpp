@@ -124,12 +124,32 @@ std::string mcp_head(const net::Request& request, const net::Url& url,
   return open_head(out);
 }
 
-net::Response downstream_head(const net::ResponseHead& head) {
+std::string host_head(const net::Request& request, const net::Url& url, std::string_view added) {
+  // Parts of an answer, or an answer in another coding, could not be searched.
+  constexpr std::array<std::string_view, 3> hiding{"accept-encoding", "range", "if-range"};
+  net::ClientRequest out;
+  out.method = request.method;
+  out.target = request.target;
+  out.headers.add("Host", url.authority());
+  for (const auto& field : request.headers) {
+    const bool of_connection = net::iequals(field.name, "host") || is_one_of(field.name, hop_by_hop) ||
+                               begins_with(field.name, "proxy-") ||
+                               request.headers.has_token("connection", field.name);
+    const bool dropped = !added.empty() && (net::iequals(field.name, added) || is_one_of(field.name, hiding));
+    if (!of_connection && !dropped) out.headers.add(field.name, field.value);
+  }
+  if (!added.empty()) out.headers.add("accept-encoding", "identity");
+  out.headers.add("connection", "close");
+  add_framing(out, request, false);
+  return open_head(out);
+}
+
+net::Response downstream_head(const net::ResponseHead& head, Cookies cookies) {
   net::Response out;
   out.status = head.status;
   for (const auto& field : head.headers) {
     const bool passes = !is_one_of(field.name, hop_by_hop) && !begins_with(field.name, "proxy-") &&
-                        !net::iequals(field.name, "set-cookie") && !net::iequals(field.name, "alt-svc") &&
+                        (cookies == Cookies::pass || !net::iequals(field.name, "set-cookie")) && !net::iequals(field.name, "alt-svc") &&
                         !net::iequals(field.name, "date") &&
                         !head.headers.has_token("connection", field.name);
     if (passes) out.headers.add(field.name, field.value);

@@ -38,11 +38,16 @@ struct Route {
 [[nodiscard]] std::string mcp_head(const net::Request& request, const net::Url& url,
                                    const std::vector<std::string>& added);
 
+// The same for any other host at `url`: everything that is not of the sandbox's own connection. `added` is the
+// name of a field that follows, or "": then nothing that could hide an echo of it is asked for.
+[[nodiscard]] std::string host_head(const net::Request& request, const net::Url& url, std::string_view added);
+
 // Whether a request field may leave.
 [[nodiscard]] bool may_leave(const net::Headers& all, std::string_view name);
 
-// The answer as the sandbox sees it: without what belongs to the upstream's connection, and without cookies.
-[[nodiscard]] net::Response downstream_head(const net::ResponseHead& head);
+// The answer as the sandbox sees it: without what belongs to the upstream's connection.
+enum class Cookies { pass, kept_back };
+[[nodiscard]] net::Response downstream_head(const net::ResponseHead& head, Cookies cookies);
 
 // {"type":"error","error":{...}}: both providers' clients read it.
 [[nodiscard]] net::Response error_response(int status, std::string_view reason, std::string_view message);
