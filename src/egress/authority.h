@@ -2,12 +2,17 @@
 // The certificate authority of one run, made anew for it: programs of the sandbox believe it, nobody else
 // does. Its key never enters the sandbox or a file.
 
+#include <cstddef>
+#include <list>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/error.h"
 #include "egress/secret.h"
+#include "net/tls_server.h"
 
 namespace agentrouter::egress {
 
@@ -24,7 +29,22 @@ class Authority {
   // Errors: invalid.
   [[nodiscard]] static base::Result<std::unique_ptr<Authority>> load(std::string_view certificate,
                                                                      std::string_view key);
-  virtual ~Authority() = default;
+  explicit Authority(net::CertificateIssuer issuer) : issuer_(std::move(issuer)) {}
+
+  // What a server of this name proves itself with. The last max_identities are kept. Not thread-safe.
+  // Errors: invalid (no host name).
+  static constexpr std::size_t max_identities = 256;
+  [[nodiscard]] base::Result<std::shared_ptr<const net::TlsIdentity>> identity_of(const std::string& host) const;
+
+ private:
+  struct Issued {
+    std::shared_ptr<const net::TlsIdentity> identity;
+    std::list<std::string>::iterator used;
+  };
+
+  net::CertificateIssuer issuer_;
+  mutable std::map<std::string, Issued> issued_;
+  mutable std::list<std::string> in_use_;  // what was asked for last is first
 };
 
 }  // namespace agentrouter::egress

@@ -65,6 +65,8 @@ struct OutboundConfig {
   RequestGate* gate = nullptr;           // asked where a verdict says so; none: refused. Outlives the egress
   const net::TlsContext* tls = nullptr;  // for hosts whose requests are inspected; outlives the egress
   Resolver resolver = {};                // none: the machine's own
+  // The /15 whose addresses stand for names.
+  asio::ip::address_v4 names_network{198u << 24 | 18u << 16};
 
   std::size_t max_connections = 1024;          // one more waits to be accepted
   std::size_t max_names = 4096;                // looked up by one sandbox; one more does not exist
@@ -78,6 +80,8 @@ struct OutboundConfig {
   std::chrono::milliseconds head_timeout{300'000};  // from the request's end to the head of the answer
   std::chrono::milliseconds idle_timeout{600'000};  // nothing in either direction
 };
+
+class OutboundDesk;
 
 // Belongs to one executor, with everything it was given.
 class Outbound {
@@ -100,8 +104,7 @@ class Outbound {
   [[nodiscard]] std::size_t open() const;
 
  private:
-  class Desk;
-  std::unique_ptr<Desk> desk_;
+  std::unique_ptr<OutboundDesk> desk_;
 };
 
 }  // namespace agentrouter::egress

@@ -26,6 +26,10 @@ Task<std::string> Agent::rest() {
   co_return std::exchange(seen_, {});
 }
 
+Task<void> Agent::finish() {
+  return stream_->end(soon());
+}
+
 Task<bool> Agent::fill() {
   std::string piece(16384, '\0');
   auto got = co_await stream_->read_some(piece, soon());

@@ -50,6 +50,8 @@ class Agent {
   // Up to and with `end`. Throws when the connection ends before.
   Task<std::string> until(std::string end);
   Task<std::string> rest();
+  // Says that nothing more is sent.
+  Task<void> finish();
   void leave() { stream_->close(); }
 
  private:
