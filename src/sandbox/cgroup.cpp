@@ -233,6 +233,8 @@ Result<CgroupSet> CgroupSet::make(const CgroupSite& site, const std::string& lab
       auto folder = make_folder(site.v1[i]);
       if (!folder) return tl::unexpected(folder.error());
       set.v1_.push_back(*folder);
+      set.entries_.emplace_back(::open((*folder + "/tasks").c_str(), O_WRONLY | O_CLOEXEC));
+      if (!set.entries_.back()) return base::fail_errno("cannot open " + *folder, errno);
     }
     if (auto done = write_limit_v1(path, controllers[i], limits); !done) return tl::unexpected(done.error());
   }
@@ -250,17 +252,11 @@ CgroupSet::CgroupSet(CgroupSet&& other) noexcept
       memory_peak(std::move(other.memory_peak)),
       unified_(std::move(other.unified_)),
       folders_(std::exchange(other.folders_, {})),
-      v1_(std::move(other.v1_)) {}
+      v1_(std::move(other.v1_)),
+      entries_(std::move(other.entries_)) {}
 
 CgroupSet::~CgroupSet() {
   for (const auto& folder : folders_) (void)remove_cgroup(folder);
-}
-
-Result<void> CgroupSet::enter(pid_t pid) const {
-  for (const auto& folder : v1_) {
-    if (auto done = write_to(folder + "/cgroup.procs", std::to_string(pid)); !done) return done;
-  }
-  return {};
 }
 
 std::vector<std::string> find_cgroups(const std::string& label, Match match) {

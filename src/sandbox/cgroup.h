@@ -38,8 +38,10 @@ class CgroupSet {
 
   // For clone into it, or -1.
   [[nodiscard]] int unified() const { return unified_.get(); }
-  // v1 knows no birth inside: moves the process.
-  [[nodiscard]] base::Result<void> enter(pid_t pid) const;
+  // v1 knows no birth inside: whoever writes "0" to one of these moves its own thread there. That waits for
+  // nobody, while the kernel makes somebody who moves another process wait until all processors have been
+  // seen, which takes milliseconds.
+  [[nodiscard]] const std::vector<base::Fd>& entries() const { return entries_; }
   void keep() { folders_.clear(); }
 
   base::Fd procs, memory_events, memory_peak;  // for reading; empty where there is none
@@ -49,6 +51,7 @@ class CgroupSet {
   base::Fd unified_;
   std::vector<std::string> folders_;
   std::vector<std::string> v1_;
+  std::vector<base::Fd> entries_;  // of each of v1_
 };
 
 // Folders anywhere in the mounted hierarchies whose name is `label` (or begins with it).

@@ -40,12 +40,19 @@ struct InitStart {
   int null;
   char* const* argv;
   char* const* envp;
+  const int* groups;  // CgroupSet::entries
+  unsigned group_count;
   int error;
 };
 
 // Runs on the parent's memory: system calls only.
 __attribute__((no_sanitize("address", "undefined", "thread"))) int run_init(void* argument) {
   auto* start = static_cast<InitStart*>(argument);
+  for (unsigned i = 0; i < start->group_count; ++i) {
+    if (syscall(SYS_write, start->groups[i], "0", 1) == 1) continue;
+    start->error = errno;
+    return 127;
+  }
   const long program = syscall(SYS_fcntl, start->program, F_DUPFD_CLOEXEC, 64);
   const long control = syscall(SYS_fcntl, start->control, F_DUPFD_CLOEXEC, 64);
   const long null = syscall(SYS_fcntl, start->null, F_DUPFD_CLOEXEC, 64);
@@ -288,7 +295,12 @@ Result<Cloned> clone_init(int control, const CgroupSet* cgroups, const Weakened&
   char name[] = "init";
   char* const argv[] = {name, nullptr};
   char* const envp[] = {nullptr};
-  InitStart start{*program, control, null.get(), argv, envp, 0};
+  std::vector<int> groups;
+  if (cgroups) {
+    for (const auto& entry : cgroups->entries()) groups.push_back(entry.get());
+  }
+  InitStart start{
+      *program, control, null.get(), argv, envp, groups.data(), static_cast<unsigned>(groups.size()), 0};
   std::uint64_t flags =
       CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
   if (weakened.bits & init::weaken_host_network) flags &= ~static_cast<std::uint64_t>(CLONE_NEWNET);
@@ -326,9 +338,6 @@ Result<RunningInit> start_init(const CheckedLaunch& launch, int attempt, const C
   if (!cloned) return tl::unexpected(cloned.error());
   running.process = std::move(*cloned);
   pair->second.reset();
-  if (cgroups) {
-    if (auto done = cgroups->enter(running.process.pid); !done) return tl::unexpected(done.error());
-  }
   if (root) {
     auto done = write_maps(running.process.pid, UidRange::of_slot(launch.record->slot));
     if (!done) return tl::unexpected(done.error());
