@@ -22,7 +22,8 @@ struct Cloned {
 [[nodiscard]] base::Result<Cloned> clone_borrowing(std::uint64_t flags, int cgroup, int (*run)(void*),
                                                    void* argument);
 
-// A process that only waits, in the namespaces of `flags`, until it is killed by its pidfd; not waited for.
+// A process that only waits, in the namespaces of `flags`, until this object ends or the process that made it
+// does, however that comes about. Nothing that was open in this process stays open in it.
 class IdleProcess {
  public:
   [[nodiscard]] static base::Result<IdleProcess> start(std::uint64_t flags);
@@ -34,6 +35,7 @@ class IdleProcess {
  private:
   IdleProcess() = default;
   Cloned cloned_;
+  base::Fd parent_;
   void* stack_ = nullptr;
 };
 

@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +33,31 @@ using testing::IsEmpty;
 
 std::string mounts() {
   return base::read_file("/proc/self/mountinfo").value_or("");
+}
+
+TEST(IdleProcess, KeepsNothingOpenAndEndsWithWhoMadeItHoweverThatEnds) {
+  auto pipe = base::value_or_throw(base::make_pipe());
+  const pid_t maker = ::fork();
+  if (maker == 0) {
+    const auto idle = IdleProcess::start(0);
+    const pid_t pid = idle ? idle->pid() : 0;
+    (void)::write(pipe.second.get(), &pid, sizeof pid);
+    for (;;) ::pause();
+  }
+  pid_t pid = 0;
+  ASSERT_EQ(::read(pipe.first.get(), &pid, sizeof pid), static_cast<ssize_t>(sizeof pid));
+  ASSERT_GT(pid, 0);
+  const base::Fd idle(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  ASSERT_TRUE(idle);
+  const std::filesystem::path open_files = "/proc/" + std::to_string(pid) + "/fd";
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto count = [&] { return std::distance(std::filesystem::directory_iterator(open_files), {}); };
+  while (count() != 1 && std::chrono::steady_clock::now() < end) ::sched_yield();
+  EXPECT_EQ(count(), 1) << "its end of a pipe";
+  ::kill(maker, SIGKILL);
+  ::waitpid(maker, nullptr, 0);
+  pollfd ended{idle.get(), POLLIN, 0};
+  EXPECT_EQ(::poll(&ended, 1, 10'000), 1);
 }
 
 TEST(LocalLauncher, RefusesWhatCannotBeShown) {

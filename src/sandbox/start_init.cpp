@@ -58,8 +58,10 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) int run_init(void
   const long null = syscall(SYS_fcntl, start->null, F_DUPFD_CLOEXEC, 64);
   for (int fd = 0; fd < 3; ++fd) syscall(SYS_dup3, null, fd, 0);
   syscall(SYS_dup3, control, init::control_fd, 0);
-  syscall(SYS_close_range, 4, 63, 0);
-  syscall(SYS_close_range, 64, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
+  // Everything of the server is closed here, not only at exec: what comes before it may take long.
+  constexpr int program_fd = init::control_fd + 1;
+  syscall(SYS_dup3, program, program_fd, O_CLOEXEC);
+  syscall(SYS_close_range, program_fd + 1, ~0U, 0);
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::uint32_t bits = 0;
   for (const int cap : init_caps) bits |= 1u << cap;
@@ -75,7 +77,7 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) int run_init(void
   for (int signal = 1; signal <= 64; ++signal) syscall(SYS_rt_sigaction, signal, &ignored, nullptr, 8);
   const unsigned long none = 0;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, 8);
-  if (worked) syscall(SYS_execveat, program, "", start->argv, start->envp, AT_EMPTY_PATH);
+  if (worked) syscall(SYS_execveat, program_fd, "", start->argv, start->envp, AT_EMPTY_PATH);
   start->error = errno;
   return 127;
 }

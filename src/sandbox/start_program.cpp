@@ -57,8 +57,8 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) int run_program(v
       syscall(SYS_close, fd);
     }
   }
-  syscall(SYS_close_range, wanted_fds, 63, 0);
-  syscall(SYS_close_range, 64, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
+  syscall(SYS_dup3, program, wanted_fds, O_CLOEXEC);
+  syscall(SYS_close_range, wanted_fds + 1, ~0U, 0);
   syscall(SYS_chdir, "/");
   syscall(SYS_umask, 077);
   const rlimit no_core{0, 0};
@@ -72,7 +72,7 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) int run_program(v
   for (int signal = 1; signal <= 64; ++signal) syscall(SYS_rt_sigaction, signal, &by_default, nullptr, 8);
   const unsigned long none = 0;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, 8);
-  if (worked) syscall(SYS_execveat, program, "", start->argv, start->envp, AT_EMPTY_PATH);
+  if (worked) syscall(SYS_execveat, wanted_fds, "", start->argv, start->envp, AT_EMPTY_PATH);
   start->error = errno;
   return 127;
 }

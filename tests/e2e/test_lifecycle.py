@@ -28,6 +28,15 @@ class Lifecycle(Case):
             self.assertEqual(run["status"], "completed", run.get("failure"))
             self.assertEqual([e["type"] for e in events].count("run.claimed"), 1)
 
+    def test_a_server_that_is_killed_leaves_its_folder_free_at_once(self):
+        server = Server()
+        for _ in range(8):
+            server.start()
+            server.kill()
+        with server:
+            run, _ = server.finish(server.create("Reply exactly HELLO")["id"])
+            self.assertEqual(run["status"], "completed", run.get("failure"))
+
     def test_a_draining_server_waits_for_its_runs(self):
         with Server(args=("--sim", "--drain")) as server:
             run = server.create(SLOW)

@@ -44,16 +44,6 @@ class Webhooks(Case):
     def webhook(self, webhook):
         return self.server.call("GET", f"/v1/webhooks/{webhook['id']}")
 
-    def start_again(self):
-        """What a server tries out in its first moments may outlive it by some more, with its lock open."""
-        def started():
-            try:
-                return self.server.start()
-            except AssertionError as error:
-                if "another server uses it" not in str(error):
-                    raise
-        wait_for(started, 10, "the lock of the server before")
-
     def deliveries(self, webhook):
         return self.server.call("GET", f"/v1/webhooks/{webhook['id']}/deliveries")["items"]
 
@@ -143,7 +133,7 @@ class Webhooks(Case):
             for number in range(5):
                 runs.append(self.server.create("sim: reply Done.")["id"])
                 self.server.kill()
-                self.start_again()
+                self.server.start()
             wanted = {("run.created", run) for run in runs}
             messages = receiver.wait(lambda all: wanted <= {(m["data"]["type"], m["data"]["data"]["runId"]) for m in all})
             ids = {(m["data"]["type"], m["data"]["data"]["runId"]): set() for m in messages}

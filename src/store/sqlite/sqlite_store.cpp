@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "base/file.h"
+#include "store/sqlite/folder_lock.h"
 #include "store/sqlite/reader_pool.h"
 #include "store/sqlite/schema.h"
 #include "store/sqlite/writer.h"
@@ -13,21 +14,6 @@
 namespace agentrouter::store {
 
 namespace {
-
-base::Result<base::Fd> lock_folder(const std::filesystem::path& database) {
-  auto path = database.parent_path() / "store.lock";
-  base::Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd) return base::fail_errno("cannot open " + path.string(), errno);
-  // The lock belongs to this open file, not to the process: a second store in one process is refused, too.
-  struct flock whole{};
-  whole.l_type = F_WRLCK;
-  whole.l_whence = SEEK_SET;
-  if (::fcntl(fd.get(), F_OFD_SETLK, &whole) == 0) return fd;
-  if (errno != EAGAIN && errno != EACCES) return base::fail_errno("cannot lock " + path.string(), errno);
-  return base::fail(base::Code::conflict,
-                    "cannot open the store in " + path.parent_path().string() + ": another server uses it",
-                    "data_in_use");
-}
 
 // SQLite gives a new file the umask's mode, and the WAL that of the file.
 base::Result<void> make_private_file(const std::filesystem::path& path) {
@@ -52,7 +38,7 @@ Connection connect(const std::filesystem::path& path, const SqliteOptions& optio
 
 class SqliteStore final : public Store {
  public:
-  SqliteStore(base::Fd lock, Connection writer, const std::filesystem::path& path,
+  SqliteStore(FolderLock lock, Connection writer, const std::filesystem::path& path,
               const SqliteOptions& options)
       : lock_(std::move(lock)),
         checkpointer_(connect(path, options), options.checkpoint_delay),
@@ -79,7 +65,7 @@ class SqliteStore final : public Store {
     return connections;
   }
 
-  base::Fd lock_;  // released last, when every connection is closed
+  FolderLock lock_;  // released last, when every connection is closed
   Listeners listeners_;
   Checkpointer checkpointer_;
   ReaderPool readers_;
@@ -91,7 +77,7 @@ class SqliteStore final : public Store {
 base::Result<std::unique_ptr<Store>> open_sqlite_store(const std::filesystem::path& given,
                                                        SqliteOptions options) {
   const auto path = std::filesystem::absolute(given);
-  AGENTROUTER_TRY(auto lock, lock_folder(path));
+  AGENTROUTER_TRY(auto lock, FolderLock::take(path.parent_path()));
   if (auto made = make_private_file(path); !made) return tl::unexpected(made.error());
   try {
     Connection writer = connect(path, options);

@@ -1,9 +1,12 @@
 #include "store/sqlite/sqlite_store.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <fstream>
 #include <thread>
 
@@ -67,6 +70,33 @@ TEST_F(SqliteFile, ASecondOwnerIsRefusedUntilTheFirstIsGone) {
   EXPECT_EQ(refusal(), "data_in_use");
   store_.reset();
   EXPECT_EQ(refusal(), "opened");
+}
+
+// Holds a copy of every descriptor of this process, as what a launch clones does for a moment.
+TEST_F(SqliteFile, AChildWithACopyOfTheLocksDescriptorDoesNotHoldIt) {
+  open();
+  const auto child = ::fork();
+  if (child == 0) {
+    for (;;) ::pause();
+  }
+  store_.reset();
+  EXPECT_EQ(refusal(), "opened");
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+}
+
+TEST_F(SqliteFile, AnotherProcessIsRefused) {
+  open();
+  const auto child = ::fork();
+  if (child == 0) {
+    struct flock whole{};
+    whole.l_type = F_WRLCK;
+    const int fd = ::open((folder_ / "store.lock").c_str(), O_RDWR);
+    ::_exit(fd >= 0 && ::fcntl(fd, F_SETLK, &whole) != 0 && errno == EAGAIN ? 0 : 1);
+  }
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(SqliteFile, ANewerSchemaIsRefusedAndLeftAsItIs) {
