@@ -49,8 +49,11 @@ struct ApiOptions {
   runs::ConversationRules conversations;
   std::vector<McpOffer> mcp_servers;
   runs::SpendingRules spending = {};
-  // Whether a request may name this policy. Errors: invalid (policy_unknown, details {name, known}).
-  std::function<base::Result<void>(std::string_view name)> check_policy;
+  // What a run under this policy is to have at least; of the server's own policy when the name is empty.
+  // Errors: invalid (policy_unknown, details {name, known}).
+  std::function<base::Result<model::Isolation>(std::string_view name)> check_policy;
+  // What the sandboxes that this server can make give.
+  std::vector<model::Isolation> isolations = {model::Isolation::process};
   // The files of a run; may be null. Errors: with a reason that is a code, or unavailable.
   std::function<base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>>(model::RunId,
                                                                                  workspace::FileRequest)>
@@ -129,6 +132,7 @@ class Api final : public net::Handler {
   base::Task<void> download_archive(Call& call);
   base::Task<void> push_run(Call& call);
 
+  [[nodiscard]] base::Result<void> check_isolation(model::Isolation demanded) const;
   [[nodiscard]] base::Result<void> check_mcp(const std::vector<std::string>& names,
                                              model::RuntimeKind kind) const;
   [[nodiscard]] runs::Context context() const { return {needs_.clock, needs_.entropy}; }

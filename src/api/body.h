@@ -9,6 +9,7 @@
 #include "api/issues.h"
 #include "base/json.h"
 #include "model/run.h"
+#include "model/isolation.h"
 #include "policy/run_limits.h"
 
 namespace agentrouter::api {
@@ -23,6 +24,8 @@ struct CreateBody {
   std::optional<std::chrono::seconds> approval_timeout;
   std::vector<std::string> mcp;  // names, not yet looked up
   std::string policy;            // a name, not yet looked up; empty: none
+  // At least this is to stand between the agent and the machine.
+  std::optional<model::Isolation> isolation = {};
   policy::RunLimits limits;      // as asked for
   std::string input;             // the parsed body with its defaults, as JSON text: Run.input
 };

@@ -19,6 +19,7 @@ const Names claude_modes{"default", "acceptEdits", "plan", "auto", "dontAsk", "b
 const Names workspace_keys{"source", "repoUrl", "checkout"};
 const Names tool_keys{"model",   "tools",        "mcpServers", "rawArgs",
                       "cliArgs", "providerArgs", "codexArgs",  "claudeArgs"};
+const Names isolations{"process", "user-kernel", "vm"};
 const Names later_workspaces{"artifactId"};
 const Names known_keys{"task",          "runtime",          "approvalMode", "metadata",
                        "workspace",     "priority",         "tags",         "approvalTimeoutSeconds",
@@ -66,8 +67,6 @@ base::Result<void> refuse_later_options(const json::object& object) {
   for (const auto& member : object) {
     const std::string key(member.key().data(), member.key().size());
     const auto& value = member.value();
-    if (key == "requireIsolation" && value.is_string() && value != "process")
-      return unsupported(key, "use \"process\"");
     if (key != "workspace" || !value.is_object()) continue;
     for (const auto& part : value.get_object()) {
       const std::string_view name(part.key().data(), part.key().size());
@@ -179,8 +178,6 @@ std::string policy_of(Issues& issues, const json::value* value) {
 // What is only checked: the run keeps it in its input, or it has one value in this version.
 void check_settled(Issues& issues, const json::object& object) {
   std::ignore = approval_scope_of(issues, object.if_contains("approvalScope"));
-  std::ignore =
-      choice_of(issues, {"requireIsolation"}, object.if_contains("requireIsolation"), {"process"}, "process");
   const auto* wait = object.if_contains("waitForQuota");
   if (wait && !wait->is_bool()) issues.wrong_type({"waitForQuota"}, "boolean", wait);
   const auto* metadata = object.if_contains("metadata");
@@ -224,6 +221,8 @@ base::Result<CreateBody> parse_create_body(const json::value& body) {
     result.approval_timeout = std::chrono::seconds(seconds.value_or(1));
   }
   result.policy = policy_of(issues, object->if_contains("policy"));
+  result.isolation = model::parse_isolation(choice_of(
+      issues, {"requireIsolation"}, object->if_contains("requireIsolation"), isolations, "process"));
   result.mcp = mcp_of(issues, object->if_contains("mcp"));
   result.limits = limits_of(issues, object->if_contains("limits"));
   check_settled(issues, *object);

@@ -54,7 +54,6 @@ TEST(CreateBody, TagsAndTheApprovalTimeoutHaveLimits) {
 
 TEST(CreateBody, OptionsThatThisVersionLacksAreRefusedByName) {
   for (const auto& [option, body] : std::vector<std::pair<std::string, std::string>>{
-           {"requireIsolation", R"("requireIsolation":"vm")"},
            {"workspace.artifactId", R"("workspace":{"artifactId":"x"})"}}) {
     const auto refused = parse(R"({"task":"t",)" + body + "}");
     ASSERT_FALSE(refused) << body;
@@ -122,7 +121,7 @@ TEST(CreateBody, OptionsThatAskForWhatHappensAnywayAreKept) {
   EXPECT_THAT(parse(text).value().input,
               HasSubstr(R"("approvalScope":"run","requireIsolation":"process","waitForQuota":false)"));
   for (const char* body : {R"({"task":"t","approvalScope":"all"})", R"({"task":"t","approvalScope":null})",
-                           R"({"task":"t","requireIsolation":7})", R"({"task":"t","waitForQuota":"no"})"}) {
+                           R"({"task":"t","requireIsolation":7})", R"({"task":"t","requireIsolation":"box"})", R"({"task":"t","waitForQuota":"no"})"}) {
     EXPECT_EQ(reason_of(body), "validation_error") << body;
   }
 }
@@ -179,8 +178,8 @@ TEST(CreateBody, LimitsAreWholeNumbersAndCostInDollars) {
 }
 
 TEST(CreateBody, ForeignKeysWinOverLaterOptionsAndBothOverFindings) {
-  EXPECT_EQ(reason_of(R"({"requireIsolation":"vm","tools":[]})"), "unsupported_tool_configuration");
-  EXPECT_EQ(reason_of(R"({"requireIsolation":"vm"})"), "unsupported_option");
+  EXPECT_EQ(reason_of(R"({"workspace":{"artifactId":"x"},"tools":[]})"), "unsupported_tool_configuration");
+  EXPECT_EQ(reason_of(R"({"workspace":{"artifactId":"x"}})"), "unsupported_option");
   EXPECT_EQ(reason_of(R"({"policies":"x"})"), "validation_error");
 }
 

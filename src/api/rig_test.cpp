@@ -144,8 +144,9 @@ ApiRig::ApiRig()
             },
             .heartbeat = std::chrono::milliseconds(50),
             .mcp_servers = {{.name = "codex-only", .claude_code = false}},
-            .check_policy = [](std::string_view name) -> base::Result<void> {
-              if (name == "known") return {};
+            .check_policy = [](std::string_view name) -> base::Result<model::Isolation> {
+              if (name.empty() || name == "known") return model::Isolation::process;
+              if (name == "sealed") return model::Isolation::vm;
               return base::fail(base::Code::invalid, "no such policy", "policy_unknown",
                                 R"({"name":"nobody","known":["known"]})");
             },

@@ -38,13 +38,31 @@ base::Result<void> Api::check_mcp(const std::vector<std::string>& names, model::
   return {};
 }
 
+// Errors: invalid (isolation_unavailable).
+base::Result<void> Api::check_isolation(model::Isolation demanded) const {
+  const auto& all = options_.isolations;
+  if (std::ranges::any_of(all, [&](auto one) { return model::satisfies(one, demanded); })) return {};
+  json::array available;
+  std::string list;
+  for (const auto one : all) {
+    available.emplace_back(model::to_string(one));
+    list.append(list.empty() ? "" : ", ").append(model::to_string(one));
+  }
+  const std::string wanted(model::to_string(demanded));
+  const json::object details{{"required", wanted}, {"available", std::move(available)}};
+  return base::fail(base::Code::invalid,
+                    "this server cannot isolate a run by \"" + wanted + "\": it has " + list,
+                    "isolation_unavailable", base::to_text(details));
+}
+
 base::Task<void> Api::create_run(Call& call) {
   const auto key = base::value_or_throw(call.idempotency_key());
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   const auto body = base::value_or_throw(parse_create_body(*json_body));
   base::value_or_throw(check_mcp(body.mcp, body.runtime.kind));
-  if (!body.policy.empty()) base::value_or_throw(options_.check_policy(body.policy));
+  const auto demanded = base::value_or_throw(options_.check_policy(body.policy));
+  base::value_or_throw(check_isolation(std::max(demanded, body.isolation.value_or(demanded))));
   runs::NewRun request{.input = body.input,
                        .task = body.task,
                        .runtime = body.runtime,

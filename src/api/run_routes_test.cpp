@@ -84,6 +84,10 @@ TEST_F(RunRoutes, BadBodiesAreNamedAndNothingIsStored) {
            {R"({"task":"t","mcp":["nobody"]})", "mcp_server_unknown"},
            {R"({"task":"t","policy":"nobody"})", "policy_unknown"},
            {R"({"task":"t","policy":"No Name"})", "validation_error"},
+           {R"({"task":"t","requireIsolation":"vm"})", "isolation_unavailable"},
+           {R"({"task":"t","requireIsolation":"user-kernel"})", "isolation_unavailable"},
+           {R"({"task":"t","policy":"sealed"})", "isolation_unavailable"},
+           {R"({"task":"t","policy":"sealed","requireIsolation":"process"})", "isolation_unavailable"},
            {R"({"task":"t","mcp":["codex-only"],"runtime":{"kind":"claude_code"}})", "mcp_server_unknown"},
        }) {
     const auto reply = post("/v1/runs", body);
@@ -97,6 +101,9 @@ TEST_F(RunRoutes, BadBodiesAreNamedAndNothingIsStored) {
   EXPECT_EQ(post("/v1/runs", R"({"task":"t","workspace":{"git":{"url":"https://h.test/a"}}})").status, 201);
   EXPECT_EQ(post("/v1/runs", R"({"task":"t","mcp":["codex-only"]})").status, 201);
   EXPECT_EQ(post("/v1/runs", R"({"task":"t","policy":"known"})").status, 201);
+  EXPECT_EQ(post("/v1/runs", R"({"task":"t","requireIsolation":"process"})").status, 201);
+  EXPECT_THAT(post("/v1/runs", R"({"task":"t","requireIsolation":"vm"})").body,
+              testing::HasSubstr(R"("required":"vm","available":["process"])"));
 }
 
 TEST_F(RunRoutes, CancellingAQueuedRunAnswersCancellingAndEndsIt) {

@@ -255,10 +255,11 @@ api::ApiOptions Program::api_options() {
   };
   for (const auto& one : config_.mcp_servers)
     options.mcp_servers.push_back({one.server.name, one.codex, one.claude_code});
-  options.check_policy = [this](std::string_view name) -> base::Result<void> {
-    AGENTROUTER_TRY(std::ignore, policies_.rules_for(name));
-    return {};
+  options.check_policy = [this](std::string_view name) -> base::Result<model::Isolation> {
+    AGENTROUTER_TRY(const auto rules, policies_.rules_for(name));
+    return rules ? rules->require_isolation() : model::Isolation::process;
   };
+  if (launcher_) options.isolations = {launcher_->isolation()};
   options.webhook_rules = config_.webhooks;
   options.on_request = [this] { activity_.touch(); };
   return options;

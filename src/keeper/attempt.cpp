@@ -121,13 +121,15 @@ TurnStart Attempt::turn_start() const {
 }
 
 void Attempt::announce() {
+  json::object sandbox{{"sandboxId", sandbox_id(needs_.plan)},
+                       {"isolation", model::to_string(needs_.plan.isolation)},
+                       {"limits", sandbox::to_string(needs_.sandbox.limits())}};
   if (goes_on()) {
-    needs_.recorder.event("sandbox.resumed", model::Visibility::internal,
-                          {{"sandboxId", sandbox_id(needs_.plan)}});
+    needs_.recorder.event("sandbox.resumed", model::Visibility::internal, std::move(sandbox));
   } else {
-    needs_.recorder.event(
-        "sandbox.created", model::Visibility::internal,
-        {{"sandboxId", sandbox_id(needs_.plan)}, {"provider", "process"}, {"persistent", false}});
+    sandbox["provider"] = "process";
+    sandbox["persistent"] = false;
+    needs_.recorder.event("sandbox.created", model::Visibility::internal, std::move(sandbox));
   }
   std::string surface;
   if (needs_.key != nullptr) surface = surface_with_key(needs_.plan.program, needs_.key->view());
@@ -355,7 +357,7 @@ json::object Attempt::exit_record() {
   exit["stdout"] = json::object{{"bytes", stdout_log_ ? stdout_log_->bytes() : 0}};
   exit["stderr"] = json::object{{"bytes", stderr_log_ ? stderr_log_->bytes() : 0}};
   exit["sandbox"] = json::object{{"limits", sandbox::to_string(needs_.sandbox.limits())},
-                                 {"isolation", sandbox::isolation},
+                                 {"isolation", model::to_string(needs_.plan.isolation)},
                                  {"gone", gone_}};
   return exit;
 }

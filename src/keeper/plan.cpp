@@ -212,6 +212,7 @@ std::string encode_plan(const AttemptPlan& plan) {
                                     {"waitForQuota", plan.wait_for_quota},
                                     {"quota", quota},
                                     {"limits", limits},
+                                    {"isolation", model::to_string(plan.isolation)},
                                     {"spending", plan.spending.to_json()}});
 }
 
@@ -252,6 +253,10 @@ base::Result<AttemptPlan> decode_plan(std::string_view text) {
   plan.wait_for_quota = fields.flag("waitForQuota");
   plan.quota = parse_quota(fields);
   plan.limits = parse_limits(fields);
+  if (const auto isolation = model::parse_isolation(fields.text("isolation")))
+    plan.isolation = *isolation;
+  else
+    fields.miss("isolation");
   AGENTROUTER_TRY(plan.spending, SpendingPlan::from_json(fields.object("spending")));
   if (!base::is_prefixed_uuid(plan.attempt_id.str(), "attempt_")) fields.miss("attemptId");
   if (!base::is_prefixed_uuid(plan.run_id.str(), "run_")) fields.miss("runId");

@@ -64,6 +64,7 @@ struct AttemptPlan {
   bool wait_for_quota = false;
   policy::QuotaRules quota;
   TurnLimits limits;  // the server's own
+  model::Isolation isolation = model::Isolation::process;  // what the launcher gives
   SpendingPlan spending = {};
 };
 

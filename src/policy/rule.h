@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "model/isolation.h"
 #include "policy/action_parts.h"
 #include "policy/egress_rules.h"
 #include "policy/no_progress_rules.h"
@@ -63,6 +64,7 @@ class Policy {
   std::vector<Rule> rules;
   std::optional<NoProgressRules> no_progress;
   EgressRules egress;
+  model::Isolation isolation = model::Isolation::process;  // what a run is to have at least
   json::object document;
   std::string version;
 };

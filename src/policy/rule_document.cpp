@@ -226,6 +226,11 @@ Result<void> read_key(Policy& policy, string_view key, const json::value& value)
     policy.dry_run = value == "dry-run";
   } else if (key == "no_progress") {
     AGENTROUTER_TRY(policy.no_progress, NoProgressRules::parse(value));
+  } else if (key == "require_isolation") {
+    const auto* text = value.if_string();
+    const auto isolation = text ? model::parse_isolation(*text) : std::nullopt;
+    if (!isolation) return refuse("require_isolation", "want \"process\", \"user-kernel\" or \"vm\"");
+    policy.isolation = *isolation;
   } else if (key == "rules") {
     return read_rules(policy, value);
   } else if (key == "egress") {
@@ -233,7 +238,8 @@ Result<void> read_key(Policy& policy, string_view key, const json::value& value)
   } else {
     return refuse("document",
                   "unknown key \"" + std::string(key) +
-                      "\": want name, description, default, not_understood, mode, inherit, no_progress, rules or egress");
+                      "\": want name, description, default, not_understood, mode, inherit, no_progress, "
+                      "require_isolation, rules or egress");
   }
   return {};
 }
@@ -251,7 +257,9 @@ Result<Policy> parse_policy(const json::object& document) {
     AGENTROUTER_TRY(policy.egress, EgressRules::parse(*egress, policy.name,
                                                       policy.dry_run ? Opens::nothing : Opens::as_said));
   }
-  policy.judges = !(policy.no_progress || document.contains("egress")) || document.contains("default") || document.contains("rules") ||
+  const bool says_more =
+      policy.no_progress || document.contains("egress") || document.contains("require_isolation");
+  policy.judges = !says_more || document.contains("default") || document.contains("rules") ||
                   document.contains("not_understood");
   if (policy.judges && !document.contains("default"))
     return refuse("default", "want \"allow\", \"ask\" or \"deny\"");

@@ -145,6 +145,17 @@ RuleVerdict strictest(const std::vector<std::shared_ptr<const Policy>>& policies
   return {.decision = decision, .policy_id = "none", .rule_id = "default", .reason = "there is no policy", .would_be = decision};
 }
 
+// The stronger of the two; a word that is none is left for the reader to refuse.
+void inherit_isolation(json::object& document, const json::object& parent) {
+  const auto wanted = base::get_string(parent, "require_isolation");
+  if (!wanted) return;
+  const auto own = base::get_string(document, "require_isolation");
+  if (document.contains("require_isolation") && !own) return;
+  const auto mine = model::parse_isolation(own.value_or("process"));
+  const auto theirs = model::parse_isolation(*wanted);
+  if (mine && theirs && *theirs > *mine) document["require_isolation"] = *wanted;
+}
+
 }  // namespace
 
 json::object RuleVerdict::to_json() const {
@@ -211,6 +222,12 @@ NoProgressRules Rules::no_progress() const {
     rules = rules ? policy::tightened(*rules, *policy->no_progress) : *policy->no_progress;
   }
   return rules.value_or(NoProgressRules());
+}
+
+model::Isolation Rules::require_isolation() const {
+  auto strongest = model::Isolation::process;
+  for (const auto& policy : policies_) strongest = std::max(strongest, policy->isolation);
+  return strongest;
 }
 
 RuleVerdict Rules::judge(const ActionFacts& facts) const {
@@ -300,6 +317,7 @@ json::object inherited(json::object document, const json::object& parent) {
   for (const auto* key : {"default", "not_understood"}) {
     if (const auto* value = parent.if_contains(key); value && !document.contains(key)) document[key] = *value;
   }
+  inherit_isolation(document, parent);
   if (const auto* table = base::get_object(parent, "no_progress")) {
     const auto* own = document.if_contains("no_progress");
     if (!own || own->is_object())

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "model/isolation.h"
 #include "policy/egress_rules.h"
 #include "policy/no_progress_rules.h"
 #include "policy/policy.h"
@@ -65,7 +66,8 @@ class Rules {
   // Names of the policies, joined by "+".
   [[nodiscard]] std::string name() const;
 
-  // False when the policies say nothing but [no_progress] and [[egress]]: then no action is judged by them.
+  // False when the policies say nothing but [no_progress], [[egress]] and require_isolation: then no action is
+  // judged by them.
   [[nodiscard]] bool judges_actions() const;
   [[nodiscard]] RuleVerdict judge(const ActionFacts& facts) const;
   // What the rules themselves say: where none of a policy's rules matches, that policy allows. For what a
@@ -82,6 +84,9 @@ class Rules {
   [[nodiscard]] EgressVerdict judge_egress(const EgressRequest& request, ActionFacts run) const;
   // EgressRules::inspects(), also for the sake of such rules.
   [[nodiscard]] bool inspects() const;
+  // What has to stand between the agent and the machine at least: the strongest that a policy says, also in a
+  // dry run.
+  [[nodiscard]] model::Isolation require_isolation() const;
 
   // How each part of the action was understood and judged, in order; for `policy explain`.
   struct Part {

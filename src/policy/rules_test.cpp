@@ -113,6 +113,35 @@ TEST(Rules, TheCallerCanOnlyTighten) {
   EXPECT_EQ(again->name(), "ask-writes+locked");
 }
 
+TEST(Rules, TheStrongestIsolationThatAPolicyDemandsCounts) {
+  using model::Isolation;
+  const auto demand = [](const std::string& keys) {
+    return Rules::parse(parsed((R"({"name": "d")" + keys + "}").c_str()));
+  };
+  const auto vm = demand(R"(, "require_isolation": "vm")");
+  ASSERT_TRUE(vm) << vm.error().message;
+  EXPECT_EQ(vm->require_isolation(), Isolation::vm);
+  EXPECT_FALSE(vm->judges_actions()) << "it says nothing of actions";
+  EXPECT_EQ(preset("locked")->require_isolation(), Isolation::process);
+  EXPECT_EQ(tightened(*preset("locked"), *vm).require_isolation(), Isolation::vm);
+  EXPECT_EQ(tightened(*vm, *preset("locked")).require_isolation(), Isolation::vm);
+  EXPECT_EQ(demand(R"(, "require_isolation": "user-kernel", "mode": "dry-run")")->require_isolation(),
+            Isolation::user_kernel);
+  for (const char* bad : {R"("box")", "7", "true", R"("VM")"}) {
+    const auto refused = demand(std::string(R"(, "require_isolation": )") + bad);
+    ASSERT_FALSE(refused) << bad;
+    EXPECT_EQ(refused.error().reason, "policy_invalid");
+  }
+  const auto child = [](const std::string& own, const std::string& parent) {
+    const auto of = R"({"default": "allow", "require_isolation": ")" + parent + "\"}";
+    const auto document = inherited(parsed((R"({"name": "c")" + own + "}").c_str()), parsed(of.c_str()));
+    return base::value_or_throw(Rules::parse(document)).require_isolation();
+  };
+  EXPECT_EQ(child("", "vm"), Isolation::vm);
+  EXPECT_EQ(child(R"(, "require_isolation": "process")", "vm"), Isolation::vm) << "a parent can only be tightened";
+  EXPECT_EQ(child(R"(, "require_isolation": "vm")", "user-kernel"), Isolation::vm);
+}
+
 TEST(Rules, WhatAPolicyLeavesOutComesFromItsParent) {
   const auto child = parsed(R"({"name": "c", "rules": [{"tool": "edit", "path": "a", "verdict": "allow"}]})");
   const auto rules = Rules::parse(inherited(child, preset("locked")->document()));

@@ -4,7 +4,8 @@ namespace agentrouter::runs {
 
 namespace {
 
-constexpr std::string_view inherited[] = {"waitForQuota", "mcp", "approvalScope", "policy", "limits"};
+constexpr std::string_view inherited[] = {"waitForQuota", "mcp", "approvalScope",
+                                          "policy",       "limits", "requireIsolation"};
 
 json::object object_of(std::string_view input) {
   auto value = base::parse_json(input, {.max_depth = 128, .max_bytes = 16u << 20});
@@ -23,6 +24,7 @@ RunOptions options_of(std::string_view input) {
   options.scope = model::parse_approval_scope(base::get_string(object, "approvalScope").value_or(""))
                       .value_or(model::ApprovalScope::run);
   options.policy = base::get_string(object, "policy").value_or("");
+  options.isolation = model::parse_isolation(base::get_string(object, "requireIsolation").value_or(""));
   if (const auto* limits = base::get_object(object, "limits"))
     options.limits = policy::RunLimits::from_json(*limits);
   return options;

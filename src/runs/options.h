@@ -2,11 +2,13 @@
 // What a request says about how its run is carried out, beside runtime and approval: read from the run's
 // input, where the request keeps it and later turns of the conversation inherit it.
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/json.h"
+#include "model/isolation.h"
 #include "model/run.h"
 #include "policy/run_limits.h"
 
@@ -17,6 +19,7 @@ struct RunOptions {
   std::vector<std::string> mcp;  // names of the MCP servers that the agent is given
   model::ApprovalScope scope = model::ApprovalScope::run;
   std::string policy;  // the name of the policy that judges its actions; empty for none
+  std::optional<model::Isolation> isolation;  // requireIsolation
   policy::RunLimits limits;  // as they were settled when the run was asked for
 };
 

@@ -46,6 +46,12 @@ std::optional<PatchSummary> patch_of(store::Reader& reader, const model::RunId& 
                       base::get_int(index, "fileCount").value_or(0)};
 }
 
+std::string isolation_of(store::Reader& reader, const model::RunId& id) {
+  auto event = reader.last_event_of_type(id, "sandbox.created");
+  if (!event) event = reader.last_event_of_type(id, "sandbox.resumed");
+  return std::string(base::get_string(payload_of(event), "isolation").value_or(""));
+}
+
 std::string state_of(const store::Conversation& conversation, base::Time now) {
   if (conversation.state == store::ConversationState::closed) return "closed";
   return conversation.expires_at <= now ? "expired" : "open";
@@ -99,6 +105,7 @@ base::Result<RunRecord> run_record(store::Reader& reader, const model::RunId& id
   record.phase = phase_of(record.run, record.attempt, !record.pending.empty(), record.waiting.has_value());
   if (record.phase.name != "waiting_quota") record.waiting.reset();
   if (const auto usage = reader.last_event_of_type(id, "usage.recorded")) record.usage = usage->payload;
+  record.isolation = isolation_of(reader, id);
   record.spending = reader.spending(id);
   read_actions(reader, record);
   record.patch = patch_of(reader, id);

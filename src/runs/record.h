@@ -31,6 +31,7 @@ struct RunRecord {
   RunPhase phase;
   std::optional<QuotaWait> waiting;       // in phase waiting_quota
   std::optional<store::Attempt> attempt;  // the newest
+  std::string isolation;                  // of the newest sandbox; empty before there was one
   std::string usage = "null";             // the payload of the last usage.recorded
   std::optional<store::RunSpending> spending = {};
   std::vector<store::ActionRecord> actions;

@@ -122,6 +122,7 @@ std::string RunRecord::to_wire() const {
   add("approvalScope", base::to_text(json::value(to_string(options_of(run.input).scope))));
   add("workspace", base::to_text(run.workspace.to_json()));
   add("attempt", base::to_text(attempt_json(attempt)));
+  add("isolation", isolation.empty() ? "null" : base::to_text(json::value(isolation)));
   add("usage", usage);
   add("limits", base::to_text(limits_json(run, spending)));
   add("actions", list(actions, action_json));

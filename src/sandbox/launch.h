@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "model/isolation.h"
 #include "sandbox/plan.h"
 
 namespace agentrouter::sandbox {
@@ -78,9 +79,6 @@ inline constexpr int end = outbound + static_cast<int>(max_outbound_ports);
 enum class LimitsMode { rlimit, cgroup1, cgroup2 };
 [[nodiscard]] std::string_view to_string(LimitsMode mode);
 
-// What kind of boundary this is: a kernel shared with the host.
-inline constexpr std::string_view isolation = "process";
-
 struct Launched {
   base::Fd keeper;  // pidfd: readable once the keeper has ended
   pid_t keeper_pid = -1;
@@ -99,6 +97,9 @@ struct SweepReport {
 class Launcher {
  public:
   virtual ~Launcher() = default;
+
+  // What stands between what it launches and the machine.
+  [[nodiscard]] virtual model::Isolation isolation() const { return model::Isolation::process; }
 
   // Blocks for some milliseconds. On return init has built the sandbox and waits for the keeper, which has
   // been started. The keeper belongs to the attempt, not to this process: it survives the caller.

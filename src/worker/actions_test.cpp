@@ -144,6 +144,17 @@ TEST_F(WorkerActionsTest, AnUnknownPolicyEndsTheRunBeforeItsAgent) {
   EXPECT_TRUE(launcher_.requests.empty());
 }
 
+TEST_F(WorkerActionsTest, ARunThatDemandsMoreIsolationThanThereIsEndsBeforeItsAgent) {
+  start();
+  runs::NewRun request;
+  request.input = R"({"task":"t","requireIsolation":"vm"})";
+  request.task = "t";
+  const auto id = write([&](store::Transaction& tx) { return runs::create_run(tx, request, now()); })->run.id;
+  until_retired(id);
+  EXPECT_EQ(failure(id), "isolation_unavailable");
+  EXPECT_TRUE(launcher_.requests.empty());
+}
+
 TEST_F(WorkerActionsTest, APolicyIsPinnedIntoThePlan) {
   start();
   runs::NewRun request;

@@ -82,6 +82,7 @@ class RunDriver {
   // Starting: nothing, or why the run cannot be started.
   base::Task<std::optional<model::RunFailure>> start();
   std::optional<model::RunFailure> check_provider() const;
+  std::optional<model::RunFailure> check_isolation(const runs::RunOptions& options) const;
   base::Task<base::Result<sandbox::Launched>> launch(const PreparedAgent& agent, int plan_end);
   base::Task<base::Result<void>> place_state();
   base::Task<base::Result<void>> place_archive();

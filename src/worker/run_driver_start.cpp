@@ -70,6 +70,18 @@ std::optional<model::RunFailure> RunDriver::check_provider() const {
                            {}};
 }
 
+// What this machine gives may have become less since the run was asked for, and its policy stricter.
+std::optional<model::RunFailure> RunDriver::check_isolation(const runs::RunOptions& options) const {
+  auto demanded = options.isolation.value_or(model::Isolation::process);
+  if (rules_) demanded = std::max(demanded, rules_->require_isolation());
+  const auto given = context_.needs.launcher.isolation();
+  if (model::satisfies(given, demanded)) return std::nullopt;
+  return model::RunFailure{"isolation_unavailable",
+                           "The run is to be isolated by \"" + std::string(model::to_string(demanded)) +
+                               "\", and this server has \"" + std::string(model::to_string(given)) + "\"",
+                           {}};
+}
+
 const ProviderConfig& RunDriver::provider() const {
   const auto& config = context_.config;
   return claim_.run.runtime.kind == model::RuntimeKind::codex ? config.provider : config.claude_provider;
@@ -93,6 +105,7 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   auto rules = context_.config.policy_named(options.policy);
   if (!rules) co_return failure_of(rules.error(), "policy_unknown");
   rules_ = std::move(*rules);
+  if (auto refused = check_isolation(options)) co_return refused;
   const AgentRequest wanted{.runtime = claim_.run.runtime,
                             .model = model_of_run(),
                             .simulated = provider().kind == ProviderKind::sim,
@@ -279,6 +292,7 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .wait_for_quota = options.wait_for_quota,
       .quota = context_.config.quota,
       .limits = {.wall_time = context_.config.wall_time, .cancel_grace = context_.config.cancel_grace},
+      .isolation = context_.needs.launcher.isolation(),
       .spending = {.limits = options.limits,
                    .prices = context_.config.spending.prices,
                    .allowance = allowance_ ? std::optional(allowance_->total) : std::nullopt}};

@@ -71,6 +71,19 @@ class EventChain(Case):
             event = self.one(kind)
             self.assertEqual((event["source"], event["visibility"]), (source, visibility), kind)
 
+    def test_the_isolation_is_told_in_the_record_and_the_events(self):
+        payload = self.one("sandbox.created")["payload"]
+        self.assertEqual(payload["isolation"], "process")
+        self.assertIn(payload["limits"], ("cgroup1", "cgroup2", "rlimit"))
+        self.assertEqual(self.one("sandbox.destroyed")["payload"]["isolation"], "process")
+        self.assertEqual(self.server.call("GET", f"/v1/runs/{self.id}/record")["isolation"], "process")
+
+    def test_more_isolation_than_there_is_is_refused_and_makes_no_run(self):
+        for wanted in ("user-kernel", "vm"):
+            error = self.server.call("POST", "/v1/runs", {"task": "t", "runtime": {"kind": "codex"}, "requireIsolation": wanted}, expect=400)["error"]
+            self.assertEqual((error["code"], error["details"]), ("isolation_unavailable", {"required": wanted, "available": ["process"]}))
+        self.assertEqual([r["id"] for r in self.server.call("GET", "/v1/runs")["items"]], [self.id])
+
     def test_causes_are_linked(self):
         chain = [self.one(t)["payload"] for t in ("action.proposed", "policy.evaluated", "execution.started", "execution.completed")]
         self.assertNotIn("priorEventId", chain[0])
