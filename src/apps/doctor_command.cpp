@@ -8,6 +8,7 @@
 #include "apps/flags.h"
 #include "base/json.h"
 #include "sandbox/doctor.h"
+#include "sandbox/seccomp.h"
 
 namespace agentrouter::apps {
 
@@ -46,13 +47,17 @@ void print(const sandbox::Probe& probe) {
 }  // namespace
 
 int doctor_command(const std::vector<std::string>& arguments, const Environment& environment) {
-  const auto flags = parse_flags(arguments, {.values = {"data"}, .switches = {"json", "help"}});
+  const auto flags = parse_flags(arguments, {.values = {"data"}, .switches = {"json", "seccomp", "help"}});
   if (!flags || flags->has("help")) {
-    (flags ? std::cout : std::cerr) << "Usage: agentrouter doctor [--data DIR] [--json]\n\n"
+    (flags ? std::cout : std::cerr) << "Usage: agentrouter doctor [--data DIR] [--json | --seccomp]\n\n"
                                        "Says what this machine can and cannot do, and how to fix it. Exit "
                                        "code 1: agents cannot be confined here.\n\n"
                                        "Example: agentrouter doctor\n";
     return flags ? 0 : 2;
+  }
+  if (flags->has("seccomp")) {
+    std::cout << sandbox::seccomp_table();
+    return 0;
   }
   const bool root = ::geteuid() == 0;
   auto probes = sandbox::probe_machine(

@@ -123,7 +123,8 @@ TurnStart Attempt::turn_start() const {
 void Attempt::announce() {
   json::object sandbox{{"sandboxId", sandbox_id(needs_.plan)},
                        {"isolation", model::to_string(needs_.plan.isolation)},
-                       {"limits", sandbox::to_string(needs_.sandbox.limits())}};
+                       {"limits", sandbox::to_string(needs_.sandbox.limits())},
+                       {"landlock", needs_.sandbox.landlock()}};
   if (goes_on()) {
     needs_.recorder.event("sandbox.resumed", model::Visibility::internal, std::move(sandbox));
   } else {

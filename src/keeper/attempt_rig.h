@@ -183,6 +183,7 @@ class ScriptedSandbox final : public Sandbox {
   }
 
   sandbox::LimitsMode limits() const override { return sandbox::LimitsMode::rlimit; }
+  unsigned landlock() const override { return 0; }
   int listener() const override { return listener_; }
   void close_listener() override {}
   int control_fd() const override { return events_.get(); }

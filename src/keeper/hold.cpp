@@ -7,6 +7,7 @@ class HeldBox final : public Sandbox {
  public:
   explicit HeldBox(sandbox::Box& box) : box_(box) {}
   [[nodiscard]] sandbox::LimitsMode limits() const override { return box_.limits(); }
+  [[nodiscard]] unsigned landlock() const override { return box_.landlock(); }
   [[nodiscard]] int listener() const override { return box_.listener(); }
   void close_listener() override { box_.close_listener(); }
   [[nodiscard]] int control_fd() const override { return box_.control_fd(); }

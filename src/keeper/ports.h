@@ -12,6 +12,7 @@ class Sandbox {
  public:
   virtual ~Sandbox() = default;
   [[nodiscard]] virtual sandbox::LimitsMode limits() const = 0;
+  [[nodiscard]] virtual unsigned landlock() const = 0;  // its version; 0: none
   [[nodiscard]] virtual int listener() const = 0;
   virtual void close_listener() = 0;
   [[nodiscard]] virtual int control_fd() const = 0;

@@ -141,7 +141,8 @@ Result<Box> Box::adopt() {
   }
   auto mode = box.ask(init::request_hello, {}, {}, answer_patience);
   if (!mode) return tl::unexpected(mode.error());
-  box.limits_ = static_cast<LimitsMode>(*mode);
+  box.limits_ = static_cast<LimitsMode>(*mode & 0xff);
+  box.landlock_ = *mode >> 8;
   return box;
 }
 

@@ -86,6 +86,8 @@ class Box {
   ~Box() = default;
 
   [[nodiscard]] LimitsMode limits() const { return limits_; }
+  // The version of Landlock that holds the sandbox's files a second time; 0: the kernel has none.
+  [[nodiscard]] unsigned landlock() const { return landlock_; }
   [[nodiscard]] int attempt_dir() const { return attempt_.get(); }
   // The read end of LaunchRequest::plan_pipe: the caller's from now on.
   [[nodiscard]] base::Fd take_plan_pipe() { return std::move(plan_); }
@@ -141,6 +143,7 @@ class Box {
   base::Fd control_, init_, attempt_, plan_, listener_, cgroup_procs_, memory_events_, memory_peak_;
   Outbound outbound_;
   LimitsMode limits_ = LimitsMode::rlimit;
+  unsigned landlock_ = 0;
   std::uint32_t next_id_ = 1;
   std::deque<Notice> notices_;
   bool gone_ = false;

@@ -91,7 +91,7 @@ Probe probe_kernel() {
 }
 
 Probe probe_seccomp() {
-  auto filter = seccomp_filter();
+  auto filter = seccomp_filter(Profile::agent);
   const auto actions = setting("/proc/sys/kernel/seccomp/actions_avail");
   if (!filter)
     return missing("seccomp", Need::required, filter.error().message,
@@ -100,7 +100,15 @@ Probe probe_seccomp() {
     return missing("seccomp", Need::required, "no filters in this kernel",
                    "use a kernel with CONFIG_SECCOMP_FILTER");
   }
-  return ok("seccomp", Need::required, std::to_string(filter->size()) + " instructions");
+  return ok("seccomp", Need::required, "a list of what is allowed, " + std::to_string(filter->size()) + " instructions");
+}
+
+Probe probe_landlock() {
+  constexpr int create_ruleset = 444;
+  const long version = ::syscall(create_ruleset, nullptr, 0, 1u);
+  if (version >= 2) return ok("landlock", Need::optional, "version " + std::to_string(version));
+  return {"landlock", Found::degraded, false, "no second fence around the sandbox's files",
+          "boot a kernel with CONFIG_SECURITY_LANDLOCK and landlock in lsm="};
 }
 
 Probe probe_limits() {
@@ -196,6 +204,7 @@ std::vector<Probe> probe_machine(const std::string& scratch) {
   std::vector<Probe> probes = {probe_kernel()};
   probe_namespaces(probes);
   probes.push_back(probe_seccomp());
+  probes.push_back(probe_landlock());
   probes.push_back(probe_limits());
   probe_scratch(scratch, probes);
   if (::geteuid() == 0) {

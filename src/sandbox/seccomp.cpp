@@ -1,189 +1,173 @@
 #include "sandbox/seccomp.h"
 
-#include <linux/sched.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
-#include <memory>
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <span>
 
-#include "base/fd.h"
+#include "sandbox/seccomp_groups.h"
 
 namespace agentrouter::sandbox {
 namespace {
 
 using base::Result;
 
-// Refused with EPERM. One line of reason per group.
-constexpr const char* refused[] = {
-    // Mounts and roots: the view is fixed once init has built it.
-    "mount",
-    "umount2",
-    "umount",
-    "pivot_root",
-    "chroot",
-    "move_mount",
-    "open_tree",
-    "open_tree_attr",
-    "fsopen",
-    "fsconfig",
-    "fsmount",
-    "fspick",
-    "mount_setattr",
-    "statmount",
-    "listmount",
-    // Namespaces: a nested user namespace gives capabilities over a large part of the kernel.
-    "setns",
-    "unshare",
-    // Key rings are not confined by any namespace.
-    "add_key",
-    "request_key",
-    "keyctl",
-    // Large and often faulty kernel interfaces that no build or test needs.
-    "bpf",
-    "perf_event_open",
-    "userfaultfd",
-    "io_uring_setup",
-    "io_uring_enter",
-    "io_uring_register",
-    "memfd_secret",
-    "modify_ldt",
-    "vm86",
-    "vm86old",
-    "lookup_dcookie",
-    "remap_file_pages",
-    // Other processes' memory and descriptors: the agent's programs share one uid.
-    "ptrace",
-    "process_vm_readv",
-    "process_vm_writev",
-    "process_madvise",
-    "pidfd_getfd",
-    "kcmp",
-    // The machine itself: modules, kexec, power, swap, quota, accounting, clocks, host name, ports.
-    "kexec_load",
-    "kexec_file_load",
-    "init_module",
-    "finit_module",
-    "delete_module",
-    "create_module",
-    "reboot",
-    "swapon",
-    "swapoff",
-    "quotactl",
-    "quotactl_fd",
-    "acct",
-    "settimeofday",
-    "clock_settime",
-    "clock_settime64",
-    "clock_adjtime",
-    "clock_adjtime64",
-    "adjtimex",
-    "stime",
-    "sethostname",
-    "setdomainname",
-    "ioperm",
-    "iopl",
-    "vhangup",
-    "syslog",
-    "nfsservctl",
-    "_sysctl",
-    "sysfs",
-    "ustat",
-    "uselib",
-    "lsm_set_self_attr",
-    // Files by handle walk around the mount tree; fanotify watches whole mounts.
-    "open_by_handle_at",
-    "name_to_handle_at",
-    "fanotify_init",
-    "fanotify_mark",
-    // Memory placement across NUMA nodes.
-    "mbind",
-    "move_pages",
-    "migrate_pages",
-    "set_mempolicy",
-    "set_mempolicy_home_node",
+// Numbers of the x32 table have this bit; so has -1, which is no call at all.
+constexpr std::uint32_t x32_bit = 0x40000000;
+
+constexpr std::uint32_t allow = SECCOMP_RET_ALLOW;
+constexpr std::uint32_t refuse_with(int error) {
+  return SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error);
+}
+
+std::optional<std::uint32_t> number_of(std::string_view name) {
+  for (const auto& call : new_calls()) {
+    if (call.name == name) return static_cast<std::uint32_t>(call.number);
+  }
+  const int number = seccomp_syscall_resolve_name_arch(SCMP_ARCH_X86_64, std::string(name).c_str());
+  if (number < 0) return std::nullopt;
+  return static_cast<std::uint32_t>(number);
+}
+
+std::uint32_t answer_for(Reach reach, Profile profile) {
+  switch (reach) {
+    case Reach::everybody:
+      return allow;
+    case Reach::agent:
+      return profile == Profile::agent ? allow : refuse_with(EPERM);
+    case Reach::refused:
+      return refuse_with(EPERM);
+    case Reach::absent:
+      return refuse_with(ENOSYS);
+  }
+  return refuse_with(EPERM);
+}
+
+// What is done about one number: its rules in order, then `otherwise`.
+struct Verdict {
+  std::uint32_t otherwise = refuse_with(ENOSYS);
+  std::vector<const ArgumentRule*> rules;
+  bool operator==(const Verdict&) const = default;
 };
 
-constexpr unsigned long new_namespaces[] = {CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,   CLONE_NEWNET,
-                                            CLONE_NEWIPC,  CLONE_NEWUTS, CLONE_NEWCGROUP};
+// From `first` on, until the next range begins.
+struct Range {
+  std::uint32_t first = 0;
+  Verdict verdict;
+};
 
-constexpr unsigned long tiocsti = 0x5412;    // types into the terminal of somebody else
-constexpr unsigned long tioclinux = 0x541C;  // the same through the console's selection
-constexpr unsigned long tiocsetd = 0x5423;   // loads line disciplines
-
-using Filter = std::unique_ptr<void, decltype(&seccomp_release)>;
-
-int add_refusals(scmp_filter_ctx filter) {
-  const auto refusal = SCMP_ACT_ERRNO(EPERM);
-  for (const char* name : refused) {
-    const int number = seccomp_syscall_resolve_name(name);
-    if (number == __NR_SCMP_ERROR) continue;
-    // Some names exist only on other machines.
-    if (const int rc = seccomp_rule_add(filter, refusal, number, 0); rc != 0 && rc != -EDOM) return rc;
+class Program {
+ public:
+  void put(std::uint16_t code, std::uint32_t value, std::uint8_t if_true = 0, std::uint8_t if_false = 0) {
+    code_.push_back({code, if_true, if_false, value});
   }
-  for (const auto flag : new_namespaces) {
-    if (const int rc =
-            seccomp_rule_add(filter, refusal, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag))) {
-      return rc;
+  void load(std::size_t offset) { put(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(offset)); }
+  void answer(std::uint32_t value) { put(BPF_RET | BPF_K, value); }
+
+  void check_architecture() {
+    load(offsetof(seccomp_data, arch));
+    put(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
+    answer(SECCOMP_RET_KILL_PROCESS);
+    load(offsetof(seccomp_data, nr));
+    put(BPF_JMP | BPF_JEQ | BPF_K, 0xffffffff, 2, 0);
+    put(BPF_JMP | BPF_JGE | BPF_K, x32_bit, 0, 1);
+    answer(SECCOMP_RET_KILL_PROCESS);
+  }
+
+  // Halves the ranges until one is left. The number of the call is in the accumulator.
+  void search(std::span<const Range> ranges) {
+    if (ranges.size() == 1) return decide(ranges.front().verdict);
+    const auto half = ranges.size() / 2;
+    put(BPF_JMP | BPF_JGE | BPF_K, ranges[half].first, 0, 1);
+    const auto jump = code_.size();
+    put(BPF_JMP | BPF_JA, 0);
+    search(ranges.first(half));
+    code_[jump].k = static_cast<std::uint32_t>(code_.size() - jump - 1);
+    search(ranges.subspan(half));
+  }
+
+  [[nodiscard]] std::vector<sock_filter> take() { return std::move(code_); }
+
+ private:
+  void decide(const Verdict& verdict) {
+    for (const auto* rule : verdict.rules) apply(*rule);
+    answer(verdict.otherwise);
+  }
+
+  // Falls through to what is behind it when something that is looked at is not so.
+  void apply(const ArgumentRule& rule) {
+    std::vector<std::size_t> leave;
+    for (const auto& look : rule.looks) look_at(look, leave);
+    answer(refuse_with(rule.error));
+    for (const auto at : leave) code_[at].k = static_cast<std::uint32_t>(code_.size() - at - 1);
+  }
+
+  // `leave`: jumps to be aimed behind the rule.
+  void look_at(const Look& look, std::vector<std::size_t>& leave) {
+    load(offsetof(seccomp_data, args) + look.argument * sizeof(std::uint64_t));
+    if (look.mask != 0xffffffff) put(BPF_ALU | BPF_AND | BPF_K, look.mask);
+    const std::uint16_t compare =
+        BPF_JMP | BPF_K | (look.is == Look::Is::with_any_bit_of ? BPF_JSET : BPF_JEQ);
+    // A comparison that holds jumps over those behind it and one more: the way out, or what goes around it.
+    const auto count = look.values.size();
+    for (std::size_t i = 0; i < count; ++i)
+      put(compare, look.values[i], static_cast<std::uint8_t>(count - i), 0);
+    if (look.is == Look::Is::none_of) put(BPF_JMP | BPF_JA, 1);
+    leave.push_back(code_.size());
+    put(BPF_JMP | BPF_JA, 0);
+  }
+
+  std::vector<sock_filter> code_;
+};
+
+Result<std::vector<Range>> ranges_of(Profile profile) {
+  std::map<std::uint32_t, Verdict> by_number;
+  for (const auto& group : call_groups()) {
+    for (const auto call : group.calls) {
+      const auto number = number_of(call);
+      if (!number)
+        return base::fail(base::Code::unsupported,
+                          "cannot compile the seccomp filter: nobody knows " + std::string(call));
+      Verdict verdict{answer_for(group.reach, profile), {}};
+      for (const auto& rule : argument_rules()) {
+        if (rule.call == call && verdict.otherwise == allow) verdict.rules.push_back(&rule);
+      }
+      by_number[*number] = std::move(verdict);
     }
   }
-  // Its flags are in memory where a filter cannot see them; every libc falls back to clone.
-  if (const int rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0)) return rc;
-  for (const auto request : {tiocsti, tioclinux, tiocsetd}) {
-    if (const int rc = seccomp_rule_add(filter, refusal, SCMP_SYS(ioctl), 1,
-                                        SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffUL, request))) {
-      return rc;
-    }
+  std::vector<Range> ranges = {{0, {}}};
+  const auto begin_at = [&](std::uint32_t first, const Verdict& verdict) {
+    if (ranges.back().verdict == verdict) return;
+    if (ranges.back().first == first) ranges.pop_back();
+    ranges.push_back({first, verdict});
+  };
+  for (const auto& [number, verdict] : by_number) {
+    begin_at(number, verdict);
+    if (!by_number.contains(number + 1)) begin_at(number + 1, {});
   }
-  // Turning protections of the own process off; asking for the present persona stays possible.
-  return seccomp_rule_add(filter, refusal, SCMP_SYS(personality), 1, SCMP_A0(SCMP_CMP_NE, 0xffffffffUL));
+  return ranges;
 }
 
-// unix, inet, inet6, and netlink for routes only. AF_VSOCK reaches the hypervisor from any network namespace.
-int add_socket_rules(scmp_filter_ctx filter) {
-  const auto refusal = SCMP_ACT_ERRNO(EAFNOSUPPORT);
-  const auto refuse_family = [&](scmp_arg_cmp which) {
-    return seccomp_rule_add(filter, refusal, SCMP_SYS(socket), 1, which);
-  };
-  for (unsigned family = 0; family < AF_NETLINK; ++family) {
-    if (family == AF_UNIX || family == AF_INET || family == AF_INET6) continue;
-    if (const int rc = refuse_family(SCMP_A0(SCMP_CMP_EQ, family))) return rc;
-  }
-  if (const int rc = refuse_family(SCMP_A0(SCMP_CMP_GT, AF_NETLINK))) return rc;
-  return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 2,
-                          SCMP_A0(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2(SCMP_CMP_NE, 0));
-}
-
-Result<std::vector<sock_filter>> compile() {
-  const auto failed = [](int rc) {
-    return base::fail_errno("cannot compile the seccomp filter", rc < 0 ? -rc : ENOSYS);
-  };
-  Filter filter(seccomp_init(SCMP_ACT_ALLOW), seccomp_release);
-  if (!filter) return failed(-ENOSYS);
-  // Calls through the i386 and x32 tables have other numbers: the process is killed.
-  if (const int rc = seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS))
-    return failed(rc);
-  if (const int rc = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2)) return failed(rc);
-  if (const int rc = add_refusals(filter.get())) return failed(rc);
-  if (const int rc = add_socket_rules(filter.get())) return failed(rc);
-  auto pipe = base::make_pipe();
-  if (!pipe) return tl::unexpected(pipe.error());
-  if (const int rc = seccomp_export_bpf(filter.get(), pipe->second.get())) return failed(rc);
-  pipe->second.reset();
-  auto bytes = base::read_all(pipe->first.get(), 65536);
-  if (!bytes) return tl::unexpected(bytes.error());
-  std::vector<sock_filter> program(bytes->size() / sizeof(sock_filter));
-  std::memcpy(program.data(), bytes->data(), program.size() * sizeof(sock_filter));
-  return program;
+Result<std::vector<sock_filter>> compile(Profile profile) {
+  auto ranges = ranges_of(profile);
+  if (!ranges) return tl::unexpected(ranges.error());
+  Program program;
+  program.check_architecture();
+  program.search(*ranges);
+  return program.take();
 }
 
 }  // namespace
 
-Result<std::vector<sock_filter>> seccomp_filter() {
-  static const auto filter = compile();
-  return filter;
+Result<std::vector<sock_filter>> seccomp_filter(Profile profile) {
+  static const auto agent = compile(Profile::agent);
+  static const auto collector = compile(Profile::collector);
+  return profile == Profile::agent ? agent : collector;
 }
 
 }  // namespace agentrouter::sandbox

@@ -212,12 +212,19 @@ Result<std::vector<Fd>> open_sources(const CheckedLaunch& launch, int attempt, b
   return sources;
 }
 
-Result<void> fill(init::Setup& setup, const CheckedLaunch& launch, LimitsMode mode, bool root,
-                  const Weakened& weakened) {
-  auto filter = seccomp_filter();
+Result<std::uint32_t> put_filter(Profile profile, sock_filter (&to)[init::max_filter]) {
+  auto filter = seccomp_filter(profile);
   if (!filter) return tl::unexpected(filter.error());
   if (filter->size() > init::max_filter)
     return base::fail(Code::internal, "cannot launch: the filter is too long");
+  std::memcpy(to, filter->data(), filter->size() * sizeof(sock_filter));
+  return static_cast<std::uint32_t>(filter->size());
+}
+
+Result<void> fill(init::Setup& setup, const CheckedLaunch& launch, LimitsMode mode, bool root,
+                  const Weakened& weakened) {
+  AGENTROUTER_TRY(setup.filter_size, put_filter(Profile::agent, setup.filter));
+  AGENTROUTER_TRY(setup.collector_filter_size, put_filter(Profile::collector, setup.collector_filter));
   setup.spec = launch.record->spec;
   setup.own_map = root ? 0 : 1;
   setup.host_uid = ::geteuid();
@@ -226,8 +233,6 @@ Result<void> fill(init::Setup& setup, const CheckedLaunch& launch, LimitsMode mo
   setup.address = ::inet_addr(provider_address);
   setup.port = provider_port;
   setup.weakening = weakened.bits;
-  setup.filter_size = static_cast<std::uint32_t>(filter->size());
-  std::memcpy(setup.filter, filter->data(), filter->size() * sizeof(sock_filter));
   return {};
 }
 

@@ -80,7 +80,7 @@ class EventChain(Case):
 
     def test_more_isolation_than_there_is_is_refused_and_makes_no_run(self):
         for wanted in ("user-kernel", "vm"):
-            error = self.server.call("POST", "/v1/runs", {"task": "t", "runtime": {"kind": "codex"}, "requireIsolation": wanted}, expect=400)["error"]
+            error = self.server.call("POST", "/v1/runs", {"task": "t", "runtime": {"kind": "codex"}, "requireIsolation": wanted}, expect=(400,))["error"]
             self.assertEqual((error["code"], error["details"]), ("isolation_unavailable", {"required": wanted, "available": ["process"]}))
         self.assertEqual([r["id"] for r in self.server.call("GET", "/v1/runs")["items"]], [self.id])
 

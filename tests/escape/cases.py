@@ -56,7 +56,7 @@ def cases(host_pid, other_file):
         Case("F11", "mount, remount, unmount",
              SYS + 's(165,b"x",b"/mnt",b"tmpfs",0,0)\ns(165,b"none",b"/usr",b"",0x1020,0)\ns(165,b"/",b"/mnt",b"",0x1000,0)\ns(166,b"/proc",2)\n'
              's(430,b"tmpfs",0)\ns(428,-100,b"/",1)\ns(155,b".",b".")\'; touch /usr/x && echo WRITTEN; ls -d /proc/1',
-             rf"((165|166|430|428|155) {REFUSED}){{7}}touch: .*\n/proc/1\n", r"(?m)^\d+ [0-9]|WRITTEN", "capabilities,seccomp"),
+             rf"((165|166|430|428|155) {REFUSED}){{7}}touch: .*\n/proc/1\n", r"(?m)^\d+ [0-9]|WRITTEN", "capabilities,seccomp,landlock"),
         Case("F12", "write the system's view",
              "for f in /usr/bin/pwn /etc/passwd /x /etc/ld.so.preload /usr/lib/os-release; do (echo x >> $f) && echo WRITTEN $f; done; "
              "rm -rf /usr/lib/os-release && echo WRITTEN; touch /etc && echo WRITTEN",
@@ -64,7 +64,7 @@ def cases(host_pid, other_file):
         Case("F16", "kernel tunables",
              "for f in vm/drop_caches kernel/modprobe kernel/core_pattern fs/binfmt_misc/register net/ipv4/ip_forward kernel/panic "
              "kernel/sysrq vm/overcommit_memory; do (echo 1 > /proc/sys/$f) && echo WRITTEN $f; done",
-             rf"(.*(Read-only file system|Permission denied|{GONE})\n){{8}}", "WRITTEN", "capabilities,seccomp"),
+             rf"(.*(Read-only file system|Permission denied|{GONE})\n){{8}}", "WRITTEN", "capabilities,seccomp,landlock"),
         Case("P02", "kill a host process",
              f"kill -9 {host_pid}; kill -0 {host_pid}; python3 -c 'import os\ntry: os.kill({host_pid},0); print(\"FOUND\")\n"
              "except OSError as e: print(e.strerror)'", r"(.*No such process\n){3}", "FOUND"),
@@ -91,7 +91,7 @@ def cases(host_pid, other_file):
              rf"(unshare: .*Operation not permitted\n){{2}}272 {REFUSED}435 {REFUSED}", r"NESTED|272 0", "seccomp"),
         Case("K03", "enter namespaces of pid 1",
              SYS + 'for n in ("mnt","net","user","pid"):\n  try: s(308,os.open("/proc/1/ns/"+n,0),0)\n  except OSError as e: print(e.strerror)\'',
-             rf"(Permission denied\n|308 {REFUSED}){{4}}", r"308 0", "capabilities,seccomp"),
+             rf"(Permission denied\n|308 {REFUSED}){{4}}", r"308 0", "capabilities,seccomp,landlock"),
         Case("K04", "bpf", SYS + "s(321,0,ctypes.create_string_buffer(128),128)'", rf"321 {REFUSED}",
              r"321 (\d|-1 (?!Operation not p|Function not i))", "capabilities,seccomp"),
         Case("K06", "io_uring", SYS + "s(425,4,ctypes.create_string_buffer(256))'", rf"425 {REFUSED}", r"425 \d", "seccomp"),

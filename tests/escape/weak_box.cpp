@@ -42,6 +42,7 @@ constexpr Switch switches[] = {
     {"processes", sandbox::init::weaken_host_processes},
     {"limits", sandbox::init::weaken_no_limits},
     {"descriptor", sandbox::init::weaken_leak_descriptor},
+    {"landlock", sandbox::init::weaken_no_landlock},
 };
 
 std::uint32_t weakenings(const std::string& names) {

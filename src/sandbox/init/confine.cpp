@@ -56,6 +56,12 @@ void limit(int resource, std::uint64_t value, const char* name) {
   require(setrlimit(static_cast<__rlimit_resource>(resource), &both) == 0, "set the limit of", name);
 }
 
+bool install(const sock_filter* filter, std::uint32_t size) {
+  sock_fprog program{static_cast<unsigned short>(size), const_cast<sock_filter*>(filter)};
+  errno = EINVAL;
+  return size > 0 && size <= max_filter && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
+}
+
 }  // namespace
 
 void take_ids(const Setup& setup) {
@@ -120,14 +126,18 @@ void confine(const Setup& setup) {
 #endif
     require(drop_bounding_but(serving_caps) && set_caps(serving_caps), "drop the capabilities");
   require(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0, "close init to the agent");
+  require(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "set no_new_privs");
 #if AGENTROUTER_WEAK_INIT
   if (setup.weakening & weaken_no_seccomp) return;
 #endif
-  require(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "set no_new_privs");
-  sock_fprog program{static_cast<unsigned short>(setup.filter_size), const_cast<sock_filter*>(setup.filter)};
-  require(setup.filter_size > 0 && setup.filter_size <= max_filter &&
-              syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0,
-          "install the seccomp filter");
+  require(install(setup.filter, setup.filter_size), "install the seccomp filter");
+}
+
+bool filter_collector(const Setup& setup) {
+#if AGENTROUTER_WEAK_INIT
+  if (setup.weakening & weaken_no_seccomp) return true;
+#endif
+  return install(setup.collector_filter, setup.collector_filter_size);
 }
 
 bool become_agent(const Setup& setup) {

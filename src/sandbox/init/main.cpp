@@ -31,9 +31,10 @@ int main() {
   const auto grounds = build_root(setup, sources);
   int out[max_outbound + 3] = {open_network(setup)};
   const unsigned opened = 1 + open_outbound(setup, out + 1);
+  const auto fences = make_fences(setup, grounds);
   confine(setup);
   send_ready(out, opened);
   for (unsigned i = 0; i < opened; ++i) close(out[i]);
   memset(setup.host_paths, 0, sizeof setup.host_paths);
-  serve(setup, grounds);
+  serve(setup, grounds, fences);
 }

@@ -88,6 +88,8 @@ struct Setup {
   std::uint32_t host_path[max_sources];
   char host_paths[max_host_paths];
   sock_filter filter[max_filter];
+  std::uint32_t collector_filter_size;
+  sock_filter collector_filter[max_filter];
 };
 
 // What the escape suite's positive controls switch off, one class each; the product's init ignores it.
@@ -99,10 +101,11 @@ enum Weakening : std::uint32_t {
   weaken_host_processes = 16,  // the host's /proc
   weaken_no_limits = 32,
   weaken_leak_descriptor = 64,  // the agent finds init's control socket
+  weaken_no_landlock = 128,
 };
 
 enum RequestType : std::uint32_t {
-  request_hello = 1,       // value of the answer: limits_mode
+  request_hello = 1,       // value of the answer: limits_mode, and << 8 the version of Landlock
   request_spawn = 2,       // descriptors: stdin, stdout, stderr; value: pid
   request_collect = 3,     // descriptors: stdin, stdout, stderr, program, outputs; value: pid
   request_signal = 4,      // pid, signal

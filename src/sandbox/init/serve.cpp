@@ -91,8 +91,15 @@ bool place(const int* fds, unsigned count) {
 
 enum class Rights { agent, collector };
 
+// What was made before the keeper asks for anything.
+struct Ready {
+  const Grounds& grounds;
+  const Fences& fences;
+};
+
 struct Start {
   const Setup& setup;
+  const Fences& fences;
   Rights rights;
   int program;     // a descriptor, or -1: argv[0] is its path
   const int* fds;  // become 0...
@@ -124,6 +131,10 @@ struct Start {
   if (chdir(strings.cwd) != 0) give_up("enter the working folder");
   const bool lowered = start.rights == Rights::collector ? become_collector() : become_agent(start.setup);
   if (!lowered) give_up("drop privileges");
+  const auto& fences = start.fences;
+  if (!enter_fence(start.rights == Rights::collector ? fences.collector : fences.agent, program))
+    give_up("enter the second fence");
+  if (start.rights == Rights::collector && !filter_collector(start.setup)) give_up("install the seccomp filter");
   if (program >= 0) {
     syscall(SYS_execveat, program, "", strings.argv, strings.envp, AT_EMPTY_PATH);
   } else {
@@ -155,28 +166,31 @@ void start_child(const Request& request, const Start& start) {
   send_reply(reply_done, request.id, pid, 0, "");
 }
 
-void start_agent(const Setup& setup, const Request& request, const int* fds, unsigned count) {
+void start_agent(const Setup& setup, const Fences& fences, const Request& request, const int* fds,
+                 unsigned count) {
   if (count != 3) return send_reply(reply_done, request.id, -1, EBADMSG, "read the request");
-  start_child(request, {setup, Rights::agent, -1, fds, 3});
+  start_child(request, {setup, fences, Rights::agent, -1, fds, 3});
 }
 
-void start_collector(const Setup& setup, const Grounds& grounds, const Request& request, const int* fds,
+void start_collector(const Setup& setup, const Ready& ready, const Request& request, const int* fds,
                      unsigned count) {
+  const auto& grounds = ready.grounds;
   if (count != 4 + request.outputs || request.outputs > max_outputs) {
     return send_reply(reply_done, request.id, -1, EBADMSG, "read the request");
   }
   int all[6 + max_outputs] = {fds[0], fds[1], fds[2], grounds.lower, grounds.upper, grounds.home};
   for (unsigned i = 0; i < request.outputs; ++i) all[6 + i] = fds[4 + i];
-  start_child(request, {setup, Rights::collector, fds[3], all, 6 + request.outputs});
+  start_child(request, {setup, ready.fences, Rights::collector, fds[3], all, 6 + request.outputs});
 }
 
-void start_restorer(const Setup& setup, const Request& request, const int* fds, unsigned count) {
+void start_restorer(const Setup& setup, const Fences& fences, const Request& request, const int* fds,
+                    unsigned count) {
   if (count != 4 + request.outputs || request.outputs > max_outputs) {
     return send_reply(reply_done, request.id, -1, EBADMSG, "read the request");
   }
   int all[3 + max_outputs] = {fds[0], fds[1], fds[2]};
   for (unsigned i = 0; i < request.outputs; ++i) all[3 + i] = fds[4 + i];
-  start_child(request, {setup, Rights::agent, fds[3], all, 3 + request.outputs});
+  start_child(request, {setup, fences, Rights::agent, fds[3], all, 3 + request.outputs});
 }
 
 struct State {
@@ -184,7 +198,7 @@ struct State {
   int next_look_ms = 100;
 };
 
-void answer(const Setup& setup, const Grounds& grounds, State& state) {
+void answer(const Setup& setup, const Ready& ready, State& state) {
   int fds[max_request_fds];
   unsigned count = 0;
   const int got = receive(buffer, sizeof buffer, fds, max_request_fds, &count);
@@ -197,13 +211,14 @@ void answer(const Setup& setup, const Grounds& grounds, State& state) {
       !parse_strings(request, buffer + sizeof request, static_cast<unsigned>(got) - sizeof request)) {
     send_reply(reply_done, request.id, -1, EBADMSG, "read the request");
   } else if (request.type == request_spawn) {
-    start_agent(setup, request, fds, count);
+    start_agent(setup, ready.fences, request, fds, count);
   } else if (request.type == request_collect) {
-    start_collector(setup, grounds, request, fds, count);
+    start_collector(setup, ready, request, fds, count);
   } else if (request.type == request_restore) {
-    start_restorer(setup, request, fds, count);
+    start_restorer(setup, ready.fences, request, fds, count);
   } else if (request.type == request_hello) {
-    send_reply(reply_done, request.id, static_cast<std::int32_t>(setup.limits_mode), 0, "");
+    const auto version = static_cast<std::uint32_t>(ready.fences.version);
+    send_reply(reply_done, request.id, static_cast<std::int32_t>(setup.limits_mode | version << 8), 0, "");
   } else if (request.type == request_signal) {
     const bool worked = children.has(request.pid) && kill(request.pid, request.signal) == 0;
     send_reply(reply_done, request.id, 0, worked ? 0 : ESRCH, "signal the process");
@@ -234,7 +249,8 @@ bool reap() {
 
 }  // namespace
 
-void serve(const Setup& setup, Grounds grounds) {
+void serve(const Setup& setup, Grounds grounds, Fences fences) {
+  const Ready ready_parts{grounds, fences};
   sigset_t wanted;
   sigemptyset(&wanted);
   sigaddset(&wanted, SIGCHLD);
@@ -264,7 +280,7 @@ void serve(const Setup& setup, Grounds grounds) {
       if (seen.killed) send_reply(reply_memory_kill, 0, seen.killed, 0, "");
     }
     if (ready[0].revents & POLLIN) {
-      answer(setup, grounds, state);
+      answer(setup, ready_parts, state);
     } else if (ready[0].revents) {
       _exit(0);
     }

@@ -28,6 +28,20 @@ unsigned open_outbound(const Setup& setup, int* sockets);
 // Others may listen on the same port of another address.
 void share_port(int listener);
 
+// The second fence: Landlock, which holds whatever the view and the missing capabilities should let through. One
+// for the agent (reads what it is shown, writes its workspace, home, /tmp, /dev/shm and the devices' nodes) and one
+// for the collector (reads). Whoever enters one also reaches no process and no abstract socket outside of it, so not
+// init. -1 and version 0: the kernel has none, or one that cannot move files between folders.
+struct Fences {
+  int agent = -1;
+  int collector = -1;
+  int version = 0;
+};
+Fences make_fences(const Setup& setup, const Grounds& grounds);
+// In a child, after no_new_privs: for ever, and for all that it starts. `program`: a descriptor that it may execute, or
+// -1. Returns false with errno.
+bool enter_fence(int fence, int program);
+
 // Limits of everything inside, then the smallest set of capabilities that serving needs, no_new_privs and
 // seccomp: inherited by all that init starts.
 void confine(const Setup& setup);
@@ -35,9 +49,11 @@ void confine(const Setup& setup);
 // Before exec in a child: what only the agent, or only the collector, gets. Return false with errno.
 bool become_agent(const Setup& setup);
 bool become_collector();
+// What is narrower for the collector than for everything else, last before exec. Returns false with errno.
+bool filter_collector(const Setup& setup);
 
 // Answers the keeper until the control socket is closed.
-[[noreturn]] void serve(const Setup& setup, Grounds grounds);
+[[noreturn]] void serve(const Setup& setup, Grounds grounds, Fences fences);
 
 // rlimit mode: kills the largest process when all together are over `limit`. An address-space limit would
 // not do: sanitizers and virtual machines reserve terabytes that they never touch.
