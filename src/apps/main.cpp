@@ -9,6 +9,7 @@
 #include "apps/environment.h"
 #include "cli/cli.h"
 #include "keeper/collection.h"
+#include "keeper/credential_boundary.h"
 #include "keeper/fetch/fetcher.h"
 #include "keeper/keeper.h"
 #include "sandbox/plan.h"
@@ -38,6 +39,7 @@ int run(int argc, char** argv) {
   if (command == "read-files" && argc > 3) return workspace::run_files(argv[2], argv[3]);
   if (command == "checkpoint") return workspace::run_checkpointer({argv + 2, argv + argc});
   if (command == "unpack") return workspace::run_unpacker(argc > 2 ? argv[2] : "");
+  if (command == "check-boundary") return keeper::run_boundary_checker({argv + 2, argv + argc});
   if (command == "restore") {
     const bool files_only = argc > 2 && std::string(argv[2]) == keeper::restore_files_only;
     return workspace::run_restorer(sandbox::workspace_path, files_only ? nullptr : sandbox::home_path);

@@ -15,9 +15,11 @@
 #include "apps/data_folder.h"
 #include "apps/folder_watch.h"
 #include "apps/idle.h"
+#include "apps/secrets.h"
 #include "apps/spawn.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/redactor.h"
 #include "blobs/fs/fs_blobs.h"
 #include "net/server.h"
 #include "sandbox/doctor.h"
@@ -211,6 +213,8 @@ Program::Program(const Config& config, bool drain)
       signals_(io_.get_executor()),
       ended_(io_.get_executor()),
       tasks_(io_.get_executor()) {
+  const base::Needles secrets = needles_of_secrets(config_, api_key_);
+  base::hide_in_logs(base::Redactor({secrets}));
   if (!config_.webhooks_ca_file.empty()) value_or_throw(sender_.read_certificates());
   if (config_.role == Role::api) return;
   worker::WorkerConfig options;
@@ -229,6 +233,7 @@ Program::Program(const Config& config, bool drain)
   options.quota = config_.quota;
   options.spending = config_.spending.rules;
   options.policy_named = [this](std::string_view name) { return policies_.rules_for(name); };
+  options.hidden = secrets.to_text();
   worker_ = std::make_unique<worker::Worker>(
       worker::Worker::Needs{io_.get_executor(), *store_, *blobs_, *launcher_, agents_, base::system_clock(),
                             base::system_entropy(), worker::kill_process, trees_.get(), &unpacker_},

@@ -3,8 +3,12 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <memory>
+#include <mutex>
+
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/redactor.h"
 #include "base/utf8.h"
 
 namespace agentrouter::base {
@@ -41,6 +45,28 @@ std::string_view name(LogLevel level) {
   return "error";
 }
 
+// What no line may hold.
+class Hidden {
+ public:
+  void set(std::shared_ptr<const Redactor> redactor) {
+    const std::lock_guard lock(mutex_);
+    redactor_ = std::move(redactor);
+  }
+  [[nodiscard]] std::shared_ptr<const Redactor> get() {
+    const std::lock_guard lock(mutex_);
+    return redactor_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<const Redactor> redactor_;
+};
+
+Hidden& hidden_in_logs() {
+  static Hidden hidden;
+  return hidden;
+}
+
 }  // namespace
 
 void log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
@@ -58,7 +84,13 @@ void log(LogLevel level, std::string_view message, std::initializer_list<LogFiel
       line[field.key] = std::get<bool>(field.value);
     }
   }
-  logger().log(to_spdlog(level), json::serialize(line));
+  std::string text = json::serialize(line);
+  if (const auto redactor = hidden_in_logs().get()) redactor->clean(text, Redactor::Text::json);
+  logger().log(to_spdlog(level), text);
+}
+
+void hide_in_logs(Redactor redactor) {
+  hidden_in_logs().set(std::make_shared<const Redactor>(std::move(redactor)));
 }
 
 void set_log_level(LogLevel least) { logger().set_level(to_spdlog(least)); }

@@ -15,14 +15,14 @@ constexpr std::size_t text_line_bytes = 64u << 10;
 
 }  // namespace
 
-base::Result<AgentLog> AgentLog::create(int attempt_dir, const char* name, const Redactor& redactor) {
+base::Result<AgentLog> AgentLog::create(int attempt_dir, const char* name, const base::Redactor& redactor) {
   base::Fd fd(::openat(attempt_dir, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return base::fail_errno(std::string("cannot make ") + name, errno);
   return AgentLog(std::move(fd), redactor);
 }
 
 void AgentLog::line(std::string line) {
-  redactor_->clean(line, Redactor::Text::json);
+  redactor_->clean(line, base::Redactor::Text::json);
   line += '\n';
   auto written = base::write_all(fd_.get(), line);
   if (!written) {
@@ -56,7 +56,13 @@ void TextLines::end() {
 }
 
 void TextLines::write(std::string_view text) {
-  log_.line(base::to_text(json::object{{"text", base::to_utf8(text)}}));
+  const auto& redactor = log_.redactor();
+  const std::size_t longest = redactor.longest();
+  std::string line(text);
+  redactor.clean_rest(before_, line);
+  before_.append(text.substr(text.size() - std::min(text.size(), longest)));
+  before_.erase(0, before_.size() - std::min(before_.size(), longest));
+  log_.line(base::to_text(json::object{{"text", base::to_utf8(line)}}));
 }
 
 }  // namespace agentrouter::keeper

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "base/fd.h"
-#include "keeper/redact.h"
+#include "base/redactor.h"
 
 namespace agentrouter::keeper {
 
@@ -15,21 +15,23 @@ class AgentLog {
  public:
   // Makes `name` in the folder. Errors: open(2). `redactor` outlives it.
   [[nodiscard]] static base::Result<AgentLog> create(int attempt_dir, const char* name,
-                                                     const Redactor& redactor);
+                                                     const base::Redactor& redactor);
 
   // One line, without its end. Throws Failure (exhausted with reason storage_full when the disk is full).
   void line(std::string line);
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  [[nodiscard]] const base::Redactor& redactor() const { return *redactor_; }
 
  private:
-  AgentLog(base::Fd fd, const Redactor& redactor) : fd_(std::move(fd)), redactor_(&redactor) {}
+  AgentLog(base::Fd fd, const base::Redactor& redactor) : fd_(std::move(fd)), redactor_(&redactor) {}
 
   base::Fd fd_;
-  const Redactor* redactor_;
+  const base::Redactor* redactor_;
   std::uint64_t bytes_ = 0;
 };
 
-// Cuts a byte stream into lines of JSON, {"text":"..."}: at line ends, and where a line grows over 64 KiB.
+// Cuts a byte stream into lines of JSON, {"text":"..."}: at line ends, and where a line grows over 64 KiB. Of a
+// secret that a cut goes through the second part is taken out.
 class TextLines {
  public:
   explicit TextLines(AgentLog& log) : log_(log) {}
@@ -42,6 +44,7 @@ class TextLines {
 
   AgentLog& log_;
   std::string rest_;
+  std::string before_;  // the end of earlier lines: a secret may go on
 };
 
 }  // namespace agentrouter::keeper

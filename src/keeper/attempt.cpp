@@ -6,7 +6,7 @@
 
 #include "agents/asking_tools.h"
 #include "base/log.h"
-#include "keeper/credential_boundary.h"
+#include "keeper/clean_file.h"
 
 namespace agentrouter::keeper {
 namespace {
@@ -25,8 +25,10 @@ egress::SpendingRules spending_rules(const SpendingPlan& plan) {
           .prices = plan.prices};
 }
 
-json::object patch_json(const workspace::CollectReport::Patch& patch) {
-  return {{"bytes", patch.bytes}, {"sha256", patch.sha256}, {"truncated", patch.truncated}};
+json::object patch_json(const workspace::CollectReport::Patch& patch, bool redacted) {
+  json::object made{{"bytes", patch.bytes}, {"sha256", patch.sha256}, {"truncated", patch.truncated}};
+  if (redacted) made["redacted"] = true;
+  return made;
 }
 
 }  // namespace
@@ -82,6 +84,8 @@ base::Task<void> Attempt::drive() {
   if (!co_await restore()) co_return;
   files_open_ = true;
   announce();
+  const bool held = co_await prove_boundary();
+  if (!held) co_return;
   if (result_.failure.code.empty()) {
     GateResult gate = co_await gate_.pass();
     if (gate.kind == GateResult::Kind::released) {
@@ -98,10 +102,10 @@ base::Task<void> Attempt::drive() {
 // The state that an earlier turn has left; false when the attempt is over.
 base::Task<bool> Attempt::restore() {
   if (!needs_.plan.restores) co_return true;
-  restoring_ = true;
+  helping_ = true;
   const auto part = needs_.plan.files_only ? RestorePart::files : RestorePart::all;
   const auto restored = co_await restore_checkpoint(needs_.sandbox, notices_, needs_.attempt_dir, part);
-  restoring_ = false;
+  helping_ = false;
   if (cancelled_) {
     result_.kind = Result::Kind::cancelled;
   } else if (!restored) {
@@ -132,21 +136,50 @@ void Attempt::announce() {
     sandbox["persistent"] = false;
     needs_.recorder.event("sandbox.created", model::Visibility::internal, std::move(sandbox));
   }
-  std::string surface;
-  if (needs_.key != nullptr) surface = surface_with_key(needs_.plan.program, needs_.key->view());
-  for (const auto& secret : needs_.mcp_secrets) {
-    if (surface.empty()) surface = surface_with_key(needs_.plan.program, secret.view());
+}
+
+// False when the attempt is over.
+base::Task<bool> Attempt::prove_boundary() {
+  helping_ = true;
+  auto report = co_await check_boundary(needs_.sandbox, notices_, needs_.plan.program, needs_.recorder.redactor());
+  helping_ = false;
+  if (cancelled_) {
+    result_.kind = Result::Kind::cancelled;
+    co_return false;
   }
-  if (!surface.empty()) {
-    set_failure("worker_failed", "A secret would enter the sandbox through its " + surface);
-    result_.failure.cause = "credential_boundary";
+  const bool holds = report && report->surface.empty();
+  if (!holds) {
+    fail_boundary(report);
+  } else if (!goes_on()) {
+    needs_.recorder.event("credential_boundary.verified", model::Visibility::internal,
+                          {{"provider", provider_of(needs_.plan)},
+                           {"credentialStrategy", "provider_proxy"},
+                           {"checkedSurfaces", {"env", "proc", "home"}},
+                           {"alsoChecked", {"files", "sockets", "descriptors"}},
+                           {"files", report->files},
+                           {"bytes", report->bytes},
+                           {"processes", report->processes},
+                           {"complete", report->complete},
+                           {"workspaceHoldsSecret", report->workspace_holds_secret},
+                           {"workspaceComplete", report->workspace_complete}});
+  }
+  co_return holds;
+}
+
+void Attempt::fail_boundary(const base::Result<BoundaryReport>& report) {
+  if (!report) {
+    result_.failure = {"credential_boundary_failed",
+                       "It could not be proven that no secret is in the sandbox, so the agent was not started: " +
+                           report.error().message,
+                       "unproven"};
     return;
   }
-  if (goes_on()) return;
-  needs_.recorder.event("credential_boundary.verified", model::Visibility::internal,
-                        {{"provider", provider_of(needs_.plan)},
-                         {"credentialStrategy", "provider_proxy"},
-                         {"checkedSurfaces", {"env", "proc", "home"}}});
+  const bool secret = report->surface != "sockets" && report->surface != "descriptors";
+  result_.failure = {"credential_boundary_failed",
+                     std::string(secret ? "A secret that belongs outside of the sandbox is in it"
+                                        : "Something leads out of the sandbox") +
+                         ", so the agent was not started: " + report->surface + " (" + report->where + ")",
+                     report->surface};
 }
 
 base::Result<std::vector<egress::McpUpstream>> Attempt::mcp_upstreams() const {
@@ -280,7 +313,7 @@ base::Task<void> Attempt::finish() {
   notices_.poll();
   if (!notices_.gone()) {
     auto collected = co_await collect_changes(needs_.sandbox, notices_, needs_.attempt_dir, turn_start());
-    if (collected) changes_ = std::move(*collected);
+    if (collected && clean_changes(*collected)) changes_ = std::move(*collected);
     if (released_) co_await save();
   }
   const auto proof = needs_.sandbox.destroy();
@@ -290,6 +323,24 @@ base::Task<void> Attempt::finish() {
     set_failure("worker_failed", "The sandbox could not be removed");
   }
   needs_.recorder.last(exit_record());
+}
+
+// Secrets in the artifacts of what the agent has changed. False: they could not be looked through, and are none.
+bool Attempt::clean_changes(workspace::CollectReport& report) {
+  const auto clean = [this](const char* name, base::Redactor::Text kind, auto& part, bool& redacted) {
+    auto cleaned = clean_lines(needs_.attempt_dir, name, needs_.recorder.redactor(), kind);
+    if (!cleaned)
+      base::log(base::LogLevel::error, "what a run has changed cannot be kept", {{"cause", cleaned.error().message}});
+    if (!cleaned || !cleaned->found) return cleaned.has_value();
+    redacted = true;
+    part.bytes = cleaned->bytes;
+    part.sha256 = std::move(cleaned->sha256);
+    return true;
+  };
+  using Text = base::Redactor::Text;
+  return clean("index.json", Text::json, report.index, redacted_.index) &&
+         clean("changes.patch", Text::plain, report.patch, redacted_.patch) &&
+         (!report.turn_patch || clean(turn_patch_file, Text::plain, *report.turn_patch, redacted_.turn_patch));
 }
 
 // What the next turn of the conversation begins with. A run without it ends as it would have ended.
@@ -340,12 +391,14 @@ json::object Attempt::exit_record() {
   exit["index"] = nullptr;
   exit["patch"] = nullptr;
   if (changes_) {
-    exit["index"] = json::object{{"bytes", changes_->index.bytes},
-                                 {"sha256", changes_->index.sha256},
-                                 {"files", changes_->index.files},
-                                 {"truncated", changes_->index.truncated}};
-    exit["patch"] = patch_json(changes_->patch);
-    if (changes_->turn_patch) exit["turnPatch"] = patch_json(*changes_->turn_patch);
+    json::object index{{"bytes", changes_->index.bytes},
+                       {"sha256", changes_->index.sha256},
+                       {"files", changes_->index.files},
+                       {"truncated", changes_->index.truncated}};
+    if (redacted_.index) index["redacted"] = true;
+    exit["index"] = std::move(index);
+    exit["patch"] = patch_json(changes_->patch, redacted_.patch);
+    if (changes_->turn_patch) exit["turnPatch"] = patch_json(*changes_->turn_patch, redacted_.turn_patch);
   }
   exit["checkpoint"] = nullptr;
   if (checkpoint_) {
@@ -407,7 +460,7 @@ void Attempt::tighten(const PolicyMessage& message) {
 void Attempt::cancel() {
   cancelled_ = true;
   gate_.cancel();
-  if (restoring_) {
+  if (helping_) {
     (void)needs_.sandbox.kill_all();
     notices_.poll();  // what came with the reply
   }

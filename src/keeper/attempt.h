@@ -7,6 +7,7 @@
 
 #include "base/task_scope.h"
 #include "keeper/collection.h"
+#include "keeper/credential_boundary.h"
 #include "keeper/launch_gate.h"
 #include "keeper/limit_watch.h"
 #include "keeper/network_gate.h"
@@ -77,6 +78,8 @@ class Attempt {
   [[nodiscard]] TurnStart turn_start() const;
   base::Task<void> take_turn(GateResult gate);
   void announce();
+  base::Task<bool> prove_boundary();
+  void fail_boundary(const base::Result<BoundaryReport>& report);
   base::Task<void> run_turns(const std::string& started);
   base::Task<TurnEnd> run_turn(const std::string& started);
   void watch_provider();
@@ -95,6 +98,7 @@ class Attempt {
   base::Task<void> finish();
   bool decide_progress(const DecisionMessage& message);
   void set_failure(std::string_view code, std::string reason);
+  bool clean_changes(workspace::CollectReport& report);
   base::Task<void> save();
   json::object exit_record();
 
@@ -124,9 +128,14 @@ class Attempt {
   bool cancelled_ = false;
   Result result_;
   std::optional<workspace::CollectReport> changes_;
+  struct {
+    bool index = false;
+    bool patch = false;
+    bool turn_patch = false;
+  } redacted_;  // artifacts that held a secret
   std::optional<workspace::CheckpointReport> checkpoint_;
   std::string checkpoint_error_;
-  bool restoring_ = false;
+  bool helping_ = false;   // our own program is at work in the sandbox, before the agent
   bool released_ = false;  // the agent may have been started
   bool gone_ = false;
   bool files_open_ = false;

@@ -216,8 +216,8 @@ class ScriptedSandbox final : public Sandbox {
     if (request.argv.at(1) == "read-files") return read_files(request);
     ++collections;
     if (refuse_collect) return base::fail(base::Code::unavailable, "no collector");
-    (void)base::write_all(request.outputs.at(0), "{\"files\":[]}");
-    (void)base::write_all(request.outputs.at(1), "a patch");
+    (void)base::write_all(request.outputs.at(0), index_says);
+    (void)base::write_all(request.outputs.at(1), patch_says);
     std::string report = R"({"index":{"bytes":12,"sha256":")" + std::string(64, 'a') +
                          R"(","files":2,"truncated":false},"patch":{"bytes":7,"sha256":")" +
                          std::string(64, 'b') + R"(","truncated":false})";
@@ -232,6 +232,7 @@ class ScriptedSandbox final : public Sandbox {
     return collector_pid;
   }
   base::Result<pid_t> restore(const sandbox::Restore& request) override {
+    if (request.argv.at(1) == "check-boundary") return check(request);
     ++restorations;
     restored_bytes = base::read_all(request.files.at(0), 1 << 20).value_or("");
     if (restorer_hangs) return restorer_pid;
@@ -243,6 +244,7 @@ class ScriptedSandbox final : public Sandbox {
     if (running_) exit({agent_pid, -1, 9});
     // It comes with the reply: the descriptor has nothing more to tell.
     if (restorer_hangs && restorations > 0) notices_.push_back(sandbox::Exited{restorer_pid, -1, 9});
+    if (checker_hangs && checked) notices_.push_back(sandbox::Exited{checker_pid, -1, 9});
     return {};
   }
   base::Result<sandbox::DestroyProof> destroy() override {
@@ -257,10 +259,14 @@ class ScriptedSandbox final : public Sandbox {
   static constexpr pid_t collector_pid = 101;
   static constexpr pid_t restorer_pid = 102;
   static constexpr pid_t checkpointer_pid = 103;
+  static constexpr pid_t checker_pid = 104;
   static constexpr pid_t first_reader_pid = 200;
   std::optional<sandbox::Spawn> spawned;
   std::optional<base::Error> refuse_spawn;
+  std::optional<base::Error> refuse_check;
   bool refuse_collect = false;
+  std::string index_says = "{\"files\":[]}";
+  std::string patch_says = "a patch";
   bool refuse_destroy = false;
   bool destroyed = false;
   int collections = 0;
@@ -270,6 +276,12 @@ class ScriptedSandbox final : public Sandbox {
   std::string restored_bytes;
   std::string turn_began_with;  // what the collector of a later turn was given
   std::string restorer_says = "{}";
+  std::optional<sandbox::Restore> checked;  // what the check of the boundary was started with
+  std::string needles;                      // what it was told to look for
+  bool checker_hangs = false;
+  int checker_exit = 0;
+  std::string checker_says = R"({"surface":"","where":"","files":1,"bytes":2,"processes":2,"complete":true,)"
+                             R"("workspaceComplete":true,"workspaceHoldsSecret":false})";
   std::string keeps = "a checkpoint";            // added to what was restored, it is the next checkpoint
   std::uint64_t layer_bytes = 1000;              // what it says of the attempt's own layers
   std::optional<std::string> checkpointer_says;  // instead of the truth
@@ -285,6 +297,15 @@ class ScriptedSandbox final : public Sandbox {
   bool readers_stay = false;  // a request for files is answered and its process does not end
 
  private:
+  base::Result<pid_t> check(const sandbox::Restore& request) {
+    if (refuse_check) return tl::unexpected(*refuse_check);
+    checked = request;
+    needles = base::read_all(request.files.at(0), 1 << 20).value_or("");
+    if (checker_hangs) return checker_pid;
+    if (!checker_says.empty()) (void)base::write_all(request.files.at(1), checker_says);
+    notify(sandbox::Exited{checker_pid, checker_exit, 0});
+    return checker_pid;
+  }
   pid_t read_files(const sandbox::Collect& request) {
     file_requests.push_back(request.argv.at(3));
     const pid_t pid = first_reader_pid + static_cast<pid_t>(file_requests.size());

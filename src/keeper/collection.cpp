@@ -5,14 +5,10 @@
 
 #include <cerrno>
 
+#include "keeper/helper.h"
+
 namespace agentrouter::keeper {
 namespace {
-
-struct Started {
-  pid_t pid;
-  base::Fd report;
-  const char* what;  // of messages
-};
 
 base::Result<base::Fd> output_file(int attempt_dir, const char* name) {
   base::Fd fd(::openat(attempt_dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -39,42 +35,6 @@ base::Result<TurnFiles> open_turn_files(int attempt_dir, TurnStart start) {
   return files;
 }
 
-// Its writer has ended and it is smaller than a pipe: what is there is there at once.
-std::string read_report(int fd) {
-  std::string text(4096, '\0');
-  const int flags = ::fcntl(fd, F_GETFL);
-  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return {};
-  const ssize_t size = ::read(fd, text.data(), text.size());
-  text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
-  return text;
-}
-
-base::Task<bool> wait_for_exit(Notices& notices, pid_t pid, base::Deadline deadline) {
-  while (notices.exited(pid) == nullptr && !notices.gone()) {
-    if (std::chrono::steady_clock::now() >= deadline) co_return false;
-    co_await notices.changed().wait_until(deadline);
-  }
-  co_return true;
-}
-
-// What our own program said on `report` once it has ended; an error when it said nothing.
-base::Task<base::Result<std::string>> wait_for_report(Sandbox& sandbox, Notices& notices, Started started,
-                                                      std::chrono::milliseconds patience) {
-  const bool ended =
-      co_await wait_for_exit(notices, started.pid, std::chrono::steady_clock::now() + patience);
-  if (!ended) {
-    (void)sandbox.kill_all();
-    notices.poll();
-    co_return base::fail(base::Code::timeout, std::string(started.what) + ": it takes too long");
-  }
-  std::string text = read_report(started.report.get());
-  if (!text.empty()) co_return text;
-  const auto* exited = notices.exited(started.pid);
-  co_return base::fail(base::Code::unavailable,
-                       std::string(started.what) + ": the process ended with " +
-                           (exited ? status_text(*exited) : std::string("the sandbox")));
-}
-
 }  // namespace
 
 base::Task<base::Result<workspace::CollectReport>> collect_changes(Sandbox& sandbox, Notices& notices,
@@ -98,8 +58,8 @@ base::Task<base::Result<workspace::CollectReport>> collect_changes(Sandbox& sand
   }
   AGENTROUTER_CO_TRY(const pid_t pid, sandbox.collect(request));
   report.second.reset();
-  Started started{pid, std::move(report.first), "cannot collect the changes"};
-  auto text = co_await wait_for_report(sandbox, notices, std::move(started), patience);
+  Helper helper{pid, std::move(report.first), "cannot collect the changes"};
+  auto text = co_await wait_for_report(sandbox, notices, std::move(helper), patience);
   if (!text) co_return tl::unexpected(std::move(text).error());
   for (const auto* file : {&index, &patch, static_cast<const base::Fd*>(&turn.patch)}) {
     if (*file && ::fsync(file->get()) != 0) co_return base::fail_errno("cannot collect the changes", errno);
@@ -120,8 +80,8 @@ base::Task<base::Result<workspace::CheckpointReport>> save_checkpoint(
   request.argv.insert(request.argv.end(), left_out.begin(), left_out.end());
   AGENTROUTER_CO_TRY(const pid_t pid, sandbox.collect(request));
   report.second.reset();
-  Started started{pid, std::move(report.first), "cannot save a checkpoint"};
-  const auto text = co_await wait_for_report(sandbox, notices, std::move(started), patience);
+  Helper helper{pid, std::move(report.first), "cannot save a checkpoint"};
+  const auto text = co_await wait_for_report(sandbox, notices, std::move(helper), patience);
   auto saved = text ? workspace::parse_checkpoint_report(*text) : tl::unexpected(text.error());
   if (saved && ::fsync(file.get()) != 0) saved = base::fail_errno("cannot save a checkpoint", errno);
   if (!saved) (void)::unlinkat(attempt_dir, checkpoint_file, 0);
@@ -151,8 +111,8 @@ base::Task<base::Result<void>> restore_checkpoint(Sandbox& sandbox, Notices& not
   if (part == RestorePart::files) request.argv.emplace_back(restore_files_only);
   AGENTROUTER_CO_TRY(const pid_t pid, sandbox.restore(request));
   report.second.reset();
-  Started started{pid, std::move(report.first), "cannot restore the checkpoint"};
-  const auto text = co_await wait_for_report(sandbox, notices, std::move(started), patience);
+  Helper helper{pid, std::move(report.first), "cannot restore the checkpoint"};
+  const auto text = co_await wait_for_report(sandbox, notices, std::move(helper), patience);
   if (!text) co_return tl::unexpected(text.error());
   co_return workspace::parse_restore_report(*text);
 }

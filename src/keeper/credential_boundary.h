@@ -1,15 +1,25 @@
 #pragma once
-// The proof behind credential_boundary.verified: nothing that enters the sandbox holds the provider key.
+// The proof behind credential_boundary.verified: before an agent starts, our own program looks around in its
+// sandbox with exactly its rights, view, arguments and environment (boundary_view.h). It is told what the secrets
+// look like, not what they are (base/needles.h).
 
+#include <chrono>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "agents/session.h"
+#include "keeper/boundary_view.h"
+#include "keeper/notices.h"
 
 namespace agentrouter::keeper {
 
-// The agent's environment (env), what /proc shows of its start (proc), and the files put into its home
-// (home): those are all the ways in. Returns the surface that holds the key, or an empty string.
-[[nodiscard]] std::string surface_with_key(const agents::AgentProgram& program, std::string_view key);
+// A report with a surface is of a boundary that does not hold. Errors, which prove nothing: those of
+// Sandbox::restore, timeout, unavailable (it died), invalid (what it said).
+[[nodiscard]] base::Task<base::Result<BoundaryReport>> check_boundary(
+    Sandbox& sandbox, Notices& notices, const agents::AgentProgram& program, const base::Redactor& secrets,
+    std::chrono::milliseconds patience = std::chrono::seconds(5));
+
+// `agentrouter check-boundary PORTS AGENT'S_ARGUMENTS...`: finds 3 = needles, 4 = where the report goes.
+[[nodiscard]] int run_boundary_checker(const std::vector<std::string>& arguments);
 
 }  // namespace agentrouter::keeper

@@ -95,6 +95,17 @@ std::vector<std::string_view> secrets_of(const KeeperNeeds& needs) {
   return secrets;
 }
 
+// The secrets of this attempt, and what only the server knows.
+base::Result<base::Redactor> redactor_of(const KeeperNeeds& needs) {
+  std::vector<base::Needles> sets;
+  sets.emplace_back(secrets_of(needs), needs.entropy);
+  if (!needs.plan.hidden.empty()) {
+    AGENTROUTER_TRY(base::Needles hidden, base::Needles::parse(needs.plan.hidden));
+    sets.push_back(std::move(hidden));
+  }
+  return base::Redactor(std::move(sets));
+}
+
 json::object hello_of(const AttemptPlan& plan) {
   return {{"protocol", journal_protocol},
           {"attemptId", plan.attempt_id.str()},
@@ -132,7 +143,8 @@ base::Task<void> serve_attempt(KeeperNeeds& needs, Recorder& recorder, ControlSe
 
 base::Task<base::Result<void>> keep(KeeperNeeds needs) {
   AGENTROUTER_CO_TRY(Journal journal, make_journal(needs.attempt_dir, needs.clock));
-  const Redactor redactor(secrets_of(needs));
+  const base::Redactor redactor = base::value_or_throw(redactor_of(needs));
+  base::hide_in_logs(redactor);
   Recorder recorder(std::move(journal), needs.clock, needs.entropy, redactor,
                     model::parse_event_source(model::to_string(needs.plan.runtime.kind)));
   recorder.durable("hello", hello_of(needs.plan));

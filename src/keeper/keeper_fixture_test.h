@@ -142,7 +142,7 @@ class KeeperTest : public ::testing::Test {
   AttemptPlan plan_;
   std::optional<egress::Secret> key_;
   std::vector<egress::Secret> mcp_secrets_;
-  Redactor nothing_hidden_;
+  base::Redactor nothing_hidden_;
   base::Result<void> kept_;
   std::vector<JournalRecord> records_;
   struct AskedSession {

@@ -392,26 +392,6 @@ TEST_F(KeeperTest, ProviderKeyIsRedactedFromEventsLogsAndTheAnswer) {
   }
 }
 
-TEST_F(KeeperTest, KeyThatWouldEnterTheSandboxStopsTheRun) {
-  key_ = base::value_or_throw(egress::Secret::create(key_text));
-  plan_.provider = Provider::upstream;
-  plan_.base_url = "http://127.0.0.1:9/v1";
-  const auto program = plan_.program;
-  for (const char* surface : {"env", "proc", "home"}) {
-    std::filesystem::remove(folder_ / "journal");
-    plan_.program = program;
-    if (surface == std::string("env")) plan_.program.env.push_back("KEY=" + std::string(key_text));
-    if (surface == std::string("proc")) plan_.program.argv.push_back("--key=" + std::string(key_text));
-    if (surface == std::string("home"))
-      plan_.program.files.push_back({"/home/agent/x", "key " + std::string(key_text)});
-    agent({});
-    keep();
-    EXPECT_EQ(outcome(), "failed worker_failed") << surface;
-    EXPECT_FALSE(sandbox_->spawned);
-    EXPECT_TRUE(payload("credential_boundary.verified").empty());
-  }
-}
-
 base::Task<void> ask_provider(base::Executor executor, int listener) {
   sockaddr_in address = {};
   socklen_t size = sizeof address;

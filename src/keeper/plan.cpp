@@ -213,7 +213,8 @@ std::string encode_plan(const AttemptPlan& plan) {
                                     {"quota", quota},
                                     {"limits", limits},
                                     {"isolation", model::to_string(plan.isolation)},
-                                    {"spending", plan.spending.to_json()}});
+                                    {"spending", plan.spending.to_json()},
+                                    {"hidden", plan.hidden}});
 }
 
 base::Result<AttemptPlan> decode_plan(std::string_view text) {
@@ -258,6 +259,7 @@ base::Result<AttemptPlan> decode_plan(std::string_view text) {
   else
     fields.miss("isolation");
   AGENTROUTER_TRY(plan.spending, SpendingPlan::from_json(fields.object("spending")));
+  plan.hidden = fields.text("hidden");
   if (!base::is_prefixed_uuid(plan.attempt_id.str(), "attempt_")) fields.miss("attemptId");
   if (!base::is_prefixed_uuid(plan.run_id.str(), "run_")) fields.miss("runId");
   if (!fields.missing().empty()) {

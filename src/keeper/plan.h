@@ -66,6 +66,7 @@ struct AttemptPlan {
   TurnLimits limits;  // the server's own
   model::Isolation isolation = model::Isolation::process;  // what the launcher gives
   SpendingPlan spending = {};
+  std::string hidden = {};  // base::Needles::to_text of secrets of the server that the keeper is not given
 };
 
 // Without the key.

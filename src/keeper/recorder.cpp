@@ -1,5 +1,7 @@
 #include "keeper/recorder.h"
 
+#include <algorithm>
+
 #include "base/utf8.h"
 #include "model/defaults.h"
 
@@ -26,7 +28,7 @@ bool cut_strings(json::value& value, std::size_t& budget) {
 }  // namespace
 
 Recorder::Recorder(Journal journal, const base::Clock& clock, base::Entropy& entropy,
-                   const Redactor& redactor, model::EventSource agent)
+                   const base::Redactor& redactor, model::EventSource agent)
     : journal_(std::move(journal)), clock_(clock), entropy_(entropy), redactor_(redactor), agent_(agent) {}
 
 void Recorder::event(std::string_view type, model::Visibility visibility, json::object payload) {
@@ -43,7 +45,22 @@ void Recorder::agent_event(std::string_view type, std::string_view provider_even
   draft.type = type;
   draft.source = agent_;
   draft.provider_event_type = provider_event_type;
+  hide_rest(draft.type, payload);
   append(std::move(draft), std::move(payload));
+}
+
+// A secret may come in two messages: half of it has been written then, and the other half is not.
+void Recorder::hide_rest(const std::string& type, json::object& payload) {
+  const std::size_t longest = redactor_.longest();
+  for (const auto* key : {"message", "text", "output"}) {
+    const auto said = base::get_string(payload, key);
+    if (longest == 0 || !said || said->empty()) continue;
+    std::string text(*said);
+    auto& before = ends_[type + "/" + key];
+    const std::string all = before + text.substr(text.size() - std::min(text.size(), longest));
+    if (redactor_.clean_rest(before, text)) payload[key] = text;
+    before = all.substr(all.size() - std::min(all.size(), longest));
+  }
 }
 
 void Recorder::append(model::EventDraft draft, json::object payload) {
@@ -55,7 +72,7 @@ void Recorder::append(model::EventDraft draft, json::object payload) {
     draft.payload = base::to_text(value);
     if (draft.payload.size() <= 2 * model::defaults::response_bytes) break;
   }
-  redactor_.clean(draft.payload, Redactor::Text::json);
+  redactor_.clean(draft.payload, base::Redactor::Text::json);
   draft.created_at = clock_.now();
   auto data =
       base::value_or_throw(base::parse_json(draft.to_json_text(), {.max_depth = 96, .max_bytes = 64u << 20}));
@@ -63,6 +80,7 @@ void Recorder::append(model::EventDraft draft, json::object payload) {
 }
 
 void Recorder::record(std::string_view kind, json::object data) {
+  if (kind != "event") hide(data);
   auto written =
       reserve_ ? journal_.append_last(kind, std::move(data)) : journal_.append(kind, std::move(data));
   if (!written) {
@@ -72,6 +90,12 @@ void Recorder::record(std::string_view kind, json::object data) {
   if (listener_) listener_(journal_.length());
 }
 
+void Recorder::hide(json::object& data) const {
+  auto text = base::to_text(data);
+  if (!redactor_.clean(text, base::Redactor::Text::json)) return;
+  data = base::value_or_throw(base::parse_json(text, {.max_depth = 96, .max_bytes = 64u << 20})).as_object();
+}
+
 void Recorder::durable(std::string_view kind, json::object data) {
   record(kind, std::move(data));
   base::value_or_throw(journal_.sync());
@@ -79,10 +103,6 @@ void Recorder::durable(std::string_view kind, json::object data) {
 
 void Recorder::last(json::object data) {
   reserve_ = true;
-  auto text = base::to_text(data);
-  if (redactor_.clean(text, Redactor::Text::json))
-    data =
-        base::value_or_throw(base::parse_json(text, {.max_depth = 96, .max_bytes = 64u << 20})).as_object();
   durable("exit", std::move(data));
 }
 

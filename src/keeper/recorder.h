@@ -3,10 +3,11 @@
 // secret, and are cut where they are larger than a response may be; whoever listens hears of the new length.
 
 #include <functional>
+#include <map>
 
 #include "base/id.h"
 #include "keeper/journal.h"
-#include "keeper/redact.h"
+#include "base/redactor.h"
 #include "model/action.h"
 #include "model/event.h"
 
@@ -15,7 +16,7 @@ namespace agentrouter::keeper {
 class Recorder {
  public:
   // The references outlive the recorder. `agent` is the source of the agent's events.
-  Recorder(Journal journal, const base::Clock& clock, base::Entropy& entropy, const Redactor& redactor,
+  Recorder(Journal journal, const base::Clock& clock, base::Entropy& entropy, const base::Redactor& redactor,
            model::EventSource agent);
 
   // Called after each append with the journal's length.
@@ -34,18 +35,21 @@ class Recorder {
   void begin_reserve() { reserve_ = true; }
   [[nodiscard]] std::uint64_t length() const { return journal_.length(); }
   [[nodiscard]] JournalFile& file() { return journal_.file(); }
-  [[nodiscard]] const Redactor& redactor() const { return redactor_; }
+  [[nodiscard]] const base::Redactor& redactor() const { return redactor_; }
   [[nodiscard]] base::Entropy& entropy() { return entropy_; }
 
  private:
   void append(model::EventDraft draft, json::object payload);
+  void hide_rest(const std::string& type, json::object& payload);
+  void hide(json::object& data) const;
 
   Journal journal_;
   const base::Clock& clock_;
   base::Entropy& entropy_;
-  const Redactor& redactor_;
+  const base::Redactor& redactor_;
   model::EventSource agent_;
   bool reserve_ = false;
+  std::map<std::string, std::string> ends_;  // of what the agent has said, by event and field
   std::function<void(std::uint64_t)> listener_;
 };
 

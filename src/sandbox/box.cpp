@@ -279,7 +279,7 @@ Result<pid_t> Box::collect(const Collect& request) {
 }
 
 Result<pid_t> Box::restore(const Restore& request) {
-  if (auto good = check_strings("/", request.argv, {}); !good) return tl::unexpected(good.error());
+  if (auto good = check_strings("/", request.argv, request.env); !good) return tl::unexpected(good.error());
   if (request.program < 0 || request.files.size() > init::max_outputs) {
     return base::fail(Code::invalid, "cannot restore: bad descriptors");
   }
@@ -288,7 +288,7 @@ Result<pid_t> Box::restore(const Restore& request) {
   if (!fds) return tl::unexpected(fds.error());
   fds->push_back(request.program);
   fds->insert(fds->end(), request.files.begin(), request.files.end());
-  const auto text = start_request("/", request.argv, {}, request.files.size());
+  const auto text = start_request("/", request.argv, request.env, request.files.size());
   auto pid = ask(init::request_restore, text, *fds, answer_patience);
   if (!pid) return tl::unexpected(pid.error());
   return static_cast<pid_t>(*pid);

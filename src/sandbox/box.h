@@ -60,6 +60,7 @@ struct Collect {
 struct Restore {
   int program = -1;  // borrowed
   std::vector<std::string> argv;
+  std::vector<std::string> env = {};
   std::vector<int> files;  // borrowed, at most 8
 };
 

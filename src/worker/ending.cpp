@@ -117,6 +117,7 @@ class Gatherer {
     json::object metadata = size_metadata(stored);
     metadata["fileCount"] = std::to_string(changes.index_files);
     if (changes.index_truncated) metadata["truncated"] = true;
+    if (changes.index_redacted) metadata["redactionStatus"] = "redacted";
     const auto ref = keep(std::move(artifact), stored, metadata);
     json::object payload{{"fileCount", changes.index_files}, {"artifactRef", ref_json(ref)}};
     if (changes.index_truncated) payload["truncated"] = true;
@@ -130,6 +131,7 @@ class Gatherer {
     const auto stored = store_file(file, artifact.r2_key, {});
     json::object metadata = size_metadata(stored);
     if (truncated) metadata["truncated"] = true;
+    if (source_.exit.changes && source_.exit.changes->patch_redacted) metadata["redactionStatus"] = "redacted";
     ref = keep(std::move(artifact), stored, metadata);
     json::object payload{{"bytes", stored.size}, {"artifactRef", ref_json(*ref)}};
     if (truncated) payload["truncated"] = true;

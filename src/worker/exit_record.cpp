@@ -20,9 +20,12 @@ std::optional<ExitRecord::Changes> changes_of(const json::object& data) {
   ExitRecord::Changes changes{.index_files = base::get_int(*index, "files").value_or(0),
                               .index_truncated = base::get_bool(*index, "truncated").value_or(true),
                               .patch_truncated = base::get_bool(*patch, "truncated").value_or(true),
+                              .index_redacted = base::get_bool(*index, "redacted").value_or(false),
+                              .patch_redacted = base::get_bool(*patch, "redacted").value_or(false),
                               .turn_patch_truncated = {}};
   if (const json::object* turn = base::get_object(data, "turnPatch")) {
     changes.turn_patch_truncated = base::get_bool(*turn, "truncated").value_or(true);
+    changes.patch_redacted = changes.patch_redacted || base::get_bool(*turn, "redacted").value_or(false);
   }
   return changes;
 }

@@ -19,6 +19,8 @@ struct ExitRecord {
     std::int64_t index_files = 0;
     bool index_truncated = false;
     bool patch_truncated = false;
+    bool index_redacted = false;  // secrets were taken out of it
+    bool patch_redacted = false;  // of one of the patches
     std::optional<bool> turn_patch_truncated;  // none: a first turn, which has no patch of its own
   };
   std::optional<Changes> changes;  // none: neither index nor patch was made

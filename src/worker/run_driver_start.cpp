@@ -295,7 +295,8 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .isolation = context_.needs.launcher.isolation(),
       .spending = {.limits = options.limits,
                    .prices = context_.config.spending.prices,
-                   .allowance = allowance_ ? std::optional(allowance_->total) : std::nullopt}};
+                   .allowance = allowance_ ? std::optional(allowance_->total) : std::nullopt},
+      .hidden = context_.config.hidden};
   std::string text = keeper::frame_plan(plan);
   if (!sim) text += provider().api_key;
   keeper::LineSocket::Socket socket(context_.needs.executor, asio::local::stream_protocol(), end.release());

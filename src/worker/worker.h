@@ -81,6 +81,7 @@ struct WorkerConfig {
   std::chrono::milliseconds launch_wait = std::chrono::seconds{20};  // for the keeper's socket to answer
   std::chrono::milliseconds cancel_bound =
       std::chrono::seconds{30};  // a keeper that does not obey is killed after it
+  std::string hidden = {};       // AttemptPlan's: what secrets of the server look like
 };
 
 // min(2 x cores, (RAM - 2 GiB) / 1 GiB), at least 1.

@@ -1,0 +1,127 @@
+#include "base/redactor.h"
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+
+namespace agentrouter::base {
+namespace {
+
+constexpr std::string_view redacted_mark = "[REDACTED]";
+
+// The character at `at` is the one that an escape names, and so not that character.
+bool is_escaped(std::string_view text, std::size_t at) {
+  std::size_t backslashes = 0;
+  while (backslashes < at && text[at - 1 - backslashes] == '\\') ++backslashes;
+  return backslashes % 2 == 1;
+}
+
+bool is_break(char c) {
+  return c == '\n' || c == '\r';
+}
+
+// A text without its line ends, and where each of its bytes stood.
+struct Joined {
+  std::string text;
+  std::vector<std::size_t> places;
+
+  void put(std::string_view from, std::size_t at) {
+    text += from[at];
+    places.push_back(at);
+  }
+};
+
+Joined join_lines(std::string_view text, Redactor::Text kind) {
+  Joined joined;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const bool escape = kind == Redactor::Text::json && text[at] == '\\' && at + 1 < text.size();
+    if (escape && (text[at + 1] == 'n' || text[at + 1] == 'r')) {
+      ++at;
+    } else if (escape) {
+      joined.put(text, at);
+      joined.put(text, ++at);
+    } else if (!is_break(text[at])) {
+      joined.put(text, at);
+    }
+  }
+  return joined;
+}
+
+bool has_breaks(std::string_view text, Redactor::Text kind) {
+  if (text.find_first_of("\n\r") != std::string_view::npos) return true;
+  return kind == Redactor::Text::json && (text.find("\\n") != std::string_view::npos ||
+                                          text.find("\\r") != std::string_view::npos);
+}
+
+struct Span {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
+void find_spans(const Needles& needles, std::string_view text, Redactor::Text kind, std::vector<Span>& spans) {
+  std::optional<Joined> joined;
+  if (has_breaks(text, kind)) joined = join_lines(text, kind);
+  const std::string_view searched = joined ? std::string_view(joined->text) : text;
+  const auto place = [&](std::size_t at) { return joined ? joined->places[at] : at; };
+  for (std::size_t from = 0;;) {
+    const auto found = needles.find(searched, from, kind);
+    if (!found) return;
+    if (kind == Redactor::Text::json && is_escaped(text, place(found->begin))) {
+      from = found->begin + 1;
+      continue;
+    }
+    from = found->begin + found->size;
+    spans.push_back({place(found->begin), place(from - 1) + 1});
+  }
+}
+
+}  // namespace
+
+Redactor::Redactor(std::vector<Needles> needles) : needles_(std::move(needles)) {
+  for (const auto& one : needles_) longest_ = std::max(longest_, one.longest());
+}
+
+bool Redactor::clean(std::string& text, Text kind) const {
+  std::vector<Span> spans;
+  for (const auto& needles : needles_) find_spans(needles, text, kind, spans);
+  if (spans.empty()) return false;
+  std::ranges::sort(spans, {}, &Span::begin);
+  std::string clean;
+  std::size_t from = 0;
+  for (const auto& span : spans) {
+    if (span.begin >= from) clean.append(text, from, span.begin - from).append(redacted_mark);
+    from = std::max(from, span.end);
+  }
+  clean.append(text, from, std::string::npos);
+  text = std::move(clean);
+  return true;
+}
+
+bool Redactor::clean_rest(std::string_view before, std::string& text) const {
+  if (longest_ == 0 || text.empty()) return false;
+  before = before.substr(before.size() - std::min(before.size(), longest_));
+  const std::string both = std::string(before) + text.substr(0, longest_);
+  std::vector<Span> spans;
+  for (const auto& needles : needles_) find_spans(needles, both, Text::plain, spans);
+  std::size_t end = before.size();
+  for (const auto& span : spans) {
+    if (span.begin < before.size()) end = std::max(end, span.end);
+  }
+  if (end == before.size()) return false;
+  text.replace(0, end - before.size(), redacted_mark);
+  return true;
+}
+
+bool Redactor::occurs_in(std::string_view text) const {
+  const auto found_in = [this](std::string_view searched) {
+    return std::ranges::any_of(needles_, [&](const Needles& needles) { return needles.find(searched).has_value(); });
+  };
+  if (found_in(text)) return true;
+  if (std::ranges::none_of(text, is_break)) return false;
+  std::string joined;
+  joined.reserve(text.size());
+  std::ranges::copy_if(text, std::back_inserter(joined), [](char c) { return !is_break(c); });
+  return found_in(joined);
+}
+
+}  // namespace agentrouter::base
