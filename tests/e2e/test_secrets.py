@@ -3,12 +3,15 @@
 A loopback upstream demands the key (`agentrouter sim --require-key`). Each place is searched for a canary key; a control shows that the
 search finds a key that is really there.
 """
+import base64
 import gzip
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import tempfile
+import urllib.parse
 
 from harness import KEY, PROGRAM, Case, Server, main, wait_for
 
@@ -118,8 +121,8 @@ def is_keeper(pid):
 
 
 class Secrets(Case):
-    def start(self, key, upstream):
-        return Server(args=(), env={"OPENAI_API_KEY": key, "OPENAI_BASE_URL": upstream.url})
+    def start(self, key, upstream, args=()):
+        return Server(args=args, env={"OPENAI_API_KEY": key, "OPENAI_BASE_URL": upstream.url})
 
     def test_the_key_reaches_the_provider_and_is_nowhere_else(self):
         with Upstream() as upstream, self.start(CANARY, upstream) as server:
@@ -145,6 +148,80 @@ class Secrets(Case):
             run, _ = server.finish(server.create("Reply exactly HELLO")["id"])
             self.assertEqual(run["failure"]["code"], "provider_unconfigured")
             self.assertIn("OPENAI_API_KEY", run["failure"]["reason"])
+
+    def test_what_was_looked_at_before_the_agent_is_said(self):
+        with Server() as server:
+            _, events = server.finish(server.create("Reply exactly HELLO")["id"])
+            seen = next(e["payload"] for e in events if e["type"] == "credential_boundary.verified")
+            self.assertEqual(seen["checkedSurfaces"], ["env", "proc", "home"])
+            self.assertTrue(seen["complete"] and seen["workspaceComplete"], seen)
+            self.assertFalse(seen["workspaceHoldsSecret"])
+            self.assertGreaterEqual(seen["files"], 3)
+            self.assertGreaterEqual(seen["processes"], 2)
+
+    def failure_of(self, server, **body):
+        run, events = server.finish(server.create("Reply exactly HELLO", **body)["id"])
+        self.assertEqual(run["status"], "failed", run)
+        self.assertEqual(run["failure"]["code"], "credential_boundary_failed", run["failure"])
+        self.assertNotIn(CANARY, str(run["failure"]) + str(events))
+        self.assertFalse({e["type"] for e in events} & {"credential_boundary.verified", "action.proposed", "agent.started", "egress.request"})
+        return run["failure"]
+
+    def test_a_key_that_would_enter_with_the_agent_stops_the_run(self):
+        # Each agent is told the model's name in its own way: a file of its home, its arguments, its environment.
+        env = {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "ANTHROPIC_API_KEY": CANARY}
+        with Server(args=(), env=env) as server:
+            causes = {kind: self.failure_of(server, runtime={"kind": kind, "model": CANARY})["cause"] for kind in ("codex", "claude_code")}
+            self.assertLessEqual(set(causes.values()), {"home", "proc", "env"}, causes)
+
+    def test_a_key_or_a_socket_in_what_the_operator_shows_stops_the_run(self):
+        with tempfile.TemporaryDirectory(prefix="agentrouter-shown-") as folder:
+            folder = pathlib.Path(folder)
+            folder.chmod(0o755)
+            shown = folder / "shown"
+            shown.mkdir()
+            config = folder / "server.toml"
+            config.write_text(f'[mcp_servers.shown]\ncommand = "/bin/true"\nargs = []\nmount = "{shown}"\n')
+            env = {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+            with Server(args=("--config", str(config)), env=env) as server:
+                (shown / "credentials").write_text("x\n" + base64.encodebytes(b"user:" + CANARY.encode() * 3).decode())
+                failure = self.failure_of(server, mcp=["shown"])
+                self.assertEqual(failure["cause"], "files")
+                self.assertIn("/credentials", failure["reason"])
+                (shown / "credentials").unlink()
+                with socket.socket(socket.AF_UNIX) as listener:
+                    listener.bind(str(shown / "agent.sock"))
+                    (shown / "agent.sock").chmod(0o666)
+                    listener.listen()
+                    failure = self.failure_of(server, mcp=["shown"])
+                    self.assertEqual(failure["cause"], "sockets")
+                    self.assertIn("agent.sock", failure["reason"])
+
+    def test_a_key_in_the_workspace_is_the_users_own_and_in_no_record(self):
+        forms = {CANARY, base64.b64encode(b"u:" + CANARY.encode()).decode(), CANARY.encode().hex(), CANARY.encode().hex().upper(),
+                 urllib.parse.quote(CANARY).replace("-", "%2D")}
+        task = ("Leak.\nsim: sh cat .env; base64 -w 20 .env; xxd -p .env; xxd -p -u -c 9 .env; cat .env >&2; sed s/-/%2D/g .env\n"
+                "sim: sh cp .env copied; head -c 18 .env; echo\nsim: reply Leaked.")
+        with tempfile.TemporaryDirectory(prefix="agentrouter-leak-") as folder, Upstream() as upstream:
+            pathlib.Path(folder).chmod(0o755)
+            (pathlib.Path(folder) / ".env").write_text(f"KEY={CANARY}\n")
+            with self.start(CANARY, upstream, ("--workspace-root", folder)) as server:
+                run, events = server.finish(server.create(task, workspace={"path": folder})["id"])
+                self.assertEqual(run["status"], "completed", run.get("failure"))
+                self.assertTrue(next(e for e in events if e["type"] == "credential_boundary.verified")["payload"]["workspaceHoldsSecret"])
+                artifacts = {kind: server.download(run["id"], a["id"]) for kind, a in server.artifacts(run["id"]).items()}
+                said = [e for e in events if e["type"] != "run.created"]
+                for form in forms:
+                    core = form[6:-6]
+                    self.assertNotIn(core, str(said))
+                    for kind, data in artifacts.items():
+                        text = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+                        self.assertNotIn(core.encode(), text, f"{kind} holds {form}")
+                    self.assertNotIn(core, server.log_text())
+                self.assertIn(b"+KEY=[REDACTED]", artifacts["workspace_patch"])
+                self.assertIn("[REDACTED]", str(events))
+                # The files themselves are the user's.
+                self.assertIn(CANARY.encode(), server.request("GET", f"/v1/runs/{run['id']}/files/copied")[2])
 
     def test_the_search_finds_a_key_that_is_really_there(self):
         # The control: a task that leaks a marker on purpose, in each place that an agent can reach.
