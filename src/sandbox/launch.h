@@ -54,6 +54,9 @@ struct LaunchRequest {
   // same time. The home stands on the first `home_layers` of them.
   std::vector<int> layers;
   unsigned home_layers = 0;
+  // The root folder of an unpacked image, or -1: the host's own /usr (Plan::binds). With one the sandbox is made
+  // by the `oci` driver.
+  int image = -1;
   int plan_pipe = -1;  // becomes the keeper's descriptor 6
   std::vector<std::string> keeper_argv;  // of this same program, e.g. {"agentrouter", "keeper"}; <= 512 bytes
   std::uint32_t slot = 0;                // unique among live attempts of this machine, < UidRange::slots
@@ -78,6 +81,10 @@ inline constexpr int end = outbound + static_cast<int>(max_outbound_ports);
 
 enum class LimitsMode { rlimit, cgroup1, cgroup2 };
 [[nodiscard]] std::string_view to_string(LimitsMode mode);
+
+// What makes the sandbox: `process` is our own init alone, `oci` lets a container runtime (crun) start it.
+enum class Driver { process, oci };
+[[nodiscard]] std::string_view to_string(Driver driver);
 
 struct Launched {
   base::Fd keeper;  // pidfd: readable once the keeper has ended
@@ -105,7 +112,7 @@ class Launcher {
   // been started. The keeper belongs to the attempt, not to this process: it survives the caller.
   //
   // Errors: invalid (the request), unsupported, denied, exhausted... each "cannot <stage>: <cause>", reason
-  // sandbox_unavailable. Nothing of the attempt runs or is mounted then; its folder may hold empty folders.
+  // sandbox_unavailable (runtime_missing: an image is asked for and there is no crun). Nothing of the attempt runs or is mounted then; its folder may hold empty folders.
   [[nodiscard]] virtual base::Result<Launched> launch(const LaunchRequest& request) = 0;
 
   // After the keeper has ended: kills what its cgroups still hold, removes them, and removes the files.

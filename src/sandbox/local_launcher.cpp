@@ -8,6 +8,7 @@
 #include <csignal>
 #include <optional>
 
+#include "sandbox/oci/guest.h"
 #include "sandbox/remove_tree.h"
 #include "sandbox/start.h"
 
@@ -60,6 +61,10 @@ std::string_view to_string(LimitsMode mode) {
   return "rlimit";
 }
 
+std::string_view to_string(Driver driver) {
+  return driver == Driver::oci ? "oci" : "process";
+}
+
 Result<Fd> open_attempt(const AttemptRef& attempt) {
   if (auto good = check_attempt_id(attempt.id); !good) return tl::unexpected(good.error());
   open_how how{};
@@ -89,7 +94,8 @@ Result<LaunchedPair> launch_checked(const CheckedLaunch& launch, const Weakened&
     cgroups.emplace(std::move(*made));
   }
   const auto* groups = cgroups ? &*cgroups : nullptr;
-  auto init = start_init(launch, folder->get(), groups, site.mode, weakened);
+  auto init = launch.image.empty() ? start_init(launch, folder->get(), groups, site.mode, weakened)
+                                   : start_guest(launch, folder->get(), groups, site.mode);
   if (!init) return refuse(init.error());
   auto keeper = start_keeper({launch, folder->get(), *init, groups});
   if (!keeper) return refuse(keeper.error());

@@ -1,6 +1,23 @@
 #include "sandbox/plan.h"
 
 namespace agentrouter::sandbox {
+namespace {
+
+std::vector<SyntheticFile> own_files(const std::string& shell) {
+  return {
+      {"/etc/passwd",
+       std::string("root:x:0:0:root:/root:/usr/sbin/nologin\n") +
+           "agent:x:1000:1000:agent:/home/agent:" + shell + "\n" +
+           "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
+      {"/etc/group", "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"},
+      {"/etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n"},
+      {"/etc/hostname", "sandbox\n"},
+      {"/etc/resolv.conf", "options timeout:1 attempts:1\n"},
+      {"/etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\n"},
+  };
+}
+
+}  // namespace
 
 Plan curated_plan() {
   Plan plan;
@@ -12,17 +29,13 @@ Plan curated_plan() {
         "/etc/ld.so.conf.d", "/etc/lsb-release", "/etc/debian_version", "/etc/services", "/etc/protocols"}) {
     plan.binds.push_back({path, path, Missing::skip});
   }
-  plan.files = {
-      {"/etc/passwd",
-       "root:x:0:0:root:/root:/usr/sbin/nologin\n"
-       "agent:x:1000:1000:agent:/home/agent:/bin/bash\n"
-       "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
-      {"/etc/group", "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"},
-      {"/etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n"},
-      {"/etc/hostname", "sandbox\n"},
-      {"/etc/resolv.conf", "options timeout:1 attempts:1\n"},
-      {"/etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\n"},
-  };
+  plan.files = own_files("/bin/bash");
+  return plan;
+}
+
+Plan image_plan(const std::string& shell) {
+  Plan plan;
+  plan.files = own_files(shell);
   return plan;
 }
 

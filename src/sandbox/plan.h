@@ -76,6 +76,9 @@ struct Plan {
 // Sets the ports, and resolv.conf and nsswitch.conf so that names are asked for at provider_address.
 void let_out(Plan& plan, std::vector<std::uint16_t> ports);
 
+// Where an image takes the place of the host's /usr and /etc: only the files. `shell` is the agent's, of the image.
+[[nodiscard]] Plan image_plan(const std::string& shell);
+
 // PATH, HOME, TMPDIR, LANG, USER...: "NAME=value", to which a caller adds what its agent needs.
 [[nodiscard]] std::vector<std::string> base_environment();
 

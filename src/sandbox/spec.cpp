@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/id.h"
+#include "sandbox/oci/libraries.h"
 
 namespace agentrouter::sandbox {
 
@@ -113,6 +114,28 @@ Result<void> put_system_links(init::Spec& spec, Writer& writer, Plan& plan) {
   return {};
 }
 
+// Our own programs are dynamic and an image has other libraries, or none: they bring theirs with them.
+Result<void> put_image(int image, init::Spec& spec, EncodedLaunch& result) {
+  AGENTROUTER_TRY(auto libraries, open_own_libraries());
+  if (libraries.folders.size() > init::max_libraries)
+    return fail(Code::unsupported, "cannot use an image: this program's libraries are in too many folders");
+  spec.has_image = 1;
+  spec.library_count = static_cast<std::uint32_t>(libraries.folders.size());
+  result.fds.push_back(image);
+  const auto put = [&result](base::Fd fd) {
+    result.fds.push_back(fd.get());
+    result.opened.push_back(std::move(fd));
+  };
+  if (!libraries.folders.empty()) put(std::move(libraries.loader));
+  for (auto& folder : libraries.folders) put(std::move(folder));
+  return {};
+}
+
+std::uint32_t image_sources(const init::Spec& spec) {
+  if (!spec.has_image) return 0;
+  return spec.library_count == 0 ? 1 : 2 + spec.library_count;
+}
+
 void put_limits(const Plan& plan, init::Spec& spec) {
   const auto& limits = plan.limits;
   spec.read_only_workspace = plan.workspace == WorkspaceMode::read_only ? 1 : 0;
@@ -160,7 +183,8 @@ Result<void> check_spec(const init::Spec& spec) {
   if (spec.text_size == 0 || spec.text_size > init::max_text) return refuse("text");
   if (spec.bind_count > init::max_binds || spec.file_count > init::max_files ||
       spec.link_count > init::max_links || spec.layer_count > init::max_layers ||
-      spec.home_layers > spec.layer_count) {
+      spec.home_layers > spec.layer_count || spec.has_image > 1 ||
+      spec.library_count > init::max_libraries) {
     return refuse("count");
   }
   for (std::uint32_t i = 0; i < spec.bind_count; ++i) {
@@ -224,9 +248,14 @@ Result<EncodedLaunch> encode(const LaunchRequest& request) {
   if (auto done = put_outbound(request.plan, record.spec); !done) return tl::unexpected(done.error());
   Writer writer(record.spec);
   Plan plan = request.plan;
-  if (auto done = put_system_links(record.spec, writer, plan); !done) return tl::unexpected(done.error());
+  if (request.image < 0) {
+    if (auto done = put_system_links(record.spec, writer, plan); !done) return tl::unexpected(done.error());
+  }
   if (auto done = put_binds(plan, record.spec, writer, result); !done) return tl::unexpected(done.error());
   if (auto done = put_files(plan, record.spec, writer); !done) return tl::unexpected(done.error());
+  if (request.image >= 0) {
+    if (auto done = put_image(request.image, record.spec, result); !done) return tl::unexpected(done.error());
+  }
   if (writer.full) return fail(Code::invalid, "cannot launch: paths and files are too long together");
   return result;
 }
@@ -240,7 +269,8 @@ Result<CheckedLaunch> check(const LaunchRecord& record, const std::vector<int>& 
   }
   const auto before_layers = 1u + record.has_lower + record.has_plan_pipe;
   const auto before_binds = before_layers + record.spec.layer_count;
-  if (fds.size() != before_binds + record.spec.bind_count) {
+  const auto before_image = before_binds + record.spec.bind_count;
+  if (fds.size() != before_image + image_sources(record.spec)) {
     return fail(Code::invalid, "cannot launch: bad number of descriptors");
   }
   CheckedLaunch result;
@@ -250,7 +280,8 @@ Result<CheckedLaunch> check(const LaunchRecord& record, const std::vector<int>& 
   if (record.has_lower) result.lower = fds[1];
   if (record.has_plan_pipe) result.plan_pipe = fds[1 + record.has_lower];
   result.layers.assign(fds.begin() + before_layers, fds.begin() + before_binds);
-  result.binds.assign(fds.begin() + before_binds, fds.end());
+  result.binds.assign(fds.begin() + before_binds, fds.begin() + before_image);
+  result.image.assign(fds.begin() + before_image, fds.end());
   for (const char* next = record.argv; next < record.argv + record.argv_size;
        next += result.keeper_argv.back().size() + 1) {
     result.keeper_argv.emplace_back(next);

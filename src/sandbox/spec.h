@@ -28,7 +28,8 @@ struct LaunchRecord {
 struct EncodedLaunch {
   std::vector<char> bytes;       // one LaunchRecord
   std::vector<base::Fd> opened;  // sources of the binds
-  std::vector<int> fds;  // attempts, then lower and plan pipe if there are any, then the layers, then the binds
+  std::vector<int> fds;  // attempts, then lower and plan pipe if there are any, then the layers, the binds, and of an image
+                         // its root, the loader and the folders of libraries
 };
 
 // Errors: invalid (names the part), not_found and denied (a bind's source).
@@ -42,6 +43,7 @@ struct CheckedLaunch {
   int plan_pipe = -1;
   std::vector<int> layers;
   std::vector<int> binds;
+  std::vector<int> image;  // its root, then what this program itself needs there; empty: none
   std::vector<std::string> keeper_argv;
 };
 [[nodiscard]] base::Result<CheckedLaunch> check(const LaunchRecord& record, const std::vector<int>& fds);

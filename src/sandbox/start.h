@@ -2,6 +2,7 @@
 // The two processes of an attempt: init, which builds the sandbox around itself, and the keeper.
 
 #include <array>
+#include <memory>
 
 #include "sandbox/cgroup.h"
 #include "sandbox/clone.h"
@@ -28,6 +29,24 @@ struct RunningInit {
   base::Fd listener;
   std::vector<base::Fd> outbound;  // as keeper_fd says from names_udp on; empty: no way out
 };
+
+// Init's program, sealed; made once. Borrowed.
+[[nodiscard]] base::Result<int> open_init_program(const Weakened& weakened = {});
+
+// The folders of the attempt are made and the sources of its mounts are open.
+struct PreparedSetup {
+  std::unique_ptr<init::Setup> setup;
+  std::vector<base::Fd> sources;
+};
+[[nodiscard]] base::Result<PreparedSetup> prepare_setup(const CheckedLaunch& launch, int attempt_dir, LimitsMode mode,
+                                                        const Weakened& weakened = {});
+// Talks an init that waits for it through its set-up, until it is ready.
+[[nodiscard]] base::Result<void> finish_setup(RunningInit& running, const PreparedSetup& prepared);
+// The ids of a range but the keeper's own.
+struct IdSpan {
+  std::uint32_t inside, outside, count;
+};
+[[nodiscard]] std::array<IdSpan, 2> spans_of(UidRange range);
 
 // Makes the folders of the attempt, opens the sources, clones init and talks it through its set-up.
 // Errors: "cannot <stage>: <cause>".

@@ -82,17 +82,6 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) int run_init(void
   return 127;
 }
 
-Result<int> init_program(const Weakened& weakened) {
-  if (!weakened.init.empty()) {
-    static const auto weak = make_program(weakened.init);
-    if (!weak) return tl::unexpected(weak.error());
-    return weak->get();
-  }
-  static const auto program = make_program(init_image());
-  if (!program) return tl::unexpected(program.error());
-  return program->get();
-}
-
 // ---- the attempt's folders ----
 
 struct Owner {
@@ -191,6 +180,7 @@ Result<std::vector<Fd>> open_sources(const CheckedLaunch& launch, int attempt, b
   std::vector<int> fds = {attempt, lower};
   fds.insert(fds.end(), launch.layers.begin(), launch.layers.end());
   fds.insert(fds.end(), launch.binds.begin(), launch.binds.end());
+  fds.insert(fds.end(), launch.image.begin(), launch.image.end());
   unsigned used = 0;
   LayerMounts layers(UidRange::of_slot(launch.record->slot));
   for (unsigned i = 0; i < fds.size(); ++i) {
@@ -279,12 +269,10 @@ Result<std::vector<Fd>> await_ready(int control, std::size_t wanted) {
 }
 
 Result<void> write_maps(pid_t pid, UidRange range) {
-  // All of the range but the keeper's own id.
-  const auto line = [&](std::uint32_t from, std::uint32_t to) {
-    return std::to_string(from) + " " + std::to_string(range.base + from) + " " + std::to_string(to - from) +
-           "\n";
-  };
-  const auto lines = line(0, 2000) + line(2001, UidRange::size);
+  std::string lines;
+  for (const auto& span : spans_of(range)) {
+    lines += std::to_string(span.inside) + " " + std::to_string(span.outside) + " " + std::to_string(span.count) + "\n";
+  }
   for (const char* file : {"uid_map", "gid_map"}) {
     Fd fd(::open(("/proc/" + std::to_string(pid) + "/" + file).c_str(), O_WRONLY | O_CLOEXEC));
     if (!fd || ::write(fd.get(), lines.data(), lines.size()) < 0) {
@@ -295,7 +283,7 @@ Result<void> write_maps(pid_t pid, UidRange range) {
 }
 
 Result<Cloned> clone_init(int control, const CgroupSet* cgroups, const Weakened& weakened) {
-  auto program = init_program(weakened);
+  auto program = open_init_program(weakened);
   if (!program) return tl::unexpected(program.error());
   Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null) return base::fail_errno("cannot open /dev/null", errno);
@@ -329,14 +317,47 @@ RunningInit::~RunningInit() {
   (void)wait_for_end(process.pidfd.get(), 10'000);
 }
 
+Result<int> open_init_program(const Weakened& weakened) {
+  if (!weakened.init.empty()) {
+    static const auto weak = make_program(weakened.init);
+    if (!weak) return tl::unexpected(weak.error());
+    return weak->get();
+  }
+  static const auto program = make_program(init_image());
+  if (!program) return tl::unexpected(program.error());
+  return program->get();
+}
+
+std::array<IdSpan, 2> spans_of(UidRange range) {
+  constexpr std::uint32_t keeper = 2000;
+  return {IdSpan{0, range.base, keeper},
+          IdSpan{keeper + 1, range.base + keeper + 1, UidRange::size - keeper - 1}};
+}
+
+Result<PreparedSetup> prepare_setup(const CheckedLaunch& launch, int attempt, LimitsMode mode,
+                                    const Weakened& weakened) {
+  const bool root = ::geteuid() == 0;
+  PreparedSetup prepared{std::make_unique<init::Setup>(), {}};
+  if (auto done = fill(*prepared.setup, launch, mode, root, weakened); !done) return tl::unexpected(done.error());
+  if (auto done = make_folders(launch, attempt, root); !done) return tl::unexpected(done.error());
+  AGENTROUTER_TRY(prepared.sources, open_sources(launch, attempt, root, *prepared.setup));
+  return prepared;
+}
+
+Result<void> finish_setup(RunningInit& running, const PreparedSetup& prepared) {
+  if (auto done = send_setup(running.control.get(), *prepared.setup, prepared.sources); !done) return tl::unexpected(done.error());
+  const auto& setup = *prepared.setup;
+  const auto ports = setup.weakening & init::weaken_host_network ? 0 : setup.spec.outbound_count;
+  AGENTROUTER_TRY(auto sockets, await_ready(running.control.get(), ports == 0 ? 1 : 3 + ports));
+  running.listener = std::move(sockets.front());
+  sockets.erase(sockets.begin());
+  running.outbound = std::move(sockets);
+  return {};
+}
+
 Result<RunningInit> start_init(const CheckedLaunch& launch, int attempt, const CgroupSet* cgroups,
                                LimitsMode mode, const Weakened& weakened) {
-  const bool root = ::geteuid() == 0;
-  auto setup = std::make_unique<init::Setup>();
-  if (auto done = fill(*setup, launch, mode, root, weakened); !done) return tl::unexpected(done.error());
-  if (auto done = make_folders(launch, attempt, root); !done) return tl::unexpected(done.error());
-  auto sources = open_sources(launch, attempt, root, *setup);
-  if (!sources) return tl::unexpected(sources.error());
+  AGENTROUTER_TRY(const auto prepared, prepare_setup(launch, attempt, mode, weakened));
   auto pair = base::make_seqpacket_pair();
   if (!pair) return tl::unexpected(pair.error());
   RunningInit running;
@@ -345,18 +366,11 @@ Result<RunningInit> start_init(const CheckedLaunch& launch, int attempt, const C
   if (!cloned) return tl::unexpected(cloned.error());
   running.process = std::move(*cloned);
   pair->second.reset();
-  if (root) {
+  if (!prepared.setup->own_map) {
     auto done = write_maps(running.process.pid, UidRange::of_slot(launch.record->slot));
     if (!done) return tl::unexpected(done.error());
   }
-  if (auto done = send_setup(running.control.get(), *setup, *sources); !done)
-    return tl::unexpected(done.error());
-  const auto ports = weakened.bits & init::weaken_host_network ? 0 : setup->spec.outbound_count;
-  auto sockets = await_ready(running.control.get(), ports == 0 ? 1 : 3 + ports);
-  if (!sockets) return tl::unexpected(sockets.error());
-  running.listener = std::move(sockets->front());
-  sockets->erase(sockets->begin());
-  running.outbound = std::move(*sockets);
+  if (auto done = finish_setup(running, prepared); !done) return tl::unexpected(done.error());
   return running;
 }
 

@@ -39,6 +39,7 @@ class Rig {
   std::filesystem::path lower;   // empty: no workspace folder
   std::vector<std::filesystem::path> layers;  // kept ones, the newest first
   unsigned home_layers = 0;
+  std::filesystem::path image;   // empty: the host's programs
   Launcher* launcher = nullptr;  // null: a LocalLauncher of the rig
   std::uint32_t slot = 7;
 
@@ -71,6 +72,11 @@ class Rig {
   LocalLauncher local_;
   std::optional<Launched> launched_;
 };
+
+// What the suite runs with: --driver=oci as the first argument.
+[[nodiscard]] Driver driver();
+// A root with the host's programs that the suite uses, copied once.
+[[nodiscard]] const std::filesystem::path& test_image();
 
 // Seconds to sleep that nobody else sleeps: "612.<pid of this test>".
 [[nodiscard]] std::string own_sleep(int seconds);

@@ -232,6 +232,14 @@ Ran parse(const std::string& answer) {
 
 // ---- the test's side ----
 
+namespace {
+Driver chosen = Driver::process;
+}
+
+Driver driver() {
+  return chosen;
+}
+
 TemporaryFolder::TemporaryFolder() {
   char name[] = "/tmp/agentrouter-sandbox-XXXXXX";
   path_ = ::mkdtemp(name);
@@ -243,7 +251,8 @@ TemporaryFolder::~TemporaryFolder() {
   EXPECT_TRUE(removed) << removed.error().message;
 }
 
-Rig::Rig() : plan(curated_plan()) {
+Rig::Rig() : plan(driver() == Driver::oci ? image_plan("/bin/bash") : curated_plan()) {
+  if (driver() == Driver::oci) image = test_image();
   attempt_ = "attempt_" + base::new_uuid(base::system_entropy());
   std::filesystem::create_directories(attempt_path());
   attempts_fd_ = base::value_or_throw(base::open_directory(attempts()));
@@ -269,6 +278,11 @@ base::Result<void> Rig::launch() {
   if (!lower.empty()) {
     folder = Fd(::open(lower.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     request.lower = folder.get();
+  }
+  Fd root;
+  if (!image.empty()) {
+    root = Fd(::open(image.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    request.image = root.get();
   }
   std::vector<Fd> kept;
   for (const auto& layer : layers) kept.emplace_back(::open(layer.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -364,6 +378,12 @@ int main(int argc, char** argv) {
   if (mode == "--fake-keeper") return rig::keeper_main();
   if (mode == "--warden") ::_exit(run_warden(warden_fd) ? 0 : 1);
   if (mode == "--as-user") return rig::run_as_user(argv);
+  if (mode == "--driver=oci") {
+    rig::chosen = Driver::oci;
+    argv[1] = argv[0];
+    ++argv;
+    --argc;
+  }
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

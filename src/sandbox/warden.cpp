@@ -23,7 +23,7 @@ using base::Result;
 enum Operation : std::uint32_t { op_launch = 1, op_release = 2, op_sweep = 3 };
 
 constexpr std::uint32_t protocol_version = 2;
-constexpr unsigned max_fds = init::max_binds + init::max_layers + 3;
+constexpr unsigned max_fds = init::max_sources + 1;
 constexpr unsigned max_live = 256;
 constexpr int client_patience_ms = 120'000;
 

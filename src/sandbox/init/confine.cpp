@@ -65,7 +65,9 @@ bool install(const sock_filter* filter, std::uint32_t size) {
 }  // namespace
 
 void take_ids(const Setup& setup) {
-  if (setup.own_map) {
+  if (setup.guest) {
+    // The runtime has taken them.
+  } else if (setup.own_map) {
     char line[64];
     require(write_file("/proc/self/setgroups", "deny"), "make the user namespace", "(setgroups)");
     snprintf(line, sizeof line, "%u %u 1", agent_id, setup.host_uid);

@@ -14,9 +14,12 @@ namespace {
 Setup setup;
 }
 
-int main() {
+int main(int argc, char** argv) {
   fcntl(control_fd, F_SETFD, FD_CLOEXEC);
   prctl(PR_SET_NAME, "init", 0, 0, 0);
+  const char* word = argc > 1 ? argv[1] : "";
+  if (strcmp(word, stage_word) == 0) stage_container();
+  if (strcmp(word, guest_word) == 0) send_reply(reply_started, 0, 0, 0, "");
   int sources[max_sources];
   unsigned count = 0;
   const int got = receive(&setup, sizeof setup, sources, max_sources, &count);
@@ -25,7 +28,8 @@ int main() {
   require(got == sizeof setup && setup.spec.version == version, "read the set-up");
   require(setup.spec.bind_count <= max_binds && setup.spec.layer_count <= max_layers &&
               setup.spec.home_layers <= setup.spec.layer_count && setup.spec.outbound_count <= max_outbound &&
-              count == setup.spec.bind_count + setup.spec.layer_count + 2,
+              setup.spec.library_count <= max_libraries &&
+              count == setup.spec.bind_count + setup.spec.layer_count + 2 + count_image(setup.spec),
           "read the set-up", "(descriptors)");
   take_ids(setup);
   const auto grounds = build_root(setup, sources);

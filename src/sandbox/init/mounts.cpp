@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "sandbox/init/mounts.h"
 #include "sandbox/init/stages.h"
 #include "sandbox/init/system.h"
 
@@ -25,20 +26,10 @@ constexpr unsigned max_path = 1100;  // launchers refuse longer ones
 constexpr std::uint64_t plain_attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 constexpr std::uint64_t read_only = plain_attributes | MOUNT_ATTR_RDONLY;
 
-int clone_tree(int at, const char* path, bool recursive) {
-  return static_cast<int>(
-      syscall(SYS_open_tree, at, path,
-              OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW | (recursive ? AT_RECURSIVE : 0)));
-}
-
 bool set_attributes(int tree, std::uint64_t attributes) {
   mount_attr wanted{};
   wanted.attr_set = attributes;
   return syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &wanted, sizeof wanted) == 0;
-}
-
-bool attach(int tree, const char* to) {
-  return syscall(SYS_move_mount, tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH) == 0;
 }
 
 bool same_file(int a, int b) {
@@ -60,26 +51,11 @@ int open_source(const Setup& setup, const int* sources, unsigned index, std::uin
   return tree;
 }
 
-// mkdir -p for the folders above `path` (relative).
-void make_parents(const char* path) {
-  char part[max_path];
-  snprintf(part, sizeof part, "%s", path);
-  for (char* slash = strchr(part, '/'); slash; slash = strchr(slash + 1, '/')) {
-    *slash = 0;
-    require(mkdir(part, 0755) == 0 || errno == EEXIST, "make folder", part);
-    *slash = '/';
-  }
-}
-
 void make_file(const char* path, const char* bytes, unsigned size, mode_t mode) {
   const int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, mode);
   require(fd >= 0, "make file", path);
   require(write(fd, bytes, size) == static_cast<ssize_t>(size), "write file", path);
   close(fd);
-}
-
-void mount_new(const char* type, const char* to, unsigned long flags, const char* options) {
-  require(mount(type, to, type, flags, options) == 0, "mount", to);
 }
 
 void mount_tmpfs(const char* to, std::uint64_t bytes, unsigned inodes) {
@@ -111,13 +87,6 @@ void attach_veiled(int tree, const char* to) {
                 "lowerdir=.init/lower:.init/none,userxattr") == 0,
           "mount", to);
   require(umount2(".init/lower", MNT_DETACH) == 0, "hide", to);
-}
-
-// A mount point that may be there already, in a home that is used again.
-void make_mount_point(const char* path, mode_t mode) {
-  const int fd = open(path, O_CREAT | O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode);
-  require(fd >= 0, "make file", path);
-  close(fd);
 }
 
 void attach_binds(const Spec& spec, const int* trees) {
@@ -285,19 +254,6 @@ void fix_file_in_home(const char* path, const char* content, unsigned size, unsi
   close(tree);
 }
 
-void make_files(const Spec& spec) {
-  for (unsigned i = 0; i < spec.file_count && i < max_files; ++i) {
-    const char* path = text_at(spec, spec.files[i].path) + 1;
-    const char* content = text_at(spec, spec.files[i].content);
-    if (strncmp(path, "home/agent/", 11) == 0) {
-      fix_file_in_home(path, content, spec.files[i].size, i);
-    } else {
-      make_parents(path);
-      make_file(path, content, spec.files[i].size, 0444);
-    }
-  }
-}
-
 void mask_proc() {
   static const char* const fixed[] = {"proc/sys", "proc/bus", "proc/fs", "proc/irq"};
   for (const auto* path : fixed) {
@@ -320,6 +276,51 @@ void mask_proc() {
 
 }  // namespace
 
+int clone_tree(int at, const char* path, bool recursive) {
+  return static_cast<int>(
+      syscall(SYS_open_tree, at, path,
+              OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW | (recursive ? AT_RECURSIVE : 0)));
+}
+
+bool attach(int tree, const char* to) {
+  return syscall(SYS_move_mount, tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH) == 0;
+}
+
+void make_parents(const char* path) {
+  char part[max_path];
+  snprintf(part, sizeof part, "%s", path);
+  for (char* slash = strchr(part, '/'); slash; slash = strchr(slash + 1, '/')) {
+    *slash = 0;
+    require(mkdir(part, 0755) == 0 || errno == EEXIST, "make folder", part);
+    *slash = '/';
+  }
+}
+
+void mount_new(const char* type, const char* to, unsigned long flags, const char* options) {
+  require(mount(type, to, type, flags, options) == 0, "mount", to);
+}
+
+void make_mount_point(const char* path, mode_t mode) {
+  const int fd = open(path, O_CREAT | O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode);
+  require(fd >= 0, "make file", path);
+  close(fd);
+}
+
+void make_files(const Spec& spec, Files which) {
+  for (unsigned i = 0; i < spec.file_count && i < max_files; ++i) {
+    const char* path = text_at(spec, spec.files[i].path) + 1;
+    const char* content = text_at(spec, spec.files[i].content);
+    const bool in_home = strncmp(path, "home/agent/", 11) == 0;
+    if (in_home != (which == Files::of_home)) continue;
+    if (in_home) {
+      fix_file_in_home(path, content, spec.files[i].size, i);
+    } else {
+      make_parents(path);
+      make_file(path, content, spec.files[i].size, 0444);
+    }
+  }
+}
+
 Grounds build_root(const Setup& setup, const int* sources) {
   require(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0,
           "make the mount namespace private");
@@ -335,7 +336,7 @@ Grounds build_root(const Setup& setup, const int* sources) {
   }
   const int attempt = open_source(setup, sources, 0, plain_attributes, "the attempt's folder");
   const int lower = open_source(setup, sources, 1, read_only, "the workspace's lower folder");
-  int layers[max_layers], trees[max_binds];
+  int layers[max_layers], trees[max_binds], image[2 + max_libraries];
   const unsigned layer_count = setup.spec.layer_count;
   for (unsigned i = 0; i < layer_count; ++i)
     layers[i] = open_source(setup, sources, i + 2, read_only, "a kept layer");
@@ -343,12 +344,20 @@ Grounds build_root(const Setup& setup, const int* sources) {
     trees[i] = open_source(setup, sources, i + 2 + layer_count, read_only,
                            text_at(setup.spec, setup.spec.binds[i].to));
   }
+  const unsigned image_count = count_image(setup.spec);
+  for (unsigned i = 0; i < image_count; ++i)
+    image[i] = open_source(setup, sources, i + 2 + layer_count + setup.spec.bind_count, read_only, "the image");
 #if AGENTROUTER_WEAK_INIT
   const int host = clone_tree(AT_FDCWD, "/", true);
   const int host_tmp = clone_tree(AT_FDCWD, "/tmp", true);
   const int host_proc = clone_tree(AT_FDCWD, "/proc", true);
 #endif
-  make_skeleton(setup.spec);
+  if (image_count > 0) {
+    enter_image(setup, image[0]);
+    keep_libraries(image + 1, image_count - 1);
+  } else {
+    make_skeleton(setup.spec);
+  }
   attach_binds(setup.spec, trees);
   mount_new("proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);
   mount_devices(setup.spec, device_trees, devices, device_count);
@@ -358,7 +367,8 @@ Grounds build_root(const Setup& setup, const int* sources) {
     mask_proc();
   mount_tmpfs("tmp", setup.spec.tmp_bytes, setup.spec.tmp_inodes);
   const auto grounds = mount_grounds(setup, attempt, lower, layers);
-  make_files(setup.spec);
+  if (image_count == 0) make_files(setup.spec, Files::of_root);
+  make_files(setup.spec, Files::of_home);
 #if AGENTROUTER_WEAK_INIT
   if (setup.weakening & weaken_host_view) {
     require(attach(host, "mnt") && attach(host_tmp, "tmp"), "weaken the view");
@@ -366,6 +376,7 @@ Grounds build_root(const Setup& setup, const int* sources) {
   if (setup.weakening & weaken_host_processes) require(attach(host_proc, "proc"), "weaken the view");
 #endif
   require(rmdir(".init/attempt") == 0 && rmdir(".init/lower") == 0, "clear the new root");
+  if (image_count > 0) close_image();
   require(syscall(SYS_pivot_root, ".", ".") == 0, "enter the new root");
   require(umount2(".", MNT_DETACH) == 0 && chdir("/") == 0, "leave the host's root");
   require(mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, nullptr) == 0,

@@ -2,6 +2,8 @@
 // What is said between a launcher, a keeper and the sandbox's init: fixed structs over one SEQPACKET socket,
 // descriptors beside them. Shared by init, which has no C++ runtime, so plain C types only.
 //
+//   launcher -> stage  Stage, once, where a container runtime makes the namespaces
+//   guest -> launcher  Reply{started}
 //   launcher -> init   Setup, once, with the source descriptors
 //   init -> launcher   Reply{ready} with the listener and those of the way out, or Reply{failed}
 //   keeper  -> init    Request, text behind it, descriptors beside it
@@ -20,13 +22,15 @@ inline constexpr unsigned max_binds = 24;
 inline constexpr unsigned max_files = 16;
 inline constexpr unsigned max_links = 8;
 inline constexpr unsigned max_layers = 16;
-inline constexpr unsigned max_sources = max_binds + max_layers + 2;
+inline constexpr unsigned max_libraries = 4;
+inline constexpr unsigned max_sources = max_binds + max_layers + 4 + max_libraries;
 inline constexpr unsigned max_text = 32 * 1024;
 inline constexpr unsigned max_host_paths = 48 * 1024;
 inline constexpr unsigned max_filter = 1024;
 inline constexpr unsigned max_outputs = 8;
 inline constexpr unsigned max_outbound = 16;
 inline constexpr unsigned max_request = 64 * 1024;
+inline constexpr unsigned max_config = 64 * 1024;
 
 // Offsets are into Spec::text, where every string ends with a zero.
 struct BindSpec {
@@ -70,10 +74,14 @@ struct Spec {
   char text[max_text];
   std::uint32_t outbound_count;
   std::uint16_t outbound_ports[max_outbound];
+  // The root is an image's. Folders of libraries, with their loader before them, for programs that come as a descriptor.
+  std::uint32_t has_image;
+  std::uint32_t library_count;
 };
 
 // What only the launcher decides. Source descriptors beside it: the attempt's folder, the lower folder, then
-// one per kept layer, the newest first, and one per bind. `own_map` (plain user): they are opened again by the paths in `host_paths`, since a mount can
+// one per kept layer, the newest first, and one per bind; with an image its root, and then the loader and the folders
+// of libraries if there are any. `own_map` (plain user): they are opened again by the paths in `host_paths`, since a mount can
 // only be cloned inside its own namespace, and compared by device and inode; otherwise they are mounts.
 struct Setup {
   Spec spec;
@@ -90,7 +98,24 @@ struct Setup {
   sock_filter filter[max_filter];
   std::uint32_t collector_filter_size;
   sock_filter collector_filter[max_filter];
+  std::uint32_t guest;  // somebody else has made the namespaces, and shows the sources at `host_paths`
 };
+
+// What init's program needs to have a container runtime start it again, as a guest. Said before Setup, on the same
+// socket, which the runtime passes on.
+struct Stage {
+  std::uint32_t version;
+  std::uint32_t own_map;  // make a user namespace's map of host_uid and host_gid first
+  std::uint32_t host_uid;
+  std::uint32_t host_gid;
+  std::uint32_t config_size;
+  char runtime[128];
+  char config[max_config];  // config.json
+};
+
+// argv[1] of init's program: nothing, or one of these.
+inline constexpr const char* stage_word = "stage";
+inline constexpr const char* guest_word = "guest";
 
 // What the escape suite's positive controls switch off, one class each; the product's init ignores it.
 enum Weakening : std::uint32_t {
@@ -132,6 +157,7 @@ enum ReplyType : std::uint32_t {
   reply_done = 3,    // id, value, error, stage
   reply_exited = 4,  // value: pid, error: wait status
   reply_memory_kill = 5,
+  reply_started = 16,  // of a guest, before Setup
 };
 
 struct Reply {

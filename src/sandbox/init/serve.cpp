@@ -17,7 +17,6 @@ namespace agentrouter::sandbox::init {
 namespace {
 
 constexpr unsigned max_children = 256;
-constexpr unsigned max_strings = 2048;
 constexpr unsigned max_request_fds = 4 + max_outputs;
 
 // What the keeper started and waits for; everything else that ends here is reaped in silence.
@@ -136,7 +135,7 @@ struct Start {
     give_up("enter the second fence");
   if (start.rights == Rights::collector && !filter_collector(start.setup)) give_up("install the seccomp filter");
   if (program >= 0) {
-    syscall(SYS_execveat, program, "", strings.argv, strings.envp, AT_EMPTY_PATH);
+    execute(program, strings.argv, strings.envp);
   } else {
     execve(strings.argv[0], strings.argv, strings.envp);
   }

@@ -18,6 +18,24 @@ struct Grounds {
 // Builds the root and enters it. `sources` as Setup describes them; all are closed.
 Grounds build_root(const Setup& setup, const int* sources);
 
+// With an image, in place of the host's /usr: the image's tree becomes the new root, and the current folder.
+void enter_image(const Setup& setup, int image);
+void close_image();
+// The loader and then the folders of libraries for programs that come as a descriptor: kept above 63, close-on-exec.
+void keep_libraries(const int* trees, unsigned count);
+// The loader (0) or a folder (1...), or -1.
+int library_fd(unsigned index);
+// In a child: executes the program behind a descriptor, with its libraries if it has any. Returns with errno.
+void execute(int program, char** argv, char** envp);
+// How many sources an image is.
+inline unsigned count_image(const Spec& spec) {
+  return !spec.has_image ? 0 : spec.library_count == 0 ? 1 : 2 + spec.library_count;
+}
+inline constexpr unsigned max_strings = 2048;
+
+// Prepares for a container runtime and becomes it.
+[[noreturn]] void stage_container();
+
 // Brings lo up and returns the listener.
 int open_network(const Setup& setup);
 
