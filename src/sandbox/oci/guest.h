@@ -20,7 +20,5 @@ inline constexpr const char* container_runtime = "/usr/bin/crun";
 [[nodiscard]] base::Result<RunningInit> start_guest(const CheckedLaunch& launch, int attempt_dir,
                                                     const CgroupSet* cgroups, LimitsMode mode);
 
-// What crun says of itself: "crun version 1.8.1". Runs it. Errors: unsupported (runtime_missing, or it does not run).
-[[nodiscard]] base::Result<std::string> probe_container_runtime();
 
 }  // namespace agentrouter::sandbox
