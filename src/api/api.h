@@ -12,6 +12,7 @@
 #include "api/uploads.h"
 #include "base/pool.h"
 #include "blobs/blob_store.h"
+#include "model/isolation.h"
 #include "net/exchange.h"
 #include "net/server.h"
 #include "runs/conversations.h"

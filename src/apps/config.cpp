@@ -99,7 +99,7 @@ Result<void> set_author_part(std::string& target, const std::string& name, const
 // Keys whose values are lists.
 bool is_list(const std::string& key) {
   return key == "workspace_roots" || is_tree_list(key) || key == "push.allow" || key == "push.credentials" ||
-         key == "policy.callers" || key == "webhooks.allow_hosts";
+         key == "policy.callers" || key == "webhooks.allow_hosts" || is_egress_list(key);
 }
 
 Result<void> add_webhook_host(std::vector<std::string>& hosts, const std::string& text) {
@@ -256,7 +256,8 @@ Result<void> apply_value(Config& config, const std::string& file, const std::str
   const auto known = settings().find(key);
   const bool of_trees = is_tree_setting(key);
   const bool of_spending = is_spending_setting(key);
-  if (known == settings().end() && !of_trees && !of_spending) {
+  const bool of_egress = is_egress_setting(key);
+  if (known == settings().end() && !of_trees && !of_spending && !of_egress) {
     return fail(Code::invalid,
                 place(file, node) + ": unknown key \"" + key + "\": docs/operating.md lists all keys",
                 "usage");
@@ -271,6 +272,11 @@ Result<void> apply_value(Config& config, const std::string& file, const std::str
     values.push_back(*text);
   } else {
     return fail(Code::invalid, place(file, node) + ": \"" + key + "\" has the wrong type", "usage");
+  }
+  if (of_egress) {
+    if (auto done = set_egress(config.egress, {key, values}); !done)
+      return fail(Code::invalid, place(file, node) + ": " + done.error().message, "usage");
+    return {};
   }
   for (const auto& value : values) {
     const auto done = of_trees      ? set_tree_value(config.trees, key, value)
@@ -423,6 +429,7 @@ Result<Config> load_config(const Flags& flags, const Environment& environment, b
       return tl::unexpected(done.error());
   }
   if (auto done = finish_mcp(config.mcp_servers, environment); !done) return tl::unexpected(done.error());
+  if (auto done = finish_egress(config.egress, environment); !done) return tl::unexpected(done.error());
   if (auto done = apply_environment(config, environment); !done) return tl::unexpected(done.error());
   if (auto done = apply_flags(config, flags); !done) return tl::unexpected(done.error());
   if (const auto agents = environment.get("AGENTROUTER_AGENTS_DIR")) config.agents_dir = *agents;
@@ -494,7 +501,7 @@ std::string print_config(const Config& config) {
       << "timeout_seconds = " << config.push.timeout.count() << "\n"
       << print_policy_config(config.policy) << print_webhooks(config) << print_spending(config.spending)
       << "\n[sandbox]\nrequire_limits = " << (config.require_limits ? "true" : "false") << "\n"
-      << print_mcp(config.mcp_servers)
+      << print_egress(config.egress) << print_mcp(config.mcp_servers)
       << "\n# AGENTROUTER_API_KEY: " << (config.api_key ? "[REDACTED]" : "kept in the data folder") << "\n";
   return out.str();
 }

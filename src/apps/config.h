@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/egress_config.h"
 #include "apps/environment.h"
 #include "apps/flags.h"
 #include "apps/mcp_config.h"
@@ -55,6 +56,7 @@ struct Config {
   policy::QuotaRules quota;  // of runs with waitForQuota
   SpendingConfig spending;
   std::vector<McpServerConfig> mcp_servers;
+  EgressConfig egress;  // secrets, and what of private networks runs may reach
   net::ServerOptions http = {.max_connections = default_connections};
 };
 

@@ -53,23 +53,10 @@ Result<void> set_runtimes(McpServerConfig& config, const std::vector<std::string
 
 constexpr std::size_t headers_at_most = 16;
 
-// What names of header fields are made of, without those that the egress sets itself.
-bool is_header_name(std::string_view name) {
-  constexpr std::string_view own[] = {"host",       "connection", "content-length", "transfer-encoding",
-                                      "accept",     "te",         "trailer",        "upgrade",
-                                      "keep-alive", "expect",     "content-type",   "accept-encoding"};
-  const auto is_token = [](char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-  };
-  return !name.empty() && name.size() <= 128 && std::all_of(name.begin(), name.end(), is_token) &&
-         std::none_of(std::begin(own), std::end(own),
-                      [&](std::string_view one) { return net::iequals(one, name); });
-}
-
 // `kind` is headers, headers_file or headers_env. A variable stays a name ("$NAME") until all is read.
 Result<void> set_header(McpServerConfig& config, std::string_view kind, const std::string& name,
                         const std::string& text) {
-  if (!is_header_name(name))
+  if (!is_settable_header(name))
     return fail(Code::invalid, "\"" + name + "\" is no header that can be set", "usage");
   const auto& all = config.upstream.headers;
   const bool known =
@@ -130,6 +117,18 @@ std::string quoted_text(const std::string& text) {
 }
 
 }  // namespace
+
+bool is_settable_header(std::string_view name) {
+  constexpr std::string_view own[] = {"host",       "connection", "content-length", "transfer-encoding",
+                                      "accept",     "te",         "trailer",        "upgrade",
+                                      "keep-alive", "expect",     "content-type",   "accept-encoding"};
+  const auto is_token = [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  };
+  return !name.empty() && name.size() <= 128 && std::all_of(name.begin(), name.end(), is_token) &&
+         std::none_of(std::begin(own), std::end(own),
+                      [&](std::string_view one) { return net::iequals(one, name); });
+}
 
 std::string mcp_mount(std::string_view name) {
   return "/opt/mcp/" + std::string(name);

@@ -26,6 +26,9 @@ struct McpServerConfig {
   }
 };
 
+// What names of header fields are made of, without those that the egress sets itself.
+[[nodiscard]] bool is_settable_header(std::string_view name);
+
 // Where a server's folder stands inside of a sandbox.
 [[nodiscard]] std::string mcp_mount(std::string_view name);
 

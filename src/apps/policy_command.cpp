@@ -142,7 +142,22 @@ Result<policy::Rules> rules_named(const std::string& name, const std::string& fo
   return loaded.set.rules(loaded.names.front());
 }
 
-void print_explanation(const policy::Rules& rules, const policy::ActionFacts& facts) {
+using AskedRequest = std::optional<policy::EgressRequest>;
+
+std::string egress_text(const policy::EgressVerdict& word) {
+  std::string text = "egress: " + std::string(verdict_word(word.decision)) + " by " + word.rule_id + " of " +
+                     word.policy_id + ": " + word.reason + "\n";
+  if (word.decision == policy::Decision::blocked) return text;
+  text += word.inspect ? "  the connection is looked into" : "  the connection is carried as it is";
+  return text + (word.secret.empty() ? "" : ", with the secret " + word.secret + " added") + "\n";
+}
+
+void print_explanation(const policy::Rules& rules, const policy::ActionFacts& facts, const AskedRequest& request) {
+  const auto egress = request ? egress_text(judge_egress(rules, *request, facts)) : std::string();
+  if (request && !rules.judges_actions()) {
+    std::cout << cli::printable(egress);
+    return;
+  }
   const auto verdict = rules.judge(facts);
   std::string text = std::string(verdict_word(verdict.would_be)) +
                      (verdict.dry_run ? " (dry run: allowed)" : "") + "\n  policy  " + verdict.policy_id +
@@ -151,10 +166,11 @@ void print_explanation(const policy::Rules& rules, const policy::ActionFacts& fa
   for (const auto& part : rules.explain(facts))
     text += "- it " + part.what + ": " + std::string(verdict_word(part.decision)) + " by " + part.rule_id +
             (rules.name() == part.policy_id ? "" : " of " + part.policy_id) + ": " + part.reason + "\n";
-  std::cout << cli::printable(text);
+  std::cout << cli::printable(text + egress);
 }
 
-void print_explanation_json(const policy::Rules& rules, const policy::ActionFacts& facts) {
+void print_explanation_json(const policy::Rules& rules, const policy::ActionFacts& facts,
+                            const AskedRequest& request) {
   auto told = rules.judge(facts).to_json();
   json::array parts;
   for (const auto& part : rules.explain(facts)) {
@@ -165,6 +181,15 @@ void print_explanation_json(const policy::Rules& rules, const policy::ActionFact
                      {"reason", part.reason}});
   }
   told["parts"] = std::move(parts);
+  if (request) {
+    const auto word = judge_egress(rules, *request, facts);
+    told["egress"] = json::object{{"policyId", word.policy_id},
+                                  {"ruleId", word.rule_id},
+                                  {"decision", policy::to_string(word.decision)},
+                                  {"reason", word.reason},
+                                  {"inspected", word.inspect},
+                                  {"secret", word.secret}};
+  }
   std::cout << base::to_text(told) << "\n";
 }
 
@@ -223,14 +248,16 @@ int explain_policy(const Flags& flags, const std::string& folder) {
     if (!rules) return say(std::cerr, "agentrouter: " + rules.error().message, 1);
     return explain_signals(*rules, *signal, flags.has("json"));
   }
+  const auto request = egress_request_of(question_of(flags));
+  if (!request) return say(std::cerr, "agentrouter: --" + request.error().message, 2);
   const auto facts = facts_of(question_of(flags));
   if (!facts) return say(std::cerr, "agentrouter: --" + facts.error().message, 2);
   const auto rules = rules_named(*name, folder);
   if (!rules) return say(std::cerr, "agentrouter: " + rules.error().message, 1);
   if (flags.has("json"))
-    print_explanation_json(*rules, *facts);
+    print_explanation_json(*rules, *facts, *request);
   else
-    print_explanation(*rules, *facts);
+    print_explanation(*rules, *facts, *request);
   return 0;
 }
 

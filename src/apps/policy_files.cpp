@@ -54,9 +54,9 @@ Result<json::value> json_of(const toml::node& node, const std::string& path) {
   return json::value(std::move(array));
 }
 
-std::vector<int> lines_of_rules(const toml::table& table) {
+std::vector<int> lines_of_rules(const toml::table& table, std::string_view key) {
   std::vector<int> lines;
-  const auto* rules = table["rules"].as_array();
+  const auto* rules = table[key].as_array();
   for (std::size_t i = 0; rules && i < rules->size(); ++i)
     lines.push_back(static_cast<int>(rules->get(i)->source().begin.line));
   return lines;
@@ -79,7 +79,8 @@ Result<PolicyFile> policy_file_of(const toml::table& table, const std::string& p
     return broken(path, "\"" + file.name + "\" is a policy that is always there: want another name");
   AGENTROUTER_TRY(auto value, json_of_table(table, path));
   file.document = std::move(value.get_object());
-  file.rule_lines = lines_of_rules(table);
+  file.rule_lines = lines_of_rules(table, "rules");
+  file.egress_lines = lines_of_rules(table, "egress");
   const auto inherit = taken(file.document, "inherit");
   if (inherit && !inherit->is_string()) return broken(path + ": inherit", "want the name of a policy");
   if (inherit) file.inherits = inherit->get_string();
@@ -96,11 +97,14 @@ Result<PolicyFile> policy_file_of(const toml::table& table, const std::string& p
 
 // "rule 3 (x).path: ..." of a file with its line before it.
 std::string with_place(const PolicyFile& file, const std::string& message) {
-  std::size_t number = 0;
-  if (message.starts_with("rule "))
-    number = static_cast<std::size_t>(std::strtoul(message.c_str() + 5, nullptr, 10));
-  const bool known = number > 0 && number <= file.rule_lines.size();
-  return file.path + (known ? ":" + std::to_string(file.rule_lines[number - 1]) : "") + ": " + message;
+  for (const auto& [words, lines] : {std::pair(std::string_view("rule "), &file.rule_lines),
+                                     std::pair(std::string_view("egress rule "), &file.egress_lines)}) {
+    if (!message.starts_with(words)) continue;
+    const auto number = static_cast<std::size_t>(std::strtoul(message.c_str() + words.size(), nullptr, 10));
+    if (number > 0 && number <= lines->size())
+      return file.path + ":" + std::to_string((*lines)[number - 1]) + ": " + message;
+  }
+  return file.path + ": " + message;
 }
 
 }  // namespace

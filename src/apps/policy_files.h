@@ -31,7 +31,8 @@ struct PolicyFile {
   json::object document = {};  // without `inherit` and `tests`
   std::string inherits = {};   // empty: nothing
   json::array tests = {};
-  std::vector<int> rule_lines = {};  // where each rule of its own stands
+  std::vector<int> rule_lines = {};    // where each rule of its own stands
+  std::vector<int> egress_lines = {};  // the same of [[egress]]
 };
 
 // Errors: invalid (policy_invalid) with the file, the line or key, what is wrong and what is wanted.

@@ -181,6 +181,36 @@ TEST(PolicyTests, SayWhatWasExpectedAndWhatCame) {
   EXPECT_THAT(wrong({{"command", "ls"}, {"time", "monday"}}), HasSubstr("time: want a day"));
 }
 
+TEST(PolicyTests, AUrlIsAlsoWhatTheWayOutSays) {
+  const auto file = parse_policy_file(
+      "default = 'ask'\n[[egress]]\nid = 'npm'\nhost = 'registry.npmjs.org'\nmethod = 'GET'\n"
+      "[[egress]]\nhost = 'git.test'\nscheme = 'tcp'\nport = 22\n"
+      "[[tests]]\nurl = 'https://registry.npmjs.org/left-pad'\nexpect = 'ask'\negress = 'allow'\negress_rule = 'npm'\n"
+      "[[tests]]\nurl = 'https://registry.npmjs.org/x'\nmethod = 'PUT'\negress = 'deny'\negress_rule = 'default'\n"
+      "[[tests]]\nurl = 'tcp://git.test:22'\negress = 'allow'\n"
+      "[[tests]]\nurl = 'http://registry.npmjs.org/'\negress = 'allow'\n",
+      "p.toml");
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_THAT(file->egress_lines, ElementsAre(2, 6));
+  const auto rules = policy::Rules::parse(file->document);
+  ASSERT_TRUE(rules) << rules.error().message;
+  const auto result = test_policy(*rules, file->tests);
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->passed, 3);
+  EXPECT_THAT(result->failures, ElementsAre(HasSubstr("egress: expected allow, got deny by default")));
+  const auto wrong = [&](const json::object& one) {
+    const auto tested = test_policy(*rules, {one});
+    return tested ? "" : tested.error().message;
+  };
+  EXPECT_THAT(wrong({{"command", "ls"}, {"egress", "allow"}}), HasSubstr("egress: want a url"));
+  EXPECT_THAT(wrong({{"url", "ftp://a"}, {"egress", "allow"}}), HasSubstr("url: want"));
+  EXPECT_THAT(wrong({{"url", "https://a.test"}, {"egress", "yes"}}), HasSubstr("expect: want"));
+  const json::object npm{{"host", "registry.npmjs.org"}};
+  const auto web = base::value_or_throw(policy::Rules::parse({{"name", "web"}, {"egress", json::array{npm}}}));
+  const json::object only{{"url", "https://registry.npmjs.org/x"}, {"expect", "allow"}, {"rule", "egress-1"}};
+  EXPECT_EQ(test_policy(web, {only})->passed, 1);
+}
+
 TEST(PolicySuggest, DraftsRulesFromWhatWasDecided) {
   const auto shell = [](const char* command, bool approved) {
     return DecidedAction{"shell", {{"command", command}}, approved};

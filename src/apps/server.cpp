@@ -216,6 +216,7 @@ Program::Program(const Config& config, bool drain)
   const base::Needles secrets = needles_of_secrets(config_, api_key_);
   base::hide_in_logs(base::Redactor({secrets}));
   if (!config_.webhooks_ca_file.empty()) value_or_throw(sender_.read_certificates());
+  if (const auto rules = value_or_throw(policies_.rules_for(""))) value_or_throw(check_secrets(*rules, config_.egress));
   if (config_.role == Role::api) return;
   worker::WorkerConfig options;
   options.worker_id = "worker_" + base::new_uuid(base::system_entropy());
@@ -232,6 +233,7 @@ Program::Program(const Config& config, bool drain)
   options.conversations = config_.conversations;
   options.quota = config_.quota;
   options.spending = config_.spending.rules;
+  options.egress = config_.egress.plan;
   options.policy_named = [this](std::string_view name) { return policies_.rules_for(name); };
   options.hidden = secrets.to_text();
   worker_ = std::make_unique<worker::Worker>(
@@ -262,7 +264,9 @@ api::ApiOptions Program::api_options() {
     options.mcp_servers.push_back({one.server.name, one.codex, one.claude_code});
   options.check_policy = [this](std::string_view name) -> base::Result<model::Isolation> {
     AGENTROUTER_TRY(const auto rules, policies_.rules_for(name));
-    return rules ? rules->require_isolation() : model::Isolation::process;
+    if (!rules) return model::Isolation::process;
+    if (auto known = check_secrets(*rules, config_.egress); !known) return tl::unexpected(known.error());
+    return rules->require_isolation();
   };
   if (launcher_) options.isolations = {launcher_->isolation()};
   options.webhook_rules = config_.webhooks;

@@ -69,9 +69,39 @@ ActionVerdict verdict_of(const policy::RuleVerdict& rule) {
   return {.decision = rule.decision, .reason = rule.reason, .fields = rule.to_json()};
 }
 
+// A request on the sandbox's way out to other hosts, as keeper/network_gate.h proposes it.
+std::optional<policy::EgressRequest> egress_request_of(const agents::Ask& ask) {
+  const auto text = [&](std::string_view key) { return std::string(base::get_string(ask.args, key).value_or("")); };
+  if (ask.tool != "network" || !ask.args.contains("scheme")) return std::nullopt;
+  policy::EgressRequest request{.host = text("host"), .method = text("method"), .path = text("path")};
+  request.port = static_cast<std::uint16_t>(base::get_int(ask.args, "port").value_or(0));
+  for (const auto scheme : {policy::EgressScheme::https, policy::EgressScheme::http, policy::EgressScheme::tcp}) {
+    if (text("scheme") == policy::to_string(scheme)) request.scheme = scheme;
+  }
+  // A connection that is carried as it is.
+  if (request.method == "CONNECT" && request.path.empty()) request.method.clear();
+  return request;
+}
+
+ActionVerdict verdict_of(const AttemptPlan& plan, const policy::EgressVerdict& word) {
+  return {.decision = word.decision,
+          .reason = word.reason,
+          .fields = {{"policyId", word.policy_id},
+                     {"policyVersion", plan.rules ? plan.rules->version() : ""},
+                     {"ruleId", word.rule_id},
+                     {"decision", policy::to_string(word.decision)},
+                     {"reason", word.reason}}};
+}
+
 }  // namespace
 
+policy::EgressVerdict judge_egress(const AttemptPlan& plan, const policy::EgressRequest& request, base::Time now) {
+  if (!plan.rules) return policy::EgressRules().judge(request);
+  return plan.rules->judge_egress(request, facts_for_rules(plan, "network", {}, now));
+}
+
 ActionVerdict judge_action(const AttemptPlan& plan, const agents::Ask& ask, base::Time now) {
+  if (const auto request = egress_request_of(ask)) return verdict_of(plan, judge_egress(plan, *request, now));
   if (!plan.rules || !plan.rules->judges_actions())
     return verdict_of(policy::judge_action(plan.runtime, plan.approval_mode, facts_of(ask)));
   const auto limit = verdict_of(policy::judge_action_under_policy(plan.runtime, facts_of(ask)));

@@ -25,6 +25,10 @@ struct ActionVerdict {
 // of its own: unless a rule of the policy names it.
 [[nodiscard]] bool judge_connection(const AttemptPlan& plan, const agents::Ask& ask, base::Time now);
 
+// What the plan's rules say about a connection or request to another host than providers and MCP servers.
+[[nodiscard]] policy::EgressVerdict judge_egress(const AttemptPlan& plan, const policy::EgressRequest& request,
+                                                 base::Time now);
+
 // The fields of policy.evaluated for a verdict of ours.
 [[nodiscard]] json::object verdict_fields(std::string_view policy, std::string_view version,
                                           policy::Decision decision, std::string_view reason);

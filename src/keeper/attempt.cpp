@@ -25,6 +25,11 @@ egress::SpendingRules spending_rules(const SpendingPlan& plan) {
           .prices = plan.prices};
 }
 
+const EgressSecrets& no_secrets() {
+  static const EgressSecrets none;
+  return none;
+}
+
 json::object patch_json(const workspace::CollectReport::Patch& patch, bool redacted) {
   json::object made{{"bytes", patch.bytes}, {"sha256", patch.sha256}, {"truncated", patch.truncated}};
   if (redacted) made["redacted"] = true;
@@ -48,6 +53,14 @@ Attempt::Attempt(Needs needs)
       gate_(needs_.executor, needs_.recorder, turn_plan_, needs_.clock),
       progress_(needs_.recorder, turn_plan_),
       network_({.plan = turn_plan_, .clock = needs_.clock, .entropy = needs_.entropy}),
+      way_out_({.executor = needs_.executor,
+                .sandbox = needs_.sandbox,
+                .plan = turn_plan_,
+                .secrets = needs_.egress != nullptr ? *needs_.egress : no_secrets(),
+                .tls = needs_.outbound_tls,
+                .clock = needs_.clock,
+                .gate = network_,
+                .observer = watch_}),
       scope_(needs_.executor) {}
 
 Attempt::~Attempt() = default;
@@ -218,10 +231,12 @@ base::Result<void> Attempt::open_egress() {
   egress_ = std::make_unique<egress::Egress>(needs_.executor, std::move(config), watch_);
   base::Fd listener(::fcntl(needs_.sandbox.listener(), F_DUPFD_CLOEXEC, 0));
   if (!listener) return base::fail_errno("cannot take over the sandbox's listener", errno);
-  return egress_->serve(std::move(listener));
+  if (auto done = egress_->serve(std::move(listener)); !done) return tl::unexpected(done.error());
+  return way_out_.open();
 }
 
 base::Task<void> Attempt::close_egress() {
+  co_await way_out_.close();
   if (egress_) co_await egress_->stop();
   egress_.reset();
   needs_.sandbox.close_listener();

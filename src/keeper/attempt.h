@@ -13,6 +13,7 @@
 #include "keeper/network_gate.h"
 #include "keeper/provider_watch.h"
 #include "keeper/turn.h"
+#include "keeper/way_out.h"
 #include "net/client.h"
 #include "sim/simulator.h"
 
@@ -35,6 +36,8 @@ class Attempt {
     const egress::Secret* key = nullptr;               // of an upstream
     std::span<const egress::Secret> mcp_secrets = {};  // ReceivedPlan's
     const net::TlsContext* tls = nullptr;
+    const EgressSecrets* egress = nullptr;          // ReceivedPlan's; none: there are none
+    const net::TlsContext* outbound_tls = nullptr;  // for other hosts whose requests are looked into
     Recorder& recorder;
     const base::Clock& clock;
     base::Entropy& entropy;
@@ -116,7 +119,8 @@ class Attempt {
   std::optional<AgentLog> stderr_log_;
   std::unique_ptr<ToolGate> tools_;
   std::unique_ptr<ActionGate> actions_;  // where each call is an action
-  NetworkGate network_;                  // the same
+  NetworkGate network_;                  // the same, and where [[egress]] asks
+  WayOut way_out_;
   std::unique_ptr<agents::Session> session_;
   std::unique_ptr<Turn> turn_;
   policy::QuotaWaits waits_;

@@ -186,6 +186,7 @@ class ScriptedSandbox final : public Sandbox {
   unsigned landlock() const override { return 0; }
   int listener() const override { return listener_; }
   void close_listener() override {}
+  sandbox::Box::Outbound take_outbound() override { return std::move(outbound); }
   int control_fd() const override { return events_.get(); }
   base::Result<std::optional<sandbox::Notice>> read_notice() override {
     std::uint64_t count = 0;
@@ -291,6 +292,7 @@ class ScriptedSandbox final : public Sandbox {
   std::vector<std::string> heard;  // lines of the agent's stdin
 
   void listen_on(int fd) { listener_ = fd; }
+  sandbox::Box::Outbound outbound;
 
   std::vector<std::string> file_requests;
   std::string files_answer = "frames";

@@ -104,12 +104,15 @@ base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
                                                             std::move(request.path), std::move(request.body),
                                                             base::after(needs_.plan.limits.review));
                                                       }});
-  if (needs_.plan.approval_scope == model::ApprovalScope::action) {
+  const bool gates_calls = needs_.plan.approval_scope == model::ApprovalScope::action;
+  const bool lets_out = turn_plan_.rules && !turn_plan_.rules->egress().empty();
+  if (gates_calls || lets_out) {
     actions_ = std::make_unique<ActionGate>(ActionGate::Needs{
         .recorder = needs_.recorder, .plan = turn_plan_, .clock = needs_.clock, .prior_event_id = started});
   }
   session_ = needs_.make_session(turn_plan_, progress_.signals());
   egress_->release();
+  way_out_.release();
   turn_ = std::make_unique<Turn>(Turn::Needs{.executor = needs_.executor,
                                              .sandbox = needs_.sandbox,
                                              .notices = notices_,
@@ -120,11 +123,13 @@ base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
                                              .plan = turn_plan_,
                                              .gate = *tools_,
                                              .actions = actions_.get(),
+                                             .gates_calls = gates_calls,
                                              .limits = &limits_,
                                              .progress = progress_,
                                              .hold_requests =
                                                  [this](Hold wish) {
                                                    wish == Hold::hold ? egress_->hold() : egress_->release();
+                                                   wish == Hold::hold ? way_out_.hold() : way_out_.release();
                                                  },
                                              .open_forwards = [this] { return egress_->open_forwards(); },
                                              .answer_request = [this](const ActionReply& reply) { return network_.answer(reply); },

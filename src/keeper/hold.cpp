@@ -10,6 +10,7 @@ class HeldBox final : public Sandbox {
   [[nodiscard]] unsigned landlock() const override { return box_.landlock(); }
   [[nodiscard]] int listener() const override { return box_.listener(); }
   void close_listener() override { box_.close_listener(); }
+  [[nodiscard]] sandbox::Box::Outbound take_outbound() override { return box_.take_outbound(); }
   [[nodiscard]] int control_fd() const override { return box_.control_fd(); }
   base::Result<std::optional<sandbox::Notice>> read_notice() override { return box_.read_notice(); }
   base::Result<pid_t> spawn(const sandbox::Spawn& request) override { return box_.spawn(request); }

@@ -92,6 +92,9 @@ std::vector<std::string_view> secrets_of(const KeeperNeeds& needs) {
   std::vector<std::string_view> secrets;
   if (needs.key != nullptr) secrets.push_back(needs.key->view());
   for (const auto& secret : needs.mcp_secrets) secrets.push_back(secret.view());
+  if (needs.egress != nullptr) {
+    for (const auto view : needs.egress->views()) secrets.push_back(view);
+  }
   return secrets;
 }
 
@@ -123,6 +126,8 @@ base::Task<void> serve_attempt(KeeperNeeds& needs, Recorder& recorder, ControlSe
                      .key = needs.key,
                      .mcp_secrets = needs.mcp_secrets,
                      .tls = needs.tls,
+                     .egress = needs.egress,
+                     .outbound_tls = needs.outbound_tls,
                      .recorder = recorder,
                      .clock = needs.clock,
                      .entropy = needs.entropy,
@@ -225,6 +230,10 @@ base::Task<base::Result<void>> keep_started(base::Executor executor, Started& st
   const auto sandbox = hold(started.box);
   std::optional<net::TlsContext> tls;
   if (needs_tls(started.received.plan)) tls.emplace(base::value_or_throw(net::TlsContext::create({})));
+  std::optional<net::TlsContext> outbound_tls;
+  const auto& egress = started.received.plan.egress;
+  if (!egress.authority.empty())
+    outbound_tls.emplace(base::value_or_throw(net::TlsContext::create({.ca_pem = egress.ca_certificates})));
   base::Fd& stream = started.plan_stream;
   KeeperNeeds needs{.executor = executor,
                     .sandbox = *sandbox,
@@ -233,6 +242,8 @@ base::Task<base::Result<void>> keep_started(base::Executor executor, Started& st
                     .mcp_secrets = started.received.mcp_secrets,
                     .key = started.received.key ? &*started.received.key : nullptr,
                     .tls = tls ? &*tls : nullptr,
+                    .egress = &started.received.egress,
+                    .outbound_tls = outbound_tls ? &*outbound_tls : nullptr,
                     .clock = base::system_clock(),
                     .entropy = base::system_entropy(),
                     .make_session = session_of,

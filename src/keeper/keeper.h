@@ -14,6 +14,8 @@ struct KeeperNeeds {
   std::span<const egress::Secret> mcp_secrets = {};
   const egress::Secret* key = nullptr;
   const net::TlsContext* tls = nullptr;
+  const EgressSecrets* egress = nullptr;            // ReceivedPlan's
+  const net::TlsContext* outbound_tls = nullptr;    // for other hosts whose requests are looked into
   const base::Clock& clock;
   base::Entropy& entropy;
   SessionFactory make_session;

@@ -22,9 +22,32 @@ Pass pass_of(const ActionReply& reply) {
   return pass;
 }
 
+// To a host that is no MCP server's.
+agents::Ask ask_of_outbound(const egress::HeldRequest& request, std::string id) {
+  const auto place = request.host + ":" + std::to_string(request.port);
+  agents::Ask ask{.ask_id = id,
+                  .tool = "network",
+                  .title = request.method + " " + request.scheme + "://" + place + request.path};
+  ask.args = {{"scheme", request.scheme},
+              {"host", request.host},
+              {"port", request.port},
+              {"method", request.method},
+              {"path", request.path}};
+  if (!request.query.empty()) ask.args["query"] = base::to_utf8(request.query);
+  if (!request.body.empty()) ask.args["body"] = base::to_utf8(request.body);
+  ask.title = base::cut_utf8(base::to_utf8(ask.title), 200);
+  ask.call_id = std::move(id);
+  ask.input_digest = base::json_digest(json::object{{"place", request.scheme + "://" + place},
+                                                    {"target", base::Sha256::hex_of(request.path + "?" + request.query)},
+                                                    {"head", base::Sha256::hex_of(request.head)},
+                                                    {"body", base::Sha256::hex_of(request.body)}});
+  return ask;
+}
+
 }  // namespace
 
 agents::Ask ask_of(const egress::HeldRequest& request, std::string id) {
+  if (request.server.empty()) return ask_of_outbound(request, std::move(id));
   const auto& message = request.message;
   agents::Ask ask{
       .ask_id = id, .tool = "network", .title = request.method + " " + request.host + request.path};
@@ -97,9 +120,10 @@ bool NetworkGate::keeps_up(const egress::HeldRequest& request) const {
 
 base::Task<Pass> NetworkGate::pass(egress::HeldRequest request, Asker asker) {
   if (turn_ == nullptr) co_return refusal("held", "no turn of the agent is running");
-  if (keeps_up(request)) co_return Pass{.allowed = true};
+  const bool to_server = !request.server.empty();
+  if (to_server && keeps_up(request)) co_return Pass{.allowed = true};
   const auto& message = request.message;
-  if (message.plain) {
+  if (to_server && message.plain) {
     auto action = actions_->take_call(request.server, message.tool, message.arguments);
     if (action) co_return Pass{.allowed = true, .action_id = std::move(*action)};
   }

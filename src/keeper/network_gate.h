@@ -1,6 +1,6 @@
 #pragma once
-// What leaves the sandbox for somebody else than the model's provider, where each action is judged: requests
-// to the run's MCP servers. A call that belongs to an MCP action that was let go passes with it, once. What
+// What leaves the sandbox for somebody else than the model's provider: where each action is judged, requests to
+// the run's MCP servers; and requests and connections to other hosts that a rule of [[egress]] asks about. A call that belongs to an MCP action that was let go passes with it, once. What
 // only keeps a connection up passes unless a rule of the policy names it. Everything else is an action of its
 // own, of the tool `network`, and is held until somebody has decided about it.
 

@@ -214,7 +214,8 @@ std::string encode_plan(const AttemptPlan& plan) {
                                     {"limits", limits},
                                     {"isolation", model::to_string(plan.isolation)},
                                     {"spending", plan.spending.to_json()},
-                                    {"hidden", plan.hidden}});
+                                    {"hidden", plan.hidden},
+                                    {"egress", plan.egress.to_json()}});
 }
 
 base::Result<AttemptPlan> decode_plan(std::string_view text) {
@@ -260,6 +261,7 @@ base::Result<AttemptPlan> decode_plan(std::string_view text) {
     fields.miss("isolation");
   AGENTROUTER_TRY(plan.spending, SpendingPlan::from_json(fields.object("spending")));
   plan.hidden = fields.text("hidden");
+  AGENTROUTER_TRY(plan.egress, EgressPlan::from_json(fields.object("egress")));
   if (!base::is_prefixed_uuid(plan.attempt_id.str(), "attempt_")) fields.miss("attemptId");
   if (!base::is_prefixed_uuid(plan.run_id.str(), "run_")) fields.miss("runId");
   if (!fields.missing().empty()) {
@@ -278,7 +280,7 @@ std::string frame_plan(const AttemptPlan& plan) {
   for (const auto& server : plan.mcp) {
     for (const auto& header : server.headers) frame += header.value;
   }
-  return frame;
+  return frame + plan.egress.values();
 }
 
 base::Result<ReceivedPlan> receive_plan(int fd) {
@@ -297,10 +299,11 @@ base::Result<ReceivedPlan> receive_plan(int fd) {
       mcp_secrets.push_back(std::move(value));
     }
   }
+  AGENTROUTER_TRY(EgressSecrets egress, EgressSecrets::read_from(fd, plan.egress));
   if (plan.provider == Provider::sim)
-    return ReceivedPlan{std::move(plan), std::move(mcp_secrets), std::nullopt};
+    return ReceivedPlan{std::move(plan), std::move(mcp_secrets), std::move(egress), std::nullopt};
   AGENTROUTER_TRY(egress::Secret key, egress::Secret::read_from(fd));
-  return ReceivedPlan{std::move(plan), std::move(mcp_secrets), std::move(key)};
+  return ReceivedPlan{std::move(plan), std::move(mcp_secrets), std::move(egress), std::move(key)};
 }
 
 }  // namespace agentrouter::keeper

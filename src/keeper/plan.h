@@ -1,7 +1,7 @@
 #pragma once
 // What one attempt is to do, as the worker hands it to the keeper over a stream: the length of the JSON text
 // in eight hex digits and a line end, the JSON text, the values of the MCP servers' header fields one after
-// the other, and then the provider key up to the end of the stream. Neither is part of the text, so they go
+// the other, those of the way out (egress_plan.h), and then the provider key up to the end of the stream. Neither is part of the text, so they go
 // from the descriptor to their locked buffers and nowhere else.
 
 #include <chrono>
@@ -13,6 +13,7 @@
 #include "agents/session.h"
 #include "base/error.h"
 #include "egress/secret.h"
+#include "keeper/egress_plan.h"
 #include "keeper/spending_plan.h"
 #include "model/run.h"
 #include "policy/quota.h"
@@ -67,6 +68,7 @@ struct AttemptPlan {
   model::Isolation isolation = model::Isolation::process;  // what the launcher gives
   SpendingPlan spending = {};
   std::string hidden = {};  // base::Needles::to_text of secrets of the server that the keeper is not given
+  EgressPlan egress = {};
 };
 
 // Without the key.
@@ -80,6 +82,7 @@ struct AttemptPlan {
 struct ReceivedPlan {
   AttemptPlan plan;
   std::vector<egress::Secret> mcp_secrets;  // a value for each header of each MCP server, in order
+  EgressSecrets egress;                     // of AttemptPlan::egress
   std::optional<egress::Secret> key;        // there exactly when the provider is an upstream
 };
 // Reads `fd` (blocking) to its end. Errors: invalid (cut, malformed, or an upstream without a key), read(2).

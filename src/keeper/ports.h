@@ -15,6 +15,8 @@ class Sandbox {
   [[nodiscard]] virtual unsigned landlock() const = 0;  // its version; 0: none
   [[nodiscard]] virtual int listener() const = 0;
   virtual void close_listener() = 0;
+  // The way out to other hosts, the caller's from now on; empty where there is none.
+  [[nodiscard]] virtual sandbox::Box::Outbound take_outbound() { return {}; }
   [[nodiscard]] virtual int control_fd() const = 0;
   [[nodiscard]] virtual base::Result<std::optional<sandbox::Notice>> read_notice() = 0;
   [[nodiscard]] virtual base::Result<pid_t> spawn(const sandbox::Spawn& request) = 0;

@@ -30,7 +30,7 @@ base::Task<base::Result<void>> ProviderWatch::on_first_forward() {
 }
 
 void ProviderWatch::on_request_done(const egress::RequestRecord& record) {
-  if (record.decision == egress::Decision::forwarded && record.mcp_server.empty()) {
+  if (record.decision == egress::Decision::forwarded && record.mcp_server.empty() && !record.outbound) {
     ++requests_;
     bytes_in_ += static_cast<std::int64_t>(record.bytes_in);
     bytes_out_ += static_cast<std::int64_t>(record.bytes_out);
@@ -49,7 +49,7 @@ void ProviderWatch::on_request_done(const egress::RequestRecord& record) {
 
 // A request that the agent left says nothing about the provider, nor does one to somebody else.
 void ProviderWatch::remember(const egress::RequestRecord& record) {
-  if (record.by_keeper || !record.mcp_server.empty() || record.reason == "agent_left") return;
+  if (record.by_keeper || record.outbound || !record.mcp_server.empty() || record.reason == "agent_left") return;
   if (record.decision == egress::Decision::answered) return;
   last_.reset();
   if (record.status >= 400 || !record.reason.empty())
@@ -78,6 +78,12 @@ void ProviderWatch::record(const egress::RequestRecord& record, std::optional<st
   if (!record.mcp_server.empty()) {
     payload["purpose"] = "mcp";
     payload["server"] = record.mcp_server;
+  }
+  if (record.outbound) {
+    payload["purpose"] = "network";
+    payload["scheme"] = record.scheme;
+    payload["port"] = record.port;
+    if (!record.rule_id.empty()) payload["rule"] = record.rule_id;
   }
   try {
     recorder_.event("egress.request", model::Visibility::open, std::move(payload));

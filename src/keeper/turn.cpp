@@ -277,7 +277,8 @@ void Turn::handle(agents::Outputs outputs) {
 agents::Outputs Turn::judge(const agents::Ask& ask) {
   if (needs_.limits != nullptr && needs_.limits->failure())
     return refuse(ask);
-  if (needs_.actions != nullptr) return propose(ask);
+  const bool is_action = needs_.gates_calls || ask.tool == "network";
+  if (needs_.actions != nullptr && is_action) return propose(ask);
   const auto verdict = needs_.gate.judge(ask);
   if (verdict.decision != policy::ToolDecision::review) return answer(ask, verdict);
   scope_.spawn(guarded(review(ask)));
@@ -445,11 +446,11 @@ void Turn::record(agents::EmitEvent event) {
   calls_.see(event, now());
   needs_.gate.see(event);
   const bool begins = event.type == "agent.tool_started";
-  const auto sight = needs_.actions == nullptr ? std::nullopt : ActionGate::sight_of(event);
+  const auto sight = needs_.gates_calls ? ActionGate::sight_of(event) : std::nullopt;
   needs_.recorder.agent_event(event.type, event.provider_event_type, std::move(event.payload));
   if (sight && !needs_.actions->see(*sight))
     fail("ungated_tool_call", "The agent ran a tool that it had not asked about");
-  if (begins && needs_.limits != nullptr && needs_.actions == nullptr) std::ignore = needs_.limits->take_action();
+  if (begins && needs_.limits != nullptr && !needs_.gates_calls) std::ignore = needs_.limits->take_action();
 }
 
 bool Turn::was_out_of_memory(const sandbox::Exited& exited) const {

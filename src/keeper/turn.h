@@ -45,7 +45,8 @@ class Turn {
     agents::Session& session;
     const AttemptPlan& plan;
     ToolGate& gate;
-    ActionGate* actions = nullptr;  // where each call is an action
+    ActionGate* actions = nullptr;  // where something is an action
+    bool gates_calls = false;       // each call of the agent is one, not only requests of the sandbox
     LimitWatch* limits = nullptr;   // none: nothing is limited beyond the plan's own
     ProgressGate& progress;
     // No request of the agent leaves until it is told to let them go.

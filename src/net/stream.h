@@ -44,8 +44,9 @@ class TlsContext {
  public:
   struct Options {
     std::string ca_file = {};  // PEM, in addition to the system's certificates
+    std::string ca_pem = {};   // the same as text
   };
-  // Errors: invalid (ca_file cannot be read).
+  // Errors: invalid (ca_file or ca_pem cannot be read).
   [[nodiscard]] static Result<TlsContext> create(Options options);
   TlsContext(TlsContext&&) noexcept;
   TlsContext& operator=(TlsContext&&) noexcept;

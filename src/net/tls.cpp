@@ -35,6 +35,10 @@ Result<TlsContext> TlsContext::create(Options options) {
                         "cannot read certificates from " + options.ca_file + ": " + error.message());
     }
   }
+  if (!options.ca_pem.empty()) {
+    context.add_certificate_authority(asio::buffer(options.ca_pem), error);
+    if (error) return base::fail(base::Code::invalid, "cannot read certificates: " + error.message());
+  }
   return TlsContext(std::move(native));
 }
 

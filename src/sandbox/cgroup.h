@@ -42,6 +42,8 @@ class CgroupSet {
   // nobody, while the kernel makes somebody who moves another process wait until all processors have been
   // seen, which takes milliseconds.
   [[nodiscard]] const std::vector<base::Fd>& entries() const { return entries_; }
+  // v1: moves a process that somebody else has started; may wait for milliseconds.
+  [[nodiscard]] base::Result<void> enter(pid_t pid) const;
   void keep() { folders_.clear(); }
 
   base::Fd procs, memory_events, memory_peak;  // for reading; empty where there is none

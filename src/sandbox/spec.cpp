@@ -38,8 +38,10 @@ bool is_place(std::string_view path) {
   return path != "/home" && path != home_path;
 }
 
-bool is_veiled(std::string_view to) {
-  return !to.starts_with("/usr") && !to.starts_with("/etc");
+// What shows a folder of this machine's own data somewhere inside.
+bool is_veiled(const Bind& bind) {
+  const auto system = [](std::string_view path) { return path.starts_with("/usr") || path.starts_with("/etc"); };
+  return !system(bind.to) || !system(bind.from.native());
 }
 
 class Writer {
@@ -78,7 +80,7 @@ Result<void> put_binds(const Plan& plan, init::Spec& spec, Writer& writer, Encod
       return fail(Code::invalid, "cannot show " + bind.from.string() + ": neither file nor folder");
     }
     const std::uint32_t is_folder = S_ISDIR(info.st_mode) ? 1 : 0;
-    const std::uint32_t veiled = is_folder && is_veiled(bind.to) ? 1 : 0;
+    const std::uint32_t veiled = is_folder && is_veiled(bind) ? 1 : 0;
     spec.binds[spec.bind_count++] = {writer.put(bind.to), veiled, is_folder};
     result.fds.push_back(source.get());
     result.opened.push_back(std::move(source));

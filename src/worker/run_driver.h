@@ -143,6 +143,7 @@ class RunDriver {
   bool files_only_ = false;                   // of that state, only the workspace's
   std::string resume_thread_;
   std::optional<policy::Rules> rules_;  // that the run is held to
+  keeper::EgressPlan egress_;           // what that lets it reach
   std::string lower_;                   // the folder that the workspace stands on; empty for a scratch tree
   GitFetch* fetch_ = nullptr;           // under way
   std::shared_ptr<void> tree_hold_;     // keeps it, if it is a base tree

@@ -13,6 +13,7 @@
 #include "worker/checkpoint_source.h"
 #include "worker/git_fetch.h"
 #include "worker/run_driver.h"
+#include "worker/trust.h"
 
 namespace agentrouter::worker {
 
@@ -35,6 +36,17 @@ sandbox::Plan sandbox_plan(const PreparedAgent& agent, const model::Runtime& run
   for (const auto& file : agent.program.files) plan.files.push_back({file.path, file.content});
   if (is_read_only(runtime)) plan.workspace = sandbox::WorkspaceMode::read_only;
   if (require_limits) plan.demand = sandbox::LimitsDemand::cgroup;
+  return plan;
+}
+
+// What the run's policy lets it reach, with an authority of its own where connections are looked into.
+base::Result<keeper::EgressPlan> egress_plan(const std::optional<policy::Rules>& rules, const keeper::EgressPlan& all,
+                                             const model::RunId& run) {
+  if (!rules) return keeper::EgressPlan();
+  AGENTROUTER_TRY(auto plan, keeper::plan_for(*rules, all));
+  if (rules->inspects()) {
+    if (auto done = keeper::give_authority(plan, run.str()); !done) return tl::unexpected(done.error());
+  }
   return plan;
 }
 
@@ -106,6 +118,9 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   if (!rules) co_return failure_of(rules.error(), "policy_unknown");
   rules_ = std::move(*rules);
   if (auto refused = check_isolation(options)) co_return refused;
+  auto egress = egress_plan(rules_, context_.config.egress, claim_.run.id);
+  if (!egress) co_return failure_of(egress.error(), "worker_failed");
+  egress_ = std::move(*egress);
   const AgentRequest wanted{.runtime = claim_.run.runtime,
                             .model = model_of_run(),
                             .simulated = provider().kind == ProviderKind::sim,
@@ -114,6 +129,9 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   auto agent = co_await context_.pool.run([this, &wanted] { return context_.needs.agents.prepare(wanted); });
   if (!agent) {
     co_return failure_of(agent.error(), "agent_missing");
+  }
+  if (needs_trust(egress_)) {
+    for (auto& variable : trust_environment()) agent->program.env.push_back(std::move(variable));
   }
   if (auto refused = co_await reserve_allowance()) co_return refused;
   base::value_or_throw(AttemptFolder::make(context_.attempts, claim_.attempt.id));
@@ -263,7 +281,15 @@ base::Task<base::Result<sandbox::Launched>> RunDriver::launch(const PreparedAgen
   if (ground_) {
     for (const auto& layer : ground_->layers) request.layers.push_back(layer.get());
   }
-  co_return co_await context_.pool.run([this, &request] { return context_.needs.launcher.launch(request); });
+  if (rules_) sandbox::let_out(request.plan, rules_->egress().ports());
+  co_return co_await context_.pool.run([this, &request]() -> base::Result<sandbox::Launched> {
+    if (needs_trust(egress_)) {
+      AGENTROUTER_TRY(const auto folder, AttemptFolder::open(context_.attempts, claim_.attempt.id));
+      const auto path = (context_.attempts / claim_.attempt.id.str()).string();
+      if (auto done = give_trust(egress_, folder.fd(), path, request.plan); !done) return tl::unexpected(done.error());
+    }
+    return context_.needs.launcher.launch(request);
+  });
 }
 
 // True when the keeper has answered that it serves its socket.
@@ -296,7 +322,8 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .spending = {.limits = options.limits,
                    .prices = context_.config.spending.prices,
                    .allowance = allowance_ ? std::optional(allowance_->total) : std::nullopt},
-      .hidden = context_.config.hidden};
+      .hidden = context_.config.hidden,
+      .egress = egress_};
   std::string text = keeper::frame_plan(plan);
   if (!sim) text += provider().api_key;
   keeper::LineSocket::Socket socket(context_.needs.executor, asio::local::stream_protocol(), end.release());

@@ -69,6 +69,8 @@ struct WorkerConfig {
   GitConfig git = {};
   policy::QuotaRules quota = {};  // of runs with waitForQuota
   runs::SpendingRules spending = {};
+  // [secrets] and [egress]: all of it; a run gets what its policy names.
+  keeper::EgressPlan egress = {};
   // What a run is held to that names this policy (empty: none), as it is now; pinned into the attempt's plan.
   // A run that is held to rules is asked about each action, whatever its scope. Errors: not_found, invalid,
   // unavailable.

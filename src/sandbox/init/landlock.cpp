@@ -29,7 +29,7 @@ constexpr unsigned ask_version = 1;
 constexpr unsigned rule_path_beneath = 1;
 
 enum Right : std::uint64_t {
-  execute = 1 << 0,
+  execute_file = 1 << 0,
   write_file = 1 << 1,
   read_file = 1 << 2,
   read_dir = 1 << 3,
@@ -40,8 +40,8 @@ enum Right : std::uint64_t {
   ioctl_device = 1 << 15,
 };
 
-constexpr std::uint64_t look = execute | read_file | read_dir;
-constexpr std::uint64_t of_files = execute | write_file | read_file | truncate_file | ioctl_device;
+constexpr std::uint64_t look = execute_file | read_file | read_dir;
+constexpr std::uint64_t of_files = execute_file | write_file | read_file | truncate_file | ioctl_device;
 constexpr std::uint64_t abstract_sockets_and_signals = 3;
 
 // Every right that a version knows: what is not granted is refused.
@@ -132,7 +132,7 @@ Fences make_fences(const Setup& setup, const Grounds& grounds) {
 bool enter_fence(int fence, int program) {
   if (fence < 0) return true;
   if (program >= 0) {
-    const BeneathRule rule{execute | read_file, program};
+    const BeneathRule rule{execute_file | read_file, program};
     // What lies in memory only is outside of every fence anyway.
     if (syscall(add_rule, fence, rule_path_beneath, &rule, 0) != 0 && errno != EBADFD) return false;
   }
