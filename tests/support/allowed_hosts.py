@@ -4,6 +4,7 @@ with a certificate authority of ours, and at the addresses that nobody may reach
 `enter()` starts the suite again in such a namespace; World() fills it.
 """
 import base64
+import functools
 import hashlib
 import http.client
 import http.server
@@ -151,10 +152,11 @@ class World:
             daemon_threads = True
 
             def finish_request(self, request, client_address):
-                if context:
-                    request.settimeout(20)
-                    request = context.wrap_socket(request, server_side=True)
-                super().finish_request(request, client_address)
+                if not context:
+                    return super().finish_request(request, client_address)
+                request.settimeout(20)
+                with context.wrap_socket(request, server_side=True) as wrapped:
+                    super().finish_request(wrapped, client_address)
 
             def handle_error(self, request, client_address):
                 pass
@@ -163,6 +165,7 @@ class World:
 
     # What the hosts have.
     @staticmethod
+    @functools.cache
     def npm_package(name):
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w:gz") as archive:
