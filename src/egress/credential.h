@@ -16,7 +16,8 @@ class Credential {
   enum class Scheme { bearer, api_key };
   // `key` outlives it. Throws Failure(unavailable) as SecretBuffer.
   Credential(Scheme scheme, const Secret& key);
-  // Fields as they are; searched for is the last word of each ("Bearer <this>"). The values outlive it.
+  // Fields as they are; searched for is the last word of each ("Bearer <this>"), of "Basic <this>" also the
+  // password. The values outlive it.
   struct Field {
     std::string_view name;
     const Secret* value = nullptr;
@@ -29,8 +30,10 @@ class Credential {
 
  private:
   void search_for(std::string_view key);
+  void search_for_password(std::string_view value);
 
   SecretBuffer lines_;
+  std::vector<SecretBuffer> passwords_;
   std::vector<KeyForms> forms_;
   KeyFilters filters_;
 };

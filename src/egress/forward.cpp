@@ -36,11 +36,19 @@ Trouble trouble_of(const base::Error& error) {
   return {502, "unavailable"};
 }
 
+net::Answers answers_to(const net::Request& request) {
+  return request.is_head() ? net::Answers::head : net::Answers::other;
+}
+
+bool can_be_sent_twice(const net::Request& request) {
+  return request.method == "GET" || request.method == "HEAD" || request.method == "OPTIONS";
+}
+
 // Both directions of one request. Lives as long as the coroutine that owns it.
 class Passage {
  public:
   Passage(Forward context, net::Exchange& exchange)
-      : context_(std::move(context)), exchange_(exchange), parser_(exchange.request().is_head() ? net::Answers::head : net::Answers::other) {
+      : context_(std::move(context)), exchange_(exchange), parser_(answers_to(exchange.request())) {
     if (context_.credential != nullptr) filter_ = context_.credential->filters();
   }
 
@@ -49,6 +57,9 @@ class Passage {
  private:
   enum class Sent { all, refused };
 
+  Task<bool> ran_on_kept(const std::string& first);
+  Task<Result<Sent>> ask(std::string first, std::string& body);
+  void keep();
   Task<Result<void>> connect();
   Task<Result<Sent>> send(std::string piece);
   Task<Result<void>> write_piece(std::string_view piece);
@@ -76,9 +87,14 @@ class Passage {
   UsageMeter meter_{UsageMeter::Format::none};
   std::optional<CallGuard> guard_;
   bool chunked_ = false;
+  bool sent_all_ = false;
+  bool received_ = false;
+  bool surplus_ = false;  // there is more than one answer
 };
 
 Task<void> Passage::run(std::string first) {
+  const bool again = co_await ran_on_kept(first);
+  if (again) co_return;
   auto connected = co_await connect();
   if (!connected) {
     co_await fail(connected.error());
@@ -88,22 +104,49 @@ Task<void> Passage::run(std::string first) {
     co_await refuse(503, "held", "what this request may cost could not be written down");
     co_return;
   }
-  auto sent = co_await send(std::move(first));
-  if (!sent) {
-    co_await fail(sent.error());
-    co_return;
-  }
-  if (*sent == Sent::refused) co_return;
   std::string body;
+  auto asked = co_await ask(std::move(first), body);
+  if (!asked) {
+    co_await fail(asked.error());
+  } else if (*asked == Sent::all) {
+    co_await answer(std::move(body));
+  }
+}
+
+// False: there is no connection to use again, or it was broken and nothing came of it.
+Task<bool> Passage::ran_on_kept(const std::string& first) {
+  if (context_.kept == nullptr || !first.empty() || !can_be_sent_twice(exchange_.request())) co_return false;
+  stream_ = std::move(*context_.kept);
+  if (!stream_) co_return false;
+  std::string body;
+  auto asked = co_await ask("", body);
+  if (asked && *asked == Sent::all) co_await answer(std::move(body));
+  if (asked) co_return true;
+  if (received_ || asked.error().code == Code::timeout) {
+    co_await fail(asked.error());
+    co_return true;
+  }
+  parser_ = net::ResponseParser(answers_to(exchange_.request()));
+  co_return false;
+}
+
+// The request out, the head of its answer and the beginning of its body in.
+Task<Result<Passage::Sent>> Passage::ask(std::string first, std::string& body) {
+  auto sent = co_await send(std::move(first));
+  if (!sent || *sent == Sent::refused) co_return sent;
   const auto deadline = after(context_.limits.head_timeout);
   while (!parser_.head_done()) {
     auto read = co_await read_more(body, deadline);
-    if (!read) {
-      co_await fail(read.error());
-      co_return;
-    }
+    if (!read) co_return tl::unexpected(std::move(read).error());
   }
-  co_await answer(std::move(body));
+  co_return Sent::all;
+}
+
+// Leaves the connection to the next request, if it has nothing left of this one.
+void Passage::keep() {
+  const bool reusable = sent_all_ && !surplus_ && parser_.done() && parser_.keep_alive() &&
+                        context_.record.reason.empty();
+  if (context_.kept != nullptr && reusable) *context_.kept = std::move(stream_);
 }
 
 Task<Result<void>> Passage::connect() {
@@ -154,6 +197,7 @@ Task<Result<Passage::Sent>> Passage::send(std::string piece) {
     written = co_await stream_->write("0\r\n\r\n", after(context_.limits.idle_timeout));
   if (!written && written.error().code != Code::unavailable)
     co_return tl::unexpected(std::move(written).error());
+  sent_all_ = written.has_value();
   co_return Sent::all;
 }
 
@@ -168,8 +212,10 @@ Task<Result<void>> Passage::read_more(std::string& body, Deadline deadline) {
     }
     co_return finished;
   }
+  received_ = true;
   auto fed = parser_.feed(std::string_view(buffer.data(), *got), body);
   if (!fed) co_return tl::unexpected(std::move(fed).error());
+  surplus_ = *fed < *got;
   co_return Result<void>();
 }
 
@@ -232,11 +278,12 @@ Task<void> Passage::answer(std::string body) {
     response.headers.set("content-length", std::to_string(*length));
   auto* writer = co_await exchange_.start_stream(std::move(response));
   // An agent that leaves ends the provider's work, too.
-  writer->on_end([stream = stream_.get()] { stream->close(); });
+  if (!parser_.done()) writer->on_end([stream = stream_.get()] { stream->close(); });
   co_await pass_body(*writer, std::move(body));
   writer->on_end(nullptr);
   context_.record.usage = meter_.usage();
   if (context_.metering != nullptr) context_.metering->answered(head.status, meter_.usage());
+  keep();
 }
 
 // The answer is a stream of events.

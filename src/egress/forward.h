@@ -31,6 +31,9 @@ struct Forward {
   ForwardLimits limits;
   // Errors: those of net::connect_tls.
   std::function<Task<Result<std::unique_ptr<net::Stream>>>()> connect;
+  // A connection to the same host that an earlier request has left, maybe broken by now: a request that can be
+  // sent twice uses it. Where another request may follow it is put back. Null: none is kept.
+  std::unique_ptr<net::Stream>* kept = nullptr;
   const Credential* credential = nullptr;  // none: nothing is added and nothing searched for
   std::string head;                        // up to where the credential follows
   Peer peer = Peer::provider;

@@ -179,6 +179,7 @@ Task<void> OutboundRequests::send(net::Exchange& exchange, const EgressVerdict& 
   const auto wrap = scheme_ == EgressScheme::https ? OutboundDesk::Wrap::tls : OutboundDesk::Wrap::none;
   Forward context{.limits = forward_limits(config),
                   .connect = [this, wrap] { return desk_.dial(host_.host, host_.port, wrap); },
+                  .kept = &kept_,
                   .credential = added != nullptr ? &added->credential : nullptr,
                   .head = std::move(head),
                   .peer = Peer::host,

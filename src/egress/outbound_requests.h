@@ -3,6 +3,7 @@
 // asked about, and forwarded. Internal to egress.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -48,6 +49,7 @@ class OutboundRequests final : public net::Handler {
   policy::EgressScheme scheme_;
   net::Url host_;
   net::ErrorReply error_reply_;
+  std::unique_ptr<net::Stream> kept_;  // to the host, when no request uses it
 };
 
 }  // namespace agentrouter::egress

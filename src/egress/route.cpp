@@ -139,7 +139,6 @@ std::string host_head(const net::Request& request, const net::Url& url, std::str
     if (!of_connection && !dropped) out.headers.add(field.name, field.value);
   }
   if (!added.empty()) out.headers.add("accept-encoding", "identity");
-  out.headers.add("connection", "close");
   add_framing(out, request, false);
   return open_head(out);
 }

@@ -1,6 +1,7 @@
 #include "net/incoming.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -21,6 +22,8 @@ Incoming::Incoming(base::Executor executor, base::Fd fd) : socket_(executor) {
   int family = AF_UNIX;
   socklen_t size = sizeof family;
   ::getsockopt(fd.get(), SOL_SOCKET, SO_DOMAIN, &family, &size);
+  const int on = 1;
+  if (family != AF_UNIX) ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   socket_.assign(asio::generic::stream_protocol(family, 0), fd.release());
   error_code ignored;
   socket_.non_blocking(true, ignored);

@@ -1,5 +1,7 @@
 #include "net/tls_server.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <boost/asio/generic/stream_protocol.hpp>
@@ -65,6 +67,8 @@ Task<Result<std::unique_ptr<Stream>>> accept_tls(base::Fd fd, std::string begun,
   int family = AF_UNIX;
   socklen_t size = sizeof family;
   ::getsockopt(fd.get(), SOL_SOCKET, SO_DOMAIN, &family, &size);
+  const int on = 1;
+  if (family != AF_UNIX) ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   AcceptedSocket accepted(executor);
   error_code error;
   accepted.assign(asio::generic::stream_protocol(family, 0), fd.get(), error);
