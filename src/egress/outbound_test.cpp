@@ -1,7 +1,4 @@
 // How connections of a sandbox are carried: names, http, https as it is and ended here, tcp.
-#include <dirent.h>
-
-#include <algorithm>
 
 #include "egress/outbound_world_test.h"
 
@@ -126,6 +123,37 @@ class OutboundCarries : public OutboundTest {
     agent.leave();
     EXPECT_EQ(log.done.size(), 20u);
   }
+  std::string kept(const std::string& method) const {
+    return method + " / HTTP/1.1\r\nHost: plain.test:" + std::to_string(http_port) + "\r\nContent-Length: 0\r\n\r\n";
+  }
+  Task<void> kept_connection() {
+    rules = {{.host = "plain.test", .scheme = Scheme::http}};
+    auto agent = co_await reach("plain.test", http_port);
+    for (int i = 0; i < 10; ++i) {
+      co_await agent->send(kept("GET"));
+      std::ignore = co_await agent->until(R"({"ok":true})");
+    }
+    EXPECT_EQ(looked_up.size(), 1u);
+    EXPECT_EQ(provider.requests.front().request.remote, provider.requests.back().request.remote);
+    // One that may not be sent twice has a connection of its own.
+    co_await agent->send(kept("POST"));
+    std::ignore = co_await agent->until(R"({"ok":true})");
+    EXPECT_EQ(looked_up.size(), 2u);
+    agent->leave();
+  }
+  Task<void> kept_connection_that_ended() {
+    rules = {{.host = "plain.test", .scheme = Scheme::http}};
+    auto agent = co_await reach("plain.test", http_port);
+    for (int i = 0; i < 2; ++i) {
+      co_await agent->send(kept("GET"));
+      const auto answer = co_await agent->until(R"({"ok":true})");
+      EXPECT_THAT(answer, StartsWith("HTTP/1.1 200"));
+      while (provider_server.connections() > 0) co_await base::sleep_for(1ms);
+    }
+    EXPECT_EQ(looked_up.size(), 2u);
+    EXPECT_EQ(log.done.size(), 2u);
+    agent->leave();
+  }
   Task<void> tcp() {
     rules = {{.host = "raw.test", .scheme = Scheme::tcp}};
     echo.greeting = "220 hello\r\n";
@@ -169,6 +197,12 @@ TEST_F(OutboundCarries, HttpsWhoseRequestsAreJudged) {
 }
 TEST_F(OutboundCarries, ManyRequestsOnOneConnection) {
   run(many_requests_on_one_connection());
+}
+TEST_F(OutboundCarries, RequestsOnTheConnectionThatTheOneBeforeHasLeft) {
+  run(kept_connection());
+}
+TEST_F(OutboundCarries, ARequestAnewWhenTheConnectionBeforeHasEnded) {
+  run(kept_connection_that_ended());
 }
 TEST_F(OutboundCarries, TcpWhoseServerSpeaksFirstAndAnEndInOneDirection) {
   run(tcp());

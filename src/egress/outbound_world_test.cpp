@@ -24,16 +24,14 @@ net::Response no_reply(const net::ServerError& error) {
   return net::Response{error.status, {}, std::string(error.message)};
 }
 
-std::string new_folder() {
+// Who believes an authority: its certificate is read from a file.
+std::unique_ptr<net::TlsContext> believer_of(const std::string& certificate) {
   std::string pattern = std::filesystem::temp_directory_path() / "outbound_test_XXXXXX";
-  return ::mkdtemp(pattern.data());
-}
-
-// Of one authority that signs for `names`: its certificate goes to a file.
-std::shared_ptr<const net::TlsIdentity> identity_for(const std::string& names, const std::string& ca_file) {
-  const auto pair = make_authority("upstream").value();
-  std::ofstream(ca_file) << pair.certificate;
-  return net::CertificateIssuer::load(pair.certificate, pair.key.view()).value().issue(names).value();
+  const std::string folder = ::mkdtemp(pattern.data());
+  std::ofstream(folder + "/ca.pem") << certificate;
+  auto context = net::TlsContext::create({.ca_file = folder + "/ca.pem"}).value();
+  std::filesystem::remove_all(folder);
+  return std::make_unique<net::TlsContext>(std::move(context));
 }
 
 std::pair<base::Fd, std::uint16_t> any_listener() {
@@ -55,22 +53,18 @@ struct LoopbackAcceptor {
   TcpAcceptor socket;
 };
 
-TlsHost::TlsHost(base::Executor executor, net::Server& server, net::Handler& handler, const std::string& names)
+TlsHost::TlsHost(base::Executor executor, net::Server& server, net::Handler& handler)
     : executor_(executor),
       server_(server),
       handler_(handler),
       reply_(no_reply),
-      folder_(new_folder()),
-      identity_(identity_for(names, folder_ + "/ca.pem")),
       acceptor_(std::make_unique<LoopbackAcceptor>(executor)),
       scope_(executor) {
   port_ = acceptor_->socket.local_endpoint().port();
   scope_.spawn(accept());
 }
 
-TlsHost::~TlsHost() {
-  std::filesystem::remove_all(folder_);
-}
+TlsHost::~TlsHost() = default;
 
 Task<void> TlsHost::stop() {
   acceptor_->socket.close();
@@ -88,7 +82,7 @@ Task<void> TlsHost::accept() {
 
 Task<void> TlsHost::serve(base::Fd socket) {
   using namespace asio::experimental::awaitable_operators;
-  auto tls = co_await net::accept_tls(std::move(socket), "", identity_, soon());
+  auto tls = co_await net::accept_tls(std::move(socket), "", Believers::get().host_identity, soon());
   if (!tls) co_return;
   int fds[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) co_return;
@@ -135,15 +129,25 @@ Task<void> EchoHost::echo(std::unique_ptr<net::Stream> stream) {
   co_await stream->end(soon());
 }
 
+Believers::Believers() {
+  const auto upstream = make_authority("upstream").value();
+  host_identity =
+      net::CertificateIssuer::load(upstream.certificate, upstream.key.view()).value().issue("api.test").value();
+  of_host = believer_of(upstream.certificate);
+  const auto run = make_authority("run_test").value();
+  authority = Authority::load(run.certificate, run.key.view()).value();
+  of_run = believer_of(run.certificate);
+}
+
+const Believers& Believers::get() {
+  static const Believers all;
+  return all;
+}
+
 OutboundTest::OutboundTest()
-    : provider(io.get_executor()), provider_server(io.get_executor(), provider, no_reply), folder_(new_folder()) {
+    : provider(io.get_executor()),
+      provider_server(io.get_executor(), provider, no_reply, {.idle_timeout = 200ms}) {
   http_port = provider_server.listen("127.0.0.1", 0).value();
-  const auto pair = make_authority("run_test").value();
-  authority = Authority::load(pair.certificate, pair.key.view()).value();
-  std::ofstream(folder_ + "/run.pem") << pair.certificate;
-  believes_run =
-      std::make_unique<net::TlsContext>(net::TlsContext::create({.ca_file = folder_ + "/run.pem"}).value());
-  believes_host = std::make_unique<net::TlsContext>(net::TlsContext::create({.ca_file = host.ca_file()}).value());
   config.judge = [this](const policy::EgressRequest& request) { return judge(request); };
   config.knows_host = [this](const std::string& name) {
     return std::any_of(rules.begin(), rules.end(), [&](const TestRule& rule) { return rule.host == name; });
@@ -151,12 +155,8 @@ OutboundTest::OutboundTest()
   config.resolver = [this](std::string name, base::Deadline) { return resolve(std::move(name)); };
   config.names_network = asio::ip::make_address_v4("127.18.0.0");
   config.private_hosts = {"api.test", "plain.test", "raw.test"};
-  config.authority = authority.get();
-  config.tls = believes_host.get();
-}
-
-OutboundTest::~OutboundTest() {
-  std::filesystem::remove_all(folder_);
+  config.authority = Believers::get().authority.get();
+  config.tls = believes_host;
 }
 
 policy::EgressVerdict OutboundTest::judge(const policy::EgressRequest& request) const {

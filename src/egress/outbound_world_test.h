@@ -28,14 +28,24 @@ struct TestRule {
 
 struct LoopbackAcceptor;
 
-// A server that ends TLS with a certificate of its own and hands requests to `handler`.
+// Authorities and who believes them, made once for all tests of the process.
+struct Believers {
+  Believers();
+  static const Believers& get();
+
+  std::shared_ptr<const net::TlsIdentity> host_identity;  // of "api.test"
+  std::unique_ptr<net::TlsContext> of_host;
+  std::unique_ptr<Authority> authority;  // of the run
+  std::unique_ptr<net::TlsContext> of_run;
+};
+
+// A server that ends TLS as "api.test" and hands requests to `handler`.
 class TlsHost {
  public:
-  TlsHost(base::Executor executor, net::Server& server, net::Handler& handler, const std::string& names);
+  TlsHost(base::Executor executor, net::Server& server, net::Handler& handler);
   ~TlsHost();
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
-  [[nodiscard]] std::string ca_file() const { return folder_ + "/ca.pem"; }
   Task<void> stop();
 
  private:
@@ -46,9 +56,7 @@ class TlsHost {
   net::Server& server_;
   net::Handler& handler_;
   net::ErrorReply reply_;
-  std::string folder_;
   std::uint16_t port_ = 0;
-  std::shared_ptr<const net::TlsIdentity> identity_;
   std::unique_ptr<LoopbackAcceptor> acceptor_;
   base::TaskScope scope_;
 };
@@ -81,7 +89,6 @@ class OutboundTest : public testing::Test {
   static constexpr std::string_view field_word = "sk-real-0123456789/canary+x";
 
   OutboundTest();
-  ~OutboundTest() override;
 
   // Runs `task` against an Outbound made of `config`, then stops everything. Rethrows what the task throws.
   void run(Task<void> task);
@@ -110,15 +117,14 @@ class OutboundTest : public testing::Test {
   net::Server provider_server;
   std::uint16_t http_port = 0;
   EchoHost echo{io.get_executor()};
-  TlsHost host{io.get_executor(), provider_server, provider, "api.test"};
+  TlsHost host{io.get_executor(), provider_server, provider};
   Log log{io.get_executor()};
   std::vector<TestRule> rules;
   // What look-ups find, one after the other; the last one stays. By default 127.0.0.1.
   std::map<std::string, std::deque<std::vector<std::string>>> zone;
   std::vector<std::string> looked_up;
-  std::unique_ptr<net::TlsContext> believes_host;
-  std::unique_ptr<net::TlsContext> believes_run;
-  std::unique_ptr<Authority> authority;
+  const net::TlsContext* believes_host = Believers::get().of_host.get();
+  const net::TlsContext* believes_run = Believers::get().of_run.get();
   Secret value = Secret::create_field(field_value).value();
   OutboundConfig config;
   std::unique_ptr<Outbound> outbound;
@@ -128,7 +134,6 @@ class OutboundTest : public testing::Test {
   [[nodiscard]] Task<Result<std::vector<asio::ip::address>>> resolve(std::string host);
   [[nodiscard]] Task<void> run_and_stop(Task<void> task);
 
-  std::string folder_;
   std::map<std::uint16_t, std::uint16_t> listeners_;  // of the sandbox, by the port that they stand for
   std::uint16_t names_port_ = 0;
 };

@@ -110,6 +110,49 @@ TEST(KeyFilters, FindEachKeyInPiecesOfAnySizeAndLoseNothing) {
   }
 }
 
+bool is_found(std::string_view text, std::string_view key) {
+  const KeyForms forms(key);
+  const KeyFilters filters(forms.filters());
+  return filters.occurs_in(text);
+}
+
+TEST(KeyForms, AreFoundInEveryUsualCoding) {
+  constexpr std::string_view key = "sk-0123/456+789\"x";
+  for (const auto* text :
+       {"a sk-0123/456+789\"x", "c2stMDEyMy80NTYrNzg5Ing=", "YXNrLTAxMjMvNDU2Kzc4OSJ4", "YWJzay0wMTIzLzQ1Nis3ODkieA",
+        "736b2d303132332f3435362b3738392278", "736B2D303132332F3435362B3738392278", "sk-0123%2f456%2b789%22x",
+        "sk-0123%2F456%2B789%22x", "sk-0123/456+789\\\"x"})
+    EXPECT_TRUE(is_found(text, key)) << text;
+  EXPECT_FALSE(is_found("sk-0123/456+789", key));
+}
+
+TEST(KeyForms, InBase64AreFoundAtEveryPlaceAndLength) {
+  const auto encode = [](const std::string& text) {
+    constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    std::string out;
+    unsigned bits = 0;
+    int held = 0;
+    for (const char c : text) {
+      bits = bits << 8 | static_cast<unsigned char>(c);
+      for (held += 8; held >= 6; held -= 6) out += letters[bits >> (held - 6) & 63];
+    }
+    if (held > 0) out += letters[bits << (6 - held) & 63];
+    return out;
+  };
+  for (std::size_t size = 12; size < 18; ++size) {
+    const std::string key = std::string("k\xff\xfe-9_~abcdefghij").substr(0, size);
+    for (std::size_t before = 0; before < 7; ++before) {
+      for (std::size_t behind = 0; behind < 4; ++behind)
+        EXPECT_TRUE(is_found(encode(std::string(before, '?') + key + std::string(behind, '>')), key))
+            << size << " " << before << " " << behind;
+    }
+  }
+}
+
+TEST(KeyForms, OfAPlaceholderAreNotSearchedFor) {
+  EXPECT_TRUE(KeyForms("sim").filters().empty());
+}
+
 TEST(KeyFilter, HoldsBackOnlyWhatMayBecomeTheKey) {
   KeyFilter filter("sk-123456");
   std::string out;

@@ -26,6 +26,11 @@ Task<std::string> Agent::rest() {
   co_return std::exchange(seen_, {});
 }
 
+Task<bool> Agent::offer(std::string_view bytes, base::Deadline deadline) {
+  auto written = co_await stream_->write(bytes, deadline);
+  co_return written.has_value();
+}
+
 Task<void> Agent::finish() {
   return stream_->end(soon());
 }

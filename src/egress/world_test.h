@@ -50,6 +50,8 @@ class Agent {
   // Up to and with `end`. Throws when the connection ends before.
   Task<std::string> until(std::string end);
   Task<std::string> rest();
+  // False: it was not taken before the deadline, and the connection is of no more use.
+  Task<bool> offer(std::string_view bytes, base::Deadline deadline);
   // Says that nothing more is sent.
   Task<void> finish();
   void leave() { stream_->close(); }

@@ -6,32 +6,16 @@
 
 #include <memory>
 
+#include "net/hello_test.h"
+
 namespace agentrouter::net {
 namespace {
 
+using namespace hello;
 using std::string_literals::operator""s;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-std::string with_length(std::size_t bytes, const std::string& text) {
-  std::string out;
-  for (auto shift = bytes * 8; shift > 0; shift -= 8) out += static_cast<char>(text.size() >> (shift - 8) & 0xff);
-  return out + text;
-}
-std::string extension(unsigned type, const std::string& body) {
-  return std::string{static_cast<char>(type >> 8), static_cast<char>(type & 0xff)} + with_length(2, body);
-}
-std::string server_name(const std::string& name) {
-  return extension(0, with_length(2, "\0"s + with_length(2, name)));
-}
-std::string message(const std::string& extensions) {
-  const auto body = "\x03\x03"s + std::string(32, 'r') + with_length(1, "") + with_length(2, "\x13\x01") +
-                    with_length(1, "\0"s) + with_length(2, extensions);
-  return "\x01"s + with_length(3, body);
-}
-std::string record(const std::string& fragment) {
-  return "\x16\x03\x01"s + with_length(2, fragment);
-}
 HelloState state_of(const std::string& bytes) {
   return read_client_hello(bytes).state;
 }
