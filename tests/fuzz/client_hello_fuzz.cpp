@@ -1,3 +1,4 @@
+// covers: src/net/client_hello.cpp
 // Reads the first bytes of a connection as they arrive: once it is said what they are, more bytes do not change
 // it, and a name is one that a host can have.
 #include <algorithm>
