@@ -68,6 +68,21 @@ class OutboundRefuses : public OutboundTest {
     EXPECT_THAT(plain, AllOf(StartsWith("HTTP/1.1 403"), HasSubstr("policy_denied")));
     EXPECT_TRUE(provider.requests.empty());
   }
+  Task<void> host_without_an_open_port() {
+    rules = {{.host = "plain.test", .decision = policy::Decision::blocked}};
+    auto silent = co_await reach("plain.test", http_port);
+    const auto nothing = co_await silent->rest();
+    EXPECT_EQ(nothing, "");
+    auto tls = co_await reach("plain.test", http_port);
+    co_await tls->send(hello_for("plain.test"));
+    const auto word = co_await tls->rest();
+    EXPECT_EQ(word, alert(49));
+    const auto answer = co_await ask("plain.test", get("plain.test", http_port));
+    EXPECT_THAT(answer, AllOf(StartsWith("HTTP/1.1 403"), HasSubstr("policy_denied")));
+    for (const auto& record : log.denied) EXPECT_EQ(record.reason, "policy_denied");
+    EXPECT_EQ(log.denied.size(), 3u);
+    EXPECT_THAT(looked_up, IsEmpty());
+  }
   Task<void> silent_client() {
     rules = {{.host = "api.test"}};
     auto agent = co_await reach("api.test", host.port());
@@ -135,6 +150,10 @@ TEST_F(OutboundRefuses, HelloThatIsBroken) {
 }
 TEST_F(OutboundRefuses, SchemesThatNoRuleAllows) {
   run(other_protocol_on_a_closed_port());
+}
+TEST_F(OutboundRefuses, EveryConnectionToAHostThatIsDenied) {
+  config.hello_timeout = 50ms;
+  run(host_without_an_open_port());
 }
 TEST_F(OutboundRefuses, ClientsThatSayNothing) {
   config.hello_timeout = 50ms;

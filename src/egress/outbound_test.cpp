@@ -1,6 +1,7 @@
 // How connections of a sandbox are carried: names, http, https as it is and ended here, tcp.
 
 #include "egress/outbound_world_test.h"
+#include "net/dns_message.h"
 
 namespace agentrouter::egress {
 namespace {
@@ -42,6 +43,31 @@ class OutboundNames : public OutboundTest {
     const auto first = co_await address_of("a.test");
     EXPECT_FALSE(first.is_unspecified());
   }
+  Task<void> over_tcp() {
+    rules = {{.host = "api.test"}};
+    auto agent = co_await reach_names();
+    const auto framed = net::dns_framed(question_for("api.test"));
+    co_await agent->send(framed + framed.substr(0, 5));
+    std::ignore = co_await agent->until(std::string("\x7f\x12\x00\x01", 4));
+    co_await agent->send(framed.substr(5));
+    std::ignore = co_await agent->until(std::string("\x7f\x12\x00\x01", 4));
+    // Who asks what nobody can read, or says that much will come, is left.
+    co_await agent->send(std::string("\x00\x03", 2) + "abc");
+    auto rest = co_await agent->rest();
+    EXPECT_EQ(rest, "");
+    auto endless = co_await reach_names();
+    co_await endless->send("\xff\xff" + std::string(5000, 'x'));
+    rest = co_await endless->rest();
+    EXPECT_EQ(rest, "");
+  }
+  Task<void> slow_over_tcp() {
+    std::vector<std::unique_ptr<Agent>> agents;
+    for (int i = 0; i < 16; ++i) agents.push_back(co_await reach_names());
+    for (const auto& agent : agents) {
+      const auto rest = co_await agent->rest();
+      EXPECT_EQ(rest, "");
+    }
+  }
   Task<void> flood() {
     for (int i = 0; i < 100; ++i) std::ignore = co_await address_of("name-" + std::to_string(i) + ".test");
     EXPECT_EQ(log.denied.size(), 20u + 2u);  // and the 32nd and the 64th
@@ -51,6 +77,13 @@ class OutboundNames : public OutboundTest {
 
 TEST_F(OutboundNames, ThatNoRuleKnowsDoNotExistAndNobodyOutsideIsAsked) {
   run(known_and_unknown());
+}
+TEST_F(OutboundNames, AreAnsweredOverTcpToo) {
+  run(over_tcp());
+}
+TEST_F(OutboundNames, AreNotWaitedForLong) {
+  config.hello_timeout = 50ms;
+  run(slow_over_tcp());
 }
 TEST_F(OutboundNames, AreLimited) {
   config.max_names = 2;
@@ -170,6 +203,21 @@ class OutboundCarries : public OutboundTest {
     EXPECT_EQ(log.done.at(0).reason, "");
     EXPECT_EQ(outbound->open(), 0u);
   }
+  // tcp beside https on the same port: told apart by the first byte, and where there is none after a while.
+  Task<void> tcp_beside_https() {
+    rules = {{.host = "raw.test", .scheme = Scheme::tcp}, {.host = "raw.test"}};
+    auto agent = co_await reach("raw.test", echo.port());
+    co_await agent->send("ping");
+    std::ignore = co_await agent->until("ping");
+    agent->leave();
+    echo.greeting = "220 hello";
+    auto waits = co_await reach("raw.test", echo.port());
+    std::ignore = co_await waits->until("hello");
+    waits->leave();
+    co_await log.until([this] { return log.done.size() == 2; });
+    EXPECT_EQ(log.done.at(0).scheme, "tcp");
+    EXPECT_EQ(log.done.at(1).scheme, "tcp");
+  }
   Task<void> head_and_no_content() {
     rules = {{.host = "plain.test", .scheme = Scheme::http}};
     provider.script = [](Provider&, net::Exchange& exchange) -> Task<void> {
@@ -206,6 +254,10 @@ TEST_F(OutboundCarries, ARequestAnewWhenTheConnectionBeforeHasEnded) {
 }
 TEST_F(OutboundCarries, TcpWhoseServerSpeaksFirstAndAnEndInOneDirection) {
   run(tcp());
+}
+TEST_F(OutboundCarries, TcpBesideHttpsOnOnePort) {
+  config.hello_timeout = 50ms;
+  run(tcp_beside_https());
 }
 TEST_F(OutboundCarries, AnswersWithoutABodyAndCookies) {
   run(head_and_no_content());

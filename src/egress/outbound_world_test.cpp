@@ -231,7 +231,12 @@ Task<std::string> OutboundTest::ask_names(std::string message) {
   co_return answer;
 }
 
-Task<asio::ip::address> OutboundTest::address_of(std::string name) {
+Task<std::unique_ptr<Agent>> OutboundTest::reach_names() {
+  auto stream = co_await net::connect_tcp("127.0.0.1", names_port_, soon());
+  co_return std::make_unique<Agent>(base::value_or_throw(std::move(stream)));
+}
+
+std::string OutboundTest::question_for(const std::string& name) {
   std::string question("\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00", 12);
   for (std::string_view rest = name; !rest.empty();) {
     const auto label = rest.substr(0, rest.find('.'));
@@ -239,7 +244,11 @@ Task<asio::ip::address> OutboundTest::address_of(std::string name) {
     question += label;
     rest.remove_prefix(std::min(rest.size(), label.size() + 1));
   }
-  question += std::string("\x00\x00\x01\x00\x01", 5);
+  return question + std::string("\x00\x00\x01\x00\x01", 5);
+}
+
+Task<asio::ip::address> OutboundTest::address_of(std::string name) {
+  const auto question = question_for(name);
   const auto answer = co_await ask_names(question);
   if (answer.size() != question.size() + 16) co_return asio::ip::address();
   asio::ip::address_v4::bytes_type bytes;

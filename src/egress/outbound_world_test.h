@@ -95,6 +95,10 @@ class OutboundTest : public testing::Test {
 
   // The sandbox's side.
   [[nodiscard]] Task<std::string> ask_names(std::string message);
+  // A connection to who answers names.
+  [[nodiscard]] Task<std::unique_ptr<Agent>> reach_names();
+  // A question for the address of `name`.
+  [[nodiscard]] static std::string question_for(const std::string& name);
   [[nodiscard]] Task<asio::ip::address> address_of(std::string name);
   [[nodiscard]] Task<std::unique_ptr<Agent>> reach(std::string host, std::uint16_t port);
   [[nodiscard]] Task<std::unique_ptr<Agent>> reach_address(asio::ip::address address, std::uint16_t port);
