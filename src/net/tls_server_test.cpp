@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -167,6 +168,60 @@ TEST_F(AcceptsTls, ThatTheClientDoesNotBelieveForAnotherName) {
   EXPECT_FALSE(client);
   EXPECT_THAT(client_error, HasSubstr("hostname mismatch"));
   EXPECT_EQ(server_code, base::Code::denied);
+}
+
+// A client that offers protocols, which connect_tls() does not.
+class OffersProtocols : public AcceptsTls {
+ protected:
+  Task<void> shake(std::string protocols) {
+    auto [ours, theirs] = socket_pair();
+    const auto stream = adopt_stream(io.get_executor(), std::move(theirs));
+    co_await (offer(*stream, std::move(protocols)) && take(std::move(ours)));
+  }
+  Task<void> take(base::Fd socket) {
+    auto made = co_await accept_tls(std::move(socket), "", identity, soon());
+    accepted = made.has_value();
+  }
+  Task<void> offer(Stream& stream, std::string protocols) {
+    std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> native(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
+    std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(native.get()), SSL_free);
+    BIO* in = BIO_new(BIO_s_mem());
+    BIO* out = BIO_new(BIO_s_mem());
+    SSL_set_bio(ssl.get(), in, out);
+    SSL_set_alpn_protos(ssl.get(), reinterpret_cast<const unsigned char*>(protocols.data()),
+                        static_cast<unsigned>(protocols.size()));
+    for (bool more = true; more;) {
+      const int result = SSL_connect(ssl.get());
+      more = result < 0 && SSL_get_error(ssl.get(), result) == SSL_ERROR_WANT_READ;
+      std::string bytes(BIO_ctrl_pending(out), '\0');
+      if (!bytes.empty()) BIO_read(out, bytes.data(), static_cast<int>(bytes.size()));
+      if (!bytes.empty()) std::ignore = co_await stream.write(bytes, soon());
+      if (!more) break;
+      bytes.resize(4096);
+      auto got = co_await stream.read_some(bytes, soon());
+      more = got && *got > 0;
+      if (more) BIO_write(in, bytes.data(), static_cast<int>(*got));
+    }
+    const unsigned char* name = nullptr;
+    unsigned size = 0;
+    SSL_get0_alpn_selected(ssl.get(), &name, &size);
+    chosen.assign(reinterpret_cast<const char*>(name), size);
+    stream.close();
+  }
+
+  bool accepted = false;
+  std::string chosen;
+};
+
+TEST_F(OffersProtocols, OfWhichHttp1IsChosen) {
+  run(shake("\x02h2\x08http/1.1"));
+  EXPECT_TRUE(accepted);
+  EXPECT_EQ(chosen, "http/1.1");
+}
+TEST_F(OffersProtocols, WithoutHttp1AreRefused) {
+  run(shake("\x02h2"));
+  EXPECT_FALSE(accepted);
+  EXPECT_EQ(chosen, "");
 }
 
 class Splices : public AcceptsTls {
