@@ -10,6 +10,7 @@
 #include "base/ascii.h"
 #include "base/log.h"
 #include "egress/outbound_visit.h"
+#include "policy/egress_path.h"
 #include "policy/glob.h"
 
 namespace agentrouter::egress {
@@ -61,11 +62,12 @@ bool is_bound_to(const OutboundSecret& secret, const policy::EgressRequest& requ
       (bound->port == 0 ? https_port : bound->port) != request.port)
     return false;
   if (!is_empty_or_holds(secret.methods, request.method)) return false;
-  const auto path = net::percent_decode(request.path);
-  return secret.paths.empty() ||
-         (path && std::any_of(secret.paths.begin(), secret.paths.end(), [&](const std::string& pattern) {
-            return policy::matches_path(pattern, *path);
-          }));
+  if (secret.paths.empty()) return true;
+  const auto path = policy::egress_path(request.path);
+  return path.kind == policy::PathKind::plain &&
+         std::any_of(secret.paths.begin(), secret.paths.end(), [&](const std::string& pattern) {
+           return policy::matches_path(pattern, path.text);
+         });
 }
 
 struct OutboundDesk::Listener {

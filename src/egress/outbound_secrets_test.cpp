@@ -102,6 +102,9 @@ TEST_F(OutboundSecrets, AreNotAddedWhereTheirOwnBindingSaysOtherwise) {
   config.secrets["registry"].paths = {"/team/only"};
   run(not_added("/team/a"));
 }
+TEST_F(OutboundSecrets, AreNotAddedWhereServersMayReadThePathDifferently) {
+  run(not_added("/team/a%2f..%2f..%2fother"));
+}
 TEST_F(OutboundSecrets, AreNotAddedToOtherMethods) {
   config.secrets["registry"].methods = {"POST"};
   run(not_added("/team/a"));

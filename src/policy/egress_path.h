@@ -1,5 +1,5 @@
 #pragma once
-// Hosts and paths of requests in the one form that rules compare. Used by egress_rules.h only.
+// Hosts and paths of requests in the one form that rules, and the bindings of secrets, compare.
 
 #include <string>
 #include <string_view>
