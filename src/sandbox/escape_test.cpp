@@ -9,6 +9,7 @@
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -150,6 +151,31 @@ TEST_F(EscapeCases, AbstractSocketsOfTheHostAreOutOfReach) {
                     "\"); print(\"CONNECTED\")\nexcept OSError as e: print(e.strerror)'")
                 .output,
             "Connection refused\n");
+}
+
+// An overlay above them would take them for its own.
+TEST_F(EscapeCases, AttributesOfOverlaysAreNotTheAgentsToSet) {
+  const auto ran = rig.run("mkdir d; touch f; python3 -c 'import os\nfor n in (\"opaque\",\"redirect\",\"metacopy\"):\n"
+                           "  for p in \"df\":\n    try: os.setxattr(p,\"user.overlay.\"+n,b\"y\")\n"
+                           "    except OSError: pass\nprint(\"tried\")'");
+  ASSERT_EQ(ran.output, "tried\n");
+  char value[64];
+  for (const char* file : {"d", "f"}) {
+    const auto path = rig.attempt_path() / "box" / "upper" / file;
+    for (const char* name : {"opaque", "redirect", "metacopy"}) {
+      EXPECT_LT(::lgetxattr(path.c_str(), (std::string("user.overlay.") + name).c_str(), value, sizeof value), 0)
+          << file << " " << name;
+    }
+  }
+}
+
+// As a plain user init has the agent's id.
+TEST_F(EscapeCases, TheAgentCannotKeepTheKeeperFromStartingAnything) {
+  EXPECT_EQ(rig.run("prlimit --pid 1 --nofile=4:4 2>&1 | grep -c 'not permitted'; prlimit --pid 1 --nproc=1:1 2>/dev/null && "
+                    "echo SET; prlimit --nofile=64:64 true && echo own")
+                .output,
+            "1\nown\n");
+  EXPECT_EQ(rig.run("echo again").output, "again\n");
 }
 
 TEST_F(EscapeCases, ADaemonDoesNotOutliveTheSandbox) {

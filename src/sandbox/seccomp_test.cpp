@@ -147,6 +147,8 @@ TEST(Seccomp, ArgumentsAreLookedAtAsTheKernelDoes) {
     EXPECT_EQ(judge(SYS_ioctl, {0, above | 0x5423}), error(EPERM)) << "TIOCSETD";
     EXPECT_EQ(judge(SYS_ioctl, {0, above | 0x5413}), allowed) << "TIOCGWINSZ";
   }
+  EXPECT_EQ(judge(SYS_prlimit64, {0}), allowed);
+  EXPECT_EQ(judge(SYS_prlimit64, {1}), error(EPERM));
   EXPECT_EQ(judge(SYS_personality, {0xffffffff}), allowed);
   EXPECT_EQ(judge(SYS_personality, {0}), allowed);
   EXPECT_EQ(judge(SYS_personality, {0x0040000}), error(EPERM));

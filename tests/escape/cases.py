@@ -107,6 +107,22 @@ def cases(host_pid, other_file):
     ]
 
 
+# What an agent leaves for whoever reads its workspace from outside.
+TRAPS = [
+    "ln -s /etc/shadow shadow; ln -s /proc/1/environ env; ln -s /proc/self/root/tmp/canary/host-secret canary; mkdir d && echo a > d/f && mv d e && ln -s /etc d; "
+    "mkfifo fifo; python3 -c 'import socket; socket.socket(1).bind(\"socket\")'; truncate -s 7G sparse; mkdir locked && echo x > locked/f && chmod 0 locked; "
+    "cp /bin/sh setuid && chmod 6777 setuid; printf x > \"$(printf 'esc\\033[2J\\001name')\"; echo made",
+    "git init -q . && for k in core.fsmonitor filter.x.clean filter.x.smudge diff.external diff.x.textconv core.sshCommand; do git config $k 'touch /tmp/canary/pwn'; done; "
+    "git config core.hooksPath hooks; mkdir hooks; for h in post-index-change pre-commit reference-transaction; do printf '#!/bin/sh\\ntouch /tmp/canary/pwn\\n' > hooks/$h; chmod +x hooks/$h; done; "
+    "echo '* filter=x diff=x' > .gitattributes; printf '[submodule \"x\"]\\n\\tpath = x\\n\\turl = ext::touch /tmp/canary/pwn\\n' > .gitmodules; echo /tmp/canary > .git/objects/info/alternates; echo made",
+    "python3 -c 'import os\nfor _ in range(3000): os.mkdir(\"deep\"); os.chdir(\"deep\")'; mkdir many; (cd many; seq 1 5000 | xargs touch); echo made",
+]
+# Names that are asked for from outside, and whether such a name may be answered with anything but a refusal.
+WANTED = [("C01", "links to secrets", ["shadow", "env", "canary"]), ("C02", "a folder that became a link", ["d/passwd", "d/shadow", "d/../d/passwd"]),
+          ("C05", "names that lead out", ["../../../../etc/passwd", "%2e%2e/%2e%2e/%2e%2e/etc/passwd", "..%c0%afetc/passwd", "/etc/passwd", "%2fetc%2fpasswd", "e/./../../x",
+                                         "e/f%00.txt", "C:%5cx", "e/..%2f..%2fx", "proc/self/environ"]),
+          ("C07", "a pipe and a socket", ["fifo", "socket"])]
+
 # Each of these is a run of its own: it ends its agent, or is cut off.
 KILL_ALL = "(trap '' TERM; kill -9 -1); sleep 0.2; echo alive"
 BOMB = Case("P07", "fork bomb",

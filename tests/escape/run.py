@@ -21,7 +21,8 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "support")]
 import contract  # noqa: E402
 import harness  # noqa: E402
 import outside  # noqa: E402
-from cases import BOMB, DAEMON, ENDLESS_BOMB, KILL_ALL, cases  # noqa: E402
+from box_cases import box_cases  # noqa: E402
+from cases import BOMB, DAEMON, ENDLESS_BOMB, KILL_ALL, TRAPS, WANTED, cases  # noqa: E402
 
 USER = 20001
 MOST_PROCESSES = 560  # a sandbox may have 512, and there is a neighbour
@@ -50,8 +51,8 @@ def same(condition):
 class Table:
     """Verdicts: case -> column -> (passed, word)."""
 
-    def __init__(self):
-        self.rows, self.titles = {}, {}
+    def __init__(self, name, columns):
+        self.name, self.columns, self.rows, self.titles = name, columns, {}, {}
 
     def set(self, case, title, column, passed, word):
         self.titles.setdefault(case, title)
@@ -60,15 +61,18 @@ class Table:
             self.rows[case][column] = (passed, word)
 
     def show(self):
-        print(f"\n{'case':6}{'attempt':38}{'root':32}{'user':32}control")
+        lines = [["case", self.name, *self.columns]]
         passed = failed = 0
         for case, row in self.rows.items():
-            cells = [row.get(c, (True, "-")) for c in ("root", "user", "control")]
-            words = [word if fine else f"FAILED: {word}" for fine, word in cells]
-            print(f"{case:6}{self.titles[case]:38}{words[0]:32}{words[1]:32}{words[2]}")
+            cells = [row.get(c, (True, "-")) for c in self.columns]
+            lines.append([case, self.titles[case], *(word if fine else f"FAILED: {word}" for fine, word in cells)])
             passed += sum(1 for c in row.values() if c[0])
             failed += sum(1 for c in row.values() if not c[0])
-        print(f"\n{passed} passed, {failed} failed")
+        widths = [max(len(line[i]) for line in lines) + 2 for i in range(len(lines[0]))]
+        print()
+        for line in lines:
+            print("".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+        print(f"\n{len(self.rows)} cases: {passed} verdicts passed, {failed} failed")
         return failed
 
 
@@ -101,7 +105,7 @@ class Mode:
             now = outside.counts()
             if any(len(now[k]) <= len(before[k]) for k in ("processes", "netns", "mountns")):
                 self.problems.append(f"a sandbox is not seen from outside: {now}")
-            for step in (self.list_of_cases, self.fork_bomb, self.bomb_is_killable, self.daemon, self.kill_all):
+            for step in (self.list_of_cases, self.traps, self.fork_bomb, self.bomb_is_killable, self.daemon, self.kill_all):
                 began = time.monotonic()
                 step()
                 print(f"  {step.__name__}: {time.monotonic() - began:.1f} s", flush=True)
@@ -201,6 +205,28 @@ class Mode:
         owner = bool(setuid) and all(i.st_uid != 0 for i in setuid)
         self.result("F08", "", exported and owner, f"exported without setuid: {exported}, not root's: {owner}" if not (exported and owner) else "held")
 
+    def traps(self):
+        """What the agent leaves for its reader: judged by what can be had of it from outside, and by what happens to the host meanwhile."""
+        began = time.monotonic()
+        run, events, outputs = self._run(*TRAPS)
+        made = [o.splitlines()[-1:] for o in outputs] == [["made"]] * len(TRAPS)
+        ended = events[-1]["type"]
+        bad = lambda data: b"root:" in data or b"CANARY" in data or b"SERVER_SECRET" in data  # noqa: E731
+        for case, title, names in WANTED:
+            problems = []
+            for name in names:
+                status, _, data = self.server.request("GET", f"/v1/runs/{run}/files/{name}", seconds=20)
+                if bad(data) or status >= 500 or (case == "C05" and status < 400):
+                    problems.append(f"{name}: {status} {data[:80]!r}")
+            self.result(case, title, made and not problems, "; ".join(problems) or ("held" if made else f"not made: {outputs}"))
+        patch = self.server.download(run, self.server.artifacts(run)["workspace_patch"]["id"])
+        self.result("C08", "deep trees, many files, a sparse giant", made and ended == "run.completed" and not bad(patch) and len(patch) < 64 << 20,
+                    f"held, {time.monotonic() - began:.0f} s" if ended == "run.completed" else ended)
+        self.result("C13", "git's own programs", made and not os.path.exists("/tmp/canary/pwn"), "held" if not os.path.exists("/tmp/canary/pwn") else "ran on the host")
+        self.server.call("POST", f"/v1/runs/{run}/close", {})
+        gone = same(lambda: not subprocess.run(["find", self.data, "-name", "locked"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout)
+        self.result("C16", "what cannot be entered can be deleted", made and gone, "held" if gone else "still there")
+
     def fork_bomb(self):
         # Codex itself may fail while no process can be made, so the output is read from the workspace.
         run = self.server.create(task(sim(BOMB.command + " > bomb.txt 2>&1; sleep 1")))["id"]
@@ -255,20 +281,61 @@ class Mode:
         self.result("P01", "kill everything visible", fine, f"held, run {self.server.run(run)['status']}" if fine else f"{ok} {after['status']}")
 
 
-def controls(table, listeners, canaries):
+def in_box(attempts, weakened, command, user=None, text=None):
+    """What one program prints that makes a sandbox, and whether it and its sandbox ended well."""
+    drop = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"] if user else []
+    ran = subprocess.run([*drop, str(WEAK_BOX), str(attempts), weakened, command], input=text or b"", stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, timeout=300, check=False)
+    return ran.stdout, ran.stderr, ran.returncode
+
+
+def without_an_agent(table, listeners, canaries):
+    """Each case as the first process of a sandbox, and as one that is started in a sandbox where another runs; as root and as a plain user."""
+    todo = box_cases()
+    for name, user in (("root", None), ("user", USER)):
+        attempts = pathlib.Path(f"/tmp/{name}-attempts")
+        attempts.mkdir(mode=0o755)
+        os.chown(attempts, user or 0, user or 0)
+        before = outside.counts()
+        began = time.monotonic()
+        said = {}
+        for case in todo:
+            out, err, code = in_box(attempts, "none", "exec 2>&1\n" + case.command, user)
+            said[case.id, name] = (out + err).decode(errors="replace") + (f"(ended with {code})" if code else "")
+        text = b"".join(b"exec 2>&1\n" + case.command.encode() + b"\0" for case in todo)
+        out, err, code = in_box(attempts, "none", "-", user, text)
+        pieces = out.decode(errors="replace").split("\0")
+        for index, case in enumerate(todo):
+            said[case.id, f"{name} exec"] = pieces[index] if index < len(pieces) - 1 else f"(no output, ended with {code}: {err[-500:]!r})"
+        reached = {who for who, _ in listeners.take()}
+        for case in todo:
+            for column in (name, f"{name} exec"):
+                verdict = case.judge(said[case.id, column]) if case.id not in reached else "canary reached"
+                if verdict != "held":
+                    print(f"  {column} {case.id} is {verdict}, printed:\n{said[case.id, column]}")
+                table.set(case.id, case.title, column, verdict == "held", verdict)
+        problems = canaries.complaints()
+        if not same(lambda: outside.counts() == before):
+            problems.append(f"left: {outside.difference(before)}")
+        if os.listdir(attempts):
+            problems.append(f"left: {os.listdir(attempts)}")
+        table.set("left", "nothing left, canaries untouched", name, not problems, "; ".join(problems) or "held")
+        print(f"  as {name}: {time.monotonic() - began:.1f} s", flush=True)
+
+
+def controls(table, todo, listeners, canaries):
     """The same cases in a weakened sandbox: the judges must see each open door."""
     attempts = pathlib.Path("/tmp/weak-attempts")
-    attempts.mkdir(mode=0o755)
+    attempts.mkdir(mode=0o755, exist_ok=True)
     before = outside.counts()
-    for case in [*cases(canaries.process.pid, "/tmp/none"), BOMB]:
+    for case in todo:
         if not case.weakened:
             continue
-        ran = subprocess.run([str(WEAK_BOX), str(attempts), case.weakened, "exec 2>&1\n" + case.command], stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, check=False)
-        output = ran.stdout.decode(errors="replace") + ran.stderr.decode(errors="replace")
+        out, err, code = in_box(attempts, case.weakened, "exec 2>&1\n" + case.command)
+        output = (out + err).decode(errors="replace")
         verdict = case.judge(output)
         hits = {who for who, _ in listeners.take()}
-        caught = verdict == "OPEN" and ran.returncode == 0 and (not case.weakened == "network" or case.id in hits)
+        caught = verdict == "OPEN" and code == 0 and ("CONNECTED" not in case.opened or case.weakened != "network" or case.id in hits)
         if not caught:
             print(f"  control of {case.id} is {verdict}, canaries {hits}, printed:\n{output}")
         table.set(case.id, case.title, "control", caught, f"caught (no {case.weakened})" if caught else f"not caught: {verdict}")
@@ -278,23 +345,35 @@ def controls(table, listeners, canaries):
     table.set("left", "", "control", not problems and not os.listdir(attempts), "; ".join(problems) or "held")
 
 
-def inside():
+def with_an_agent(table, listeners, canaries):
+    for name in ("root", "user"):
+        print(f"server as {name}", flush=True)
+        try:
+            Mode(name, table, listeners, canaries).all()
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            table.set("suite", "the suite itself", name, False, f"{type(error).__name__}: {error}")
+
+
+def inside(half):
     began = time.monotonic()
     outside.bring_up_network()
-    table, listeners, canaries = Table(), outside.Listeners(), outside.Canaries()
+    table = Table("attempt of the agent", ("root", "user", "control"))
+    boxed = Table("attempt without an agent", ("root", "root exec", "user", "user exec", "control"))
+    listeners, canaries = outside.Listeners(), outside.Canaries()
     try:
-        for name in ("root", "user"):
-            print(f"server as {name}", flush=True)
-            try:
-                Mode(name, table, listeners, canaries).all()
-            except (AssertionError, OSError, subprocess.SubprocessError) as error:
-                table.set("suite", "the suite itself", name, False, f"{type(error).__name__}: {error}")
-        print("weakened sandbox", flush=True)
-        controls(table, listeners, canaries)
+        if half != "box":
+            with_an_agent(table, listeners, canaries)
+            print("weakened sandbox", flush=True)
+            controls(table, [*cases(canaries.process.pid, "/tmp/none"), BOMB], listeners, canaries)
+        if half != "agent":
+            print("without an agent", flush=True)
+            without_an_agent(boxed, listeners, canaries)
+            print("weakened sandbox", flush=True)
+            controls(boxed, box_cases(), listeners, canaries)
     finally:
         canaries.close()
         listeners.close()
-    failed = table.show()
+    failed = sum(one.show() for one in (table, boxed) if one.rows)
     print(f"{time.monotonic() - began:.0f} s")
     return 1 if failed else 0
 
@@ -305,7 +384,7 @@ def bind(source, target):
         raise OSError(ctypes.get_errno(), f"cannot mount {source} at {target}")
 
 
-def enter(folder):
+def enter(folder, half):
     """In the new namespaces: /tmp becomes a folder of the suite's own, with the agents, the program and the weakened sandbox in it."""
     agents = os.environ.get("AGENTROUTER_AGENTS_DIR", "/opt/agentrouter/agents")
     (folder / "agents").mkdir()
@@ -317,12 +396,16 @@ def enter(folder):
     harness.PROGRAM = pathlib.Path("/tmp", harness.PROGRAM.name)
     globals()["WEAK_BOX"] = pathlib.Path("/tmp", WEAK_BOX.name)
     os.chdir("/tmp")
-    return inside()
+    return inside(half)
 
 
 def main():
     if sys.argv[1:2] == ["--inside"]:
-        return enter(pathlib.Path(sys.argv[2]))
+        return enter(pathlib.Path(sys.argv[2]), sys.argv[3])
+    half = sys.argv[1] if sys.argv[1:] else "all"
+    if half not in ("all", "agent", "box"):
+        print("usage: run.py [agent | box]")
+        return 2
     if os.geteuid() != 0:
         if subprocess.run(["sudo", "-n", "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
             print("the escape suite needs root, or sudo without a password")
@@ -333,7 +416,7 @@ def main():
     folder.chmod(0o1777)
     try:
         # The shell is pid 1 there: it reaps what is orphaned.
-        inner = ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, str(pathlib.Path(__file__).resolve()), "--inside", str(folder)]
+        inner = ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, str(pathlib.Path(__file__).resolve()), "--inside", str(folder), half]
         code = subprocess.run(["unshare", "--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc", *inner],
                               check=False).returncode
     finally:

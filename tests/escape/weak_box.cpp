@@ -1,10 +1,13 @@
-// Runs one shell command in a sandbox with controls switched off on purpose: the positive controls of the
-// suite.
+// Runs shell commands in a sandbox: the product's own, or one with controls switched off on purpose, for the
+// positive controls of the suite.
 //
-//   weak_box <attempts folder> <weakenings, comma separated> <command>
+//   weak_box <attempts folder> <none, or weakenings, comma separated> <command>
+//   weak_box <attempts folder> <none, or weakenings, comma separated> -
 //
-// The command's stdout and stderr are this program's stdout. Ends with 0 once the sandbox is gone, whatever
-// the command returned; with 1 and a message when the sandbox could not be made or removed.
+// In the second form another program runs in the sandbox already, and the commands come from stdin, each with a zero
+// at its end. The commands' stdout and stderr are this program's stdout, with a zero behind the output of each in the
+// second form. Ends with 0 once the sandbox is gone, whatever the commands returned; with 1 and a message when the
+// sandbox could not be made or removed.
 
 #include <fcntl.h>
 #include <poll.h>
@@ -46,6 +49,7 @@ constexpr Switch switches[] = {
 };
 
 std::uint32_t weakenings(const std::string& names) {
+  if (names == "none") return 0;
   std::uint32_t bits = 0;
   std::istringstream words(names);
   for (std::string word; std::getline(words, word, ',');) {
@@ -60,30 +64,54 @@ std::uint32_t weakenings(const std::string& names) {
   return bits;
 }
 
-// The keeper's side: one command, whose output goes to the descriptor that came with it.
-int keep() {
-  auto box = base::value_or_throw(sandbox::Box::adopt());
-  const auto socket = box.take_plan_pipe();
-  const auto order = base::value_or_throw(base::receive_message(socket.get(), 64 << 10));
-  if (order.fds.empty()) return 1;
-  sandbox::Spawn spawn;
-  spawn.argv = {"/bin/bash", "-c", order.bytes};
-  spawn.env = sandbox::base_environment();
-  spawn.stdio = {-1, order.fds[0].get(), order.fds[0].get()};
-  const auto pid = base::value_or_throw(box.spawn(spawn));
+bool wait_for(sandbox::Box& box, pid_t pid) {
   for (;;) {
     const auto notice = base::value_or_throw(box.read_notice());
     if (!notice) {
       pollfd ready{box.control_fd(), POLLIN, 0};
-      if (::poll(&ready, 1, patience_ms) <= 0) return 1;
+      if (::poll(&ready, 1, patience_ms) <= 0) return false;
       continue;
     }
-    if (std::holds_alternative<sandbox::Gone>(*notice)) return 1;
+    if (std::holds_alternative<sandbox::Gone>(*notice)) return false;
     const auto* exited = std::get_if<sandbox::Exited>(&*notice);
-    if (exited && exited->pid == pid) break;
+    if (exited && exited->pid == pid) return true;
+  }
+}
+
+// The keeper's side: each message is a command, whose output goes to the descriptor that came with it; one without
+// is left running.
+int keep() {
+  auto box = base::value_or_throw(sandbox::Box::adopt());
+  const auto socket = box.take_plan_pipe();
+  for (;;) {
+    const auto order = base::value_or_throw(base::receive_message(socket.get(), 64 << 10));
+    if (order.bytes.empty()) break;
+    const int output = order.fds.empty() ? -1 : order.fds[0].get();
+    sandbox::Spawn spawn;
+    spawn.argv = {"/bin/bash", "-c", order.bytes};
+    spawn.env = sandbox::base_environment();
+    spawn.stdio = {-1, output, output};
+    const auto pid = base::value_or_throw(box.spawn(spawn));
+    if (output >= 0 && !wait_for(box, pid)) return 1;
+    base::value_or_throw(base::send_message(socket.get(), "done"));
   }
   (void)base::value_or_throw(box.destroy());
   return 0;
+}
+
+void ask(int socket, const std::string& command, std::span<const int> output) {
+  base::value_or_throw(base::send_message(socket, command, output));
+  if (base::value_or_throw(base::receive_message(socket, 64)).bytes != "done")
+    throw base::Failure({base::Code::unavailable, "the sandbox ended"});
+}
+
+void run_all(int socket) {
+  const int output = STDOUT_FILENO;
+  ask(socket, "exec sleep 3600", {});
+  for (std::string command; std::getline(std::cin, command, '\0');) {
+    ask(socket, command, std::span(&output, 1));
+    (void)base::write_all(output, std::string_view("\0", 1));
+  }
 }
 
 int run(const std::string& folder, const std::string& names, const std::string& command) {
@@ -94,7 +122,9 @@ int run(const std::string& folder, const std::string& names, const std::string& 
     return 1;
   }
   auto pair = base::value_or_throw(base::make_seqpacket_pair());
-  sandbox::WeakLauncher launcher(weakenings(names));
+  sandbox::LocalLauncher strong;
+  sandbox::WeakLauncher weak(weakenings(names));
+  sandbox::Launcher& launcher = names == "none" ? static_cast<sandbox::Launcher&>(strong) : weak;
   sandbox::LaunchRequest request;
   request.attempt = {attempts.get(), id};
   request.plan = sandbox::curated_plan();
@@ -104,7 +134,12 @@ int run(const std::string& folder, const std::string& names, const std::string& 
   const auto launched = base::value_or_throw(launcher.launch(request));
   pair.second.reset();
   const int output = STDOUT_FILENO;
-  base::value_or_throw(base::send_message(pair.first.get(), command, std::span(&output, 1)));
+  try {
+    command == "-" ? run_all(pair.first.get()) : ask(pair.first.get(), command, std::span(&output, 1));
+  } catch (const base::Failure& failure) {
+    std::cerr << program << ": " << failure.what() << "\n";
+  }
+  pair.first.reset();
   const bool ended = sandbox::wait_for_end(launched.keeper.get(), patience_ms);
   if (!ended) {
     (void)sandbox::send_signal(launched.keeper.get(), SIGKILL);
@@ -121,7 +156,7 @@ int main(int argc, char** argv) {
   try {
     if (argc == 2 && std::string(argv[1]) == as_keeper) return keep();
     if (argc == 4) return run(argv[1], argv[2], argv[3]);
-    std::cerr << "usage: weak_box <attempts folder> <weakenings> <command>\n";
+    std::cerr << "usage: weak_box <attempts folder> <none or weakenings> <command or ->\n";
   } catch (const std::exception& error) {
     std::cerr << program << ": " << error.what() << "\n";
   }
