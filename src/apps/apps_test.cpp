@@ -167,6 +167,14 @@ TEST(Config, ConversationsHaveTheirTimesAndTheirCompatibility) {
               HasSubstr("AGENTROUTER_ONESHOT_GRACE_MINUTES"));
 }
 
+TEST(Config, RunsAreEitherRecordedOrPlayed) {
+  EXPECT_EQ(base::value_or_throw(load("record = \"tapes\"\n")).record_dir, "tapes");
+  EXPECT_EQ(base::value_or_throw(load("replay = \"/\"\n")).replay_dir, "/");
+  EXPECT_THAT(load("record = \"/\"\nreplay = \"/\"\n").error().message, HasSubstr("record and replay"));
+  EXPECT_THAT(load("provider = \"sim\"\nreplay = \"/\"\n").error().message, HasSubstr("sim and replay"));
+  EXPECT_THAT(load("replay = \"/no/such/folder\"\n").error().message, HasSubstr("no folder that can be read"));
+}
+
 TEST(Config, UnknownKeyNamesTheKeyAndTheLine) {
   const auto file = temporary_file("\nlisten_port = 1\n");
   const auto error =

@@ -125,6 +125,8 @@ const std::map<std::string, Setting>& settings() {
       {"data", text_setting(&Config::data)},
       {"agents_dir", text_setting(&Config::agents_dir)},
       {"role", {set_role}},
+      {"record", text_setting(&Config::record_dir)},
+      {"replay", text_setting(&Config::replay_dir)},
       {"provider", {[](Config& config, const std::string& text) -> Result<void> {
          if (text != "sim" && text != "upstream")
            return fail(Code::invalid, "provider is \"" + text + "\": want sim or upstream", "usage");
@@ -362,6 +364,8 @@ Result<void> apply_flags(Config& config, const Flags& flags) {
                                                        {"concurrency", "concurrency"},
                                                        {"log-level", "log_level"},
                                                        {"idle-exit", "idle_exit_seconds"},
+                                                       {"record", "record"},
+                                                       {"replay", "replay"},
                                                        {"workspace-root", "workspace_roots"}};
   for (const auto& [flag, key] : keys) {
     for (const auto& value : flags.all(flag)) {
@@ -369,6 +373,16 @@ Result<void> apply_flags(Config& config, const Flags& flags) {
     }
   }
   if (flags.has("sim")) config.sim = true;
+  return {};
+}
+
+Result<void> settle_cassettes(const Config& config) {
+  const auto refuse = [](const std::string& why) { return fail(Code::invalid, why, "usage"); };
+  if (config.replay_dir.empty()) return {};
+  if (!config.record_dir.empty()) return refuse("record and replay are both given: a run is either recorded or played");
+  if (config.sim) return refuse("sim and replay are both given: what is played takes the place of every provider");
+  if (::access(config.replay_dir.c_str(), R_OK | X_OK) != 0)
+    return refuse("replay is \"" + config.replay_dir + "\", which is no folder that can be read");
   return {};
 }
 
@@ -390,7 +404,7 @@ std::string quoted(const std::string& text) {
 
 const FlagSpec& serve_flags() {
   static const FlagSpec spec{.values = {"listen", "data", "config", "role", "concurrency", "workspace-root",
-                                        "idle-exit", "log-level"},
+                                        "idle-exit", "log-level", "record", "replay"},
                              .switches = {"sim", "print-config", "help", "drain"}};
   return spec;
 }
@@ -404,6 +418,8 @@ std::string_view serve_help() {
          "  --data DIR             database, artifacts and journals\n"
          "  --config FILE          agentrouter.toml (default: DATA/agentrouter.toml when it exists)\n"
          "  --sim                  simulate the model providers: no key and no network needed\n"
+         "  --record DIR           keep what each run asks its provider, and the answers, as a cassette in DIR\n"
+         "  --replay DIR           answer runs from their cassettes: no key and no network needed\n"
          "  --role all|api|worker  what this process does (default all)\n"
          "  --concurrency N        runs at the same time (default: from cores and memory)\n"
          "  --workspace-root DIR   a folder under which workspaces may lie; may be repeated\n"
@@ -440,6 +456,7 @@ Result<Config> load_config(const Flags& flags, const Environment& environment, b
     return fail(Code::invalid, "AGENTROUTER_API_KEY is the published example key: choose one of your own",
                 "usage");
   }
+  if (auto done = settle_cassettes(config); !done) return tl::unexpected(done.error());
   for (auto* url : {&config.openai_base_url, &config.anthropic_base_url}) {
     while (url->ends_with('/')) url->pop_back();
   }
@@ -470,6 +487,8 @@ std::string print_config(const Config& config) {
       << "data = " << quoted(config.data) << "\n"
       << "agents_dir = " << quoted(config.agents_dir) << "\n"
       << "role = " << quoted(std::string(roles[static_cast<int>(config.role)])) << "\n"
+      << "record = " << quoted(config.record_dir) << "\n"
+      << "replay = " << quoted(config.replay_dir) << "\n"
       << "provider = " << quoted(config.sim ? "sim" : "upstream") << "\n"
       << "concurrency = " << config.concurrency << "\n"
       << "idle_exit_seconds = " << config.idle_exit_seconds << "\n"

@@ -35,6 +35,8 @@ struct Config {
   std::string agents_dir;
   Role role = Role::all;
   bool sim = false;
+  std::string record_dir;  // of cassettes; at most one of both
+  std::string replay_dir;
   int concurrency = 0;  // 0: from cores and memory
   std::vector<std::string> workspace_roots;
   std::string codex_model = "gpt-5.5";

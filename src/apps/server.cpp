@@ -17,6 +17,7 @@
 #include "apps/idle.h"
 #include "apps/secrets.h"
 #include "apps/spawn.h"
+#include "base/file.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/redactor.h"
@@ -65,6 +66,13 @@ worker::ProviderConfig provider_of(const Config& config, const std::string& base
   if (config.sim) return {.kind = worker::ProviderKind::sim};
   if (!key) return {};
   return {.kind = worker::ProviderKind::upstream, .base_url = base_url, .api_key = *key};
+}
+
+worker::CassetteRules cassette_rules(const Config& config) {
+  if (!config.replay_dir.empty()) return {worker::CassetteMode::replay, config.replay_dir};
+  if (config.record_dir.empty()) return {};
+  value_or_throw(base::make_directories(config.record_dir));
+  return {worker::CassetteMode::record, config.record_dir};
 }
 
 LogLevel log_level(const std::string& name) {
@@ -236,6 +244,7 @@ Program::Program(const Config& config, bool drain)
   options.egress = config_.egress.plan;
   options.policy_named = [this](std::string_view name) { return policies_.rules_for(name); };
   options.hidden = secrets.to_text();
+  options.cassettes = cassette_rules(config_);
   worker_ = std::make_unique<worker::Worker>(
       worker::Worker::Needs{io_.get_executor(), *store_, *blobs_, *launcher_, agents_, base::system_clock(),
                             base::system_entropy(), worker::kill_process, trees_.get(), &unpacker_},

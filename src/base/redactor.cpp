@@ -1,7 +1,6 @@
 #include "base/redactor.h"
 
 #include <algorithm>
-#include <iterator>
 #include <optional>
 
 namespace agentrouter::base {
@@ -116,11 +115,16 @@ bool Redactor::occurs_in(std::string_view text) const {
   const auto found_in = [this](std::string_view searched) {
     return std::ranges::any_of(needles_, [&](const Needles& needles) { return needles.find(searched).has_value(); });
   };
-  if (found_in(text)) return true;
-  if (std::ranges::none_of(text, is_break)) return false;
+  if (text.find_first_of("\r\n") == std::string_view::npos) return found_in(text);
+  // No form has a line end in it, so nothing is lost.
   std::string joined;
   joined.reserve(text.size());
-  std::ranges::copy_if(text, std::back_inserter(joined), [](char c) { return !is_break(c); });
+  while (!text.empty()) {
+    const auto end = std::min(text.find('\n'), text.size());
+    joined.append(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  std::erase(joined, '\r');
   return found_in(joined);
 }
 

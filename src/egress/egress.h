@@ -43,6 +43,9 @@ namespace agentrouter::egress {
 using base::Result;
 using base::Task;
 
+class CassettePlayer;
+class CassetteWriter;
+
 enum class Decision {
   forwarded,  // went to the upstream (or the simulator), whatever came back
   answered,   // answered here, nothing left the machine
@@ -133,6 +136,8 @@ struct Config {
   RequestGate* gate =
       nullptr;  // asked about requests to MCP servers; none: all may leave; outlives the egress
   sim::Simulator* simulator = nullptr;   // takes the place of every provider; outlives the egress
+  CassettePlayer* player = nullptr;      // the same, with what was recorded (cassette.h)
+  CassetteWriter* recorder = nullptr;    // keeps what providers are asked and answer; outlives the egress
   const net::TlsContext* tls = nullptr;  // outlives the egress; needed for https
 
   std::size_t max_connections = 64;           // one more is answered 503

@@ -264,6 +264,7 @@ Task<void> Passage::answer(std::string body) {
     guard_.emplace(*context_.tools, format == UsageMeter::Format::events ? CallGuard::Format::events
                                                                          : CallGuard::Format::document);
   context_.record.status = head.status;
+  if (context_.take != nullptr) context_.take->head(head.status, head.headers);
   if (context_.metering != nullptr) context_.metering->answered(head.status, {});
   if (head.status >= 400)
     context_.record.retry_after = retry_after_of(head.headers, base::system_clock().now());
@@ -331,6 +332,10 @@ Task<void> Passage::pass_body(net::StreamWriter& writer, std::string body) {
     if (parser_.done()) {
       std::string out;
       if (!take_end(out)) break;
+      if (context_.take != nullptr) {
+        context_.take->piece(out);
+        context_.take->finish();
+      }
       if (!out.empty()) std::ignore = co_await writer.write(out);
       co_return;
     }
@@ -393,6 +398,7 @@ Task<bool> Passage::pass_piece(net::StreamWriter& writer, std::string_view piece
   meter_.feed(piece);
   std::string out;
   take(piece, out);
+  if (context_.take != nullptr) context_.take->piece(out);
   if (record.reason.empty() && record.bytes_in > context_.limits.response_bytes) {
     record.reason = "response_too_large";
     out.clear();

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "egress/cassette.h"
 #include "egress/credential.h"
 #include "egress/egress.h"
 #include "net/client.h"
@@ -41,6 +42,7 @@ struct Forward {
   std::uint64_t& total_bytes;
   Spending::Metering* metering = nullptr;  // of a provider's; none: nothing is counted
   const ToolRules* tools = nullptr;  // what an answer may call; none: anything
+  CassetteWriter::Take* take = nullptr;  // keeps the answer
   std::string rpc_id = {};           // of a request to an MCP server: who waits for its answer
 };
 [[nodiscard]] Task<void> forward(Forward context, net::Exchange& exchange, std::string first);

@@ -120,7 +120,7 @@ Task<void> Egress::Front::serve_route(net::Exchange& exchange, const Route& rout
     co_await deny(exchange, 403, "egress_limit", "this run has used up its traffic", record);
   } else if (route.destination == Destination::mcp) {
     co_await forward_to_mcp(exchange, route.mcp_server, record);
-  } else if (config_.simulator != nullptr) {
+  } else if (config_.simulator != nullptr || config_.player != nullptr) {
     co_await simulate(exchange, record);
   } else {
     co_await forward_to(exchange, route.destination, record);
@@ -144,6 +144,7 @@ Task<void> Egress::Front::forward_to(net::Exchange& exchange, Destination destin
   const bool permitted = co_await permit(exchange, record);
   if (!permitted) co_return;
   record.host = upstream->base.authority();
+  const auto take = take_of(exchange.request().method, exchange.request().path, body->first);
   const auto& credential = to_openai ? *openai_ : *anthropic_;
   const auto& url = upstream->base;
   Forward context{.limits = limits_of(config_),
@@ -154,7 +155,8 @@ Task<void> Egress::Front::forward_to(net::Exchange& exchange, Destination destin
                   .record = record,
                   .total_bytes = total_bytes_,
                   .metering = metering.get(),
-                  .tools = config_.tools ? &*config_.tools : nullptr};
+                  .tools = config_.tools ? &*config_.tools : nullptr,
+                  .take = take.get()};
   co_await forward(std::move(context), exchange, std::move(body->first));
   if (metering && record.status < 300) record.belief = metering->settlement().belief;
 }
@@ -199,7 +201,7 @@ Task<std::optional<std::string>> Egress::Front::whole_body(net::Exchange& exchan
 Task<std::optional<Egress::Front::Body>> Egress::Front::body_for_provider(net::Exchange& exchange,
                                                                           RequestRecord& record) {
   const bool counted = config_.spending != nullptr && config_.spending->reads_bodies();
-  if (config_.tools || counted) {
+  if (config_.tools || counted || config_.recorder != nullptr) {
     auto whole = co_await whole_body(exchange, metered_body_bytes, record);
     if (!whole) co_return std::nullopt;
     if (!config_.tools) co_return Body{std::move(*whole), std::nullopt};
@@ -237,7 +239,7 @@ Task<void> Egress::Front::simulate(net::Exchange& exchange, RequestRecord& recor
     co_await deny(exchange, 503, "held", "what this request may cost could not be written down", record);
     co_return;
   }
-  record.host = "sim";
+  record.host = config_.player != nullptr ? "replay" : "sim";
   record.bytes_out = body->size();
   total_bytes_ += body->size();
   co_await play(exchange, std::move(*body), record, metering.get());
@@ -252,12 +254,14 @@ Task<void> Egress::Front::play(net::Exchange& exchange, std::string body, Reques
     if (may_leave(request.headers, field.name)) headers.push_back({field.name, field.value});
   }
   headers.push_back({"authorization", std::string(simulated_authorization)});
-  const auto reply = config_.simulator->handle({request.method, request.target, headers, body});
+  const auto reply = made_answer(request.method, request.target, request.path, headers, body);
+  const auto take = take_of(request.method, request.path, body);
   net::Response head;
   head.status = reply.status;
   record.status = reply.status;
   for (const auto& field : reply.headers) head.headers.add(field.name, field.value);
   if (reply.status >= 400) record.retry_after = retry_after_of(head.headers, base::system_clock().now());
+  if (take) take->head(reply.status, head.headers);
   UsageMeter meter(UsageMeter::format_of(head.headers.get("content-type")));
   if (!reply.is_event_stream()) head.headers.set("content-length", std::to_string(reply.body_size()));
   auto* writer = co_await exchange.start_stream(std::move(head));
@@ -285,6 +289,7 @@ Task<void> Egress::Front::play(net::Exchange& exchange, std::string body, Reques
       record.reason = "ungated_tool_call";
       record.tool = guard->called();
     }
+    if (take) take->piece(bytes);
     bool written = false;
     if (!writer->ended()) written = co_await writer->write(bytes);
     if (!written && record.reason.empty()) record.reason = "agent_left";
@@ -293,6 +298,7 @@ Task<void> Egress::Front::play(net::Exchange& exchange, std::string body, Reques
   writer->on_end(nullptr);
   if (reply.ending == sim::Ending::cut && record.reason.empty()) record.reason = "provider_unavailable";
   if (!record.reason.empty()) writer->abort();
+  if (take && record.reason.empty()) take->finish();
   if (reply.status < 300) record.usage = meter.usage();
   if (metering != nullptr) metering->answered(reply.status, meter.usage());
 }
@@ -318,7 +324,7 @@ Task<Result<Answer>> Egress::Front::ask(std::string path, std::string body, base
   tally.record.decision = Decision::forwarded;
   if (*metering && !(*metering)->leaves())
     co_return base::fail(Code::unavailable, "what this request may cost could not be written down", "held");
-  const bool simulated = config_.simulator != nullptr;
+  const bool simulated = config_.simulator != nullptr || config_.player != nullptr;
   auto asked = simulated ? ask_simulator(path, std::move(body), deadline, tally.record)
                          : ask_upstream(path, std::move(body), deadline, tally.record);
   auto answer = co_await std::move(asked);
@@ -350,16 +356,35 @@ Task<Result<Answer>> Egress::Front::ask_upstream(std::string path, std::string b
   }
   record.host = upstream->base.authority();
   const auto& credential = to_openai ? *openai_ : *anthropic_;
-  co_return co_await send_own({config_, *upstream, credential, record}, std::move(path), std::move(body),
-                              deadline);
+  const auto take = take_of("POST", path, body);
+  auto answer = co_await send_own({config_, *upstream, credential, record}, std::move(path), std::move(body), deadline);
+  if (take && answer) {
+    take->head(answer->status, {});
+    take->piece(answer->body);
+    take->finish();
+  }
+  co_return answer;
+}
+
+sim::Reply Egress::Front::made_answer(const std::string& method, const std::string& target, const std::string& path,
+                                      const std::vector<sim::Header>& headers, const std::string& body) {
+  if (config_.player != nullptr) return config_.player->answer(method, path, body);
+  return config_.simulator->handle({method, target, headers, body});
+}
+
+std::unique_ptr<CassetteWriter::Take> Egress::Front::take_of(const std::string& method, const std::string& path,
+                                                             std::string_view body) {
+  return config_.recorder != nullptr ? config_.recorder->begin(method, path, body) : nullptr;
 }
 
 Task<Result<Answer>> Egress::Front::ask_simulator(std::string path, std::string body, base::Deadline deadline,
                                                   RequestRecord& record) {
-  record.host = "sim";
+  record.host = config_.player != nullptr ? "replay" : "sim";
   record.bytes_out = body.size();
   const std::vector<sim::Header> headers{{"authorization", std::string(simulated_authorization)}};
-  const auto reply = config_.simulator->handle({"POST", path, headers, body});
+  const auto reply = made_answer("POST", path, path, headers, body);
+  const auto take = take_of("POST", path, body);
+  if (take) take->head(reply.status, {});
   for (const auto& chunk : reply.chunks) {
     const auto until = std::min(deadline, base::after(chunk.delay));
     if (chunk.delay.count() > 0) co_await base::sleep_for(until - base::Deadline::clock::now());
@@ -368,6 +393,10 @@ Task<Result<Answer>> Egress::Front::ask_simulator(std::string path, std::string 
   if (reply.ending == sim::Ending::cut)
     co_return base::fail(Code::unavailable, "the provider closed the connection");
   record.bytes_in = reply.body_size();
+  if (take) {
+    take->piece(reply.body());
+    take->finish();
+  }
   co_return Answer{reply.status, reply.body()};
 }
 

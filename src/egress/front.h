@@ -50,6 +50,12 @@ class Egress::Front final : public net::Handler {
   Task<void> send_to_mcp(net::Exchange& exchange, const Mcp& server, std::string body, std::string rpc_id,
                          RequestRecord& record);
   Task<void> simulate(net::Exchange& exchange, RequestRecord& record);
+  // The simulator's answer, or the recorded one.
+  [[nodiscard]] sim::Reply made_answer(const std::string& method, const std::string& target, const std::string& path,
+                                       const std::vector<sim::Header>& headers, const std::string& body);
+  // Keeps what is asked and answered, where that is wanted.
+  [[nodiscard]] std::unique_ptr<CassetteWriter::Take> take_of(const std::string& method, const std::string& path,
+                                                              std::string_view body);
   Task<void> play(net::Exchange& exchange, std::string body, RequestRecord& record,
                   Spending::Metering* metering);
   Task<Result<Answer>> ask_upstream(std::string path, std::string body, base::Deadline deadline,

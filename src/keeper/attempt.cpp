@@ -52,6 +52,7 @@ Attempt::Attempt(Needs needs)
       turn_plan_(needs_.plan),
       gate_(needs_.executor, needs_.recorder, turn_plan_, needs_.clock),
       progress_(needs_.recorder, turn_plan_),
+      tape_(needs_.recorder, needs_.plan, needs_.attempt_dir),
       network_({.plan = turn_plan_, .clock = needs_.clock, .entropy = needs_.entropy}),
       way_out_({.executor = needs_.executor,
                 .sandbox = needs_.sandbox,
@@ -222,12 +223,16 @@ base::Result<void> Attempt::open_egress() {
   }
   if (needs_.plan.provider == Provider::sim) {
     config.simulator = &simulator_;
-  } else {
+  } else if (needs_.plan.provider == Provider::upstream) {
     const bool codex = needs_.plan.runtime.kind == model::RuntimeKind::codex;
     const auto kind = codex ? egress::BaseUrl::with_version : egress::BaseUrl::without_version;
     AGENTROUTER_TRY(net::Url base, egress::upstream_base(needs_.plan.base_url, kind));
     (codex ? config.openai : config.anthropic) = egress::Upstream{std::move(base), needs_.key};
   }
+  auto taped = tape_.open(config, [this](model::RunFailure failure) {
+    if (turn_) turn_->abort(std::move(failure));
+  });
+  if (!taped) return taped;
   egress_ = std::make_unique<egress::Egress>(needs_.executor, std::move(config), watch_);
   base::Fd listener(::fcntl(needs_.sandbox.listener(), F_DUPFD_CLOEXEC, 0));
   if (!listener) return base::fail_errno("cannot take over the sandbox's listener", errno);
@@ -244,7 +249,10 @@ base::Task<void> Attempt::close_egress() {
 
 base::Task<void> Attempt::take_turn(GateResult gate) {
   if (auto opened = open_egress(); !opened) {
-    set_failure("worker_failed", opened.error().message);
+    const auto& error = opened.error();
+    const bool cassette = needs_.plan.provider == Provider::replay && !error.reason.empty();
+    set_failure(cassette ? "cassette_invalid" : "worker_failed", error.message);
+    if (cassette) result_.failure.cause = error.reason;
     egress_.reset();
   }
   const std::string started = model::new_event_id(needs_.entropy);
@@ -256,6 +264,7 @@ base::Task<void> Attempt::take_turn(GateResult gate) {
 
   if (result_.failure.code.empty()) co_await run_turns(started);
   co_await close_egress();
+  tape_.close();
   if (watch_.trouble() && result_.kind == Result::Kind::completed) {
     result_.kind = Result::Kind::failed;
     result_.failure = failure_of_error(*watch_.trouble());
@@ -401,7 +410,8 @@ json::object Attempt::exit_record() {
   }
   exit["usage"] = std::move(usage);
   exit["used"] = limits_.used();
-  exit["provider"] = needs_.plan.provider == Provider::sim ? "sim" : "upstream";
+  exit["provider"] = to_string(needs_.plan.provider);
+  if (tape_.recorded()) exit["cassette"] = *tape_.recorded();
   if (result_.exit_code) exit["exitCode"] = *result_.exit_code;
   exit["index"] = nullptr;
   exit["patch"] = nullptr;

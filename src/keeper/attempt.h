@@ -12,6 +12,7 @@
 #include "keeper/limit_watch.h"
 #include "keeper/network_gate.h"
 #include "keeper/provider_watch.h"
+#include "keeper/tape.h"
 #include "keeper/turn.h"
 #include "keeper/way_out.h"
 #include "net/client.h"
@@ -113,6 +114,7 @@ class Attempt {
   AttemptPlan turn_plan_;  // of the turn that runs: after a wait the agent goes on with its thread
   LaunchGate gate_;
   ProgressGate progress_;
+  Tape tape_;
   sim::Simulator simulator_;
   std::unique_ptr<egress::Egress> egress_;
   std::optional<AgentLog> stdout_log_;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <memory>
 
 namespace agentrouter::keeper {
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::size_t piece_bytes = 256u << 10;
 constexpr int depth_at_most = 48;
+constexpr int wall_for_cpu = 20;  // a machine that is busy with others is no reason to look at less
 
 struct CloseFolder {
   void operator()(DIR* folder) const { ::closedir(folder); }
@@ -27,6 +29,12 @@ Folder open_folder(const std::string& path) {
   Folder folder(fd ? ::fdopendir(fd.get()) : nullptr);
   if (folder) (void)fd.release();
   return folder;
+}
+
+std::chrono::nanoseconds cpu_time() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 
 // Somebody listens there. A name that is too long for an address cannot be connected to by it.
@@ -63,10 +71,12 @@ FileSearch::FileSearch(const base::Redactor& secrets, const LookLimits& limits, 
     : secrets_(secrets),
       limits_(limits),
       report_(report),
-      end_(std::chrono::steady_clock::now() + limits.time) {}
+      end_(std::chrono::steady_clock::now() + wall_for_cpu * limits.time),
+      cpu_end_(cpu_time() + limits.time) {}
 
 bool FileSearch::may_go_on() {
-  if (entries_ >= limits_.entries || bytes_ >= limits_.bytes || std::chrono::steady_clock::now() >= end_)
+  if (entries_ >= limits_.entries || bytes_ >= limits_.bytes || cpu_time() >= cpu_end_ ||
+      std::chrono::steady_clock::now() >= end_)
     complete_ = false;
   return complete_;
 }
@@ -105,8 +115,8 @@ bool FileSearch::look_at(int folder, const char* name, const Place& place) {
   found_ = secrets_.occurs_in(name) ? place.shown.substr(0, place.shown.rfind('/')) + "/..." : place.shown;
   if (found_ != place.shown) return true;
   if (S_ISDIR(info.st_mode)) {
-    if (place.depth >= depth_at_most) complete_ = false;
-    waiting_.push_back(place);
+    cut_ = cut_ || place.depth >= depth_at_most;
+    if (place.depth < depth_at_most) waiting_.push_back(place);
     return false;
   }
   if (S_ISLNK(info.st_mode)) {
@@ -118,30 +128,33 @@ bool FileSearch::look_at(int folder, const char* name, const Place& place) {
     socket_ = asks_sockets_ && answers(folder, name);
     return socket_;
   }
-  return S_ISREG(info.st_mode) && info.st_size > 0 && file_holds(folder, name);
+  return S_ISREG(info.st_mode) && info.st_size > 0 && file_holds(folder, name, static_cast<std::uint64_t>(info.st_size));
 }
 
-bool FileSearch::file_holds(int folder, const char* name) {
+bool FileSearch::file_holds(int folder, const char* name, std::uint64_t size) {
   const base::Fd fd(::openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
   if (!fd) return false;
   ++report_.files;
+  const bool only_head = size > limits_.file_bytes && limits_.head_bytes > 0;
+  const std::uint64_t most = only_head ? limits_.head_bytes : limits_.file_bytes;
   buffer_.resize(piece_bytes);
   // The end of each piece is looked at again with the next one, line ends included.
   const std::size_t again = std::min(2 * secrets_.longest(), piece_bytes / 2);
   std::size_t kept = 0;
-  for (std::uint64_t at = 0; at < limits_.file_bytes;) {
-    const ssize_t size = ::read(fd.get(), buffer_.data() + kept, piece_bytes - kept);
-    if (size <= 0) return false;
-    at += static_cast<std::uint64_t>(size);
-    bytes_ += static_cast<std::uint64_t>(size);
-    report_.bytes += static_cast<std::uint64_t>(size);
-    const std::size_t all = kept + static_cast<std::size_t>(size);
+  for (std::uint64_t at = 0; at < most;) {
+    const auto room = std::min<std::uint64_t>(piece_bytes - kept, most - at);
+    const ssize_t got = ::read(fd.get(), buffer_.data() + kept, room);
+    if (got <= 0) return false;
+    at += static_cast<std::uint64_t>(got);
+    bytes_ += static_cast<std::uint64_t>(got);
+    report_.bytes += static_cast<std::uint64_t>(got);
+    const std::size_t all = kept + static_cast<std::size_t>(got);
     if (secrets_.occurs_in(std::string_view(buffer_).substr(0, all))) return true;
     kept = std::min(again, all);
     std::memmove(buffer_.data(), buffer_.data() + all - kept, kept);
     if (!may_go_on()) return false;
   }
-  complete_ = false;
+  cut_ = cut_ || (size > most && !only_head);
   return false;
 }
 

@@ -25,7 +25,7 @@ class FileSearch {
   // somebody listens on (`socket` is then set). Nothing: there is none, or complete() is false.
   [[nodiscard]] std::optional<std::string> search(const std::string& path, const std::string& shown,
                                                   const std::set<std::string>& skip = {});
-  [[nodiscard]] bool complete() const { return complete_; }
+  [[nodiscard]] bool complete() const { return complete_ && !cut_; }
   [[nodiscard]] bool found_socket() const { return socket_; }
   // Without the questions about sockets.
   void ignore_sockets() { asks_sockets_ = false; }
@@ -38,19 +38,21 @@ class FileSearch {
   };
   bool enter(const Place& place, const std::set<std::string>& skip);
   bool look_at(int folder, const char* name, const Place& place);
-  bool file_holds(int folder, const char* name);
+  bool file_holds(int folder, const char* name, std::uint64_t size);
   [[nodiscard]] bool may_go_on();
 
   const base::Redactor& secrets_;
   const LookLimits& limits_;
   BoundaryReport& report_;
   std::chrono::steady_clock::time_point end_;
+  std::chrono::nanoseconds cpu_end_;
   std::uint64_t entries_ = 0;
   std::uint64_t bytes_ = 0;
   std::string buffer_;
   std::vector<Place> waiting_;
   std::string found_;
   bool complete_ = true;
+  bool cut_ = false;  // a file was longer than what is read of one
   bool asks_sockets_ = true;
   bool socket_ = false;
 };

@@ -128,7 +128,8 @@ class Look {
   }
 
   bool network() {
-    for (const auto line : words_of(text_of(at("/proc/net/dev")), "\n")) {
+    const std::string text = text_of(at("/proc/net/dev"));
+    for (const auto line : words_of(text, "\n")) {
       const auto words = words_of(line, " ");
       if (words.empty() || line.find(':') == std::string_view::npos) continue;
       const auto name = words[0].substr(0, words[0].find(':'));

@@ -27,7 +27,8 @@ struct LookLimits {
   std::uint64_t entries = 0;
   std::uint64_t bytes = 0;
   std::uint64_t file_bytes = 0;  // of one file
-  std::chrono::milliseconds time{0};
+  std::chrono::milliseconds time{0};  // of a processor; on the wall's clock at most 20 times as much
+  std::uint64_t head_bytes = 0;  // not 0: of a longer file so much is looked at, and that is enough
 };
 
 struct BoundaryView {
@@ -35,7 +36,7 @@ struct BoundaryView {
   std::set<int> own_descriptors;
   std::vector<std::uint16_t> outbound_ports;  // that listen on every address
   LookLimits home{20'000, 64u << 20, 16u << 20, std::chrono::milliseconds(60)};
-  LookLimits files{5'000, 16u << 20, 256u << 10, std::chrono::milliseconds(20)};
+  LookLimits files{5'000, 16u << 20, 256u << 10, std::chrono::milliseconds(20), 16u << 10};
   LookLimits workspace{20'000, 64u << 20, 1u << 20, std::chrono::milliseconds(25)};
 };
 

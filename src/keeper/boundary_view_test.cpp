@@ -174,6 +174,7 @@ TEST_F(BoundaryLook, SaysWhenALimitKeptItFromLookingAtEverything) {
   view_.home = {.entries = 100, .bytes = 1 << 20, .file_bytes = 1 << 20, .time = std::chrono::seconds(0)};
   EXPECT_FALSE(look().complete);
   view_.home.time = std::chrono::seconds(10);
+  put("etc/program", std::string(300u << 10, 'x'));
   EXPECT_TRUE(look().complete);
   put("workspace/a", std::string(1000, 'x'));
   view_.workspace.file_bytes = 500;

@@ -17,7 +17,7 @@ namespace agentrouter::keeper {
 // Sandbox::restore, timeout, unavailable (it died), invalid (what it said).
 [[nodiscard]] base::Task<base::Result<BoundaryReport>> check_boundary(
     Sandbox& sandbox, Notices& notices, const agents::AgentProgram& program, const base::Redactor& secrets,
-    std::chrono::milliseconds patience = std::chrono::seconds(5));
+    std::chrono::milliseconds patience = std::chrono::seconds(10));
 
 // `agentrouter check-boundary PORTS AGENT'S_ARGUMENTS...`: finds 3 = needles, 4 = where the report goes.
 [[nodiscard]] int run_boundary_checker(const std::vector<std::string>& arguments);

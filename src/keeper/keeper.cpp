@@ -101,11 +101,17 @@ std::vector<std::string_view> secrets_of(const KeeperNeeds& needs) {
 // The secrets of this attempt, and what only the server knows.
 base::Result<base::Redactor> redactor_of(const KeeperNeeds& needs) {
   std::vector<base::Needles> sets;
-  sets.emplace_back(secrets_of(needs), needs.entropy);
   if (!needs.plan.hidden.empty()) {
     AGENTROUTER_TRY(base::Needles hidden, base::Needles::parse(needs.plan.hidden));
     sets.push_back(std::move(hidden));
   }
+  // The server has told about most of them already.
+  auto secrets = secrets_of(needs);
+  std::erase_if(secrets, [&sets](std::string_view secret) {
+    const auto known = sets.empty() ? std::nullopt : sets[0].find(secret);
+    return known && known->begin + known->size == secret.size();
+  });
+  if (!secrets.empty()) sets.emplace_back(secrets, needs.entropy);
   return base::Redactor(std::move(sets));
 }
 

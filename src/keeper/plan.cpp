@@ -180,6 +180,18 @@ base::Result<std::string> read_exactly(int fd, std::size_t size) {
 
 }  // namespace
 
+std::string_view to_string(Provider provider) {
+  switch (provider) {
+    case Provider::sim:
+      return "sim";
+    case Provider::upstream:
+      return "upstream";
+    case Provider::replay:
+      break;
+  }
+  return "replay";
+}
+
 std::string encode_plan(const AttemptPlan& plan) {
   const json::object limits{{"wallMs", plan.limits.wall_time.count()},
                             {"quietMs", plan.limits.quiet.count()},
@@ -205,7 +217,7 @@ std::string encode_plan(const AttemptPlan& plan) {
                                     {"approvalScope", model::to_string(plan.approval_scope)},
                                     {"rules", plan.rules ? plan.rules->document() : json::object()},
                                     {"tags", tags},
-                                    {"provider", plan.provider == Provider::sim ? "sim" : "upstream"},
+                                    {"provider", to_string(plan.provider)},
                                     {"baseUrl", plan.base_url},
                                     {"program", program_json(plan.program)},
                                     {"mcp", mcp_json(plan.mcp)},
@@ -214,6 +226,7 @@ std::string encode_plan(const AttemptPlan& plan) {
                                     {"limits", limits},
                                     {"isolation", model::to_string(plan.isolation)},
                                     {"spending", plan.spending.to_json()},
+                                    {"cassette", plan.cassette},
                                     {"hidden", plan.hidden},
                                     {"egress", plan.egress.to_json()}});
 }
@@ -247,8 +260,10 @@ base::Result<AttemptPlan> decode_plan(std::string_view text) {
     AGENTROUTER_TRY(plan.rules, policy::Rules::parse(document));
   }
   const std::string provider = fields.text("provider");
-  if (provider != "sim" && provider != "upstream") fields.miss("provider");
-  plan.provider = provider == "sim" ? Provider::sim : Provider::upstream;
+  const auto known = {Provider::sim, Provider::upstream, Provider::replay};
+  const auto* found = std::ranges::find(known, std::string_view(provider), [](Provider one) { return to_string(one); });
+  if (found == known.end()) fields.miss("provider");
+  if (found != known.end()) plan.provider = *found;
   plan.base_url = fields.text("baseUrl");
   plan.program = parse_program(fields);
   plan.mcp = parse_mcp(fields, value.get_object());
@@ -260,6 +275,7 @@ base::Result<AttemptPlan> decode_plan(std::string_view text) {
   else
     fields.miss("isolation");
   AGENTROUTER_TRY(plan.spending, SpendingPlan::from_json(fields.object("spending")));
+  plan.cassette = fields.text("cassette");
   plan.hidden = fields.text("hidden");
   AGENTROUTER_TRY(plan.egress, EgressPlan::from_json(fields.object("egress")));
   if (!base::is_prefixed_uuid(plan.attempt_id.str(), "attempt_")) fields.miss("attemptId");
@@ -300,7 +316,7 @@ base::Result<ReceivedPlan> receive_plan(int fd) {
     }
   }
   AGENTROUTER_TRY(EgressSecrets egress, EgressSecrets::read_from(fd, plan.egress));
-  if (plan.provider == Provider::sim)
+  if (plan.provider != Provider::upstream)
     return ReceivedPlan{std::move(plan), std::move(mcp_secrets), std::move(egress), std::nullopt};
   AGENTROUTER_TRY(egress::Secret key, egress::Secret::read_from(fd));
   return ReceivedPlan{std::move(plan), std::move(mcp_secrets), std::move(egress), std::move(key)};

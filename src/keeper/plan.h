@@ -21,7 +21,9 @@
 
 namespace agentrouter::keeper {
 
-enum class Provider { sim, upstream };
+enum class Provider { sim, upstream, replay };
+// Their words.
+[[nodiscard]] std::string_view to_string(Provider provider);
 
 struct TurnLimits {
   std::chrono::milliseconds wall_time{3'600'000};
@@ -67,6 +69,7 @@ struct AttemptPlan {
   TurnLimits limits;  // the server's own
   model::Isolation isolation = model::Isolation::process;  // what the launcher gives
   SpendingPlan spending = {};
+  std::string cassette = {};  // its name; with Provider::replay it is played, else recorded. Empty: neither
   std::string hidden = {};  // base::Needles::to_text of secrets of the server that the keeper is not given
   EgressPlan egress = {};
 };

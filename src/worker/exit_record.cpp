@@ -42,6 +42,7 @@ base::Result<ExitRecord> parse_exit(const json::object& data) {
   if (const json::object* failure = base::get_object(data, "failure")) {
     exit.failure = {text_of(*failure, "code"), text_of(*failure, "reason"), text_of(*failure, "cause")};
   }
+  if (const json::object* cassette = base::get_object(data, "cassette")) exit.cassette = text_of(*cassette, "name");
   exit.response_text = text_of(data, "responseText");
   exit.response_event_type = text_of(data, "responseEventType");
   exit.usage = object_of(data, "usage");

@@ -31,6 +31,7 @@ struct ExitRecord {
   };
   std::optional<Checkpoint> checkpoint;  // what the next turn goes on from
   std::string checkpoint_error;          // why there is none although the agent was started
+  std::string cassette;  // the name of a complete recording
   std::string thread_id;
   std::optional<json::object> sandbox;  // {limits, isolation, gone}
 };

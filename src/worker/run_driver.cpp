@@ -208,7 +208,7 @@ base::Task<void> RunDriver::give_up_attempt() {
     exit.outcome = cancel_due_ ? model::RunStatus::cancelled : model::RunStatus::failed;
     exit.failure = {
         "attempt_lost", "The keeper of the run was lost and the run cannot safely be repeated", {}};
-    exit.provider = provider().kind == ProviderKind::sim ? "sim" : "upstream";
+    exit.provider = keeper::to_string(plan_provider());
     co_await close(std::move(exit), cancel_due_ ? "cancelled" : "outcome_unknown");
     co_return;
   }

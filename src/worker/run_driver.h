@@ -29,6 +29,7 @@ struct DriverContext {
   base::Pool& pool;
   std::filesystem::path attempts;  // DATA/attempts
   int attempts_dir = -1;
+  Cassettes* cassettes = nullptr;          // never null
   KeptLayers* layers = nullptr;            // none: each later turn is restored from its archive
   std::function<void()> released = [] {};  // the files of an attempt are gone
   // Every run that holds an allowance waits for more: nobody will give any back.
@@ -83,6 +84,9 @@ class RunDriver {
   base::Task<std::optional<model::RunFailure>> start();
   std::optional<model::RunFailure> check_provider() const;
   std::optional<model::RunFailure> check_isolation(const runs::RunOptions& options) const;
+  [[nodiscard]] keeper::Provider plan_provider() const;
+  static model::RunFailure cassette_failure(const base::Error& error);
+  base::Task<std::optional<model::RunFailure>> place_cassette();
   base::Task<base::Result<sandbox::Launched>> launch(const PreparedAgent& agent, int plan_end);
   base::Task<base::Result<void>> place_state();
   base::Task<base::Result<void>> place_archive();
@@ -111,6 +115,7 @@ class RunDriver {
   // Closing.
   base::Task<void> close(ExitRecord exit, std::string open_execution_reason);
   base::Task<void> fail(model::RunFailure failure);
+  base::Task<void> keep_cassette(const std::string& name);
   base::Task<void> keep_layer(const ExitRecord& exit, const runs::Ending& ending);
   base::Task<void> archive();
   base::Task<void> clean_up();
@@ -146,6 +151,7 @@ class RunDriver {
   keeper::EgressPlan egress_;           // what that lets it reach
   std::string lower_;                   // the folder that the workspace stands on; empty for a scratch tree
   GitFetch* fetch_ = nullptr;           // under way
+  std::string cassette_;                // the run's, where one is recorded or played
   std::shared_ptr<void> tree_hold_;     // keeps it, if it is a base tree
   std::function<void()> stop_waiting_;  // for a keeper that comes up
   bool damaged_ = false;                // the journal of a dead keeper cannot be trusted

@@ -56,6 +56,7 @@ base::Task<void> RunDriver::close(ExitRecord exit, std::string open_execution_re
   ending.tail.insert(ending.tail.begin(), std::make_move_iterator(closers.begin()),
                      std::make_move_iterator(closers.end()));
   co_await keep_layer(exit, ending);
+  if (!exit.cassette.empty()) co_await keep_cassette(exit.cassette);
   auto closing = co_await context_.needs.store.write([this, &ending](store::Transaction& tx) {
     return runs::begin_close(tx, claim_.fence(), ending, context_.now());
   });
@@ -70,6 +71,15 @@ base::Task<void> RunDriver::keep_layer(const ExitRecord& exit, const runs::Endin
   co_await context_.pool.run([this, &ending, bytes] {
     context_.layers->keep(claim_.attempt.id, claim_.run.id, ending.checkpoint->sha256, bytes);
   });
+}
+
+// One that could not be written is said in the log: the run itself is as good as it was.
+base::Task<void> RunDriver::keep_cassette(const std::string& name) {
+  if (context_.cassettes->mode() != CassetteMode::record) co_return;
+  const auto taken = co_await context_.pool.run([this, &name] { return context_.cassettes->take(name, *folder_); });
+  if (!taken)
+    base::log(base::LogLevel::error, "a cassette could not be kept",
+              {{"runId", claim_.run.id.str()}, {"cassette", name}, {"cause", taken.error().message}});
 }
 
 base::Task<void> RunDriver::fail(model::RunFailure failure) {

@@ -72,8 +72,13 @@ base::Result<base::Fd> open_lower(const std::string& path) {
 
 }  // namespace
 
+keeper::Provider RunDriver::plan_provider() const {
+  if (context_.cassettes->mode() == CassetteMode::replay) return keeper::Provider::replay;
+  return provider().kind == ProviderKind::sim ? keeper::Provider::sim : keeper::Provider::upstream;
+}
+
 std::optional<model::RunFailure> RunDriver::check_provider() const {
-  if (provider().kind != ProviderKind::none) return std::nullopt;
+  if (provider().kind != ProviderKind::none || plan_provider() == keeper::Provider::replay) return std::nullopt;
   const bool codex = claim_.run.runtime.kind == model::RuntimeKind::codex;
   return model::RunFailure{"provider_unconfigured",
                            "No model provider is configured: set " +
@@ -113,6 +118,11 @@ model::ApprovalScope RunDriver::scope_of(const runs::RunOptions& options) const 
 
 base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   if (auto refused = check_provider()) co_return refused;
+  if (context_.cassettes->mode() != CassetteMode::none) {
+    auto name = context_.cassettes->name_of(claim_.run);
+    if (!name) co_return cassette_failure(name.error());
+    cassette_ = std::move(*name);
+  }
   const auto options = runs::options_of(claim_.run.input);
   auto rules = context_.config.policy_named(options.policy);
   if (!rules) co_return failure_of(rules.error(), "policy_unknown");
@@ -123,7 +133,7 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   egress_ = std::move(*egress);
   const AgentRequest wanted{.runtime = claim_.run.runtime,
                             .model = model_of_run(),
-                            .simulated = provider().kind == ProviderKind::sim,
+                            .simulated = plan_provider() != keeper::Provider::upstream,
                             .mcp = options.mcp,
                             .gates_calls = scope_of(options) == model::ApprovalScope::action};
   auto agent = co_await context_.pool.run([this, &wanted] { return context_.needs.agents.prepare(wanted); });
@@ -135,6 +145,8 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   }
   if (auto refused = co_await reserve_allowance()) co_return refused;
   base::value_or_throw(AttemptFolder::make(context_.attempts, claim_.attempt.id));
+  auto no_cassette = co_await place_cassette();
+  if (no_cassette) co_return no_cassette;
   if (auto missing = co_await find_base()) co_return missing;
   const auto placed = co_await place_state();
   if (!placed) co_return failure_of(placed.error(), "checkpoint_unavailable");
@@ -149,6 +161,20 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   // What follows from a keeper that did not come up is found out from its lock.
   if (!ready && !context_.stopping) context_.needs.kill_keeper(launched->keeper_pid);
   co_return std::nullopt;
+}
+
+model::RunFailure RunDriver::cassette_failure(const base::Error& error) {
+  return {"cassette_invalid", error.message, error.reason};
+}
+
+base::Task<std::optional<model::RunFailure>> RunDriver::place_cassette() {
+  if (context_.cassettes->mode() != CassetteMode::replay) co_return std::nullopt;
+  const auto placed = co_await context_.pool.run([this]() -> base::Result<void> {
+    AGENTROUTER_TRY(const AttemptFolder folder, AttemptFolder::open(context_.attempts, claim_.attempt.id));
+    return context_.cassettes->place(cassette_, folder);
+  });
+  if (placed) co_return std::nullopt;
+  co_return cassette_failure(placed.error());
 }
 
 // A part of the budgets that count for this run, or why there is none: everything is spent. Where others have
@@ -294,7 +320,6 @@ base::Task<base::Result<sandbox::Launched>> RunDriver::launch(const PreparedAgen
 
 // True when the keeper has answered that it serves its socket.
 base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& agent) {
-  const bool sim = provider().kind == ProviderKind::sim;
   const auto options = runs::options_of(claim_.run.input);
   const keeper::AttemptPlan plan{
       .attempt_id = claim_.attempt.id,
@@ -311,7 +336,7 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .approval_scope = scope_of(options),
       .rules = rules_,
       .tags = claim_.run.tags,
-      .provider = sim ? keeper::Provider::sim : keeper::Provider::upstream,
+      .provider = plan_provider(),
       .base_url = provider().base_url,
       .program = agent.program,
       .mcp = agent.mcp,
@@ -322,10 +347,11 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .spending = {.limits = options.limits,
                    .prices = context_.config.spending.prices,
                    .allowance = allowance_ ? std::optional(allowance_->total) : std::nullopt},
+      .cassette = cassette_,
       .hidden = context_.config.hidden,
       .egress = egress_};
   std::string text = keeper::frame_plan(plan);
-  if (!sim) text += provider().api_key;
+  if (plan.provider == keeper::Provider::upstream) text += provider().api_key;
   keeper::LineSocket::Socket socket(context_.needs.executor, asio::local::stream_protocol(), end.release());
   base::Timer limit(context_.needs.executor, std::chrono::steady_clock::now() + context_.config.launch_wait);
   auto waiting = std::make_shared<bool>(true);

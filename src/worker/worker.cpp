@@ -35,7 +35,8 @@ int default_concurrency() {
 class Worker::State final : public store::CommitListener {
  public:
   State(Needs needs, WorkerConfig config)
-      : pool_(pool_threads),
+      : cassettes_(config.cassettes),
+        pool_(pool_threads),
         context_{.needs = std::move(needs), .config = std::move(config), .pool = pool_, .attempts = {}},
         wake_(context_.needs.executor),
         leases_wake_(context_.needs.executor),
@@ -76,6 +77,7 @@ class Worker::State final : public store::CommitListener {
   }
 
   std::unique_ptr<KeptLayers> layers_;
+  Cassettes cassettes_;
   base::Pool pool_;
   base::Fd attempts_dir_;
   DriverContext context_;
@@ -158,6 +160,7 @@ base::Task<void> Worker::State::work() {
       return !driver.holds_allowance() || driver.waits_for_allowance();
     });
   };
+  context_.cassettes = &cassettes_;
   co_await open_folders();
   co_await open_layers();
   co_await adopt_all();

@@ -21,6 +21,7 @@
 #include "runs/conversations.h"
 #include "sandbox/launch.h"
 #include "store/store.h"
+#include "worker/cassettes.h"
 #include "worker/kept_layers.h"
 #include "worker/ports.h"
 #include "workspace/git_source.h"
@@ -83,6 +84,7 @@ struct WorkerConfig {
   std::chrono::milliseconds launch_wait = std::chrono::seconds{20};  // for the keeper's socket to answer
   std::chrono::milliseconds cancel_bound =
       std::chrono::seconds{30};  // a keeper that does not obey is killed after it
+  CassetteRules cassettes = {};  // record what providers are asked, or play it
   std::string hidden = {};       // AttemptPlan's: what secrets of the server look like
 };
 

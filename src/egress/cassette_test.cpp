@@ -1,0 +1,197 @@
+#include "egress/cassette.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace agentrouter::egress {
+namespace {
+
+constexpr std::string_view hidden_key = "sk-cassette-secret-1";
+constexpr std::string_view responses = "/v1/responses";
+
+net::Headers event_stream() {
+  net::Headers headers;
+  headers.add("Content-Type", "text/event-stream");
+  headers.add("Set-Cookie", "session=1");
+  headers.add("x-ratelimit-remaining-requests", "7");
+  headers.add("date", "Sun, 29 Nov 2026 13:25:45 GMT");
+  return headers;
+}
+
+class CassetteTest : public ::testing::Test {
+ protected:
+  std::string text() const {
+    std::string all(1 << 20, '\0');
+    const auto size = ::pread(file_.get(), all.data(), all.size(), 0);
+    all.resize(static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+    return all;
+  }
+  base::Result<Cassette> read(const std::string& text) {
+    const base::Fd file(::memfd_create("cassette", MFD_CLOEXEC));
+    EXPECT_TRUE(base::write_all(file.get(), text));
+    EXPECT_EQ(::lseek(file.get(), 0, SEEK_SET), 0);
+    return Cassette::read(file.get());
+  }
+  std::string reason_of(const std::string& text) {
+    const auto cassette = read(text);
+    return cassette ? "" : cassette.error().reason;
+  }
+  CassettePlayer player(const std::string& text) {
+    return {base::value_or_throw(read(text)), redactor_, [this](const ReplayMismatch& mismatch) { mismatches_.push_back(mismatch); }};
+  }
+  // Two requests: a stream of two events, and an error.
+  std::string recorded() {
+    CassetteWriter writer(file_.get(), {"codex", "gpt-5.5"}, redactor_);
+    auto first = writer.begin("POST", responses, R"({"input":"one","prompt_cache_key":"x"})");
+    auto second = writer.begin("POST", responses, R"({"input":"two"})");
+    second->head(429, net::Headers());
+    second->piece("slow down");
+    second->finish();
+    second.reset();
+    first->head(200, event_stream());
+    first->piece("event: a\ndata: 1\n");
+    first->piece("\nevent: b\ndata: 2\n\n");
+    first->finish();
+    first.reset();
+    EXPECT_TRUE(writer.end());
+    return text();
+  }
+
+  base::Fd file_{::memfd_create("cassette", MFD_CLOEXEC)};
+  base::Redactor redactor_{std::vector<std::string_view>{hidden_key}, base::system_entropy()};
+  std::vector<ReplayMismatch> mismatches_;
+};
+
+TEST_F(CassetteTest, IsLinesInTheOrderInWhichRequestsLeft) {
+  EXPECT_EQ(recorded(),
+            R"({"cassette":1,"runtime":"codex","model":"gpt-5.5"})"
+            "\n"
+            R"({"request":1,"method":"POST","path":"/v1/responses","body":{"input":"one"}})"
+            "\n"
+            R"({"answer":1,"status":200,"headers":{"content-type":"text/event-stream","x-ratelimit-remaining-requests":"7"},"pieces":["event: a\ndata: 1\n\n","event: b\ndata: 2\n\n"]})"
+            "\n"
+            R"({"request":2,"method":"POST","path":"/v1/responses","body":{"input":"two"}})"
+            "\n"
+            R"({"answer":2,"status":429,"headers":{},"pieces":["slow down"]})"
+            "\n"
+            R"({"end":2})"
+            "\n");
+}
+
+TEST_F(CassetteTest, AnswersWhatWasAsked) {
+  auto player = this->player(recorded());
+  const auto first = player.answer("POST", responses, R"({"prompt_cache_key":"another","input":"one"})");
+  EXPECT_EQ(first.status, 200);
+  EXPECT_EQ(first.body(), "event: a\ndata: 1\n\nevent: b\ndata: 2\n\n");
+  EXPECT_EQ(first.chunks.size(), 2u);
+  EXPECT_TRUE(first.is_event_stream());
+  EXPECT_EQ(player.answer("POST", responses, R"({"input":"two"})").status, 429);
+  EXPECT_EQ(player.answered(), 2u);
+  EXPECT_TRUE(mismatches_.empty());
+}
+
+TEST_F(CassetteTest, RequestsAtTheSameTimeMayComeInAnotherOrder) {
+  auto player = this->player(recorded());
+  EXPECT_EQ(player.answer("POST", responses, R"({"input":"two"})").status, 429);
+  EXPECT_EQ(player.answer("POST", responses, R"({"input":"one"})").status, 200);
+  EXPECT_EQ(player.answer("POST", responses, R"({"input":"one"})").status, 400) << "each answer once";
+  ASSERT_EQ(mismatches_.size(), 1u);
+  EXPECT_FALSE(mismatches_[0].expected);
+}
+
+TEST_F(CassetteTest, AnotherRequestIsAMismatchAndSoIsAllThatFollows) {
+  auto player = this->player(recorded());
+  EXPECT_EQ(player.answer("POST", responses, R"({"input":"three"})").status, 400);
+  EXPECT_EQ(player.answer("POST", responses, R"({"input":"one"})").status, 400);
+  ASSERT_EQ(mismatches_.size(), 1u);
+  EXPECT_EQ(mismatches_[0].number, 1u);
+  ASSERT_TRUE(mismatches_[0].expected);
+  EXPECT_EQ(base::to_text(mismatches_[0].expected->body), R"({"input":"one"})");
+  EXPECT_EQ(base::to_text(mismatches_[0].asked.body), R"({"input":"three"})");
+}
+
+TEST_F(CassetteTest, AnotherPathOrMethodIsAnotherRequest) {
+  auto player = this->player(recorded());
+  EXPECT_EQ(player.answer("POST", "/v1/messages", R"({"input":"one"})").status, 400);
+  EXPECT_EQ(mismatches_.size(), 1u);
+}
+
+TEST_F(CassetteTest, HoldsNoSecretAndStillFitsARunThatHasNone) {
+  const std::string body = R"({"input":"key is )" + std::string(hidden_key) + R"("})";
+  CassetteWriter writer(file_.get(), {"codex", "gpt-5.5"}, redactor_);
+  auto take = writer.begin("POST", responses, body);
+  net::Headers headers;
+  headers.add("x-request-id", "req " + std::string(hidden_key));
+  take->head(200, headers);
+  take->piece("say ");
+  take->piece(hidden_key.substr(0, 9));
+  take->piece(hidden_key.substr(9));
+  take->finish();
+  take.reset();
+  ASSERT_TRUE(writer.end());
+  EXPECT_EQ(text().find(hidden_key.substr(4, 12)), std::string::npos) << text();
+  auto player = this->player(text());
+  EXPECT_EQ(player.answer("POST", responses, body).body(), "say [REDACTED]");
+}
+
+TEST_F(CassetteTest, CutAnswersAndBytesThatAreNoTextComeBackAsTheyWere) {
+  CassetteWriter writer(file_.get(), {"claude_code", "m"}, redactor_);
+  auto take = writer.begin("POST", "/v1/messages", "{}");
+  take->head(200, event_stream());
+  take->piece(std::string_view("\xff\0z", 3));
+  take.reset();
+  auto lost = writer.begin("POST", "/v1/messages", "{}");
+  lost.reset();
+  ASSERT_TRUE(writer.end());
+  auto player = this->player(text());
+  const auto cut = player.answer("POST", "/v1/messages", "{}");
+  EXPECT_EQ(cut.body(), std::string("\xff\0z", 3));
+  EXPECT_EQ(cut.ending, sim::Ending::cut);
+  EXPECT_EQ(player.answer("POST", "/v1/messages", "{}").status, 502) << "lost before it said anything";
+}
+
+TEST_F(CassetteTest, BrokenOnesAreRefusedWithTheReason) {
+  const std::string good = recorded();
+  EXPECT_EQ(reason_of(good), "");
+  EXPECT_EQ(reason_of(""), "ended_early");
+  EXPECT_EQ(reason_of(good.substr(0, good.size() - 1)), "ended_early") << "in its last line";
+  EXPECT_EQ(reason_of(good.substr(0, good.rfind("{\"end\""))), "ended_early");
+  EXPECT_EQ(reason_of("{\"cassette\":2}\n"), "version");
+  EXPECT_EQ(reason_of("{\"x\":2}\n"), "malformed");
+  EXPECT_EQ(reason_of("garbage\n"), "malformed");
+  EXPECT_EQ(reason_of(good + good), "malformed");
+  const std::string head = "{\"cassette\":1}\n";
+  for (const std::string lines :
+       {"{}\n", "[]\n", "{\"end\":1}\n", "{\"answer\":1,\"status\":200,\"headers\":{},\"pieces\":[]}\n",
+        "{\"request\":2,\"method\":\"POST\",\"path\":\"/\",\"body\":{}}\n", "{\"request\":1,\"method\":\"POST\",\"path\":\"/\"}\n",
+        "{\"request\":1,\"method\":\"POST\",\"path\":\"/\",\"body\":{}}\n{\"end\":1}\n",
+        "{\"request\":1,\"method\":\"POST\",\"path\":\"/\",\"body\":{}}\n{\"answer\":1,\"status\":600,\"headers\":{},\"pieces\":[]}\n",
+        "{\"request\":1,\"method\":\"POST\",\"path\":\"/\",\"body\":{}}\n{\"answer\":1,\"status\":200,\"headers\":{\"a\":1},\"pieces\":[]}\n",
+        "{\"request\":1,\"method\":\"POST\",\"path\":\"/\",\"body\":{}}\n{\"answer\":1,\"status\":200,\"headers\":{},\"pieces\":[1]}\n",
+        "{\"request\":1,\"method\":\"POST\",\"path\":\"/\",\"body\":{}}\n{\"answer\":1,\"status\":200,\"headers\":{},\"base64\":[\"*\"]}\n"})
+    EXPECT_EQ(reason_of(head + lines), "malformed") << lines;
+}
+
+TEST_F(CassetteTest, TooLargeOnesAreRefusedUnread) {
+  ASSERT_EQ(::ftruncate(file_.get(), static_cast<off_t>(cassette_bytes + 1)), 0);
+  const auto cassette = Cassette::read(file_.get());
+  ASSERT_FALSE(cassette);
+  EXPECT_EQ(cassette.error().reason, "too_large");
+}
+
+TEST_F(CassetteTest, RecordingThatGrowsTooLargeIsNotCompleted) {
+  CassetteWriter writer(file_.get(), {"codex", "m"}, redactor_);
+  auto take = writer.begin("POST", responses, "{}");
+  take->head(200, event_stream());
+  const std::string piece(16u << 20, 'x');
+  for (int i = 0; i < 3; ++i) take->piece(piece);
+  take.reset();
+  const auto ended = writer.end();
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error().reason, "too_large");
+  EXPECT_EQ(text().find("\"end\""), std::string::npos);
+}
+
+}  // namespace
+}  // namespace agentrouter::egress

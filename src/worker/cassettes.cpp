@@ -1,0 +1,88 @@
+#include "worker/cassettes.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+#include "base/file.h"
+#include "keeper/tape.h"
+
+namespace agentrouter::worker {
+namespace {
+
+constexpr std::size_t name_bytes = 100;
+
+bool is_cassette_name(std::string_view name) {
+  return !name.empty() && name.size() <= name_bytes && name[0] != '.' &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+             std::string_view::npos;
+}
+
+std::string numbered(int number) {
+  const std::string digits = std::to_string(number);
+  return "run-" + std::string(digits.size() < 4 ? 4 - digits.size() : 0, '0') + digits;
+}
+
+base::Result<void> copy_cassette(int from, int to) {
+  std::string buffer(256u << 10, '\0');
+  for (std::uint64_t size = 0;;) {
+    const ssize_t got = ::read(from, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return base::fail_errno("cannot read the cassette", errno);
+    if (got == 0) return {};
+    size += static_cast<std::uint64_t>(got);
+    if (size > keeper::cassette_file_bytes)
+      return base::fail(base::Code::exhausted, "the cassette is over 256 MiB", "too_large");
+    auto written = base::write_all(to, std::string_view(buffer).substr(0, static_cast<std::size_t>(got)));
+    if (!written) return written;
+  }
+}
+
+}  // namespace
+
+base::Result<std::string> Cassettes::name_of(const model::Run& run) {
+  const auto tag = std::ranges::find(run.tags, std::string("cassette"), &model::Tags::value_type::first);
+  if (tag == run.tags.end()) {
+    const auto [mine, added] = numbers_.try_emplace(run.id.str(), static_cast<int>(numbers_.size()) + 1);
+    return numbered(mine->second);
+  }
+  if (!is_cassette_name(tag->second))
+    return base::fail(base::Code::invalid,
+                      "the tag cassette is no name: 1 to 100 letters, digits, \".\", \"_\" and \"-\", not with \".\" first",
+                      "name");
+  return tag->second + (run.turn_number > 1 ? ".turn" + std::to_string(run.turn_number) : std::string());
+}
+
+base::Result<void> Cassettes::place(const std::string& name, const AttemptFolder& folder) const {
+  const auto path = rules_.folder / (name + ".jsonl");
+  const base::Fd in(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!in && errno == ENOENT)
+    return base::fail(base::Code::not_found, "there is no cassette " + path.string() + ": record it first", "missing");
+  if (!in) return base::fail_errno("cannot open the cassette " + path.string(), errno);
+  const base::Fd out(::openat(folder.fd(), keeper::cassette_file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  // The keeper has an id of its own; the folder keeps everybody else out.
+  if (!out || ::fchmod(out.get(), 0644) != 0) return base::fail_errno("cannot place the cassette", errno);
+  return copy_cassette(in.get(), out.get());
+}
+
+base::Result<void> Cassettes::take(const std::string& name, const AttemptFolder& folder) const {
+  if (!is_cassette_name(name)) return base::fail(base::Code::invalid, "the recording has no name", "name");
+  AGENTROUTER_TRY(const base::Fd in, folder.file(keeper::recording_file));
+  AGENTROUTER_TRY(const base::Fd into, base::open_directory(rules_.folder));
+  const std::string temporary = "." + name + ".new";
+  const std::string wanted = name + ".jsonl";
+  const base::Fd out(::openat(into.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644));
+  if (!out) return base::fail_errno("cannot write the cassette", errno);
+  auto copied = copy_cassette(in.get(), out.get());
+  if (copied && (::fsync(out.get()) != 0 || ::renameat(into.get(), temporary.c_str(), into.get(), wanted.c_str()) != 0 ||
+                 ::fsync(into.get()) != 0))
+    copied = base::fail_errno("cannot write the cassette", errno);
+  if (!copied) (void)::unlinkat(into.get(), temporary.c_str(), 0);
+  return copied;
+}
+
+}  // namespace agentrouter::worker

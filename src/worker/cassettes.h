@@ -1,0 +1,43 @@
+#pragma once
+// Where the cassettes of runs lie (docs/replay.md): FOLDER/<name>.jsonl, recorded or played.
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "base/error.h"
+#include "model/run.h"
+#include "worker/attempt_folder.h"
+
+namespace agentrouter::worker {
+
+enum class CassetteMode { none, record, replay };
+
+struct CassetteRules {
+  CassetteMode mode = CassetteMode::none;
+  std::filesystem::path folder;
+};
+
+// Belongs to one executor, but for place() and take(), which block.
+class Cassettes {
+ public:
+  explicit Cassettes(CassetteRules rules) : rules_(std::move(rules)) {}
+  [[nodiscard]] CassetteMode mode() const { return rules_.mode; }
+
+  // What the run's tag `cassette` says, with ".turn2" and so on for later turns; a run without it is given the next
+  // number, "run-0001", and keeps it. Errors: invalid, reason name.
+  [[nodiscard]] base::Result<std::string> name_of(const model::Run& run);
+
+  // Copies a cassette into an attempt's folder for its keeper. Errors: not_found, reason missing; too_large; those of
+  // reading and writing.
+  [[nodiscard]] base::Result<void> place(const std::string& name, const AttemptFolder& folder) const;
+  // Takes a complete recording out of it. The folder has the old cassette of that name, or the new one. Errors: as
+  // place().
+  [[nodiscard]] base::Result<void> take(const std::string& name, const AttemptFolder& folder) const;
+
+ private:
+  CassetteRules rules_;
+  std::map<std::string, int> numbers_;  // by run
+};
+
+}  // namespace agentrouter::worker

@@ -1,0 +1,93 @@
+#include "worker/cassettes.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "keeper/tape.h"
+#include "testing/builders.h"
+#include "testing/temp_dir.h"
+
+namespace agentrouter::worker {
+namespace {
+
+model::Run run_with(const std::string& id, model::Tags tags, int turn = 1) {
+  model::Run run;
+  run.id = testing::run_id(id);
+  run.tags = std::move(tags);
+  run.turn_number = turn;
+  return run;
+}
+
+class CassettesTest : public ::testing::Test {
+ protected:
+  std::string placed() const {
+    std::string text;
+    const base::Fd file(::openat(attempt_.fd(), keeper::cassette_file, O_RDONLY | O_CLOEXEC));
+    return base::read_all(file.get(), 1 << 20).value_or("none");
+  }
+  void leave_recording(const std::string& text) {
+    const base::Fd file(::openat(attempt_.fd(), keeper::recording_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    EXPECT_TRUE(base::write_all(file.get(), text));
+  }
+
+  testing::TempDir folder_;
+  testing::TempDir attempts_;
+  AttemptFolder attempt_ = base::value_or_throw(
+      AttemptFolder::make(attempts_.path(), model::AttemptId("attempt_" + base::uuid_from_text("cassettes"))));
+  Cassettes cassettes_{{CassetteMode::record, folder_.path()}};
+};
+
+TEST_F(CassettesTest, NameIsTheTagAndTheTurn) {
+  EXPECT_EQ(cassettes_.name_of(run_with("a", {{"branch", "main"}, {"cassette", "fix-login_1.0"}})), "fix-login_1.0");
+  EXPECT_EQ(cassettes_.name_of(run_with("b", {{"cassette", "fix"}}, 2)), "fix.turn2");
+}
+
+TEST_F(CassettesTest, RunsWithoutATagAreNumberedAndKeepTheirNumber) {
+  EXPECT_EQ(cassettes_.name_of(run_with("a", {})), "run-0001");
+  EXPECT_EQ(cassettes_.name_of(run_with("b", {})), "run-0002");
+  EXPECT_EQ(cassettes_.name_of(run_with("a", {})), "run-0001");
+}
+
+TEST_F(CassettesTest, TagThatIsNoNameIsRefused) {
+  for (const std::string name : {"", "../x", "a/b", ".hidden", "a b", "\xc3\xa4"}) {
+    const auto named = cassettes_.name_of(run_with("a", {{"cassette", name}}));
+    ASSERT_FALSE(named) << name;
+    EXPECT_EQ(named.error().reason, "name");
+  }
+  EXPECT_FALSE(cassettes_.name_of(run_with("a", {{"cassette", std::string(101, 'x')}})));
+}
+
+TEST_F(CassettesTest, CassetteIsPlacedForTheKeeper) {
+  ASSERT_TRUE(base::write_file_durably(folder_.path() / "x.jsonl", "lines\n"));
+  ASSERT_TRUE(cassettes_.place("x", attempt_));
+  EXPECT_EQ(placed(), "lines\n");
+  const auto missing = cassettes_.place("y", attempt_);
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().reason, "missing");
+}
+
+TEST_F(CassettesTest, RecordingTakesThePlaceOfTheOldOneWhole) {
+  ASSERT_TRUE(base::write_file_durably(folder_.path() / "x.jsonl", "old\n"));
+  leave_recording("new\n");
+  ASSERT_TRUE(cassettes_.take("x", attempt_));
+  EXPECT_EQ(base::read_file(folder_.path() / "x.jsonl"), "new\n");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1);
+  EXPECT_FALSE(cassettes_.take("../x", attempt_));
+}
+
+TEST_F(CassettesTest, RecordingThatIsTooLargeLeavesTheOldOne) {
+  ASSERT_TRUE(base::write_file_durably(folder_.path() / "x.jsonl", "old\n"));
+  leave_recording("");
+  const base::Fd file(::openat(attempt_.fd(), keeper::recording_file, O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(::ftruncate(file.get(), static_cast<off_t>(keeper::cassette_file_bytes + 1)), 0);
+  const auto taken = cassettes_.take("x", attempt_);
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().reason, "too_large");
+  EXPECT_EQ(base::read_file(folder_.path() / "x.jsonl"), "old\n");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1);
+}
+
+}  // namespace
+}  // namespace agentrouter::worker
