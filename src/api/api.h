@@ -55,6 +55,8 @@ struct ApiOptions {
   std::function<base::Result<model::Isolation>(std::string_view name)> check_policy;
   // What the sandboxes that this server can make give.
   std::vector<model::Isolation> isolations = {model::Isolation::process};
+  // Whether a request may name this image. Errors: invalid (image_unknown, details {name, known}).
+  std::function<base::Result<void>(std::string_view name)> check_image;
   // The files of a run; may be null. Errors: with a reason that is a code, or unavailable.
   std::function<base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>>(model::RunId,
                                                                                  workspace::FileRequest)>

@@ -26,6 +26,7 @@ struct CreateBody {
   std::string policy;            // a name, not yet looked up; empty: none
   // At least this is to stand between the agent and the machine.
   std::optional<model::Isolation> isolation = {};
+  std::string image;             // a name, not yet looked up; empty: none
   policy::RunLimits limits;      // as asked for
   std::string input;             // the parsed body with its defaults, as JSON text: Run.input
 };

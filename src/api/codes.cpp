@@ -16,6 +16,7 @@ const std::vector<CodeFacts>& all_codes() {
       {"policy_unknown", {400}, "The server has no such policy for requests"},
       {"isolation_unavailable", {400}, "The server has no sandbox that isolates as much"},
       {"secret_unknown", {400}, "The policy adds a secret that the server does not have"},
+      {"image_unknown", {400}, "The server has no such image"},
       {"model_price_unknown", {400}, "The model has no price, so its cost cannot be limited"},
       {"workspace_not_found", {400}, "There is no such folder"},
       {"policy_invalid", {400}, "The rule is none of the policy language"},

@@ -24,7 +24,7 @@ const Names later_workspaces{"artifactId"};
 const Names known_keys{"task",          "runtime",          "approvalMode", "metadata",
                        "workspace",     "priority",         "tags",         "approvalTimeoutSeconds",
                        "approvalScope", "requireIsolation", "waitForQuota", "mcp",
-                       "policy",        "limits"};
+                       "policy",        "limits",           "image"};
 constexpr Bounds priority_bounds{-100, 100};
 constexpr Bounds approval_timeout_bounds{1, 604'800};
 constexpr std::size_t max_tags = 32;
@@ -175,6 +175,17 @@ std::string policy_of(Issues& issues, const json::value* value) {
   return name;
 }
 
+// The name of an image.
+std::string image_of(Issues& issues, const json::value* value) {
+  if (!value) return {};
+  auto name = text_of(issues, {"image"}, value, {1, 64}).value_or("");
+  const bool fits = !name.starts_with('.') && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  });
+  if (!fits) issues.bad_format({"image"}, "/^[a-z0-9_-][a-z0-9._-]*$/");
+  return name;
+}
+
 // What is only checked: the run keeps it in its input, or it has one value in this version.
 void check_settled(Issues& issues, const json::object& object) {
   std::ignore = approval_scope_of(issues, object.if_contains("approvalScope"));
@@ -223,6 +234,7 @@ base::Result<CreateBody> parse_create_body(const json::value& body) {
   result.policy = policy_of(issues, object->if_contains("policy"));
   result.isolation = model::parse_isolation(choice_of(
       issues, {"requireIsolation"}, object->if_contains("requireIsolation"), isolations, "process"));
+  result.image = image_of(issues, object->if_contains("image"));
   result.mcp = mcp_of(issues, object->if_contains("mcp"));
   result.limits = limits_of(issues, object->if_contains("limits"));
   check_settled(issues, *object);

@@ -150,6 +150,11 @@ ApiRig::ApiRig()
               return base::fail(base::Code::invalid, "no such policy", "policy_unknown",
                                 R"({"name":"nobody","known":["known"]})");
             },
+            .check_image = [](std::string_view name) -> base::Result<void> {
+              if (name == "known") return {};
+              return base::fail(base::Code::invalid, "no such image", "image_unknown",
+                                R"({"name":"nobody","known":["known"]})");
+            },
             .files = [this](model::RunId, workspace::FileRequest request)
                 -> base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> {
               asked_files_.push_back(std::move(request));

@@ -63,6 +63,7 @@ base::Task<void> Api::create_run(Call& call) {
   base::value_or_throw(check_mcp(body.mcp, body.runtime.kind));
   const auto demanded = base::value_or_throw(options_.check_policy(body.policy));
   base::value_or_throw(check_isolation(std::max(demanded, body.isolation.value_or(demanded))));
+  if (!body.image.empty()) base::value_or_throw(options_.check_image(body.image));
   runs::NewRun request{.input = body.input,
                        .task = body.task,
                        .runtime = body.runtime,

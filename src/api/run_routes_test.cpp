@@ -83,6 +83,9 @@ TEST_F(RunRoutes, BadBodiesAreNamedAndNothingIsStored) {
            {R"({"task":"t","mcp":["a","a"]})", "validation_error"},
            {R"({"task":"t","mcp":["nobody"]})", "mcp_server_unknown"},
            {R"({"task":"t","policy":"nobody"})", "policy_unknown"},
+           {R"({"task":"t","image":"nobody"})", "image_unknown"},
+           {R"({"task":"t","image":"../etc"})", "validation_error"},
+           {R"({"task":"t","image":{}})", "validation_error"},
            {R"({"task":"t","policy":"No Name"})", "validation_error"},
            {R"({"task":"t","requireIsolation":"vm"})", "isolation_unavailable"},
            {R"({"task":"t","requireIsolation":"user-kernel"})", "isolation_unavailable"},
@@ -104,6 +107,7 @@ TEST_F(RunRoutes, BadBodiesAreNamedAndNothingIsStored) {
   EXPECT_EQ(post("/v1/runs", R"({"task":"t","requireIsolation":"process"})").status, 201);
   EXPECT_THAT(post("/v1/runs", R"({"task":"t","requireIsolation":"vm"})").body,
               testing::HasSubstr(R"("required":"vm","available":["process"])"));
+  EXPECT_EQ(post("/v1/runs", R"({"task":"t","image":"known"})").status, 201);
 }
 
 TEST_F(RunRoutes, CancellingAQueuedRunAnswersCancellingAndEndsIt) {

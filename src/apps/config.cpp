@@ -62,6 +62,7 @@ Result<void> set_int(int& target, const std::string& name, const std::string& te
 }
 
 constexpr std::string_view mcp_prefix = "mcp_servers.";
+constexpr std::string_view image_prefix = "images.";
 constexpr int most_minutes = 525'600;  // a year
 
 Result<void> set_minutes(std::chrono::milliseconds& target, const std::string& name,
@@ -228,6 +229,7 @@ const std::map<std::string, Setting>& settings() {
          return add_webhook_host(c.webhooks.allow_hosts, t);
        }}},
       {"webhooks.ca_file", text_setting(&Config::webhooks_ca_file)},
+      {"sandbox.image", text_setting(&Config::image)},
       {"sandbox.require_limits", {[](Config& c, const std::string& t) {
          return set_bool(c.require_limits, "sandbox.require_limits", t);
        }}},
@@ -259,7 +261,8 @@ Result<void> apply_value(Config& config, const std::string& file, const std::str
   const bool of_trees = is_tree_setting(key);
   const bool of_spending = is_spending_setting(key);
   const bool of_egress = is_egress_setting(key);
-  if (known == settings().end() && !of_trees && !of_spending && !of_egress) {
+  const bool of_machine = is_machine_setting(key);
+  if (known == settings().end() && !of_trees && !of_spending && !of_egress && !of_machine) {
     return fail(Code::invalid,
                 place(file, node) + ": unknown key \"" + key + "\": docs/operating.md lists all keys",
                 "usage");
@@ -283,6 +286,7 @@ Result<void> apply_value(Config& config, const std::string& file, const std::str
   for (const auto& value : values) {
     const auto done = of_trees      ? set_tree_value(config.trees, key, value)
                       : of_spending ? set_spending_value(config.spending, key, value)
+                      : of_machine  ? set_machine_value(config.machine, key, value)
                                     : known->second.set(config, value);
     if (!done) {
       return fail(Code::invalid, place(file, node) + ": " + done.error().message, "usage");
@@ -313,12 +317,22 @@ Result<void> apply_mcp(Config& config, const std::string& file, std::string_view
   return {};
 }
 
+Result<void> apply_image(Config& config, const std::string& file, std::string_view key, const toml::node& node) {
+  const auto* text = node.as_string();
+  if (text == nullptr)
+    return fail(Code::invalid, place(file, node) + ": \"" + std::string(key) + "\" has the wrong type", "usage");
+  if (auto done = set_image(config.images, key.substr(image_prefix.size()), text->get()); !done)
+    return fail(Code::invalid, place(file, node) + ": " + done.error().message, "usage");
+  return {};
+}
+
 Result<void> apply_table(Config& config, const std::string& file, const std::string& prefix,
                          const toml::table& table) {
   for (const auto& [name, node] : table) {
     const std::string key = prefix + std::string(name.str());
     auto done = node.is_table()               ? apply_table(config, file, key + ".", *node.as_table())
                 : key.starts_with(mcp_prefix) ? apply_mcp(config, file, key, node)
+                : key.starts_with(image_prefix) ? apply_image(config, file, key, node)
                                               : apply_value(config, file, key, node);
     if (!done) return done;
   }
@@ -446,6 +460,7 @@ Result<Config> load_config(const Flags& flags, const Environment& environment, b
   }
   if (auto done = finish_mcp(config.mcp_servers, environment); !done) return tl::unexpected(done.error());
   if (auto done = finish_egress(config.egress, environment); !done) return tl::unexpected(done.error());
+  if (auto done = finish_images(config.images, config.image); !done) return tl::unexpected(done.error());
   if (auto done = apply_environment(config, environment); !done) return tl::unexpected(done.error());
   if (auto done = apply_flags(config, flags); !done) return tl::unexpected(done.error());
   if (const auto agents = environment.get("AGENTROUTER_AGENTS_DIR")) config.agents_dir = *agents;
@@ -520,7 +535,8 @@ std::string print_config(const Config& config) {
       << "timeout_seconds = " << config.push.timeout.count() << "\n"
       << print_policy_config(config.policy) << print_webhooks(config) << print_spending(config.spending)
       << "\n[sandbox]\nrequire_limits = " << (config.require_limits ? "true" : "false") << "\n"
-      << print_egress(config.egress) << print_mcp(config.mcp_servers)
+      << (config.image.empty() ? "" : "image = " + quoted(config.image) + "\n") << print_machine(config.machine)
+      << print_images(config.images) << print_egress(config.egress) << print_mcp(config.mcp_servers)
       << "\n# AGENTROUTER_API_KEY: " << (config.api_key ? "[REDACTED]" : "kept in the data folder") << "\n";
   return out.str();
 }

@@ -10,6 +10,8 @@
 #include "apps/egress_config.h"
 #include "apps/environment.h"
 #include "apps/flags.h"
+#include "apps/machine_config.h"
+#include "apps/image_store.h"
 #include "apps/mcp_config.h"
 #include "apps/policy_files.h"
 #include "apps/push_desk.h"
@@ -47,6 +49,8 @@ struct Config {
   std::optional<std::string> anthropic_key;
   std::optional<std::string> api_key;  // none: made on first start and kept in the data folder
   bool require_limits = false;
+  std::vector<ImageConfig> images;
+  std::string image;  // of a run that names none; empty: the host's programs
   int idle_exit_seconds = 0;  // 0: never
   std::string log_level = "info";
   runs::ConversationRules conversations;
@@ -57,6 +61,7 @@ struct Config {
   std::string webhooks_ca_file;   // certificates that are believed besides the system's
   policy::QuotaRules quota;  // of runs with waitForQuota
   SpendingConfig spending;
+  MachineConfig machine;
   std::vector<McpServerConfig> mcp_servers;
   EgressConfig egress;  // secrets, and what of private networks runs may reach
   net::ServerOptions http = {.max_connections = default_connections};

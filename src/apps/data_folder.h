@@ -21,6 +21,7 @@ class DataFolder {
   [[nodiscard]] std::filesystem::path blobs() const { return path_ / "blobs"; }
   [[nodiscard]] std::filesystem::path attempts() const { return path_ / "attempts"; }
   [[nodiscard]] std::filesystem::path trees() const { return path_ / "trees"; }
+  [[nodiscard]] std::filesystem::path images() const { return path_ / "images"; }
 
   // The key in `api_key` (0600), made on first use: "ar_" and 43 random characters.
   [[nodiscard]] base::Result<std::string> api_key() const;

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "sandbox/doctor.h"
 #include "sandbox/seccomp.h"
+#include "sandbox/oci/probe.h"
 
 namespace agentrouter::apps {
 
@@ -63,6 +64,8 @@ int doctor_command(const std::vector<std::string>& arguments, const Environment&
   auto probes = sandbox::probe_machine(
       existing_parent(flags->value("data").value_or(default_paths(environment, root).data)));
   for (const auto& agent : pinned_agents()) probes.push_back(agent_probe(agent, environment, root));
+  probes.push_back(sandbox::probe_images(
+      existing_parent(flags->value("data").value_or(default_paths(environment, root).data))));
   const auto required = sandbox::require(probes);
   if (flags->has("json")) {
     json::array items;

@@ -12,11 +12,13 @@
 #include "keeper/credential_boundary.h"
 #include "keeper/fetch/fetcher.h"
 #include "keeper/keeper.h"
+#include "sandbox/oci/libraries.h"
 #include "sandbox/plan.h"
 #include "sandbox/warden.h"
 #include "workspace/checkpoint.h"
 #include "workspace/collector.h"
 #include "workspace/files_command.h"
+#include "workspace/image.h"
 #include "workspace/unpack.h"
 
 namespace {
@@ -35,11 +37,15 @@ int run(int argc, char** argv) {
   if (command == "keeper") return keeper::run_keeper();
   if (command == "fetcher") return keeper::run_fetcher();
   if (command == "warden") return run_warden_command();
+  for (const char* inside : {"collect", "read-files", "checkpoint", "check-boundary", "restore"}) {
+    if (command == inside) sandbox::leave_loader();
+  }
   if (command == "collect") return workspace::run_collector(workspace::collect_what(argc > 2 ? argv[2] : ""));
   if (command == "read-files" && argc > 3) return workspace::run_files(argv[2], argv[3]);
   if (command == "checkpoint") return workspace::run_checkpointer({argv + 2, argv + argc});
   if (command == "unpack") return workspace::run_unpacker(argc > 2 ? argv[2] : "");
   if (command == "check-boundary") return keeper::run_boundary_checker({argv + 2, argv + argc});
+  if (command == "unpack-image") return workspace::run_image_unpacker(argc > 2 ? argv[2] : "");
   if (command == "restore") {
     const bool files_only = argc > 2 && std::string(argv[2]) == keeper::restore_files_only;
     return workspace::run_restorer(sandbox::workspace_path, files_only ? nullptr : sandbox::home_path);

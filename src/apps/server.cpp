@@ -114,8 +114,8 @@ base::Result<model::GitSource> admit_source(model::GitSource source, const works
 // As root the privileged steps are the warden's; a plain user's are done here.
 std::unique_ptr<sandbox::Launcher> make_launcher() {
   if (::geteuid() != 0) return std::make_unique<sandbox::LocalLauncher>();
-  auto warden = value_or_throw(sandbox::start_warden({"agentrouter", "warden"}));
-  return std::make_unique<sandbox::WardenLauncher>(std::move(warden.socket));
+  const auto start = [] { return sandbox::start_warden({"agentrouter", "warden"}); };
+  return std::make_unique<sandbox::WardenLauncher>(value_or_throw(start()), start);
 }
 
 }  // namespace
@@ -144,6 +144,7 @@ class Program {
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<blobs::BlobStore> blobs_;
   std::unique_ptr<workspace::Trees> trees_;
+  ImageStore images_;
   Unpacker unpacker_;
   TreeDesk desk_;
   std::unique_ptr<sandbox::Launcher> launcher_;
@@ -200,6 +201,9 @@ Program::Program(const Config& config, bool drain)
       blobs_(value_or_throw(blobs::open_fs_blobs(data_.blobs()))),
       trees_(
           value_or_throw(workspace::Trees::open(data_.trees(), config.trees.trees, base::system_entropy()))),
+      images_(config.role == Role::api
+                  ? ImageStore()
+                  : value_or_throw(ImageStore::open(data_.images(), config.images, base::system_entropy()))),
       desk_(data_.trees(), *trees_, unpacker_, config.trees.uploads, base::system_entropy()),
       launcher_(config.role == Role::api ? nullptr : make_launcher()),
       hub_(io_.get_executor(), *store_),
@@ -242,6 +246,14 @@ Program::Program(const Config& config, bool drain)
   options.quota = config_.quota;
   options.spending = config_.spending.rules;
   options.egress = config_.egress.plan;
+  options.spending.limits = within(options.spending.limits, config_.machine);
+  options.limits = config_.machine.limits;
+  options.machine = config_.machine.machine;
+  options.wall_time = config_.machine.wall_time;
+  options.output_bytes = config_.machine.output_bytes;
+  options.output_rate = config_.machine.output_bytes_per_second;
+  options.image_named = [this](std::string_view name) { return images_.named(name); };
+  options.default_image = config_.image;
   options.policy_named = [this](std::string_view name) { return policies_.rules_for(name); };
   options.hidden = secrets.to_text();
   options.cassettes = cassette_rules(config_);
@@ -263,6 +275,7 @@ api::ApiOptions Program::api_options() {
   options.uploads = &desk_;
   options.conversations = config_.conversations;
   options.spending = config_.spending.rules;
+  options.spending.limits = within(options.spending.limits, config_.machine);
   options.files = [this](model::RunId run, workspace::FileRequest request) {
     return files_.ask(std::move(run), std::move(request));
   };
@@ -278,6 +291,7 @@ api::ApiOptions Program::api_options() {
     return rules->require_isolation();
   };
   if (launcher_) options.isolations = {launcher_->isolation()};
+  options.check_image = [this](std::string_view name) { return check_image(config_.images, name); };
   options.webhook_rules = config_.webhooks;
   options.on_request = [this] { activity_.touch(); };
   return options;

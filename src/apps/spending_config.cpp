@@ -20,12 +20,16 @@ struct LimitKey {
   std::string_view key;
   std::string_view field;  // of policy::limit_fields()
 };
-constexpr std::array<LimitKey, 6> limit_keys{{{"max_wall_seconds", "maxWallSeconds"},
+constexpr std::array<LimitKey, 10> limit_keys{{{"max_wall_seconds", "maxWallSeconds"},
                                               {"max_tokens", "maxTokens"},
                                               {"max_cost_usd", "maxCostUsd"},
                                               {"max_actions", "maxActions"},
                                               {"max_output_bytes", "maxOutputBytes"},
-                                              {"max_network_bytes", "maxNetworkBytes"}}};
+                                              {"max_network_bytes", "maxNetworkBytes"},
+                                              {"max_memory_bytes", "maxMemoryBytes"},
+                                              {"max_disk_bytes", "maxDiskBytes"},
+                                              {"max_cpu_percent", "maxCpuPercent"},
+                                              {"max_pids", "maxPids"}}};
 
 struct BudgetKey {
   std::string_view key;

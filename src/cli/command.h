@@ -32,6 +32,10 @@ struct Command {
   std::int64_t max_actions = 0;
   std::int64_t max_output = 0;    // in bytes
   std::int64_t max_network = 0;   // in bytes
+  std::int64_t max_memory = 0;    // in bytes
+  std::int64_t max_disk = 0;      // in bytes
+  std::int64_t max_cpu = 0;       // in percent of a core
+  std::int64_t max_pids = 0;
   std::string from_run;           // the run whose files to begin with
   std::string continue_run;       // a run of the conversation to continue
   std::string fork_run;           // a run of the conversation to fork

@@ -62,6 +62,18 @@ void define_limits(Definition& d) {
   d.app.add_option("--max-network", c.max_network, "End the run at so many bytes to and from its providers")
       ->type_name("BYTES")
       ->check(CLI::PositiveNumber);
+  d.app.add_option("--max-disk", c.max_disk, "End the run at so many bytes written into workspace and home")
+      ->type_name("BYTES")
+      ->check(CLI::PositiveNumber);
+  d.app.add_option("--max-memory", c.max_memory, "What all processes of the agent may use together")
+      ->type_name("BYTES")
+      ->check(CLI::PositiveNumber);
+  d.app.add_option("--max-cpu", c.max_cpu, "The same of the processors, in percent of one core")
+      ->type_name("PERCENT")
+      ->check(CLI::PositiveNumber);
+  d.app.add_option("--max-pids", c.max_pids, "How many processes and threads of the agent there may be")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
 }
 
 void define_run(Definition& d) {

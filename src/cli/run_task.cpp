@@ -79,7 +79,11 @@ RunLimits limits_of(const Command& command) {
           .max_cost_usd = command.max_cost,
           .max_actions = command.max_actions,
           .max_output_bytes = command.max_output,
-          .max_network_bytes = command.max_network};
+          .max_network_bytes = command.max_network,
+          .max_memory_bytes = command.max_memory,
+          .max_disk_bytes = command.max_disk,
+          .max_cpu_percent = command.max_cpu,
+          .max_pids = command.max_pids};
 }
 
 CreateRunRequest request_of(const Command& command, Context& context) {

@@ -181,6 +181,11 @@ const std::map<std::string_view, Describe>& descriptions() {
                                                           field(event, "limit") + " used"});
        }},
       {"limit.exceeded", reason<StepKind::bad>},
+      {"sandbox.memory_kill",
+       [](const RunEvent& event) {
+         return std::optional(Step{StepKind::warning, std::to_string(event.payload["processes"].as_int()) +
+                                                          " processes were killed: out of memory"});
+       }},
       {"egress.request", egress_request},
       {"workspace.file_index_collected",
        [](const RunEvent&) { return std::optional(Step{StepKind::activity, "Collecting changed files"}); }},

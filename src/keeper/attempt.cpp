@@ -128,6 +128,17 @@ base::Task<bool> Attempt::restore() {
   co_return restored && !cancelled_;
 }
 
+namespace {
+// Which driver made the sandbox, of what.
+void put_driver(json::object& into, const AttemptPlan& plan) {
+  const auto driver = plan.image.empty() ? sandbox::Driver::process : sandbox::Driver::oci;
+  into["driver"] = sandbox::to_string(driver);
+  if (plan.image.empty()) return;
+  into["image"] = plan.image;
+  into["imageDigest"] = plan.image_digest;
+}
+}  // namespace
+
 // With what an agent remembers, not only with files.
 bool Attempt::goes_on() const {
   return (needs_.plan.restores || needs_.plan.kept) && !needs_.plan.files_only;
@@ -148,6 +159,7 @@ void Attempt::announce() {
   } else {
     sandbox["provider"] = "process";
     sandbox["persistent"] = false;
+    put_driver(sandbox, needs_.plan);
     needs_.recorder.event("sandbox.created", model::Visibility::internal, std::move(sandbox));
   }
 }
@@ -435,9 +447,11 @@ json::object Attempt::exit_record() {
   }
   exit["stdout"] = json::object{{"bytes", stdout_log_ ? stdout_log_->bytes() : 0}};
   exit["stderr"] = json::object{{"bytes", stderr_log_ ? stderr_log_->bytes() : 0}};
-  exit["sandbox"] = json::object{{"limits", sandbox::to_string(needs_.sandbox.limits())},
-                                 {"isolation", model::to_string(needs_.plan.isolation)},
-                                 {"gone", gone_}};
+  json::object made{{"limits", sandbox::to_string(needs_.sandbox.limits())},
+                    {"isolation", model::to_string(needs_.plan.isolation)},
+                    {"gone", gone_}};
+  put_driver(made, needs_.plan);
+  exit["sandbox"] = std::move(made);
   return exit;
 }
 

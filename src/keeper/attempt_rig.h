@@ -163,6 +163,8 @@ struct AgentScript {
   int exit_signal = 0;
   bool obeys_interrupt = true;
   std::function<base::Task<void>()> does = {};  // before it says anything
+  std::uint64_t loses_children = 0;             // to the limit of memory
+  std::optional<sandbox::DiskStop> overfills = {};  // init kills everything, and says this
 };
 
 class ScriptedSandbox final : public Sandbox {
@@ -357,6 +359,15 @@ class ScriptedSandbox final : public Sandbox {
     while (running_ && flooded < script_.floods) {
       if (!co_await write(out_, chunk)) co_return;
       flooded += chunk.size();
+    }
+    memory_kills += std::exchange(script_.loses_children, 0);
+    if (script_.overfills && running_) {
+      auto stop = *script_.overfills;
+      stop.settled = false;
+      notify(stop);
+      exit({agent_pid, -1, SIGKILL});
+      stop.settled = true;
+      notify(stop);
     }
     if (script_.leaves_at_once && running_) {
       if (script_.exit_signal != 0) ++memory_kills;

@@ -310,6 +310,41 @@ TEST_F(KeeperTest, EveryWayToFailHasItsCodeAndClosesTheExecution) {
   }
 }
 
+TEST_F(KeeperTest, AnAgentThatWritesMoreThanItMayIsEndedAndItsWorkIsKept) {
+  using Cause = sandbox::DiskStop::Cause;
+  struct Case {
+    Cause cause;
+    const char* limit;
+    const char* reason;
+  };
+  for (const Case& one : {Case{Cause::bytes, "maxDiskBytes", "70 of 50 bytes"},
+                          Case{Cause::inodes, "maxDiskInodes", "9 of 7 files and folders"},
+                          Case{Cause::depth, "diskDepth", "nested"},
+                          Case{Cause::reserve, "diskReserve", "had written 70 bytes"}}) {
+    std::filesystem::remove(folder_ / "journal");
+    agent({.says = "event agent.started {}\n", .overfills = sandbox::DiskStop{one.cause, true, 70, 9, 50, 7}});
+    keep();
+    EXPECT_EQ(outcome(), "failed disk_limit");
+    const auto& failure = *base::get_object(exit(), "failure");
+    EXPECT_EQ(base::get_string(failure, "cause"), one.limit);
+    EXPECT_THAT(std::string(*base::get_string(failure, "reason")), HasSubstr(one.reason));
+    ASSERT_EQ(payloads("limit.exceeded").size(), 1u);
+    EXPECT_EQ(base::get_string(payload("limit.exceeded"), "limit"), one.limit);
+    EXPECT_EQ(base::get_int(payload("limit.exceeded"), "used"), one.cause == Cause::inodes ? 9 : 70);
+    EXPECT_EQ(sandbox_->collections, 1);
+    EXPECT_EQ(sandbox_->checkpoints, 1);
+  }
+}
+
+TEST_F(KeeperTest, ProcessesThatAreKilledForMemoryAreTold) {
+  agent({.says = "say ok\n", .loses_children = 3});
+  keep();
+  EXPECT_EQ(outcome(), "completed");
+  ASSERT_EQ(payloads("sandbox.memory_kill").size(), 1u);
+  EXPECT_EQ(base::get_int(payload("sandbox.memory_kill"), "processes"), 3);
+  EXPECT_EQ(base::get_int(payload("sandbox.memory_kill"), "total"), 3);
+}
+
 TEST_F(KeeperTest, RunThatTakesTooLongIsEnded) {
   plan_.limits.wall_time = 100ms;
   agent({.says = "event agent.started {}\n"});
@@ -333,6 +368,17 @@ TEST_F(KeeperTest, FloodIsCutAtTheOutputLimit) {
   EXPECT_EQ(outcome(), "failed output_limit");
   // What was written beyond it never left the pipe.
   EXPECT_LE(sandbox_->flooded, 2u << 20);
+}
+
+TEST_F(KeeperTest, AnAgentThatWritesFasterThanItMayWaits) {
+  plan_.limits.output_rate = 512u << 10;
+  plan_.limits.output_bytes = 1u << 20;
+  agent({.says = "event agent.started {}\n", .floods = 1ull << 30});
+  const auto began = std::chrono::steady_clock::now();
+  keep();
+  EXPECT_EQ(outcome(), "failed output_limit");
+  // The first second's worth comes at once.
+  EXPECT_GE(std::chrono::steady_clock::now() - began, 900ms);
 }
 
 TEST_F(KeeperTest, ASignalOfTheAdapterIsRecordedOnce) {

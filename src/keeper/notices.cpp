@@ -34,6 +34,7 @@ void Notices::poll() {
     if (!notice || !*notice) break;
     if (const auto* exited = std::get_if<sandbox::Exited>(&**notice)) exits_[exited->pid] = *exited;
     if (const auto* kill = std::get_if<sandbox::MemoryKill>(&**notice)) memory_kills_.insert(kill->pid);
+    if (const auto* stop = std::get_if<sandbox::DiskStop>(&**notice)) disk_stop_ = *stop;
     gone_ = std::holds_alternative<sandbox::Gone>(**notice);
   }
   changed_.notify();

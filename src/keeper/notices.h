@@ -25,6 +25,10 @@ class Notices {
   // It will not be asked about again.
   void forget(pid_t pid) { exits_.erase(pid); }
   [[nodiscard]] bool killed_for_memory(pid_t pid) const { return memory_kills_.contains(pid); }
+  // Of this sandbox, as far as init does it itself.
+  [[nodiscard]] std::size_t memory_kills() const { return memory_kills_.size(); }
+  // Everything was killed because too much was written: what init said last about it.
+  [[nodiscard]] const std::optional<sandbox::DiskStop>& disk_stop() const { return disk_stop_; }
   [[nodiscard]] bool gone() const { return gone_; }
   // Notified after each change.
   [[nodiscard]] base::Event& changed() { return changed_; }
@@ -36,6 +40,7 @@ class Notices {
   Descriptor control_;
   std::map<pid_t, sandbox::Exited> exits_;
   std::set<pid_t> memory_kills_;
+  std::optional<sandbox::DiskStop> disk_stop_;
   bool gone_ = false;
   base::Event changed_;
 };

@@ -151,6 +151,7 @@ TurnLimits parse_limits(Fields& outer) {
   limits.quiet = fields.duration("quietMs");
   limits.cancel_grace = fields.duration("cancelGraceMs");
   limits.output_bytes = static_cast<std::uint64_t>(fields.number("outputBytes"));
+  limits.output_rate = static_cast<std::uint64_t>(fields.number("outputRate"));
   limits.review = fields.duration("reviewMs");
   if (!fields.missing().empty()) outer.miss("limits." + fields.missing());
   return limits;
@@ -197,6 +198,7 @@ std::string encode_plan(const AttemptPlan& plan) {
                             {"quietMs", plan.limits.quiet.count()},
                             {"cancelGraceMs", plan.limits.cancel_grace.count()},
                             {"outputBytes", plan.limits.output_bytes},
+                            {"outputRate", plan.limits.output_rate},
                             {"reviewMs", plan.limits.review.count()}};
   const json::object quota{{"firstMs", plan.quota.first.count()},
                            {"longestMs", plan.quota.longest.count()},
@@ -228,7 +230,9 @@ std::string encode_plan(const AttemptPlan& plan) {
                                     {"spending", plan.spending.to_json()},
                                     {"cassette", plan.cassette},
                                     {"hidden", plan.hidden},
-                                    {"egress", plan.egress.to_json()}});
+                                    {"egress", plan.egress.to_json()},
+                                    {"image", plan.image},
+                                    {"imageDigest", plan.image_digest}});
 }
 
 base::Result<AttemptPlan> decode_plan(std::string_view text) {
@@ -278,6 +282,8 @@ base::Result<AttemptPlan> decode_plan(std::string_view text) {
   plan.cassette = fields.text("cassette");
   plan.hidden = fields.text("hidden");
   AGENTROUTER_TRY(plan.egress, EgressPlan::from_json(fields.object("egress")));
+  plan.image = fields.text("image");
+  plan.image_digest = fields.text("imageDigest");
   if (!base::is_prefixed_uuid(plan.attempt_id.str(), "attempt_")) fields.miss("attemptId");
   if (!base::is_prefixed_uuid(plan.run_id.str(), "run_")) fields.miss("runId");
   if (!fields.missing().empty()) {

@@ -30,6 +30,7 @@ struct TurnLimits {
   std::chrono::milliseconds quiet{120'000};
   std::chrono::milliseconds cancel_grace{2'000};
   std::uint64_t output_bytes = 256ull << 20;
+  std::uint64_t output_rate = 64ull << 20;  // bytes in a second, then the agent has to wait; 0: as it comes
   std::chrono::milliseconds review{60'000};  // for a reviewer's answer
 };
 
@@ -72,6 +73,8 @@ struct AttemptPlan {
   std::string cassette = {};  // its name; with Provider::replay it is played, else recorded. Empty: neither
   std::string hidden = {};  // base::Needles::to_text of secrets of the server that the keeper is not given
   EgressPlan egress = {};
+  std::string image = {};  // the sandbox's root is this image's; empty: the host's programs
+  std::string image_digest = {};
 };
 
 // Without the key.

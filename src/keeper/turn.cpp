@@ -77,7 +77,7 @@ bool Turn::start() {
     fail("worker_failed", "cannot make the agent's pipes");
     return false;
   }
-  kills_before_ = needs_.sandbox.memory().kills;
+  kills_before_ = memory_kills();
   const auto pid = needs_.sandbox.spawn({.argv = argv_of(needs_.plan),
                                          .env = needs_.plan.program.env,
                                          .stdio = {in->first.get(), out->second.get(), err->second.get()}});
@@ -109,6 +109,10 @@ base::Task<void> Turn::supervise() {
   handle(needs_.session.start());
   for (;;) {
     if (over()) co_return;
+    if (needs_.notices.disk_stop()) {
+      co_await settle_disk();
+      co_return;
+    }
     if (needs_.notices.exited(pid_) != nullptr || needs_.notices.gone()) {
       co_await settle_exit();
       co_return;
@@ -127,6 +131,7 @@ base::Task<void> Turn::supervise() {
 base::Task<void> Turn::settle_exit() {
   (void)needs_.sandbox.kill_all();
   needs_.notices.poll();
+  see_disk();
   const auto limit = now() + leave_time;
   while (!stdout_ended_ && !over() && now() < limit) co_await wake_.wait_until(limit);
   const sandbox::Exited* exited = needs_.notices.exited(pid_);
@@ -136,6 +141,28 @@ base::Task<void> Turn::settle_exit() {
   const std::string status = exited != nullptr ? status_text(*exited) : "sandbox gone";
   if (!end_.outcome) handle(needs_.session.ended(status));
   if (!over()) fail("agent_exited", "The agent ended before its turn did: " + status);
+}
+
+// Init is killing everything inside, and counts what is left when that is done.
+base::Task<void> Turn::settle_disk() {
+  const auto limit = now() + std::chrono::seconds(10);
+  while (!needs_.notices.disk_stop()->settled && !needs_.notices.gone() && now() < limit)
+    co_await wake_.wait_until(limit);
+  see_disk();
+}
+
+void Turn::see_disk() {
+  const auto& stop = needs_.notices.disk_stop();
+  if (stop && !end_.failure && !end_.cancelled) abort(record_disk_stop(needs_.recorder, *stop));
+}
+
+std::uint64_t Turn::memory_kills() const {
+  return needs_.sandbox.memory().kills + needs_.notices.memory_kills();
+}
+
+void Turn::see_memory() {
+  memory_look_ = now() + 100ms;
+  kills_.see(needs_.recorder, memory_kills() - kills_before_);
 }
 
 // False when the turn is over because of a limit.
@@ -173,8 +200,10 @@ base::Task<void> Turn::end_process() {
   co_await scope_.cancel_and_join();
   try {
     stderr_lines_.end();
+    see_disk();
+    see_memory();
   } catch (const base::Failure& failure) {
-    fail("storage_full", failure.error().message);
+    fail_with(failure.error());
   }
 }
 
@@ -187,6 +216,8 @@ base::Task<void> Turn::read_stdout() {
     if (error) break;
     touch();
     if (!count_output(n)) break;
+    if (now() >= memory_look_) see_memory();
+    co_await slow_down(n);
     needs_.progress.signals().message();
     handle(needs_.session.feed(std::string_view(buffer).substr(0, n)));
     while ((to_write_bytes_ > write_queue_bytes || held()) && !over()) co_await writing_.wait();
@@ -203,6 +234,7 @@ base::Task<void> Turn::read_stderr() {
         co_await stderr_.async_read_some(asio::buffer(buffer), asio::redirect_error(base::use_task, error));
     if (error || !count_output(n)) break;
     touch();
+    co_await slow_down(n);
     stderr_lines_.feed(std::string_view(buffer).substr(0, n));
     report(needs_.progress.signals().raw_output(std::string_view(buffer).substr(0, n)));
   }
@@ -240,6 +272,15 @@ bool Turn::count_output(std::size_t bytes) {
   if (output_bytes_ <= needs_.plan.limits.output_bytes) return true;
   fail("output_limit", "The agent wrote more than it may");
   return false;
+}
+
+// An agent that writes faster than it may waits at its full pipe. Up to a second of it comes at once.
+base::Task<void> Turn::slow_down(std::size_t bytes) {
+  const auto rate = needs_.plan.limits.output_rate;
+  if (rate == 0) co_return;
+  const auto taken = std::chrono::microseconds(bytes * 1'000'000 / rate);
+  output_until_ = std::max(output_until_, now() - 1s) + taken;
+  while (output_until_ > now() && !over()) co_await wake_.wait_until(output_until_);
 }
 
 void Turn::handle(agents::Outputs outputs) {
@@ -455,7 +496,7 @@ void Turn::record(agents::EmitEvent event) {
 
 bool Turn::was_out_of_memory(const sandbox::Exited& exited) const {
   if (needs_.notices.killed_for_memory(pid_)) return true;
-  return exited.signal == SIGKILL && needs_.sandbox.memory().kills > kills_before_;
+  return exited.signal == SIGKILL && memory_kills() > kills_before_;
 }
 
 void Turn::cancel() {

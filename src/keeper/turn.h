@@ -15,6 +15,7 @@
 #include "keeper/plan.h"
 #include "keeper/progress_gate.h"
 #include "keeper/recorder.h"
+#include "keeper/resources.h"
 #include "keeper/tool_gate.h"
 
 namespace agentrouter::keeper {
@@ -63,7 +64,7 @@ class Turn {
 
   // Resumes when the turn is over and nothing runs inside any more. Call once.
   //
-  // Failure codes of our own: agent_missing, agent_exited, output_limit, wall_limit, memory_limit,
+  // Failure codes of our own: agent_missing, agent_exited, output_limit, wall_limit, memory_limit, disk_limit,
   // agent_protocol_error (quiet for too long), ungated_tool_call, approval_expired, storage_full,
   // worker_failed, no_progress, and those of ProgressGate. Never throws.
   base::Task<TurnEnd> run();
@@ -101,6 +102,10 @@ class Turn {
   bool start();
   base::Task<void> supervise();
   base::Task<void> settle_exit();
+  base::Task<void> settle_disk();
+  void see_disk();
+  void see_memory();
+  [[nodiscard]] std::uint64_t memory_kills() const;
   base::Task<void> end_process();
   base::Task<void> guarded(base::Task<void> task);
   base::Task<void> read_stdout();
@@ -131,6 +136,7 @@ class Turn {
   [[nodiscard]] bool held() const { return needs_.progress.asking() && !end_.cancelled; }
   base::Task<void> while_held();
   bool count_output(std::size_t bytes);
+  base::Task<void> slow_down(std::size_t bytes);
   bool check_limits();
   [[nodiscard]] base::Deadline next_deadline() const;
   void fail(std::string_view code, std::string reason);
@@ -145,7 +151,10 @@ class Turn {
   TextLines stderr_lines_;
   pid_t pid_ = -1;
   std::uint64_t kills_before_ = 0;
+  MemoryKills kills_;
+  base::Deadline memory_look_ = {};
   std::uint64_t output_bytes_ = 0;
+  base::Deadline output_until_ = {};  // when what was written so far is written at the rate that is allowed
   std::list<std::string> to_write_;
   std::size_t to_write_bytes_ = 0;
   bool close_stdin_ = false;

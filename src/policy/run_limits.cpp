@@ -34,7 +34,11 @@ const std::vector<LimitField>& limit_fields() {
       {cost_name, &RunLimits::cost, nano_per_usd / 1'000'000, most_usd},
       {"maxActions", &RunLimits::actions, 1, 1'000'000},
       {"maxOutputBytes", &RunLimits::output_bytes, 1, std::int64_t{1} << 40},
-      {"maxNetworkBytes", &RunLimits::network_bytes, 1, std::int64_t{1} << 40}};
+      {"maxNetworkBytes", &RunLimits::network_bytes, 1, std::int64_t{1} << 40},
+      {"maxMemoryBytes", &RunLimits::memory_bytes, std::int64_t{64} << 20, std::int64_t{1} << 40, true},
+      {"maxDiskBytes", &RunLimits::disk_bytes, std::int64_t{1} << 20, std::int64_t{1} << 44, true},
+      {"maxCpuPercent", &RunLimits::cpu_percent, 1, 100'000, true},
+      {"maxPids", &RunLimits::pids, 16, 1'000'000, true}};
   return fields;
 }
 
@@ -79,7 +83,7 @@ base::Result<RunLimits> settle_limits(const RunLimits& asked, const LimitRules& 
     }
     auto& result = settled.*field.member;
     result = wanted ? wanted : before ? earlier : rules.defaults.*field.member;
-    if (most && (!result || *result > *most)) result = most;
+    if (most && (result ? *result > *most : !field.of_sandbox)) result = most;
   }
   return settled;
 }

@@ -19,11 +19,17 @@ struct RunLimits {
   std::optional<std::int64_t> actions = {};
   std::optional<std::int64_t> output_bytes = {};
   std::optional<std::int64_t> network_bytes = {};
+  // Of the sandbox; none: as much as each sandbox of the server has.
+  std::optional<std::int64_t> memory_bytes = {};
+  std::optional<std::int64_t> disk_bytes = {};
+  std::optional<std::int64_t> cpu_percent = {};  // of one core
+  std::optional<std::int64_t> pids = {};
 
   [[nodiscard]] bool empty() const;
   // Requests have to be understood before they leave.
   [[nodiscard]] bool spends() const { return tokens || cost; }
-  // {maxWallSeconds, maxTokens, maxCostUsd, maxActions, maxOutputBytes, maxNetworkBytes}, what is there.
+  // {maxWallSeconds, maxTokens, maxCostUsd, maxActions, maxOutputBytes, maxNetworkBytes, maxMemoryBytes,
+  // maxDiskBytes, maxCpuPercent, maxPids}, what is there.
   [[nodiscard]] json::object to_json() const;
   // What does not fit is left out: for documents of our own.
   [[nodiscard]] static RunLimits from_json(const json::object& object);
@@ -35,6 +41,7 @@ struct LimitField {
   std::optional<std::int64_t> RunLimits::*member;
   std::int64_t least;
   std::int64_t most;
+  bool of_sandbox = false;  // there without being asked for, so the server's most is not written into a run
 };
 // In the order of the wire. Cost is counted in nano-USD here, too.
 [[nodiscard]] const std::vector<LimitField>& limit_fields();

@@ -38,6 +38,14 @@ TEST(RunLimits, LaterTurnsInheritThemAndMayOnlyTighten) {
   EXPECT_FALSE(settle_limits({.actions = 6}, {}, before));
 }
 
+TEST(RunLimits, WhatEverySandboxHasIsNotWrittenIntoARunThatAsksForNothing) {
+  const LimitRules rules{.defaults = {}, .most = {.memory_bytes = 1 << 30, .pids = 512}};
+  EXPECT_TRUE(settle_limits({}, rules)->empty());
+  EXPECT_EQ(100, settle_limits({.pids = 100}, rules)->pids);
+  EXPECT_FALSE(settle_limits({.pids = 513}, rules));
+  EXPECT_EQ(512, settle_limits({}, rules, RunLimits{.pids = 600})->pids);
+}
+
 TEST(RunLimits, EachMarkWarnsOnce) {
   EXPECT_EQ(0, next_warning(49, 100, 0));
   EXPECT_EQ(50, next_warning(50, 100, 0));

@@ -5,7 +5,7 @@ namespace agentrouter::runs {
 namespace {
 
 constexpr std::string_view inherited[] = {"waitForQuota", "mcp", "approvalScope",
-                                          "policy",       "limits", "requireIsolation"};
+                                          "policy",       "limits", "requireIsolation", "image"};
 
 json::object object_of(std::string_view input) {
   auto value = base::parse_json(input, {.max_depth = 128, .max_bytes = 16u << 20});
@@ -25,6 +25,7 @@ RunOptions options_of(std::string_view input) {
                       .value_or(model::ApprovalScope::run);
   options.policy = base::get_string(object, "policy").value_or("");
   options.isolation = model::parse_isolation(base::get_string(object, "requireIsolation").value_or(""));
+  options.image = base::get_string(object, "image").value_or("");
   if (const auto* limits = base::get_object(object, "limits"))
     options.limits = policy::RunLimits::from_json(*limits);
   return options;

@@ -20,6 +20,7 @@ struct RunOptions {
   model::ApprovalScope scope = model::ApprovalScope::run;
   std::string policy;  // the name of the policy that judges its actions; empty for none
   std::optional<model::Isolation> isolation;  // requireIsolation
+  std::string image;   // the name of the image that is the sandbox's root; empty: the server's default
   policy::RunLimits limits;  // as they were settled when the run was asked for
 };
 

@@ -118,6 +118,17 @@ Box::Outbound take_ways_out() {
   return out;
 }
 
+DiskStop disk_stop_of(const init::Reply& reply) {
+  init::DiskReport report{};
+  std::memcpy(&report, reply.stage, sizeof report);
+  const auto cause = report.cause == init::disk_inodes    ? DiskStop::Cause::inodes
+                     : report.cause == init::disk_depth   ? DiskStop::Cause::depth
+                     : report.cause == init::disk_reserve ? DiskStop::Cause::reserve
+                                                          : DiskStop::Cause::bytes;
+  return {cause,          report.settled != 0, report.bytes,
+          report.inodes,  report.most_bytes,   report.most_inodes};
+}
+
 }  // namespace
 
 Result<Box> Box::adopt() {
@@ -157,6 +168,8 @@ void Box::keep_notice(std::string_view bytes) {
     notices_.emplace_back(exited);
   } else if (reply.type == init::reply_memory_kill) {
     notices_.emplace_back(MemoryKill{reply.value});
+  } else if (reply.type == init::reply_disk_stop) {
+    notices_.emplace_back(disk_stop_of(reply));
   }
 }
 

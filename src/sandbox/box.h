@@ -32,9 +32,18 @@ struct Exited {
 struct MemoryKill {
   pid_t pid = -1;
 };
+// Init killed everything inside because too much was written. Comes once when it is killed, and once more when
+// it is dead and counted to the end.
+struct DiskStop {
+  enum class Cause { bytes, inodes, depth, reserve };  // depth: folders nested deeper than any path is long
+  Cause cause = Cause::bytes;
+  bool settled = false;
+  std::uint64_t bytes = 0, inodes = 0;            // used
+  std::uint64_t most_bytes = 0, most_inodes = 0;  // allowed
+};
 // Init has ended: nothing runs inside any more.
 struct Gone {};
-using Notice = std::variant<Exited, MemoryKill, Gone>;
+using Notice = std::variant<Exited, MemoryKill, DiskStop, Gone>;
 
 struct Spawn {
   std::vector<std::string> argv;  // argv[0] is an absolute path inside

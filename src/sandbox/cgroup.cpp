@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -114,11 +115,20 @@ Result<void> enable_controllers(const std::string& folder) {
   return write_to(control, "+memory +pids +cpu");
 }
 
+// 0: no limit.
+std::string or_max(std::uint64_t value) {
+  return value == 0 ? "max" : std::to_string(value);
+}
+
+std::uint32_t quota_us(std::uint32_t cpu_percent) {
+  return cpu_percent * 1000;
+}
+
 Result<void> write_limits_v2(const std::string& folder, const Limits& limits) {
   const std::pair<const char*, std::string> wanted[] = {
       {"memory.max", std::to_string(limits.memory_bytes)},
       {"pids.max", std::to_string(limits.pids)},
-      {"cpu.max", std::to_string(limits.cpu_percent * 1000) + " 100000"}};
+      {"cpu.max", std::to_string(quota_us(limits.cpu_percent)) + " 100000"}};
   for (const auto& [file, text] : wanted) {
     if (auto done = write_to(folder + "/" + file, text); !done) return done;
   }
@@ -131,11 +141,37 @@ Result<void> write_limit_v1(const std::string& folder, const std::string& contro
   if (controller == "pids") return write_to(folder + "/pids.max", std::to_string(limits.pids));
   if (controller == "cpu") {
     if (auto done = write_to(folder + "/cpu.cfs_period_us", "100000"); !done) return done;
-    return write_to(folder + "/cpu.cfs_quota_us", std::to_string(limits.cpu_percent * 1000));
+    return write_to(folder + "/cpu.cfs_quota_us", std::to_string(quota_us(limits.cpu_percent)));
   }
   if (auto done = write_to(folder + "/memory.limit_in_bytes", std::to_string(limits.memory_bytes)); !done)
     return done;
   (void)write_to(folder + "/memory.swappiness", "0");
+  return {};
+}
+
+// What is beside it, the server's own group with v2 and each process with v1, weighs as much as all sandboxes.
+Result<void> write_around_v2(const std::string& folder, const MachineLimits& machine) {
+  if (auto done = write_to(folder + "/cgroup.subtree_control", "+memory +pids +cpu"); !done) return done;
+  const auto cpu = machine.cpu_percent == 0 ? "max" : std::to_string(quota_us(machine.cpu_percent));
+  const std::pair<const char*, std::string> wanted[] = {{"memory.max", or_max(machine.memory_bytes)},
+                                                        {"pids.max", or_max(machine.pids)},
+                                                        {"cpu.max", cpu + " 100000"}};
+  for (const auto& [file, text] : wanted) {
+    if (auto done = write_to(folder + "/" + file, text); !done) return done;
+  }
+  return {};
+}
+
+Result<void> write_around_v1(const std::string& folder, const std::string& controller,
+                             const MachineLimits& machine) {
+  if (controller == "pids") return write_to(folder + "/pids.max", or_max(machine.pids));
+  if (controller == "memory") {
+    const auto most = machine.memory_bytes == 0 ? "-1" : std::to_string(machine.memory_bytes);
+    return write_to(folder + "/memory.limit_in_bytes", most);
+  }
+  const auto quota = machine.cpu_percent == 0 ? "-1" : std::to_string(quota_us(machine.cpu_percent));
+  // Refused while a sandbox that was started under a higher limit has more: it holds when that has ended.
+  (void)write_to(folder + "/cpu.cfs_quota_us", quota);
   return {};
 }
 
@@ -189,6 +225,12 @@ CgroupSite find_cgroup_site() {
   return site;
 }
 
+std::string cgroup_around(int attempts) {
+  auto name = cgroup_prefix(attempts);
+  name.pop_back();
+  return name;
+}
+
 std::string cgroup_prefix(int attempts) {
   struct stat info{};
   (void)::fstat(attempts, &info);
@@ -203,40 +245,70 @@ std::string cgroup_label(const AttemptRef& attempt) {
   return cgroup_prefix(attempt.attempts) + attempt.id;
 }
 
-Result<CgroupSet> CgroupSet::make(const CgroupSite& site, const std::string& label, const Limits& limits) {
-  CgroupSet set;
-  const auto make_folder = [&](const std::string& parent) -> Result<std::string> {
-    auto folder = parent + "/" + label;
-    if (::mkdir(folder.c_str(), 0755) != 0) return base::fail_errno("cannot make " + folder, errno);
-    set.folders_.push_back(folder);
-    return folder;
-  };
-  if (site.mode == LimitsMode::cgroup2) {
-    if (auto done = enable_controllers(site.unified); !done) return tl::unexpected(done.error());
-  }
-  if (!site.unified.empty()) {
-    auto folder = make_folder(site.unified);
-    if (!folder) return tl::unexpected(folder.error());
-    set.unified_ = Fd(::open(folder->c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!set.unified_) return base::fail_errno("cannot open " + *folder, errno);
-    set.procs = open_to_read(*folder + "/cgroup.events");
-    if (site.mode == LimitsMode::cgroup2) {
-      if (auto done = write_limits_v2(*folder, limits); !done) return tl::unexpected(done.error());
-      set.memory_events = open_to_read(*folder + "/memory.events");
-      set.memory_peak = open_to_read(*folder + "/memory.peak");
+// Another launch may make, and a release remove, the group around at the same time.
+Result<std::string> CgroupSet::make_folder(const std::string& around, const std::string& label) {
+  auto folder = around + "/" + label;
+  for (int tries = 0; tries < 100; ++tries) {
+    if (::mkdir(around.c_str(), 0755) != 0 && errno != EEXIST)
+      return base::fail_errno("cannot make " + around, errno);
+    if (::mkdir(folder.c_str(), 0755) == 0) {
+      folders_.push_back(folder);
+      return folder;
     }
+    if (errno != ENOENT) break;
+  }
+  return base::fail_errno("cannot make " + folder, errno);
+}
+
+Result<void> CgroupSet::make_unified(const CgroupSite& site, const std::string& around, const std::string& label,
+                                     const Limits& limits, const MachineLimits& machine) {
+  const bool limiting = site.mode == LimitsMode::cgroup2;
+  if (limiting) {
+    if (auto done = enable_controllers(site.unified); !done) return done;
+  }
+  const auto whole = site.unified + "/" + around;
+  AGENTROUTER_TRY(const auto folder, make_folder(whole, label));
+  unified_ = Fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!unified_) return base::fail_errno("cannot open " + folder, errno);
+  procs = open_to_read(folder + "/cgroup.events");
+  if (!limiting) return {};
+  if (auto done = write_around_v2(whole, machine); !done) return done;
+  if (auto done = write_limits_v2(folder, limits); !done) return done;
+  memory_events = open_to_read(folder + "/memory.events");
+  memory_peak = open_to_read(folder + "/memory.peak");
+  return {};
+}
+
+// One hierarchy may carry several controllers.
+Result<void> CgroupSet::make_v1(const std::string& parent, const std::string& controller,
+                                const std::string& around, const std::string& label, const Limits& limits,
+                                const MachineLimits& machine) {
+  const auto whole = parent + "/" + around;
+  const auto path = whole + "/" + label;
+  if (std::find(v1_.begin(), v1_.end(), path) == v1_.end()) {
+    AGENTROUTER_TRY(const auto folder, make_folder(whole, label));
+    v1_.push_back(folder);
+    entries_.emplace_back(::open((folder + "/tasks").c_str(), O_WRONLY | O_CLOEXEC));
+    if (!entries_.back()) return base::fail_errno("cannot open " + folder, errno);
+  }
+  if (auto done = write_around_v1(whole, controller, machine); !done) return done;
+  auto own = limits;
+  // The kernel refuses a part of the processors that is more than the whole.
+  if (machine.cpu_percent != 0) own.cpu_percent = std::min(own.cpu_percent, machine.cpu_percent);
+  return write_limit_v1(path, controller, own);
+}
+
+Result<CgroupSet> CgroupSet::make(const CgroupSite& site, const AttemptRef& attempt, const Limits& limits,
+                                  const MachineLimits& machine) {
+  CgroupSet set;
+  const auto around = cgroup_around(attempt.attempts), label = cgroup_label(attempt);
+  if (!site.unified.empty()) {
+    auto done = set.make_unified(site, around, label, limits, machine);
+    if (!done) return tl::unexpected(done.error());
   }
   for (std::size_t i = 0; i < site.v1.size(); ++i) {
-    // One hierarchy may carry several controllers.
-    const auto path = site.v1[i] + "/" + label;
-    if (std::find(set.v1_.begin(), set.v1_.end(), path) == set.v1_.end()) {
-      auto folder = make_folder(site.v1[i]);
-      if (!folder) return tl::unexpected(folder.error());
-      set.v1_.push_back(*folder);
-      set.entries_.emplace_back(::open((*folder + "/tasks").c_str(), O_WRONLY | O_CLOEXEC));
-      if (!set.entries_.back()) return base::fail_errno("cannot open " + *folder, errno);
-    }
-    if (auto done = write_limit_v1(path, controllers[i], limits); !done) return tl::unexpected(done.error());
+    auto done = set.make_v1(site.v1[i], controllers[i], around, label, limits, machine);
+    if (!done) return tl::unexpected(done.error());
   }
   if (!set.v1_.empty()) {
     set.memory_events = open_to_read(set.v1_[0] + "/memory.oom_control");
@@ -256,7 +328,11 @@ CgroupSet::CgroupSet(CgroupSet&& other) noexcept
       entries_(std::move(other.entries_)) {}
 
 CgroupSet::~CgroupSet() {
-  for (const auto& folder : folders_) (void)remove_cgroup(folder);
+  for (const auto& folder : folders_) {
+    (void)remove_cgroup(folder);
+    // The one around, if nothing else is in it.
+    (void)::rmdir(std::filesystem::path(folder).parent_path().c_str());
+  }
 }
 
 Result<void> CgroupSet::enter(pid_t pid) const {
@@ -274,6 +350,11 @@ std::vector<std::string> find_cgroups(const std::string& label, Match match) {
     if (relevant) walk(hierarchy.mounted, label, match, 8, found);
   }
   return found;
+}
+
+void remove_empty_around(int attempts) {
+  // One that holds others refuses.
+  for (const auto& folder : find_cgroups(cgroup_around(attempts), Match::whole)) (void)::rmdir(folder.c_str());
 }
 
 Result<unsigned> remove_cgroup(const std::string& folder) {

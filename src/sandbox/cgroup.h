@@ -24,14 +24,18 @@ struct CgroupSite {
 [[nodiscard]] CgroupSite find_cgroup_site();
 
 [[nodiscard]] std::string cgroup_prefix(int attempts);  // of every group of this installation
+// The group around all of them: it carries the limits of the machine, and weighs as much as the server and the
+// keepers beside it, however many sandboxes are in it.
+[[nodiscard]] std::string cgroup_around(int attempts);
 [[nodiscard]] std::string cgroup_label(const AttemptRef& attempt);
 
 // The groups of one sandbox, removed again by the destructor unless keep() was called.
 class CgroupSet {
  public:
-  // Errors: those of mkdir(2) and of writing the limits.
-  [[nodiscard]] static base::Result<CgroupSet> make(const CgroupSite& site, const std::string& label,
-                                                    const Limits& limits);
+  // Makes the group around them too, where it is not there yet. Errors: those of mkdir(2) and of writing the
+  // limits.
+  [[nodiscard]] static base::Result<CgroupSet> make(const CgroupSite& site, const AttemptRef& attempt,
+                                                    const Limits& limits, const MachineLimits& machine);
   CgroupSet(CgroupSet&& other) noexcept;
   CgroupSet& operator=(CgroupSet&&) = delete;
   ~CgroupSet();
@@ -50,6 +54,11 @@ class CgroupSet {
 
  private:
   CgroupSet() = default;
+  base::Result<std::string> make_folder(const std::string& around, const std::string& label);
+  base::Result<void> make_unified(const CgroupSite& site, const std::string& around, const std::string& label,
+                                  const Limits& limits, const MachineLimits& machine);
+  base::Result<void> make_v1(const std::string& parent, const std::string& controller, const std::string& around,
+                             const std::string& label, const Limits& limits, const MachineLimits& machine);
   base::Fd unified_;
   std::vector<std::string> folders_;
   std::vector<std::string> v1_;
@@ -59,6 +68,9 @@ class CgroupSet {
 // Folders anywhere in the mounted hierarchies whose name is `label` (or begins with it).
 enum class Match { whole, prefix };
 [[nodiscard]] std::vector<std::string> find_cgroups(const std::string& label, Match match);
+
+// Removes the groups around, once they are empty.
+void remove_empty_around(int attempts);
 
 // Kills what is in the group, waits until it is empty, removes it. Returns how many processes it held.
 // Errors: timeout, those of rmdir(2).

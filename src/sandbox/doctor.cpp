@@ -1,7 +1,9 @@
 #include "sandbox/doctor.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -9,6 +11,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <memory>
 
 #include "base/file.h"
 #include "base/id.h"
@@ -18,7 +21,10 @@
 #include "sandbox/start.h"
 
 namespace agentrouter::sandbox {
+
 namespace {
+
+constexpr std::string_view probe_prefix = ".probe-";
 
 using base::Fd;
 using base::Result;
@@ -127,15 +133,22 @@ Probe probe_limits() {
   return probe;
 }
 
-// A folder for the attempts that are only tried, removed with everything in it.
+// A folder for the attempts that are only tried, removed with everything in it. It is locked as long as it is
+// used, so that a sweep knows which are left over.
 class Scratch {
  public:
   explicit Scratch(const std::string& parent) {
-    auto name = parent + "/.probe-XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) return;
     parent_ = base::open_directory(parent).value_or(Fd());
-    name_ = name.substr(parent.size() + 1);
-    folder_ = base::open_directory(name).value_or(Fd());
+    for (int tries = 0; tries < 10 && !folder_; ++tries) {
+      auto name = parent + "/" + std::string(probe_prefix) + "XXXXXX";
+      if (::mkdtemp(name.data()) == nullptr) return;
+      name_ = name.substr(parent.size() + 1);
+      folder_ = base::open_directory(name).value_or(Fd());
+      struct stat info{};
+      const bool ours = folder_ && ::flock(folder_.get(), LOCK_EX | LOCK_NB) == 0 &&
+                        ::fstat(folder_.get(), &info) == 0 && info.st_nlink > 0;
+      if (!ours) folder_.reset();  // a sweep was faster
+    }
   }
   ~Scratch() {
     if (parent_) (void)remove_tree(parent_.get(), name_);
@@ -198,6 +211,19 @@ std::string_view to_string(Found found) {
       return "missing";
   }
   return "missing";
+}
+
+void remove_left_probes(int attempts) {
+  Fd again(::openat(attempts, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const std::unique_ptr<DIR, int (*)(DIR*)> all(again ? ::fdopendir(again.get()) : nullptr, ::closedir);
+  if (!all) return;
+  (void)again.release();
+  while (const auto* entry = ::readdir(all.get())) {
+    const std::string name = entry->d_name;
+    if (!name.starts_with(probe_prefix)) continue;
+    const Fd folder(::openat(attempts, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (folder && ::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) (void)remove_tree(attempts, name);
+  }
 }
 
 std::vector<Probe> probe_machine(const std::string& scratch) {

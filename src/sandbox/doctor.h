@@ -25,6 +25,9 @@ struct Probe {
 // live (the overlay is tried there).
 [[nodiscard]] std::vector<Probe> probe_machine(const std::string& scratch);
 
+// Removes from `attempts` (borrowed) what a probe left there that was killed; one that is going on is left alone.
+void remove_left_probes(int attempts);
+
 // Errors: unsupported, naming each required probe that is missing, with detail and remedy; reason
 // sandbox_unavailable.
 [[nodiscard]] base::Result<void> require(const std::vector<Probe>& probes);

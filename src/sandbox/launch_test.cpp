@@ -146,6 +146,18 @@ TEST(LocalLauncher, SweepRemovesOnlyWhatNoKeeperOwns) {
   EXPECT_EQ(report->cgroups_removed, groups);
 }
 
+TEST(LocalLauncher, AllSandboxesTogetherAreUnderTheLimitsOfTheMachine) {
+  rig::Rig rig;
+  rig.plan.machine.pids = 30;
+  ASSERT_TRUE(rig.launch());
+  if (rig.launched().limits == LimitsMode::rlimit) GTEST_SKIP() << "no groups here";
+  EXPECT_THAT(rig.run("for i in $(seq 60); do sleep 1 & done 2>&1; echo over").output, HasSubstr("annot fork"));
+  EXPECT_THAT(find_cgroups(cgroup_around(rig.ref().attempts), Match::whole), testing::Not(IsEmpty()));
+  rig.end_keeper();
+  ASSERT_TRUE(release_whole(rig.the_launcher(), rig.ref(), Remove::all));
+  EXPECT_THAT(find_cgroups(cgroup_around(rig.ref().attempts), Match::whole), IsEmpty());
+}
+
 TEST(LocalLauncher, AProgramThatOnlyItsOwnerMayExecuteStillBecomesAKeeper) {
   const rig::TemporaryFolder folder;
   const auto copy = folder.path() / "sandbox_test";
@@ -204,6 +216,23 @@ TEST(Warden, RefusesRequestsThatAreNotOfItsSizeAndGoesOn) {
   WardenLauncher warden(std::move(started->socket));
   rig::Rig rig;
   EXPECT_TRUE(warden.sweep(rig.ref().attempts));
+}
+
+TEST(Warden, OneThatHasEndedIsStartedAgain) {
+  const auto start = [] { return start_warden({"sandbox_test", "--warden"}); };
+  auto first = start();
+  ASSERT_TRUE(first);
+  const base::Fd process(::fcntl(first->process.get(), F_DUPFD_CLOEXEC, 3));
+  WardenLauncher warden(std::move(*first), start);
+  rig::Rig rig;
+  rig.launcher = &warden;
+  ASSERT_TRUE(rig.launch());
+  ASSERT_TRUE(send_signal(process.get(), SIGKILL));
+  ASSERT_TRUE(wait_for_end(process.get(), 10'000));
+  EXPECT_EQ(rig.run("echo alive").output, "alive\n");
+  EXPECT_THAT(warden.sweep(rig.ref().attempts)->live, ElementsAre(rig.id()));
+  rig.end_keeper();
+  EXPECT_TRUE(release_whole(warden, rig.ref(), Remove::all));
 }
 
 TEST(Warden, ItsEndIsAnErrorOfItsOwn) {

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <optional>
 
+#include "sandbox/doctor.h"
 #include "sandbox/oci/guest.h"
 #include "sandbox/remove_tree.h"
 #include "sandbox/start.h"
@@ -89,7 +90,9 @@ Result<LaunchedPair> launch_checked(const CheckedLaunch& launch, const Weakened&
     limits.memory_bytes = launch.record->spec.memory_bytes;
     limits.pids = launch.record->spec.pids;
     limits.cpu_percent = launch.record->spec.cpu_percent;
-    auto made = CgroupSet::make(site, cgroup_label(launch.attempt), limits);
+    const MachineLimits machine{launch.record->spec.machine_memory, launch.record->spec.machine_pids,
+                                launch.record->spec.machine_cpu};
+    auto made = CgroupSet::make(site, launch.attempt, limits, machine);
     if (!made) return refuse({made.error().code, "cannot make the cgroups: " + made.error().message});
     cgroups.emplace(std::move(*made));
   }
@@ -110,6 +113,7 @@ Result<void> release_attempt(const AttemptRef& attempt, Remove what) {
     return base::fail(Code::conflict, "cannot release " + attempt.id + ": its keeper lives");
   }
   if (auto done = remove_groups(find_cgroups(cgroup_label(attempt), Match::whole)); !done) return done;
+  remove_empty_around(attempt.attempts);
   if (!folder) return {};
   if (what == Remove::all) {
     folder->reset();
@@ -150,6 +154,8 @@ Result<SweepReport> sweep_attempts(int attempts) {
     // The same processes are in one group of each hierarchy.
     report.processes_killed = std::max(report.processes_killed, *killed);
   }
+  remove_empty_around(attempts);
+  remove_left_probes(attempts);
   return report;
 }
 

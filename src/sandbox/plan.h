@@ -48,10 +48,23 @@ struct Limits {
   std::uint32_t pids = 512;
   std::uint32_t cpu_percent = 200;  // of one core; cgroup only
   std::uint32_t open_files = 4096;
-  std::uint64_t file_bytes = 8ull << 30;  // RLIMIT_FSIZE
+  std::uint64_t file_bytes = 8ull << 30;  // RLIMIT_FSIZE, at most disk_bytes
   std::uint64_t tmp_bytes = 512ull << 20;
   std::uint32_t tmp_inodes = 65536;
   std::uint64_t shm_bytes = 256ull << 20;
+  // Allocated bytes and inodes of what is written into the workspace and the home, counted by init.
+  std::uint64_t disk_bytes = 16ull << 30;
+  std::uint64_t disk_inodes = 2'000'000;
+  // A sandbox that goes on writing is stopped when its file system has less than this free, each when less than
+  // a quarter of it. 0: nothing is kept free.
+  std::uint64_t disk_reserve_bytes = 0;
+};
+
+// Of all sandboxes of an installation together, where there are cgroups. 0: no such limit.
+struct MachineLimits {
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t pids = 0;
+  std::uint32_t cpu_percent = 0;  // of one core
 };
 
 // `cgroup`: refuse to launch where memory, pids and cpu cannot be limited by cgroups.
@@ -62,6 +75,7 @@ struct Plan {
   std::vector<SyntheticFile> files;
   WorkspaceMode workspace = WorkspaceMode::read_write;
   Limits limits;
+  MachineLimits machine;
   LimitsDemand demand = LimitsDemand::any;
   // Ports of other hosts that programs inside may connect to: then every IPv4 address is the sandbox's own, and
   // connections to these ports arrive at listeners that are accepted outside. 1 to 65535, each once, at most

@@ -32,7 +32,7 @@ constexpr int set_up_patience_ms = 20'000;
 constexpr int init_caps[] = {
     CAP_CHOWN,     CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,  CAP_FSETID,
     CAP_KILL,      CAP_SETGID,       CAP_SETUID,          CAP_SETPCAP, CAP_NET_BIND_SERVICE,
-    CAP_NET_ADMIN, CAP_SYS_CHROOT,   CAP_SYS_ADMIN};
+    CAP_NET_ADMIN, CAP_SYS_CHROOT,   CAP_SYS_ADMIN,       CAP_SYS_PTRACE};
 
 struct InitStart {
   int program;

@@ -119,6 +119,21 @@ struct Keeper {
            text;
   }
 
+  // "CAUSE BYTES INODES" of the first stop that is settled.
+  std::string disk_stop() {
+    for (;;) {
+      pollfd ready{box.control_fd(), POLLIN, 0};
+      auto notice = base::value_or_throw(box.read_notice());
+      if (!notice && ::poll(&ready, 1, 30'000) <= 0) return "none";
+      if (!notice) continue;
+      if (std::holds_alternative<Gone>(*notice)) return "gone";
+      const auto* stop = std::get_if<DiskStop>(&*notice);
+      if (stop == nullptr || !stop->settled) continue;
+      return std::string(std::array{"bytes", "inodes", "depth", "reserve"}[static_cast<int>(stop->cause)]) + " " +
+             std::to_string(stop->bytes) + " " + std::to_string(stop->inodes);
+    }
+  }
+
   std::string obey(const std::string& command, const std::string& argument, int answer_socket) {
     const auto said = [](const auto& result) { return result ? std::string() : result.error().message; };
     if (command == "run") return describe(run(argument));
@@ -165,8 +180,9 @@ struct Keeper {
       ::poll(&ready, 1, 20'000);
       auto notice = base::value_or_throw(box.read_notice());
       if (!notice) return "none";
-      return std::array{"exited", "memory_kill", "gone"}[notice->index()];
+      return std::array{"exited", "memory_kill", "disk_stop", "gone"}[notice->index()];
     }
+    if (command == "disk_stop") return disk_stop();
     if (command == "destroy") {
       auto proof = box.destroy();
       if (!proof) return proof.error().message;

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "base/log.h"
 #include "sandbox/start.h"
 
 namespace agentrouter::sandbox {
@@ -200,6 +201,10 @@ Result<void> run_warden(int socket) {
 
 namespace {
 
+bool is_lost(const base::Error& error) {
+  return error.code == Code::unavailable && error.reason == "sandbox_unavailable";
+}
+
 struct Answer {
   std::unique_ptr<WardenReply> reply = std::make_unique<WardenReply>();
   std::vector<Fd> fds;
@@ -230,6 +235,22 @@ Result<Answer> ask(int socket, const WardenRequest& request, const std::vector<i
 
 }  // namespace
 
+Result<int> WardenLauncher::reach() {
+  pollfd there{socket_.get(), POLLIN, 0};
+  const bool ended = ::poll(&there, 1, 0) > 0;  // it never speaks unasked
+  if (!ended || !again_) return socket_.get();
+  base::log(base::LogLevel::warn, "the warden has ended; another one is started");
+  // With its socket the old one has no way to be of use, should it still be there.
+  if (process_) {
+    (void)send_signal(process_.get(), SIGKILL);
+    (void)wait_for_end(process_.get(), 5000);
+  }
+  AGENTROUTER_TRY(auto started, again_());
+  socket_ = std::move(started.socket);
+  process_ = std::move(started.process);
+  return socket_.get();
+}
+
 Result<Launched> WardenLauncher::launch(const LaunchRequest& request) {
   auto encoded = encode(request);
   if (!encoded) {
@@ -241,7 +262,8 @@ Result<Launched> WardenLauncher::launch(const LaunchRequest& request) {
   wire->operation = op_launch;
   std::memcpy(&wire->launch, encoded->bytes.data(), sizeof(LaunchRecord));
   const std::lock_guard lock(mutex_);
-  auto answer = ask(socket_.get(), *wire, encoded->fds);
+  AGENTROUTER_TRY(const int socket, reach());
+  auto answer = ask(socket, *wire, encoded->fds);
   if (!answer) return tl::unexpected(answer.error());
   if (answer->fds.size() != 1)
     return base::fail(Code::internal, "cannot launch: the warden returned no keeper");
@@ -257,7 +279,12 @@ Result<void> WardenLauncher::release(const AttemptRef& attempt, Remove what) {
   wire->remove = what == Remove::all ? 1 : 0;
   put_text(wire->launch.attempt_id, max_attempt_id, attempt.id);
   const std::lock_guard lock(mutex_);
-  auto answer = ask(socket_.get(), *wire, {attempt.attempts});
+  AGENTROUTER_TRY(int socket, reach());
+  auto answer = ask(socket, *wire, {attempt.attempts});
+  if (!answer && is_lost(answer.error()) && again_) {
+    AGENTROUTER_TRY(socket, reach());
+    answer = ask(socket, *wire, {attempt.attempts});
+  }
   if (!answer) return tl::unexpected(answer.error());
   return {};
 }
@@ -267,7 +294,8 @@ Result<SweepReport> WardenLauncher::sweep(int attempts) {
   wire->version = protocol_version;
   wire->operation = op_sweep;
   const std::lock_guard lock(mutex_);
-  auto answer = ask(socket_.get(), *wire, {attempts});
+  AGENTROUTER_TRY(const int socket, reach());
+  auto answer = ask(socket, *wire, {attempts});
   if (!answer) return tl::unexpected(answer.error());
   SweepReport report;
   report.cgroups_removed = answer->reply->cgroups_removed;

@@ -3,6 +3,7 @@
 // requests of one fixed size with descriptors beside them, keeps no state, and reads nothing that an agent
 // wrote. It ends when its socket does.
 
+#include <functional>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -30,14 +31,24 @@ struct StartedWarden {
 class WardenLauncher final : public Launcher {
  public:
   explicit WardenLauncher(base::Fd socket) : socket_(std::move(socket)) {}
+  // When the warden has ended, `again` starts another one for the next request. What the old one was doing
+  // fails if it was a launch (its sandbox ends with it), else it is done again.
+  using Start = std::function<base::Result<StartedWarden>()>;
+  WardenLauncher(StartedWarden started, Start again)
+      : socket_(std::move(started.socket)), process_(std::move(started.process)), again_(std::move(again)) {}
 
   [[nodiscard]] base::Result<Launched> launch(const LaunchRequest& request) override;
   [[nodiscard]] base::Result<void> release(const AttemptRef& attempt, Remove what) override;
   [[nodiscard]] base::Result<SweepReport> sweep(int attempts) override;
 
  private:
+  // The socket of a warden that lives, as far as can be known before it is asked.
+  base::Result<int> reach();
+
   std::mutex mutex_;
   base::Fd socket_;
+  base::Fd process_;  // pidfd, to reap it
+  Start again_;
 };
 
 }  // namespace agentrouter::sandbox

@@ -53,14 +53,20 @@ base::Error of_tree(base::Error error) {
   return error;
 }
 
-sandbox::Plan fetch_sandbox(const FetchPlan& plan, bool require_limits) {
+sandbox::Plan fetch_sandbox(const FetchPlan& plan, const WorkerConfig& config) {
   auto sandbox_plan = sandbox::curated_plan();
+  sandbox_plan.machine = config.machine;
   sandbox_plan.files.push_back({keeper::git_config_path, keeper::git_config(plan.source)});
   if (plan.is_over_ssh()) sandbox_plan.files.push_back({keeper::git_ssh_path, keeper::git_ssh_script()});
   if (plan.is_local()) sandbox_plan.workspace = sandbox::WorkspaceMode::read_only;
   // The tar holds the history beside the files.
-  sandbox_plan.limits.file_bytes = 2 * plan.bytes + tar_overhead;
-  if (require_limits) sandbox_plan.demand = sandbox::LimitsDemand::cgroup;
+  auto& limits = sandbox_plan.limits;
+  limits.file_bytes = 2 * plan.bytes + tar_overhead;
+  // The fetcher holds each part to its own limit; this is only what they are together.
+  limits.disk_reserve_bytes = config.limits.disk_reserve_bytes;
+  limits.disk_bytes = 2 * limits.file_bytes;
+  limits.disk_inodes = std::max<std::uint64_t>(limits.disk_inodes, 4 * plan.entries);
+  if (config.require_limits) sandbox_plan.demand = sandbox::LimitsDemand::cgroup;
   return sandbox_plan;
 }
 
@@ -281,7 +287,7 @@ Result<base::Fd> GitFetch::launch(const FetchPlan& plan) {
   const base::Fd theirs(ends[1]);
   AGENTROUTER_TRY(const base::Fd source, open_source(plan));
   const sandbox::LaunchRequest request{.attempt = {context_.attempts_dir, claim_.attempt.id.str()},
-                                       .plan = fetch_sandbox(plan, context_.config.require_limits),
+                                       .plan = fetch_sandbox(plan, context_.config),
                                        .lower = source.get(),
                                        .plan_pipe = theirs.get(),
                                        .keeper_argv = context_.config.git.fetcher_argv,

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -21,6 +22,15 @@ struct PreparedAgent {
   agents::AgentProgram program;      // holds only dummy credentials
   std::vector<sandbox::Bind> binds;  // where the program stands inside
   std::vector<keeper::McpPlan> mcp;  // with real credentials: for the keeper
+};
+
+// An unpacked image that a sandbox may have as its root.
+struct ImageRoot {
+  std::string name;  // in the configuration
+  std::filesystem::path root;
+  std::string digest;                    // "sha256:..."
+  std::vector<std::string> environment;  // the image's own: NAME=value
+  std::string shell;                     // inside
 };
 
 struct AgentRequest {

@@ -87,6 +87,7 @@ class RunDriver {
   [[nodiscard]] keeper::Provider plan_provider() const;
   static model::RunFailure cassette_failure(const base::Error& error);
   base::Task<std::optional<model::RunFailure>> place_cassette();
+  std::optional<model::RunFailure> find_image(const std::string& asked);
   base::Task<base::Result<sandbox::Launched>> launch(const PreparedAgent& agent, int plan_end);
   base::Task<base::Result<void>> place_state();
   base::Task<base::Result<void>> place_archive();
@@ -150,6 +151,7 @@ class RunDriver {
   std::optional<policy::Rules> rules_;  // that the run is held to
   keeper::EgressPlan egress_;           // what that lets it reach
   std::string lower_;                   // the folder that the workspace stands on; empty for a scratch tree
+  std::optional<ImageRoot> image_;      // the sandbox's root; none: the host's programs
   GitFetch* fetch_ = nullptr;           // under way
   std::string cassette_;                // the run's, where one is recorded or played
   std::shared_ptr<void> tree_hold_;     // keeps it, if it is a base tree

@@ -12,10 +12,15 @@
 #include "runs/prepare.h"
 #include "worker/checkpoint_source.h"
 #include "worker/git_fetch.h"
+#include "worker/image_environment.h"
 #include "worker/run_driver.h"
 #include "worker/trust.h"
 
 namespace agentrouter::worker {
+
+base::Result<ImageRoot> no_image(std::string_view name) {
+  return base::fail(base::Code::invalid, "this server has no image \"" + std::string(name) + "\"", "image_unknown");
+}
 
 base::Result<std::optional<policy::Rules>> preset_named(std::string_view name) {
   if (name.empty()) return std::nullopt;
@@ -30,12 +35,24 @@ bool is_read_only(const model::Runtime& runtime) {
   return runtime.mode == "read_only" || runtime.mode == "plan";
 }
 
-sandbox::Plan sandbox_plan(const PreparedAgent& agent, const model::Runtime& runtime, bool require_limits) {
-  sandbox::Plan plan = sandbox::curated_plan();
+sandbox::Limits sandbox_limits(sandbox::Limits limits, const policy::RunLimits& asked) {
+  if (asked.memory_bytes) limits.memory_bytes = static_cast<std::uint64_t>(*asked.memory_bytes);
+  if (asked.disk_bytes) limits.disk_bytes = static_cast<std::uint64_t>(*asked.disk_bytes);
+  if (asked.cpu_percent) limits.cpu_percent = static_cast<std::uint32_t>(*asked.cpu_percent);
+  if (asked.pids) limits.pids = static_cast<std::uint32_t>(*asked.pids);
+  return limits;
+}
+
+sandbox::Plan sandbox_plan(const PreparedAgent& agent, const model::Run& run, const WorkerConfig& config,
+                           const ImageRoot* image) {
+  const auto& runtime = run.runtime;
+  sandbox::Plan plan = image != nullptr ? sandbox::image_plan(image->shell) : sandbox::curated_plan();
+  plan.limits = sandbox_limits(config.limits, runs::options_of(run.input).limits);
+  plan.machine = config.machine;
   for (const auto& bind : agent.binds) plan.binds.push_back(bind);
   for (const auto& file : agent.program.files) plan.files.push_back({file.path, file.content});
   if (is_read_only(runtime)) plan.workspace = sandbox::WorkspaceMode::read_only;
-  if (require_limits) plan.demand = sandbox::LimitsDemand::cgroup;
+  if (config.require_limits) plan.demand = sandbox::LimitsDemand::cgroup;
   return plan;
 }
 
@@ -61,6 +78,13 @@ base::Result<base::FdPair> stream_pair() {
     return base::fail_errno("cannot make the plan's stream", errno);
   }
   return base::FdPair{base::Fd(ends[0]), base::Fd(ends[1])};
+}
+
+base::Result<base::Fd> open_image(const std::optional<ImageRoot>& image) {
+  if (!image) return base::Fd();
+  base::Fd fd(::open(image->root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return base::fail_errno("cannot open the image " + image->name, errno);
+  return fd;
 }
 
 base::Result<base::Fd> open_lower(const std::string& path) {
@@ -140,6 +164,8 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   if (!agent) {
     co_return failure_of(agent.error(), "agent_missing");
   }
+  if (auto refused = find_image(options.image)) co_return refused;
+  if (image_) take_environment(agent->program, *image_);
   if (needs_trust(egress_)) {
     for (auto& variable : trust_environment()) agent->program.env.push_back(std::move(variable));
   }
@@ -175,6 +201,16 @@ base::Task<std::optional<model::RunFailure>> RunDriver::place_cassette() {
   });
   if (placed) co_return std::nullopt;
   co_return cassette_failure(placed.error());
+}
+
+std::optional<model::RunFailure> RunDriver::find_image(const std::string& asked) {
+  image_.reset();
+  const auto& name = asked.empty() ? context_.config.default_image : asked;
+  if (name.empty()) return std::nullopt;
+  auto found = context_.config.image_named(name);
+  if (!found) return failure_of(found.error(), "image_unknown");
+  image_ = std::move(*found);
+  return std::nullopt;
 }
 
 // A part of the budgets that count for this run, or why there is none: everything is spent. Where others have
@@ -295,12 +331,14 @@ base::Task<base::Result<sandbox::Launched>> RunDriver::launch_on_state(const Pre
 
 base::Task<base::Result<sandbox::Launched>> RunDriver::launch(const PreparedAgent& agent, int plan_end) {
   AGENTROUTER_CO_TRY(const base::Fd lower, open_lower(lower_));
+  AGENTROUTER_CO_TRY(const base::Fd image, open_image(image_));
   sandbox::LaunchRequest request{
       .attempt = {context_.attempts_dir, claim_.attempt.id.str()},
-      .plan = sandbox_plan(agent, claim_.run.runtime, context_.config.require_limits),
+      .plan = sandbox_plan(agent, claim_.run, context_.config, image_ ? &*image_ : nullptr),
       .lower = lower.get(),
       .layers = {},
       .home_layers = ground_ ? ground_->home_layers : 0,
+      .image = image.get(),
       .plan_pipe = plan_end,
       .keeper_argv = context_.config.keeper_argv,
       .slot = static_cast<std::uint32_t>(claim_.attempt.slot)};
@@ -342,14 +380,19 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .mcp = agent.mcp,
       .wait_for_quota = options.wait_for_quota,
       .quota = context_.config.quota,
-      .limits = {.wall_time = context_.config.wall_time, .cancel_grace = context_.config.cancel_grace},
+      .limits = {.wall_time = context_.config.wall_time,
+                 .cancel_grace = context_.config.cancel_grace,
+                 .output_bytes = context_.config.output_bytes,
+                 .output_rate = context_.config.output_rate},
       .isolation = context_.needs.launcher.isolation(),
       .spending = {.limits = options.limits,
                    .prices = context_.config.spending.prices,
                    .allowance = allowance_ ? std::optional(allowance_->total) : std::nullopt},
       .cassette = cassette_,
       .hidden = context_.config.hidden,
-      .egress = egress_};
+      .egress = egress_,
+      .image = image_ ? image_->name : std::string(),
+      .image_digest = image_ ? image_->digest : std::string()};
   std::string text = keeper::frame_plan(plan);
   if (plan.provider == keeper::Provider::upstream) text += provider().api_key;
   keeper::LineSocket::Socket socket(context_.needs.executor, asio::local::stream_protocol(), end.release());

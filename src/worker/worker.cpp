@@ -1,5 +1,6 @@
 #include "worker/worker.h"
 
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <boost/system/system_error.hpp>
 #include <list>
 #include <map>
+#include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -20,6 +22,7 @@ namespace {
 
 constexpr std::size_t pool_threads = 4;
 constexpr std::chrono::milliseconds finish_grace{3500};
+constexpr std::chrono::seconds look_at_disk_again{2};
 
 }  // namespace
 
@@ -63,6 +66,7 @@ class Worker::State final : public store::CommitListener {
   base::Task<void> adopt_all();
   base::Task<void> retire_older(std::vector<store::Attempt> older);
   base::Task<void> take_queued();
+  bool has_disk();
   base::Task<void> settle_cancelled();
   base::Task<void> drive(std::list<RunDriver>::iterator driver);
   base::Task<void> keep_leases();
@@ -83,6 +87,7 @@ class Worker::State final : public store::CommitListener {
   DriverContext context_;
   std::list<RunDriver> drivers_;
   bool work_due_ = true;
+  bool disk_is_low_ = false;
   base::Event wake_;
   base::Event leases_wake_;
   Reclaimer reclaimer_;
@@ -170,7 +175,8 @@ base::Task<void> Worker::State::work() {
     work_due_ = false;
     co_await settle_cancelled();
     co_await take_queued();
-    while (!work_due_ && !context_.stopping) co_await wake_.wait();
+    const auto look_again = disk_is_low_ ? base::after(look_at_disk_again) : base::Deadline::max();
+    while (!work_due_ && !context_.stopping && !base::passed(look_again)) co_await wake_.wait_until(look_again);
   }
 }
 
@@ -257,8 +263,24 @@ base::Task<void> Worker::State::retire_older(std::vector<store::Attempt> older) 
   }
 }
 
+// Said once each time it changes.
+bool Worker::State::has_disk() {
+  struct statvfs system{};
+  const auto reserve = context_.config.limits.disk_reserve_bytes;
+  if (reserve == 0 || ::fstatvfs(context_.attempts_dir, &system) != 0) return true;
+  const auto free = static_cast<std::uint64_t>(system.f_bavail) * system.f_frsize;
+  const bool was_low = std::exchange(disk_is_low_, free < reserve);
+  if (was_low != disk_is_low_) {
+    base::log(base::LogLevel::warn,
+              disk_is_low_ ? "runs stay queued: the disk of the data folder is nearly full"
+                           : "the disk of the data folder has room again",
+              {{"freeBytes", static_cast<long long>(free)}, {"reserveBytes", static_cast<long long>(reserve)}});
+  }
+  return !disk_is_low_;
+}
+
 base::Task<void> Worker::State::take_queued() {
-  while (!context_.stopping && static_cast<int>(drivers_.size()) < context_.config.concurrency) {
+  while (!context_.stopping && static_cast<int>(drivers_.size()) < context_.config.concurrency && has_disk()) {
     auto claim = co_await context_.needs.store.write(
         [this](store::Transaction& tx) { return runs::claim_run(tx, context_.lease(), context_.now()); });
     if (!claim) co_return;

@@ -3,8 +3,8 @@
 // exactly once, collects what they leave and closes them: whatever happens, a run that it took reaches a
 // terminal state. Each step can be repeated, so a kill -9 at any point costs nothing but time.
 //
-// Nothing polls: commits of the store and lines on the keepers' sockets wake it. The only timers renew leases
-// and bound waits.
+// Nothing polls: commits of the store and lines on the keepers' sockets wake it. The only timers renew leases,
+// bound waits, and look again at a disk that was nearly full.
 
 #include <filesystem>
 #include <map>
@@ -56,6 +56,8 @@ struct GitConfig {
 // One of the policies that are always there; nothing without a name.
 [[nodiscard]] base::Result<std::optional<policy::Rules>> preset_named(std::string_view name);
 
+[[nodiscard]] base::Result<ImageRoot> no_image(std::string_view name);
+
 struct WorkerConfig {
   std::string worker_id;
   std::filesystem::path data_dir;
@@ -66,7 +68,13 @@ struct WorkerConfig {
   bool require_limits = false;                                       // refuse machines without cgroup limits
   ProviderConfig provider;                                           // of Codex
   ProviderConfig claude_provider;                                    // of Claude Code
+  // Of each sandbox, but where a run asks for less (or more, as far as it may), and of all together. With less
+  // than limits.disk_reserve_bytes free in the data folder no run is taken.
+  sandbox::Limits limits = {};
+  sandbox::MachineLimits machine = {};
   std::chrono::seconds wall_time = std::chrono::seconds{3600};
+  std::uint64_t output_bytes = 256ull << 20;
+  std::uint64_t output_rate = 64ull << 20;  // in a second
   GitConfig git = {};
   policy::QuotaRules quota = {};  // of runs with waitForQuota
   runs::SpendingRules spending = {};
@@ -77,6 +85,9 @@ struct WorkerConfig {
   // unavailable.
   std::function<base::Result<std::optional<policy::Rules>>(std::string_view name)> policy_named =
       preset_named;
+  // The image of this name. Errors: invalid (image_unknown).
+  std::function<base::Result<ImageRoot>(std::string_view name)> image_named = no_image;
+  std::string default_image = {};  // of a run that names none; empty: the host's programs
   runs::ConversationRules conversations = {};
   LayerRules layers = {};
   std::chrono::milliseconds cancel_grace = std::chrono::seconds{2};

@@ -4,6 +4,7 @@
 #include <linux/landlock.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -40,27 +41,34 @@ void lower(int resource, rlim_t value) {
 // first one would forbid hard links between folders.
 constexpr std::uint64_t file_rights = (LANDLOCK_ACCESS_FS_REFER << 1) - 1;
 
-void fence_in(int folder) {
+bool allow(int rules, int place, std::uint64_t rights) {
+  const landlock_path_beneath_attr below{.allowed_access = rights, .parent_fd = place};
+  return ::syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &below, 0u) == 0;
+}
+
+void fence_in(int folder, int readable) {
   if (::syscall(SYS_landlock_create_ruleset, nullptr, 0u, LANDLOCK_CREATE_RULESET_VERSION) < 2) return;
   const landlock_ruleset_attr handled{.handled_access_fs = file_rights};
   const base::Fd rules(
       static_cast<int>(::syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0u)));
   if (!rules) return;
-  const landlock_path_beneath_attr below{.allowed_access = file_rights, .parent_fd = folder};
-  if (::syscall(SYS_landlock_add_rule, rules.get(), LANDLOCK_RULE_PATH_BENEATH, &below, 0u) != 0) return;
+  constexpr std::uint64_t reading = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+  struct stat info{};
+  const bool is_folder = readable >= 0 && ::fstat(readable, &info) == 0 && S_ISDIR(info.st_mode);
+  if (!allow(rules.get(), folder, file_rights) || (is_folder && !allow(rules.get(), readable, reading))) return;
   (void)::syscall(SYS_landlock_restrict_self, rules.get(), 0u);
 }
 
 }  // namespace
 
-base::Result<void> give_up_rights(int folder) {
+base::Result<void> give_up_rights(int folder, int readable) {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   const std::array<__user_cap_data_struct, 2> none{};
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::syscall(SYS_capset, &header, none.data()) != 0) {
     return base::fail_errno("cannot give up rights", errno);
   }
   (void)::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  fence_in(folder);
+  fence_in(folder, readable);
   return {};
 }
 

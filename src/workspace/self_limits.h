@@ -13,8 +13,9 @@ void limit_self(std::chrono::milliseconds wall_time,
                 std::chrono::seconds cpu_time = std::chrono::seconds(120));
 
 // For a subcommand that runs outside of every sandbox: no capabilities, no new privileges, not to be traced,
-// and, where the kernel has Landlock, no file is reached but those below `folder` and what is open already.
+// and, where the kernel has Landlock, no file is reached but those below `folder`, for reading those below `readable` (a folder, or
+// anything that is open already), and what is open already.
 // Errors: denied (a capability cannot be given up).
-[[nodiscard]] base::Result<void> give_up_rights(int folder);
+[[nodiscard]] base::Result<void> give_up_rights(int folder, int readable = -1);
 
 }  // namespace agentrouter::workspace

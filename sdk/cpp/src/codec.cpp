@@ -34,7 +34,11 @@ void add(Json::Object& object, const RunLimits& limits) {
                                    std::pair("maxTokens", limits.max_tokens),
                                    std::pair("maxActions", limits.max_actions),
                                    std::pair("maxOutputBytes", limits.max_output_bytes),
-                                   std::pair("maxNetworkBytes", limits.max_network_bytes)}) {
+                                   std::pair("maxNetworkBytes", limits.max_network_bytes),
+                                   std::pair("maxMemoryBytes", limits.max_memory_bytes),
+                                   std::pair("maxDiskBytes", limits.max_disk_bytes),
+                                   std::pair("maxCpuPercent", limits.max_cpu_percent),
+                                   std::pair("maxPids", limits.max_pids)}) {
     if (value != 0) members.emplace_back(key, value);
   }
   if (limits.max_cost_usd != 0) members.emplace_back("maxCostUsd", limits.max_cost_usd);

@@ -75,6 +75,13 @@ export interface RunLimits {
   maxTokens?: number;
   maxCostUsd?: number;
   maxActions?: number;
+  maxOutputBytes?: number;
+  maxNetworkBytes?: number;
+  maxMemoryBytes?: number;
+  maxDiskBytes?: number;
+  /** Of one core. */
+  maxCpuPercent?: number;
+  maxPids?: number;
 }
 
 export interface CreateRunRequest {

@@ -27,9 +27,10 @@ constexpr unsigned agent_id = 1000;
 
 constexpr std::uint32_t collector_caps =
     1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER;
-// Serving needs: kill(-1) over the agent's uid, becoming the agent, dropping for it, and what it hands on.
-constexpr std::uint32_t serving_caps =
-    collector_caps | 1u << CAP_KILL | 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_SETPCAP;
+// Serving needs: kill(-1) over the agent's uid, becoming the agent, dropping for it, and what it hands on; and
+// to see which files its processes hold open (CAP_SYS_PTRACE; seccomp takes ptrace(2) itself away).
+constexpr std::uint32_t serving_caps = collector_caps | 1u << CAP_KILL | 1u << CAP_SETUID |
+                                       1u << CAP_SETGID | 1u << CAP_SETPCAP | 1u << CAP_SYS_PTRACE;
 
 bool set_caps(std::uint32_t caps) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};

@@ -86,7 +86,7 @@ int library_fd(unsigned index) {
   return index <= library_count ? libraries[index - 1] : -1;
 }
 
-void execute(int program, char** argv, char** envp) {
+void execute_program(int program, char** argv, char** envp) {
   if (loader < 0) {
     syscall(SYS_execveat, program, "", argv, envp, AT_EMPTY_PATH);
     return;

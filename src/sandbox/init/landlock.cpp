@@ -88,8 +88,14 @@ class Ruleset {
 };
 
 void allow_view(Ruleset& rules, const Spec& spec) {
-  rules.allow("/", read_dir);
-  for (const char* path : {"/usr", "/etc", "/proc"}) rules.allow(path, look);
+  if (spec.has_image) {
+    rules.allow("/", look);
+  } else {
+    rules.allow("/", read_dir);
+    for (const char* path : {"/usr", "/etc", "/proc"}) rules.allow(path, look);
+  }
+  // For our own programs; the agent has no way to them.
+  for (unsigned i = 0; library_fd(i) >= 0; ++i) rules.allow_at(library_fd(i), look, "the libraries");
   for (unsigned i = 0; i < spec.bind_count; ++i) rules.allow(text_at(spec, spec.binds[i].to), look);
   for (unsigned i = 0; i < spec.file_count && i < max_files; ++i)
     rules.allow(text_at(spec, spec.files[i].path), look);

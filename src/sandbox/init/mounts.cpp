@@ -213,6 +213,10 @@ Grounds mount_grounds(const Setup& setup, int attempt, int lower, const int* lay
           "keep the layers for the collector");
   grounds.upper = stack_of("upper", count);
   grounds.home = stack_of("home", home_count);
+  constexpr int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  grounds.written_workspace = openat(grounds.upper, "0", flags);
+  grounds.written_home = openat(grounds.home, "0", flags);
+  require(grounds.written_workspace >= 0 && grounds.written_home >= 0, "open what the agent writes");
   for (unsigned i = 1; i <= count; ++i) {
     char place[place_size];
     snprintf(place, sizeof place, ".init/kept/%u", i);

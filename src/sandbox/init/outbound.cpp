@@ -57,7 +57,7 @@ void ask_kernel(int netlink, std::uint16_t type, Request& request, const char* s
   request.header.nlmsg_len = sizeof request;
   request.header.nlmsg_type = type;
   request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK;
-  require(send(netlink, &request, sizeof request, 0) == sizeof request, stage);
+  require(::send(netlink, &request, sizeof request, 0) == sizeof request, stage);
   char buffer[512];
   const auto got = recv(netlink, buffer, sizeof buffer, 0);
   Acknowledgement answer{};

@@ -7,7 +7,8 @@
 //   launcher -> init   Setup, once, with the source descriptors
 //   init -> launcher   Reply{ready} with the listener and those of the way out, or Reply{failed}
 //   keeper  -> init    Request, text behind it, descriptors beside it
-//   init -> keeper     Reply{done} for each Request; Reply{exited}, Reply{memory_kill} by themselves
+//   init -> keeper     Reply{done} for each Request; Reply{exited}, Reply{memory_kill}, Reply{disk_stop} by
+//                      themselves
 
 #include <linux/filter.h>
 
@@ -77,6 +78,15 @@ struct Spec {
   // The root is an image's. Folders of libraries, with their loader before them, for programs that come as a descriptor.
   std::uint32_t has_image;
   std::uint32_t library_count;
+  // Of what the agent writes into the workspace and its home, and what the file system keeps free (0: nothing).
+  std::uint64_t disk_bytes;
+  std::uint64_t disk_inodes;
+  std::uint64_t disk_reserve;
+  // Of all sandboxes together, for the launcher. 0: no such limit.
+  std::uint64_t machine_memory;
+  std::uint64_t machine_pids;
+  std::uint32_t machine_cpu;
+  std::uint32_t reserved_end;
 };
 
 // What only the launcher decides. Source descriptors beside it: the attempt's folder, the lower folder, then
@@ -158,6 +168,7 @@ enum ReplyType : std::uint32_t {
   reply_exited = 4,  // value: pid, error: wait status
   reply_memory_kill = 5,
   reply_started = 16,  // of a guest, before Setup
+  reply_disk_stop = 6,  // a DiskReport in `stage`: everything inside is killed; once more when it is dead
 };
 
 struct Reply {
@@ -166,6 +177,17 @@ struct Reply {
   std::int32_t value;
   std::int32_t error;
   char stage[80];
+};
+
+enum DiskCause : std::uint32_t { disk_fits = 0, disk_bytes, disk_inodes, disk_depth, disk_reserve };
+
+struct DiskReport {
+  DiskCause cause;
+  std::uint32_t settled;  // nothing runs any more: the numbers are final
+  std::uint64_t bytes;
+  std::uint64_t inodes;
+  std::uint64_t most_bytes;
+  std::uint64_t most_inodes;
 };
 
 }  // namespace agentrouter::sandbox::init

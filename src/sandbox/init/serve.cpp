@@ -1,8 +1,10 @@
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,7 +12,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "sandbox/init/stages.h"
+#include "sandbox/init/disk.h"
 #include "sandbox/init/system.h"
 
 namespace agentrouter::sandbox::init {
@@ -49,6 +51,7 @@ struct Strings {
 };
 
 Children children;
+DiskWatch disk;
 Strings strings;
 char buffer[max_request];
 
@@ -105,6 +108,21 @@ struct Start {
   unsigned count;
 };
 
+// Where no group does it, the server goes before what is inside: by its own niceness, and by that of the session
+// that the kernel's autogroups schedule as one.
+void yield_processors() {
+  setpriority(PRIO_PROCESS, 0, 5);
+  write_file("/proc/self/autogroup", "5");
+}
+
+// No file of the agent's is larger than all that it may write; what a collector makes of it may be.
+bool limit_files(const Spec& spec) {
+  rlimit size{};
+  if (getrlimit(RLIMIT_FSIZE, &size) != 0) return false;
+  if (spec.disk_bytes < size.rlim_max) size.rlim_cur = size.rlim_max = spec.disk_bytes;
+  return setrlimit(RLIMIT_FSIZE, &size) == 0;
+}
+
 [[noreturn]] void run_child(const Start& start, int report) {
   struct {
     int error;
@@ -128,6 +146,8 @@ struct Start {
   if (!place(start.fds, start.count)) give_up("place the descriptors");
   for (int fd = static_cast<int>(start.count); fd < 64; ++fd) close(fd);
   if (chdir(strings.cwd) != 0) give_up("enter the working folder");
+  if (start.rights == Rights::agent && start.setup.limits_mode == 0) yield_processors();
+  if (program < 0 && !limit_files(start.setup.spec)) give_up("limit the size of files");
   const bool lowered = start.rights == Rights::collector ? become_collector() : become_agent(start.setup);
   if (!lowered) give_up("drop privileges");
   const auto& fences = start.fences;
@@ -135,7 +155,7 @@ struct Start {
     give_up("enter the second fence");
   if (start.rights == Rights::collector && !filter_collector(start.setup)) give_up("install the seccomp filter");
   if (program >= 0) {
-    execute(program, strings.argv, strings.envp);
+    execute_program(program, strings.argv, strings.envp);
   } else {
     execve(strings.argv[0], strings.argv, strings.envp);
   }
@@ -194,8 +214,50 @@ void start_restorer(const Setup& setup, const Fences& fences, const Request& req
 
 struct State {
   std::uint32_t emptying = 0;  // id of the kill_all that is under way
-  int next_look_ms = 100;
+  std::uint64_t memory_look = 0;  // when the next one is due, ms
+  bool restored = false;  // what is there now is not yet forgiven
+  bool writing = false;   // an agent may be writing
+  DiskCause stopping = disk_fits;
 };
+
+std::uint64_t now_ms() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
+}
+
+void look_at_memory(State& state, std::uint64_t limit) {
+  const auto now = now_ms();
+  if (now < state.memory_look) return;
+  const auto seen = watch_memory(limit);
+  state.memory_look = now + static_cast<std::uint64_t>(seen.next_ms);
+  if (seen.killed) send_reply(reply_memory_kill, 0, seen.killed, 0, "");
+}
+
+// How long to wait for something to happen, in ms; -1: until it does.
+int patience(const State& state, bool watching) {
+  if (state.emptying || state.stopping) return 5;
+  const auto now = now_ms();
+  const int memory = !watching ? -1 : state.memory_look > now ? static_cast<int>(state.memory_look - now) : 0;
+  if (!state.writing) return memory;
+  return memory < 0 || memory > disk.next_ms() ? disk.next_ms() : memory;
+}
+
+void stop_for_disk(State& state, DiskCause cause) {
+  disk.report(cause, false);
+  state.stopping = cause;
+  state.writing = false;
+  kill(-1, SIGKILL);
+}
+
+// Nothing but init is left.
+void settle_disk(State& state) {
+  if (state.stopping) disk.report(state.stopping, true);
+  state.stopping = disk_fits;
+  if (!state.emptying || !state.writing) return;
+  if (const auto cause = disk.last_look()) disk.report(cause, true);
+  state.writing = false;
+}
 
 void answer(const Setup& setup, const Ready& ready, State& state) {
   int fds[max_request_fds];
@@ -210,10 +272,14 @@ void answer(const Setup& setup, const Ready& ready, State& state) {
       !parse_strings(request, buffer + sizeof request, static_cast<unsigned>(got) - sizeof request)) {
     send_reply(reply_done, request.id, -1, EBADMSG, "read the request");
   } else if (request.type == request_spawn) {
+    if (state.restored) disk.forgive();
+    state.restored = false;
+    state.writing = true;
     start_agent(setup, ready.fences, request, fds, count);
   } else if (request.type == request_collect) {
     start_collector(setup, ready, request, fds, count);
   } else if (request.type == request_restore) {
+    state.restored = true;
     start_restorer(setup, ready.fences, request, fds, count);
   } else if (request.type == request_hello) {
     const auto version = static_cast<std::uint32_t>(ready.fences.version);
@@ -257,26 +323,26 @@ void serve(const Setup& setup, Grounds grounds, Fences fences) {
   const int signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
   require(signals >= 0, "wait for children");
   State state;
+  disk.start(setup.spec, grounds);
   for (;;) {
     pollfd ready[2] = {{control_fd, POLLIN, 0}, {signals, POLLIN, 0}};
     const bool watching = setup.limits_mode == 0 && children.count > 0;
-    const int timeout = state.emptying ? 5 : watching ? state.next_look_ms : -1;
-    if (poll(ready, 2, timeout) < 0 && errno != EINTR) _exit(1);
+    if (poll(ready, 2, patience(state, watching)) < 0 && errno != EINTR) _exit(1);
     if (ready[1].revents) {
       signalfd_siginfo info;
       while (read(signals, &info, sizeof info) > 0) {
       }
     }
     const bool occupied = reap();
-    if (state.emptying && occupied) kill(-1, SIGKILL);
+    if ((state.emptying || state.stopping) && occupied) kill(-1, SIGKILL);
+    if (!occupied) settle_disk(state);
     if (state.emptying && !occupied) {
       send_reply(reply_done, state.emptying, 0, 0, "");
       state.emptying = 0;
     }
-    if (watching) {
-      const auto seen = watch_memory(setup.spec.memory_bytes);
-      state.next_look_ms = seen.next_ms;
-      if (seen.killed) send_reply(reply_memory_kill, 0, seen.killed, 0, "");
+    if (watching) look_at_memory(state, setup.spec.memory_bytes);
+    if (state.writing && occupied) {
+      if (const auto cause = disk.look()) stop_for_disk(state, cause);
     }
     if (ready[0].revents & POLLIN) {
       answer(setup, ready_parts, state);

@@ -14,6 +14,9 @@ struct Grounds {
   int lower = -1;
   int upper = -1;
   int home = -1;
+  // What this run writes, of upper and home.
+  int written_workspace = -1;
+  int written_home = -1;
 };
 // Builds the root and enters it. `sources` as Setup describes them; all are closed.
 Grounds build_root(const Setup& setup, const int* sources);
@@ -26,7 +29,7 @@ void keep_libraries(const int* trees, unsigned count);
 // The loader (0) or a folder (1...), or -1.
 int library_fd(unsigned index);
 // In a child: executes the program behind a descriptor, with its libraries if it has any. Returns with errno.
-void execute(int program, char** argv, char** envp);
+void execute_program(int program, char** argv, char** envp);
 // How many sources an image is.
 inline unsigned count_image(const Spec& spec) {
   return !spec.has_image ? 0 : spec.library_count == 0 ? 1 : 2 + spec.library_count;

@@ -14,40 +14,29 @@ void send_reply(ReplyType type, std::uint32_t id, std::int32_t value, std::int32
                 int fd) {
   Reply reply{type, id, value, error, {}};
   snprintf(reply.stage, sizeof reply.stage, "%s", stage);
-  iovec part{&reply, sizeof reply};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    auto* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  }
-  while (sendmsg(control_fd, &message, MSG_NOSIGNAL) < 0) {
-    if (errno != EINTR) _exit(1);
-  }
+  send_out(reply, &fd, fd >= 0 ? 1 : 0);
 }
 
 void send_ready(const int* fds, unsigned count) {
+  send_out(Reply{reply_ready, 0, 0, 0, {}}, fds, count);
+}
+
+void send_out(const Reply& reply, const int* fds, unsigned count) {
   constexpr unsigned most = max_outbound + 3;
-  Reply reply{reply_ready, 0, 0, 0, {}};
-  iovec part{&reply, sizeof reply};
+  iovec part{const_cast<Reply*>(&reply), sizeof reply};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * most)] = {};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-  auto* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int) * count);
-  memcpy(CMSG_DATA(header), fds, sizeof(int) * count);
+  if (count > 0) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+    auto* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int) * count);
+    memcpy(CMSG_DATA(header), fds, sizeof(int) * count);
+  }
   while (sendmsg(control_fd, &message, MSG_NOSIGNAL) < 0) {
     if (errno != EINTR) _exit(1);
   }

@@ -15,6 +15,7 @@ void send_reply(ReplyType type, std::uint32_t id, std::int32_t value, std::int32
                 int fd = -1);
 // Reply{ready}, with descriptors.
 void send_ready(const int* fds, unsigned count);
+void send_out(const Reply& reply, const int* fds = nullptr, unsigned count = 0);  // at most max_outbound + 3
 // One message; returns its size (0: the other end is closed) and fills `fds`, close-on-exec.
 int receive(void* buffer, unsigned size, int* fds, unsigned max_fds, unsigned* fd_count);
 

@@ -33,6 +33,8 @@ struct StageStart {
   int errors;
   char* const* argv;
   char* const* envp;
+  const int* groups;  // CgroupSet::entries
+  unsigned group_count;
   int error;
 };
 
@@ -40,6 +42,11 @@ struct StageStart {
 // the new user namespace alone.
 __attribute__((no_sanitize("address", "undefined", "thread"))) int run_stage(void* argument) {
   auto* start = static_cast<StageStart*>(argument);
+  for (unsigned i = 0; i < start->group_count; ++i) {
+    if (syscall(SYS_write, start->groups[i], "0", 1) == 1) continue;
+    start->error = errno;
+    return 127;
+  }
   syscall(SYS_setsid);
   const long program = syscall(SYS_fcntl, start->program, F_DUPFD_CLOEXEC, 64);
   const long control = syscall(SYS_fcntl, start->control, F_DUPFD_CLOEXEC, 64);
@@ -80,7 +87,12 @@ Result<Cloned> clone_stage(int control, int errors, const CgroupSet* cgroups, bo
   std::string name = "init", word = init::stage_word;
   char* const argv[] = {name.data(), word.data(), nullptr};
   char* const envp[] = {nullptr};
-  StageStart start{program, control, null.get(), errors, argv, envp, 0};
+  std::vector<int> groups;
+  if (cgroups) {
+    for (const auto& entry : cgroups->entries()) groups.push_back(entry.get());
+  }
+  StageStart start{program,       control, null.get(), errors, argv, envp, groups.data(),
+                   static_cast<unsigned>(groups.size()), 0};
   const std::uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | (own_map ? CLONE_NEWUSER : 0);
   auto cloned = clone_borrowing(flags, cgroups ? cgroups->unified() : -1, run_stage, &start);
   if (!cloned)
@@ -140,55 +152,24 @@ std::string said_by_runtime(int errors) {
   return said.empty() ? "it ended without a word" : said;
 }
 
-struct FromGuest {
-  init::Reply reply{};
-  pid_t pid = -1;
-};
-
-// One reply, with the pid that its sender has here.
-Result<FromGuest> receive_from_guest(int control) {
-  FromGuest got;
-  iovec part{&got.reply, sizeof got.reply};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(ucred))> space{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = space.data();
-  message.msg_controllen = space.size();
-  ssize_t size = 0;
-  while ((size = ::recvmsg(control, &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) {
-  }
-  if (size != static_cast<ssize_t>(sizeof got.reply)) return base::fail(Code::unavailable, "it has ended");
-  for (auto* header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_CREDENTIALS) continue;
-    ucred sender{};
-    std::memcpy(&sender, CMSG_DATA(header), sizeof sender);
-    got.pid = sender.pid;
-  }
-  got.reply.stage[sizeof got.reply.stage - 1] = 0;
-  return got;
-}
-
-Result<void> report_sender(int control, int on) {
-  if (::setsockopt(control, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0) return {};
-  return base::fail_errno("cannot ask who init is", errno);
-}
-
-// Returns init's pid: it waits for its set-up.
-Result<pid_t> await_guest(int control, int errors) {
+// Until init waits for its set-up.
+Result<void> await_guest(int control, int errors) {
   pollfd ready{control, POLLIN, 0};
   int rc = 0;
   while ((rc = ::poll(&ready, 1, runtime_patience_ms)) < 0 && errno == EINTR) {
   }
   if (rc == 0) return base::fail(Code::timeout, "cannot start the container: crun does not come to an end");
-  const auto got = receive_from_guest(control);
-  if (!got)
+  const auto message = base::receive_message(control, sizeof(init::Reply));
+  if (!message || message->bytes.size() != sizeof(init::Reply))
     return base::fail(Code::unavailable, "cannot start the container: crun: " + said_by_runtime(errors));
-  if (got->reply.type == init::reply_failed)
-    return base::fail_errno(std::string("cannot ") + got->reply.stage, got->reply.error);
-  if (got->reply.type != init::reply_started || got->pid <= 0)
+  init::Reply reply;
+  std::memcpy(&reply, message->bytes.data(), sizeof reply);
+  reply.stage[sizeof reply.stage - 1] = 0;
+  if (reply.type == init::reply_failed)
+    return base::fail_errno(std::string("cannot ") + reply.stage, reply.error);
+  if (reply.type != init::reply_started)
     return base::fail(Code::internal, "cannot start the container: unexpected answer from init");
-  return got->pid;
+  return {};
 }
 
 }  // namespace
@@ -209,19 +190,13 @@ Result<RunningInit> start_guest(const CheckedLaunch& launch, int attempt, const 
   if (!errors) return base::fail_errno("cannot keep what crun says", errno);
   RunningInit running;
   running.control = std::move(pair.first);
-  if (auto done = report_sender(running.control.get(), 1); !done) return tl::unexpected(done.error());
   AGENTROUTER_TRY(running.process,
                   clone_stage(pair.second.get(), errors.get(), cgroups, prepared.setup->own_map != 0));
   pair.second.reset();
   auto sent = send_stage(running.control.get(), *prepared.setup, config);
   if (!sent) return tl::unexpected(sent.error());
-  AGENTROUTER_TRY(const pid_t guest, await_guest(running.control.get(), errors.get()));
-  if (auto done = report_sender(running.control.get(), 0); !done) return tl::unexpected(done.error());
-  if (cgroups) {
-    for (const pid_t pid : {running.process.pid, guest}) {
-      if (auto done = cgroups->enter(pid); !done) return tl::unexpected(done.error());
-    }
-  }
+  auto started = await_guest(running.control.get(), errors.get());
+  if (!started) return tl::unexpected(started.error());
   if (auto done = finish_setup(running, prepared); !done) return tl::unexpected(done.error());
   return running;
 }

@@ -15,6 +15,7 @@
 #include "sandbox/clone.h"
 #include "sandbox/oci/config.h"
 #include "sandbox/oci/guest.h"
+#include "sandbox/oci/probe.h"
 #include "sandbox/test_rig.h"
 
 namespace agentrouter::sandbox {
@@ -123,6 +124,14 @@ TEST_F(Guest, WhatCannotBeMountedFailsWithItsStage) {
   EXPECT_THAT(launched.error().message, HasSubstr("cannot make file etc/passwd/below: Not a directory"));
   EXPECT_EQ(launched.error().reason, "sandbox_unavailable");
   EXPECT_THAT(rig::processes_named("--cgroup-manager=disabled"), testing::IsEmpty());
+}
+
+TEST(ImageProbe, StartsASandboxInAnImageAndLeavesNothing) {
+  const rig::TemporaryFolder scratch;
+  const auto probe = probe_images(scratch.path());
+  EXPECT_EQ(probe.found, Found::ok) << probe.detail;
+  EXPECT_TRUE(std::filesystem::is_empty(scratch.path()));
+  EXPECT_EQ(probe_images("/proc").found, Found::degraded);
 }
 
 TEST(ContainerConfig, ShowsNothingButTheSourcesAndMapsTheRangeWithoutTheKeeper) {

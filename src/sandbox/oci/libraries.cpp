@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <link.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -41,6 +42,10 @@ base::Result<base::Fd> open_source(const std::string& path) {
 }
 
 }  // namespace
+
+void leave_loader() {
+  (void)::close_range(64, ~0U, 0);
+}
 
 base::Result<OwnLibraries> open_own_libraries() {
   Loaded loaded;

@@ -15,4 +15,7 @@ struct OwnLibraries {
 // Errors: those of open(2).
 [[nodiscard]] base::Result<OwnLibraries> open_own_libraries();
 
+// Closes what init has left open above 63 for the loader, which is done with it. For a program that init started.
+void leave_loader();
+
 }  // namespace agentrouter::sandbox

@@ -73,6 +73,11 @@ struct RunLimits {
   std::int64_t max_actions = 0;
   std::int64_t max_output_bytes = 0;
   std::int64_t max_network_bytes = 0;
+  // Of its sandbox; 0: what each has.
+  std::int64_t max_memory_bytes = 0;
+  std::int64_t max_disk_bytes = 0;
+  std::int64_t max_cpu_percent = 0;  // of one core
+  std::int64_t max_pids = 0;
 };
 
 struct CreateRunRequest {

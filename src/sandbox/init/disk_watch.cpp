@@ -1,0 +1,172 @@
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include <cstring>
+
+#include "sandbox/init/disk.h"
+#include "sandbox/init/system.h"
+
+namespace agentrouter::sandbox::init {
+namespace {
+
+constexpr std::uint64_t ms = 1'000'000;  // ns
+constexpr std::uint64_t mib = 1u << 20;
+constexpr std::uint64_t step_ns = 2 * ms;
+constexpr std::uint64_t always = ~std::uint64_t{0};
+// What a machine may write in a millisecond: how soon the rest of a cap could be used up.
+constexpr std::uint64_t bytes_per_ms = 4 * mib, inodes_per_ms = 200;
+constexpr std::uint64_t least_ms = 5, most_ms = 500;
+
+std::uint64_t now_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+std::uint64_t less(std::uint64_t from, std::uint64_t what) {
+  return from > what ? from - what : 0;
+}
+
+std::uint64_t clamp(std::uint64_t value, std::uint64_t least, std::uint64_t most) {
+  return value < least ? least : value > most ? most : value;
+}
+
+}  // namespace
+
+void DiskWatch::start(const Spec& spec, const Grounds& grounds) {
+  folders_[0] = grounds.written_workspace;
+  folders_[1] = grounds.written_home;
+  most_bytes_ = spec.disk_bytes;
+  most_inodes_ = spec.disk_inodes;
+  reserve_ = spec.disk_reserve;
+  struct statvfs system {};
+  if (fstatvfs(folders_[0], &system) != 0) return;
+  last_bytes_ = system.f_bfree * system.f_frsize;
+  last_inodes_ = system.f_ffree;
+  ended_ = now_ns();
+}
+
+void DiskWatch::forgive() {
+  walk_.begin(folders_, 2);
+  walk_.step(always);
+  const auto sum = walk_.sum();
+  most_bytes_ += sum.bytes;
+  most_inodes_ += sum.inodes;
+  last_ = sum;
+}
+
+DiskCause DiskWatch::judge(const DiskCount& sum) const {
+  if (sum.bytes > most_bytes_) return disk_bytes;
+  if (sum.inodes > most_inodes_) return disk_inodes;
+  return sum.too_deep ? disk_depth : disk_fits;
+}
+
+// What may be used by now, going by what the file system has lost since the last count.
+DiskCount DiskWatch::guess() const {
+  return {last_.bytes + less(last_bytes_, free_bytes_), last_.inodes + less(last_inodes_, free_inodes_),
+          false};
+}
+
+bool DiskWatch::time_to_walk(std::uint64_t now) const {
+  const auto bytes_left = less(most_bytes_, last_.bytes), inodes_left = less(most_inodes_, last_.inodes);
+  const bool seen = less(last_bytes_, free_bytes_) >= clamp(bytes_left / 8, mib, 512 * mib) ||
+                    less(last_inodes_, free_inodes_) >= clamp(inodes_left / 8, 256, 65536);
+  // Half of the time at most.
+  if (seen) return now - ended_ >= took_;
+  // Others may free what this agent takes.
+  const auto by_bytes = bytes_left / mib, by_inodes = inodes_left / 100;
+  const auto rest = clamp(by_bytes < by_inodes ? by_bytes : by_inodes, 100, low_ ? 250 : 10'000) * ms;
+  return now - ended_ >= (rest > 20 * took_ ? rest : 20 * took_);
+}
+
+// The machine's disk is nearly full: who goes on writing is stopped, and everybody when it gets worse.
+DiskCause DiskWatch::judge_reserve(std::uint64_t available) {
+  low_ = available < reserve_;
+  if (!low_) low_known_ = false;
+  return available < reserve_ / 4 ? disk_reserve : disk_fits;
+}
+
+void DiskWatch::finish_walk(std::uint64_t now) {
+  last_ = walk_.sum();
+  last_bytes_ = walk_bytes_;
+  last_inodes_ = walk_inodes_;
+  took_ = now - began_;
+  ended_ = now;
+}
+
+void DiskWatch::plan_next(std::uint64_t now) {
+  if (walk_.running()) {
+    // Far from the cap a count takes a part of the time only.
+    const auto near = guess();
+    next_ms_ = near.bytes > most_bytes_ / 2 || near.inodes > most_inodes_ / 2 ? 0 : 6;
+    return;
+  }
+  const auto near = guess();
+  const auto by_bytes = less(most_bytes_, near.bytes) / bytes_per_ms;
+  const auto by_inodes = less(most_inodes_, near.inodes) / inodes_per_ms;
+  auto wait = clamp(by_bytes < by_inodes ? by_bytes : by_inodes, least_ms, most_ms);
+  // Where the last count took long, the next one is not yet due.
+  if (wait * ms < took_ && now - ended_ < took_)
+    wait = clamp((took_ - (now - ended_)) / ms, least_ms, most_ms);
+  next_ms_ = static_cast<int>(wait);
+}
+
+DiskCause DiskWatch::look() {
+  struct statvfs system {};
+  if (fstatvfs(folders_[0], &system) == 0) {
+    free_bytes_ = system.f_bfree * system.f_frsize;
+    free_inodes_ = system.f_ffree;
+    if (const auto cause = judge_reserve(system.f_bavail * system.f_frsize)) return cause;
+  }
+  auto now = now_ns();
+  if (!walk_.running() && time_to_walk(now)) {
+    began_ = now;
+    walk_bytes_ = free_bytes_;
+    walk_inodes_ = free_inodes_;
+    walk_.begin(folders_, 2);
+  }
+  if (walk_.running()) {
+    const bool whole = walk_.step(now + step_ns);
+    if (const auto cause = judge(walk_.sum())) return cause;
+    now = now_ns();
+    if (whole) finish_walk(now);
+    if (whole && low_) {
+      if (low_known_ && last_.bytes > low_bytes_ + mib) return disk_reserve;
+      if (!low_known_) low_bytes_ = last_.bytes;
+      low_known_ = true;
+    }
+  }
+  plan_next(now);
+  return disk_fits;
+}
+
+DiskCause DiskWatch::last_look() {
+  struct statvfs system {};
+  if (fstatvfs(folders_[0], &system) == 0) {
+    free_bytes_ = system.f_bfree * system.f_frsize;
+    free_inodes_ = system.f_ffree;
+  }
+  const auto most = guess();
+  if (most.bytes <= most_bytes_ && most.inodes <= most_inodes_ && last_inodes_ != 0) return disk_fits;
+  walk_.begin(folders_, 2);
+  walk_.step(always);
+  return judge(walk_.sum());
+}
+
+void DiskWatch::report(DiskCause cause, bool settled) {
+  if (settled) {
+    walk_.begin(folders_, 2);
+    walk_.step(always);
+  }
+  const auto sum = walk_.sum();
+  const bool counted = settled || walk_.running();
+  const DiskReport report{
+      cause,       settled ? 1u : 0u, counted ? sum.bytes : last_.bytes, counted ? sum.inodes : last_.inodes,
+      most_bytes_, most_inodes_};
+  Reply reply{reply_disk_stop, 0, 0, 0, {}};
+  static_assert(sizeof report <= sizeof reply.stage);
+  memcpy(reply.stage, &report, sizeof report);
+  send_out(reply);
+}
+
+}  // namespace agentrouter::sandbox::init
