@@ -12,6 +12,7 @@ import subprocess
 import threading
 
 from harness import wait_for
+from world import counts, difference, own_link, pids  # noqa: F401
 
 # Who must never be reached, and which case tries it.
 TCP = {("127.0.0.1", 18099): "N01", ("169.254.169.254", 80): "N02", ("10.0.0.1", 22): "N03", ("192.0.2.1", 80): "N03",
@@ -164,16 +165,6 @@ def tree_hash(top):
     return digest.hexdigest()
 
 
-def own_link(kind, pid="self"):
-    with contextlib.suppress(OSError):
-        return os.readlink(f"/proc/{pid}/ns/{kind}")
-    return None
-
-
-def pids():
-    return [int(e) for e in os.listdir("/proc") if e.isdigit()]
-
-
 def boxed():
     """Processes that live in a pid namespace other than the suite's: the inside of every sandbox."""
     own = own_link("pid")
@@ -218,17 +209,3 @@ def uids_of(pid):
         line = next(l for l in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if l.startswith("Uid:"))
         return set(map(int, line.split()[1:]))
     return set()
-
-
-def counts():
-    """Everything a run must give back: in namespaces of the suite's own these are exact."""
-    running = pids()
-    return {"processes": sorted(running), "netns": sorted({own_link("net", p) for p in running} - {None}),
-            "mountns": sorted({own_link("mnt", p) for p in running} - {None}),
-            "mounts": sorted(l.split(" ", 4)[4] for l in pathlib.Path("/proc/self/mountinfo").read_text().splitlines())}
-
-
-def difference(before):
-    now = counts()
-    return {k: {"new": [x for x in now[k] if x not in before[k]], "missing": [x for x in before[k] if x not in now[k]]}
-            for k in now if now[k] != before[k]}
