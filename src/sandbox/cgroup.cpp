@@ -149,7 +149,8 @@ Result<void> write_limit_v1(const std::string& folder, const std::string& contro
   return {};
 }
 
-// What is beside it, the server's own group with v2 and each process with v1, weighs as much as all sandboxes.
+// What is beside it, the server's own group with v2 and each process with v1, weighs as much as all
+// sandboxes.
 Result<void> write_around_v2(const std::string& folder, const MachineLimits& machine) {
   if (auto done = write_to(folder + "/cgroup.subtree_control", "+memory +pids +cpu"); !done) return done;
   const auto cpu = machine.cpu_percent == 0 ? "max" : std::to_string(quota_us(machine.cpu_percent));
@@ -232,7 +233,7 @@ std::string cgroup_around(int attempts) {
 }
 
 std::string cgroup_prefix(int attempts) {
-  struct stat info{};
+  struct stat info {};
   (void)::fstat(attempts, &info);
   char text[64];
   const int size =
@@ -245,14 +246,25 @@ std::string cgroup_label(const AttemptRef& attempt) {
   return cgroup_prefix(attempt.attempts) + attempt.id;
 }
 
+namespace {
+
+std::string below(const std::string& parent, const Around& around) {
+  return around.name.empty() ? parent : parent + "/" + around.name;
+}
+
+}  // namespace
+
 // Another launch may make, and a release remove, the group around at the same time.
-Result<std::string> CgroupSet::make_folder(const std::string& around, const std::string& label) {
-  auto folder = around + "/" + label;
+Result<std::string> CgroupSet::make_folder(const std::string& parent, const std::string& label,
+                                           const Around& around) {
+  const auto whole = below(parent, around);
+  auto folder = whole + "/" + label;
   for (int tries = 0; tries < 100; ++tries) {
-    if (::mkdir(around.c_str(), 0755) != 0 && errno != EEXIST)
-      return base::fail_errno("cannot make " + around, errno);
+    if (::mkdir(whole.c_str(), 0755) != 0 && errno != EEXIST)
+      return base::fail_errno("cannot make " + whole, errno);
     if (::mkdir(folder.c_str(), 0755) == 0) {
       folders_.push_back(folder);
+      if (!around.name.empty()) around_.push_back(whole);
       return folder;
     }
     if (errno != ENOENT) break;
@@ -260,19 +272,20 @@ Result<std::string> CgroupSet::make_folder(const std::string& around, const std:
   return base::fail_errno("cannot make " + folder, errno);
 }
 
-Result<void> CgroupSet::make_unified(const CgroupSite& site, const std::string& around, const std::string& label,
-                                     const Limits& limits, const MachineLimits& machine) {
+Result<void> CgroupSet::make_unified(const CgroupSite& site, const std::string& label, const Limits& limits,
+                                     const Around& around) {
   const bool limiting = site.mode == LimitsMode::cgroup2;
   if (limiting) {
     if (auto done = enable_controllers(site.unified); !done) return done;
   }
-  const auto whole = site.unified + "/" + around;
-  AGENTROUTER_TRY(const auto folder, make_folder(whole, label));
+  AGENTROUTER_TRY(const auto folder, make_folder(site.unified, label, around));
   unified_ = Fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!unified_) return base::fail_errno("cannot open " + folder, errno);
   procs = open_to_read(folder + "/cgroup.events");
   if (!limiting) return {};
-  if (auto done = write_around_v2(whole, machine); !done) return done;
+  if (!around.name.empty()) {
+    if (auto done = write_around_v2(below(site.unified, around), around.limits); !done) return done;
+  }
   if (auto done = write_limits_v2(folder, limits); !done) return done;
   memory_events = open_to_read(folder + "/memory.events");
   memory_peak = open_to_read(folder + "/memory.peak");
@@ -281,33 +294,33 @@ Result<void> CgroupSet::make_unified(const CgroupSite& site, const std::string& 
 
 // One hierarchy may carry several controllers.
 Result<void> CgroupSet::make_v1(const std::string& parent, const std::string& controller,
-                                const std::string& around, const std::string& label, const Limits& limits,
-                                const MachineLimits& machine) {
-  const auto whole = parent + "/" + around;
+                                const std::string& label, const Limits& limits, const Around& around) {
+  const auto whole = below(parent, around);
   const auto path = whole + "/" + label;
   if (std::find(v1_.begin(), v1_.end(), path) == v1_.end()) {
-    AGENTROUTER_TRY(const auto folder, make_folder(whole, label));
+    AGENTROUTER_TRY(const auto folder, make_folder(parent, label, around));
     v1_.push_back(folder);
     entries_.emplace_back(::open((folder + "/tasks").c_str(), O_WRONLY | O_CLOEXEC));
     if (!entries_.back()) return base::fail_errno("cannot open " + folder, errno);
   }
-  if (auto done = write_around_v1(whole, controller, machine); !done) return done;
   auto own = limits;
-  // The kernel refuses a part of the processors that is more than the whole.
-  if (machine.cpu_percent != 0) own.cpu_percent = std::min(own.cpu_percent, machine.cpu_percent);
+  if (!around.name.empty()) {
+    if (auto done = write_around_v1(whole, controller, around.limits); !done) return done;
+    // The kernel refuses a part of the processors that is more than the whole.
+    if (const auto most = around.limits.cpu_percent) own.cpu_percent = std::min(own.cpu_percent, most);
+  }
   return write_limit_v1(path, controller, own);
 }
 
-Result<CgroupSet> CgroupSet::make(const CgroupSite& site, const AttemptRef& attempt, const Limits& limits,
-                                  const MachineLimits& machine) {
+Result<CgroupSet> CgroupSet::make(const CgroupSite& site, const std::string& label, const Limits& limits,
+                                  const Around& around) {
   CgroupSet set;
-  const auto around = cgroup_around(attempt.attempts), label = cgroup_label(attempt);
   if (!site.unified.empty()) {
-    auto done = set.make_unified(site, around, label, limits, machine);
+    auto done = set.make_unified(site, label, limits, around);
     if (!done) return tl::unexpected(done.error());
   }
   for (std::size_t i = 0; i < site.v1.size(); ++i) {
-    auto done = set.make_v1(site.v1[i], controllers[i], around, label, limits, machine);
+    auto done = set.make_v1(site.v1[i], controllers[i], label, limits, around);
     if (!done) return tl::unexpected(done.error());
   }
   if (!set.v1_.empty()) {
@@ -324,15 +337,14 @@ CgroupSet::CgroupSet(CgroupSet&& other) noexcept
       memory_peak(std::move(other.memory_peak)),
       unified_(std::move(other.unified_)),
       folders_(std::exchange(other.folders_, {})),
+      around_(std::exchange(other.around_, {})),
       v1_(std::move(other.v1_)),
       entries_(std::move(other.entries_)) {}
 
 CgroupSet::~CgroupSet() {
-  for (const auto& folder : folders_) {
-    (void)remove_cgroup(folder);
-    // The one around, if nothing else is in it.
-    (void)::rmdir(std::filesystem::path(folder).parent_path().c_str());
-  }
+  for (const auto& folder : folders_) (void)remove_cgroup(folder);
+  // Those that hold others stay.
+  for (const auto& folder : around_) (void)::rmdir(folder.c_str());
 }
 
 Result<void> CgroupSet::enter(pid_t pid) const {
@@ -354,7 +366,8 @@ std::vector<std::string> find_cgroups(const std::string& label, Match match) {
 
 void remove_empty_around(int attempts) {
   // One that holds others refuses.
-  for (const auto& folder : find_cgroups(cgroup_around(attempts), Match::whole)) (void)::rmdir(folder.c_str());
+  for (const auto& folder : find_cgroups(cgroup_around(attempts), Match::whole))
+    (void)::rmdir(folder.c_str());
 }
 
 Result<unsigned> remove_cgroup(const std::string& folder) {

@@ -24,18 +24,23 @@ struct CgroupSite {
 [[nodiscard]] CgroupSite find_cgroup_site();
 
 [[nodiscard]] std::string cgroup_prefix(int attempts);  // of every group of this installation
-// The group around all of them: it carries the limits of the machine, and weighs as much as the server and the
-// keepers beside it, however many sandboxes are in it.
+// The group around all of them: it carries the limits of the machine, and weighs as much as the server and
+// the keepers beside it, however many sandboxes are in it.
 [[nodiscard]] std::string cgroup_around(int attempts);
 [[nodiscard]] std::string cgroup_label(const AttemptRef& attempt);
+
+struct Around {
+  std::string name;  // empty: no group around
+  MachineLimits limits;
+};
 
 // The groups of one sandbox, removed again by the destructor unless keep() was called.
 class CgroupSet {
  public:
   // Makes the group around them too, where it is not there yet. Errors: those of mkdir(2) and of writing the
   // limits.
-  [[nodiscard]] static base::Result<CgroupSet> make(const CgroupSite& site, const AttemptRef& attempt,
-                                                    const Limits& limits, const MachineLimits& machine);
+  [[nodiscard]] static base::Result<CgroupSet> make(const CgroupSite& site, const std::string& label,
+                                                    const Limits& limits, const Around& around = {});
   CgroupSet(CgroupSet&& other) noexcept;
   CgroupSet& operator=(CgroupSet&&) = delete;
   ~CgroupSet();
@@ -48,19 +53,23 @@ class CgroupSet {
   [[nodiscard]] const std::vector<base::Fd>& entries() const { return entries_; }
   // v1: moves a process that somebody else has started; may wait for milliseconds.
   [[nodiscard]] base::Result<void> enter(pid_t pid) const;
-  void keep() { folders_.clear(); }
+  void keep() {
+    folders_.clear();
+    around_.clear();
+  }
 
   base::Fd procs, memory_events, memory_peak;  // for reading; empty where there is none
 
  private:
   CgroupSet() = default;
-  base::Result<std::string> make_folder(const std::string& around, const std::string& label);
-  base::Result<void> make_unified(const CgroupSite& site, const std::string& around, const std::string& label,
-                                  const Limits& limits, const MachineLimits& machine);
-  base::Result<void> make_v1(const std::string& parent, const std::string& controller, const std::string& around,
-                             const std::string& label, const Limits& limits, const MachineLimits& machine);
+  base::Result<std::string> make_folder(const std::string& parent, const std::string& label,
+                                        const Around& around);
+  base::Result<void> make_unified(const CgroupSite& site, const std::string& label, const Limits& limits,
+                                  const Around& around);
+  base::Result<void> make_v1(const std::string& parent, const std::string& controller,
+                             const std::string& label, const Limits& limits, const Around& around);
   base::Fd unified_;
-  std::vector<std::string> folders_;
+  std::vector<std::string> folders_, around_;
   std::vector<std::string> v1_;
   std::vector<base::Fd> entries_;  // of each of v1_
 };

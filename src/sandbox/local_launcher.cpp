@@ -90,9 +90,10 @@ Result<LaunchedPair> launch_checked(const CheckedLaunch& launch, const Weakened&
     limits.memory_bytes = launch.record->spec.memory_bytes;
     limits.pids = launch.record->spec.pids;
     limits.cpu_percent = launch.record->spec.cpu_percent;
-    const MachineLimits machine{launch.record->spec.machine_memory, launch.record->spec.machine_pids,
-                                launch.record->spec.machine_cpu};
-    auto made = CgroupSet::make(site, launch.attempt, limits, machine);
+    const auto& spec = launch.record->spec;
+    const Around around{cgroup_around(launch.attempt.attempts),
+                        {spec.machine_memory, spec.machine_pids, spec.machine_cpu}};
+    auto made = CgroupSet::make(site, cgroup_label(launch.attempt), limits, around);
     if (!made) return refuse({made.error().code, "cannot make the cgroups: " + made.error().message});
     cgroups.emplace(std::move(*made));
   }
