@@ -7,7 +7,7 @@ import time
 
 
 class Machine:
-    def __init__(self, work, name, phase, accelerator="tcg", memory=4096):
+    def __init__(self, work, name, phase, accelerator="tcg", memory=2048):
         self.console, self.results = work / f"{name}.console", work / f"{name}.results"
         self.results.touch()
         command = ["nice", "-n", "10", "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",

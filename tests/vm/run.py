@@ -22,7 +22,7 @@ import machine  # noqa: E402
 
 SECONDS = 1800  # a boot and its tests on a machine that has other things to do; alone it takes a few minutes
 FIRST = ["starts under the unit of deploy/systemd", "doctor finds cgroup v2", "a run completes with limits cgroup2"]
-SLOW = ["memory.max kills what is too large", "a memory kill of the agent is named", "pids.max stops a fork bomb", "a cancel empties the group",
+SLOW = ["memory.max kills what is too large", "a memory kill of the agent is named", "cpu.max holds", "pids.max stops a fork bomb", "a cancel empties the group",
         "a restart of the service ends runs with a code", "sandbox_test, cgroup cases"]
 SECOND = ["a power cut leaves nothing and a code", "a stop leaves no group"]
 

@@ -25,7 +25,7 @@ unsigned library_count = 0;
 
 void make_image_folders(const Spec& spec) {
   static const char* const folders[] = {"proc", "dev",  "tmp", "workspace", "home", "home/agent",
-                                        "etc",  "opt",  "var", ".init"};
+                                        "etc",  "opt",  "var"};
   for (const auto* folder : folders) require(mkdir(folder, 0755) == 0, "make folder", folder);
   require(symlink("/tmp", "var/tmp") == 0, "make links");
   for (unsigned i = 0; i < spec.bind_count; ++i) {
@@ -50,9 +50,7 @@ int keep_high(int fd) {
 }  // namespace
 
 void enter_image(const Setup& setup, int image) {
-  mount_new("tmpfs", "/usr", MS_NOSUID | MS_NODEV, "mode=0755,size=64m,nr_inodes=16384");
-  require(chdir("/usr") == 0, "enter the new root");
-  static const char* const parts[] = {"skeleton", "image", "root"};
+  static const char* const parts[] = {"skeleton", "image"};
   for (const auto* part : parts) require(mkdir(part, 0755) == 0, "make folder", part);
   require(chdir("skeleton") == 0, "enter the skeleton");
   make_image_folders(setup.spec);
@@ -61,16 +59,11 @@ void enter_image(const Setup& setup, int image) {
   close(image);
   require(mount("overlay", "root", "overlay", MS_NOSUID | MS_NODEV | MS_RDONLY, "lowerdir=skeleton:image,userxattr") == 0,
           "mount the image");
-  require(umount2("image", MNT_DETACH) == 0, "hide the image");
   require(chdir("root") == 0, "enter the image");
   mount_new("tmpfs", "dev", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k,nr_inodes=64");
-  mount_new("tmpfs", ".init", MS_NOSUID | MS_NODEV, "mode=0755,size=1m,nr_inodes=1024");
-  static const char* const own[] = {".init/none", ".init/attempt", ".init/lower"};
-  for (const auto* folder : own) require(mkdir(folder, 0755) == 0, "make folder", folder);
 }
 
 void close_image() {
-  require(umount2(".init", MNT_DETACH) == 0, "clear the new root");
   require(mount(nullptr, "dev", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, nullptr) == 0,
           "close to writing", "dev");
 }

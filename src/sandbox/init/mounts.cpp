@@ -14,9 +14,10 @@
 #include "sandbox/init/stages.h"
 #include "sandbox/init/system.h"
 
-// The order matters: sources are opened while the host's tree is still there, the new root is built in a
-// tmpfs with relative paths only, overlays are mounted from folders of that tmpfs (so that mountinfo names
-// nothing of the host), and those folders are taken away again before anything else runs.
+// The order matters: sources are opened while the host's tree is still there. A tmpfs, the workbench, takes the place of
+// the host's /usr; the new root is a mount in it, built with relative paths only, and overlays are mounted from folders
+// beside it ("../lower"), so that mountinfo names nothing of the host. All of it goes with the host's root, before
+// anything else runs, in a single step: each time that something is unmounted the kernel waits for all processors.
 
 namespace agentrouter::sandbox::init {
 namespace {
@@ -65,12 +66,18 @@ void mount_tmpfs(const char* to, std::uint64_t bytes, unsigned inodes) {
   mount_new("tmpfs", to, MS_NOSUID | MS_NODEV, options);
 }
 
-void make_skeleton(const Spec& spec) {
+void make_workbench() {
   mount_new("tmpfs", "/usr", MS_NOSUID | MS_NODEV, "mode=0755,size=64m,nr_inodes=16384");
-  require(chdir("/usr") == 0, "enter the new root");
-  static const char* const folders[] = {
-      "proc", "dev", "tmp", "workspace", "home",  "home/agent", "etc",           "run",        "var",
-      "root", "opt", "mnt", "srv",       ".init", ".init/none", ".init/attempt", ".init/lower"};
+  require(chdir("/usr") == 0, "enter the workbench");
+  static const char* const folders[] = {"root", "none", "attempt", "lower", "kept"};
+  for (const auto* folder : folders) require(mkdir(folder, 0755) == 0, "make folder", folder);
+}
+
+void make_skeleton(const Spec& spec) {
+  mount_new("tmpfs", "root", MS_NOSUID | MS_NODEV, "mode=0755,size=64m,nr_inodes=16384");
+  require(chdir("root") == 0, "enter the new root");
+  static const char* const folders[] = {"proc", "dev", "tmp",  "workspace", "home", "home/agent", "etc", "run",
+                                        "var",  "root", "opt", "mnt",       "srv"};
   for (const auto* folder : folders) require(mkdir(folder, 0755) == 0, "make folder", folder);
   require(symlink("/tmp", "var/tmp") == 0 && symlink("/run", "var/run") == 0, "make links");
   for (unsigned i = 0; i < spec.link_count && i < max_links; ++i) {
@@ -81,12 +88,12 @@ void make_skeleton(const Spec& spec) {
 }
 
 // A read-only overlay of the source alone: inside it looks like a bind, but nothing tells where it came from.
-void attach_veiled(int tree, const char* to) {
-  require(attach(tree, ".init/lower"), "attach", to);
-  require(mount("overlay", to, "overlay", MS_NOSUID | MS_NODEV | MS_RDONLY,
-                "lowerdir=.init/lower:.init/none,userxattr") == 0,
-          "mount", to);
-  require(umount2(".init/lower", MNT_DETACH) == 0, "hide", to);
+void attach_veiled(int tree, const char* to, unsigned number) {
+  char own[24], options[64];
+  snprintf(own, sizeof own, "../veiled%u", number);
+  require(mkdir(own, 0755) == 0 && attach(tree, own), "attach", to);
+  snprintf(options, sizeof options, "lowerdir=%s:../none,userxattr", own);
+  require(mount("overlay", to, "overlay", MS_NOSUID | MS_NODEV | MS_RDONLY, options) == 0, "mount", to);
 }
 
 void attach_binds(const Spec& spec, const int* trees) {
@@ -100,7 +107,7 @@ void attach_binds(const Spec& spec, const int* trees) {
       make_mount_point(to, 0644);
     }
     if (spec.binds[i].veiled) {
-      attach_veiled(tree, to);
+      attach_veiled(tree, to, i);
     } else {
       require(attach(tree, to), "attach", to);
     }
@@ -142,23 +149,22 @@ constexpr unsigned place_size = 48;
 // Where layer `number` has its part `name`: 0 is the attempt's own, 1... are the kept ones.
 void name_layer(char (&place)[place_size], unsigned number, const char* name) {
   if (number == 0) {
-    snprintf(place, sizeof place, ".init/attempt/box/%s", name);
+    snprintf(place, sizeof place, "../attempt/box/%s", name);
   } else {
-    snprintf(place, sizeof place, ".init/kept/%u/%s", number, name);
+    snprintf(place, sizeof place, "../kept/%u/%s", number, name);
   }
 }
 
 void attach_kept_layers(const int* layers, unsigned count) {
-  require(mkdir(".init/kept", 0755) == 0, "make folder", ".init/kept");
   for (unsigned i = 0; i < count; ++i) {
     char place[place_size];
-    snprintf(place, sizeof place, ".init/kept/%u", i + 1);
+    snprintf(place, sizeof place, "../kept/%u", i + 1);
     require(mkdir(place, 0755) == 0 && attach(layers[i], place), "attach a kept layer");
     close(layers[i]);
   }
 }
 
-// ".init/kept/1/upper:.init/kept/2/upper:LOWEST"
+// "../kept/1/upper:../kept/2/upper:LOWEST"
 void list_lowers(char (&list)[768], const char* name, unsigned count, const char* lowest) {
   unsigned used = 0;
   for (unsigned i = 1; i <= count; ++i) {
@@ -169,46 +175,39 @@ void list_lowers(char (&list)[768], const char* name, unsigned count, const char
   snprintf(list + used, sizeof list - used, "%s", lowest);
 }
 
-// The mount points stay: what is detached from them would go with them.
 int stack_of(const char* name, unsigned count) {
   constexpr auto attributes = read_only | MOUNT_ATTR_NOEXEC;
   char stack[place_size], part[place_size];
-  snprintf(stack, sizeof stack, ".init/%s", name);
+  snprintf(stack, sizeof stack, "../%s", name);
   require(mkdir(stack, 0755) == 0, "make folder", stack);
-  const auto name_part = [&](unsigned number) {
-    snprintf(part, sizeof part, ".init/%s/%u", name, number);
-    return part;
-  };
   for (unsigned i = 0; i <= count; ++i) {
     char place[place_size];
     name_layer(place, i, name);
+    snprintf(part, sizeof part, "../%s/%u", name, i);
     const int tree = clone_tree(AT_FDCWD, place, false);
-    require(tree >= 0 && mkdir(name_part(i), 0755) == 0 && attach(tree, part),
-            "keep a layer for the collector");
+    require(tree >= 0 && mkdir(part, 0755) == 0 && attach(tree, part), "keep a layer for the collector");
     close(tree);
   }
   const int whole = clone_tree(AT_FDCWD, stack, true);
   require(whole >= 0 && set_attributes(whole, attributes), "keep the layers for the collector");
-  for (unsigned i = 0; i <= count; ++i)
-    require(umount2(name_part(i), MNT_DETACH) == 0, "hide a layer");
   return whole;
 }
 
 Grounds mount_grounds(const Setup& setup, int attempt, int lower, const int* layers) {
   const auto count = setup.spec.layer_count, home_count = setup.spec.home_layers;
-  require(attach(attempt, ".init/attempt"), "attach the attempt's folder");
-  require(attach(lower, ".init/lower"), "attach the workspace's lower folder");
+  require(attach(attempt, "../attempt"), "attach the attempt's folder");
+  require(attach(lower, "../lower"), "attach the workspace's lower folder");
   close(attempt);
   close(lower);
   attach_kept_layers(layers, count);
   char lowers[768];
-  list_lowers(lowers, "upper", count, ".init/lower");
-  mount_overlay("workspace", lowers, ".init/attempt/box/upper", ".init/attempt/work",
+  list_lowers(lowers, "upper", count, "../lower");
+  mount_overlay("workspace", lowers, "../attempt/box/upper", "../attempt/work",
                 setup.spec.read_only_workspace != 0);
-  list_lowers(lowers, "home", home_count, ".init/none");
-  mount_overlay("home/agent", lowers, ".init/attempt/box/home", ".init/attempt/work-home", false);
+  list_lowers(lowers, "home", home_count, "../none");
+  mount_overlay("home/agent", lowers, "../attempt/box/home", "../attempt/work-home", false);
   Grounds grounds;
-  grounds.lower = clone_tree(AT_FDCWD, ".init/lower", false);
+  grounds.lower = clone_tree(AT_FDCWD, "../lower", false);
   require(grounds.lower >= 0 && set_attributes(grounds.lower, read_only | MOUNT_ATTR_NOEXEC),
           "keep the layers for the collector");
   grounds.upper = stack_of("upper", count);
@@ -217,14 +216,6 @@ Grounds mount_grounds(const Setup& setup, int attempt, int lower, const int* lay
   grounds.written_workspace = openat(grounds.upper, "0", flags);
   grounds.written_home = openat(grounds.home, "0", flags);
   require(grounds.written_workspace >= 0 && grounds.written_home >= 0, "open what the agent writes");
-  for (unsigned i = 1; i <= count; ++i) {
-    char place[place_size];
-    snprintf(place, sizeof place, ".init/kept/%u", i);
-    require(umount2(place, MNT_DETACH) == 0 && rmdir(place) == 0, "hide a kept layer");
-  }
-  require(rmdir(".init/kept") == 0, "hide the kept layers");
-  require(umount2(".init/attempt", MNT_DETACH) == 0 && umount2(".init/lower", MNT_DETACH) == 0,
-          "hide the attempt's folder");
   return grounds;
 }
 
@@ -239,7 +230,7 @@ void pin_folder(const char* path) {
 
 void fix_file_in_home(const char* path, const char* content, unsigned size, unsigned number) {
   char own[32], part[max_path];
-  snprintf(own, sizeof own, ".init/file%u", number);
+  snprintf(own, sizeof own, "../file%u", number);
   make_file(own, content, size, 0444);
   snprintf(part, sizeof part, "%s", path);
   const auto agent = geteuid() == 0 ? 1000u : geteuid();
@@ -356,6 +347,7 @@ Grounds build_root(const Setup& setup, const int* sources) {
   const int host_tmp = clone_tree(AT_FDCWD, "/tmp", true);
   const int host_proc = clone_tree(AT_FDCWD, "/proc", true);
 #endif
+  make_workbench();
   if (image_count > 0) {
     enter_image(setup, image[0]);
     keep_libraries(image + 1, image_count - 1);
@@ -379,7 +371,6 @@ Grounds build_root(const Setup& setup, const int* sources) {
   }
   if (setup.weakening & weaken_host_processes) require(attach(host_proc, "proc"), "weaken the view");
 #endif
-  require(rmdir(".init/attempt") == 0 && rmdir(".init/lower") == 0, "clear the new root");
   if (image_count > 0) close_image();
   require(syscall(SYS_pivot_root, ".", ".") == 0, "enter the new root");
   require(umount2(".", MNT_DETACH) == 0 && chdir("/") == 0, "leave the host's root");
