@@ -51,6 +51,12 @@ std::vector<std::uint16_t> ports_of(std::string_view text) {
   return ports;
 }
 
+std::string text_of(const std::vector<std::uint16_t>& ports) {
+  std::string text = "-";
+  for (const auto port : ports) text += "," + std::to_string(port);
+  return text;
+}
+
 }  // namespace
 
 base::Task<base::Result<BoundaryReport>> check_boundary(Sandbox& sandbox, Notices& notices,
@@ -61,7 +67,7 @@ base::Task<base::Result<BoundaryReport>> check_boundary(Sandbox& sandbox, Notice
   AGENTROUTER_CO_TRY(const base::Fd needles, file_of_needles(secrets));
   AGENTROUTER_CO_TRY(base::FdPair report, base::make_pipe());
   sandbox::Restore request{.program = program.get(),
-                           .argv = {"agentrouter", "check-boundary", "-"},
+                           .argv = {"agentrouter", "check-boundary", text_of(sandbox.outbound_ports())},
                            .env = agent.env,
                            .files = {needles.get(), report.second.get()}};
   for (const auto* arguments : {&agent.argv, &agent.resume_argv})

@@ -11,6 +11,7 @@ class HeldBox final : public Sandbox {
   [[nodiscard]] int listener() const override { return box_.listener(); }
   void close_listener() override { box_.close_listener(); }
   [[nodiscard]] sandbox::Box::Outbound take_outbound() override { return box_.take_outbound(); }
+  [[nodiscard]] std::vector<std::uint16_t> outbound_ports() const override { return box_.outbound_ports(); }
   [[nodiscard]] int control_fd() const override { return box_.control_fd(); }
   base::Result<std::optional<sandbox::Notice>> read_notice() override { return box_.read_notice(); }
   base::Result<pid_t> spawn(const sandbox::Spawn& request) override { return box_.spawn(request); }

@@ -17,6 +17,7 @@ class Sandbox {
   virtual void close_listener() = 0;
   // The way out to other hosts, the caller's from now on; empty where there is none.
   [[nodiscard]] virtual sandbox::Box::Outbound take_outbound() { return {}; }
+  [[nodiscard]] virtual std::vector<std::uint16_t> outbound_ports() const { return {}; }
   [[nodiscard]] virtual int control_fd() const = 0;
   [[nodiscard]] virtual base::Result<std::optional<sandbox::Notice>> read_notice() = 0;
   [[nodiscard]] virtual base::Result<pid_t> spawn(const sandbox::Spawn& request) = 0;

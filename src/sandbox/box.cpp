@@ -142,6 +142,7 @@ Result<Box> Box::adopt() {
     return base::fail(Code::invalid, "cannot adopt a sandbox: this process was not started for one");
   }
   box.outbound_ = take_ways_out();
+  for (const auto& listener : box.outbound_.listeners) box.outbound_ports_.push_back(listener.port);
   box.cgroup_procs_ = take(keeper_fd::cgroup_procs);
   box.memory_events_ = take(keeper_fd::memory_events);
   box.memory_peak_ = take(keeper_fd::memory_peak);

@@ -115,6 +115,8 @@ class Box {
     base::Fd names_udp, names_tcp;
   };
   [[nodiscard]] Outbound take_outbound() { return std::move(outbound_); }
+  // Of those listeners, also once they are taken.
+  [[nodiscard]] const std::vector<std::uint16_t>& outbound_ports() const { return outbound_ports_; }
 
   // Readable when read_notice() has something to say. Borrowed.
   [[nodiscard]] int control_fd() const { return control_.get(); }
@@ -152,6 +154,7 @@ class Box {
 
   base::Fd control_, init_, attempt_, plan_, listener_, cgroup_procs_, memory_events_, memory_peak_;
   Outbound outbound_;
+  std::vector<std::uint16_t> outbound_ports_;
   LimitsMode limits_ = LimitsMode::rlimit;
   unsigned landlock_ = 0;
   std::uint32_t next_id_ = 1;

@@ -59,7 +59,7 @@ void add_held_files(DiskCount& sum);
 class DiskWatch {
  public:
   void start(const Spec& spec, const Grounds& grounds);
-  // What is there now is not the agent's: it was restored.
+  // What has come since the start is not the agent's: it was restored.
   void forgive();
   // One step at most, if it is time. Returns why the agent has to be stopped, or disk_fits.
   DiskCause look();
@@ -80,6 +80,7 @@ class DiskWatch {
   int folders_[2] = {-1, -1};
   std::uint64_t most_bytes_ = 0, most_inodes_ = 0, reserve_ = 0;
   DiskWalk walk_;
+  DiskCount first_ = {};                            // what counts for nobody
   DiskCount last_ = {};                             // the last complete count
   std::uint64_t free_bytes_ = 0, free_inodes_ = 0;  // of the file system, now
   std::uint64_t walk_bytes_ = 0, walk_inodes_ = 0;  // the same when the walk that runs began

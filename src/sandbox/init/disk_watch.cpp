@@ -44,14 +44,18 @@ void DiskWatch::start(const Spec& spec, const Grounds& grounds) {
   last_bytes_ = system.f_bfree * system.f_frsize;
   last_inodes_ = system.f_ffree;
   ended_ = now_ns();
+  walk_.begin(folders_, 2);
+  walk_.step(always);
+  first_ = walk_.sum();
 }
 
 void DiskWatch::forgive() {
   walk_.begin(folders_, 2);
   walk_.step(always);
   const auto sum = walk_.sum();
-  most_bytes_ += sum.bytes;
-  most_inodes_ += sum.inodes;
+  most_bytes_ += less(sum.bytes, first_.bytes);
+  most_inodes_ += less(sum.inodes, first_.inodes);
+  first_ = sum;
   last_ = sum;
 }
 
