@@ -13,16 +13,15 @@ add_link_options(-pie)
 add_compile_definitions(
   BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_COROUTINE)
 
-if(AGENTROUTER_FUZZ)
-  # With counts of the lines reached, for tools/fuzz.
-  add_compile_options(-fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping)
-  add_link_options(-fprofile-instr-generate)
-endif()
-
 # Kept out of the sandbox's init, which is never instrumented.
 add_library(agentrouter_sanitizers INTERFACE)
 if(AGENTROUTER_SANITIZE)
   target_compile_options(agentrouter_sanitizers INTERFACE
     -fsanitize=${AGENTROUTER_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(agentrouter_sanitizers INTERFACE -fsanitize=${AGENTROUTER_SANITIZE})
+endif()
+if(AGENTROUTER_FUZZ)
+  # With counts of the lines reached, for tools/fuzz.
+  target_compile_options(agentrouter_sanitizers INTERFACE -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping)
+  target_link_options(agentrouter_sanitizers INTERFACE -fprofile-instr-generate)
 endif()
