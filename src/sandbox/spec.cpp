@@ -40,8 +40,8 @@ bool is_place(std::string_view path) {
 
 // What shows a folder of this machine's own data somewhere inside.
 bool is_veiled(const Bind& bind) {
-  const auto system = [](std::string_view path) { return path.starts_with("/usr") || path.starts_with("/etc"); };
-  return !system(bind.to) || !system(bind.from.native());
+  const auto is_common = [](std::string_view path) { return path.starts_with("/usr") || path.starts_with("/etc"); };
+  return !is_common(bind.to) || !is_common(bind.from.native());
 }
 
 class Writer {
