@@ -119,6 +119,7 @@ class WithScriptedAgent(Ended):
 
     @classmethod
     def tearDownClass(cls):
+        cls.server.tidy()
         cls.server.stop()
         cls.server.remove_data()
         cls.agents.remove()

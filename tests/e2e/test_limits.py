@@ -55,6 +55,7 @@ class Mode:
     @classmethod
     def tearDownClass(cls):
         if hasattr(cls, "server"):
+            cls.server.tidy()
             cls.server.stop()
             cls.server.remove_data()
             cls.agents.remove()

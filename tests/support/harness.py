@@ -136,6 +136,11 @@ class Server:
             if self.owns_data:
                 self.remove_data()
 
+    def tidy(self, seconds=60):
+        """Waits until what has ended is tidied: a server that is told to stop leaves that to the next one, and here there may be none."""
+        attempts = self.data / "attempts"
+        wait_for(lambda: not attempts.exists() or not any(attempts.iterdir()), seconds, "ended runs to be tidied")
+
     def abandon(self):
         """Ends what a failed test left running."""
         def cancel_all():
@@ -144,7 +149,7 @@ class Server:
                 self.call("POST", f"/v1/runs/{run['id']}/cancel")
             return not active
         wait_for(cancel_all, 60, "cancelled runs to end")
-        wait_for(lambda: not any((self.data / "attempts").iterdir()), 30, "cancelled runs to be tidied")
+        self.tidy(30)
 
     def remove_data(self):
         shutil.rmtree(self.data, ignore_errors=True)
