@@ -16,6 +16,7 @@ base::Needles needles_of_secrets(const Config& config, std::string_view api_key)
   for (const auto& one : config.mcp_servers) {
     for (const auto& header : one.upstream.headers) secrets.push_back(header.value);
   }
+  for (const auto& one : config.egress.plan.secrets) secrets.push_back(one.plain.empty() ? one.field : one.plain);
   std::vector<std::string> tokens;  // of "user:token"
   for (const auto& [host, credential] : config.trees.git.fetching.credentials) {
     const auto pair = base::from_base64(credential).value_or("");

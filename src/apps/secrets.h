@@ -7,7 +7,7 @@
 namespace agentrouter::apps {
 
 // The server's own API key (of at least 16 bytes: a short one would be found in every other word), the keys of
-// all providers, the fields of MCP servers, the tokens for repositories.
+// all providers, the fields of MCP servers, [secrets], the tokens for repositories.
 [[nodiscard]] base::Needles needles_of_secrets(const Config& config, std::string_view api_key);
 
 }  // namespace agentrouter::apps

@@ -1,5 +1,6 @@
 // Attempts that are recorded, and attempts that are played.
 
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
 
 #include "keeper/keeper_fixture_test.h"
