@@ -141,8 +141,8 @@ def files():
         Case("F28", "where the host keeps things",
              "cat /proc/self/mountinfo /proc/mounts /proc/self/mountstats /proc/[0-9]*/cmdline /proc/[0-9]*/environ /proc/self/cgroup /proc/[0-9]*/comm /proc/self/maps 2>/dev/null | tr '\\0' '\\n' "
              "| grep -oE '[w]eak-attempts|[a]ttempt_[0-9a-f]|[r]oot-attempts|[a]gentrouter-escape|/tmp/[a-z]+-[d]ata|/[r]oot/|[w]eak_box|[u]pperdir=/|[w]orkdir=/|[l]owerdir=/' | sort -u; hostname; uname -n; cat /proc/self/cgroup | sed 's/.*://' | sort -u; "
-             "grep -E '^NSpid' /proc/self/status | wc -w; ls -A /.init | grep -v '^file' | tr '\\n' ' '; wc -l < /etc/passwd",
-             r"sandbox\nsandbox\n/\n2\nhome none upper 3\n", r"(?m)^[^\n]*(-attempts|attempt_|agentrouter-escape|-data|weak_box|(upper|work|lower)dir=/)", "processes"),
+             "grep -E '^NSpid' /proc/self/status | wc -w; ls -A / | grep -vxE 'bin|dev|etc|home|lib(32|64|x32)?|mnt|opt|proc|root|run|sbin|srv|tmp|usr|var|workspace|.init'; wc -l < /etc/passwd",
+             r"sandbox\nsandbox\n/\n2\n3\n", r"(?m)^[^\n]*(-attempts|attempt_|agentrouter-escape|-data|weak_box|(upper|work|lower)dir=/)", "processes"),
         Case("F35", "the host's programs, written through memory",
              probe('import mmap\nf=os.open("/usr/bin/env",os.O_RDONLY)\nm=mmap.mmap(f,4096,flags=mmap.MAP_PRIVATE,prot=mmap.PROT_READ)\n'
                    'L.mmap.restype=ctypes.c_void_p\na=L.mmap(None,ctypes.c_size_t(4096),1,2,f,ctypes.c_long(0))\ntry:\n  g=open("/proc/self/mem","r+b",buffering=0); g.seek(a); g.write(b"PWND")\n'
