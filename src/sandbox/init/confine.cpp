@@ -129,7 +129,12 @@ void confine(const Setup& setup) {
 #endif
     require(drop_bounding_but(serving_caps) && set_caps(serving_caps), "drop the capabilities");
   require(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0, "close init to the agent");
-  require(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "set no_new_privs");
+#if AGENTROUTER_WEAK_INIT
+  // What is executed then gets every capability of its namespace back.
+  constexpr auto both = weaken_keep_capabilities | weaken_no_seccomp;
+  if ((setup.weakening & both) != both)
+#endif
+    require(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "set no_new_privs");
 #if AGENTROUTER_WEAK_INIT
   if (setup.weakening & weaken_no_seccomp) return;
 #endif
