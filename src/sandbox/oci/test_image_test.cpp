@@ -24,7 +24,7 @@ echo 'root:x:0:0:of the image:/root:/bin/sh' > etc/passwd
 cp /usr/lib/os-release usr/lib/
 for t in sh bash cat ls id grep sed tr head tail cut wc sleep seq dd rm rmdir mkdir mv cp ln chmod chown stat touch \
     mknod mkfifo env true false pwd setsid unshare mount umount chrt nice ionice ipcs dmesg find getfattr chattr git \
-    su passwd python3 sort xargs uname date mktemp test printf readlink ip getent; do
+    su passwd python3 sort xargs uname date mktemp test printf readlink ip getent prlimit setpriv nsenter; do
   p=$(command -v $t || true)
   case $p in /*) ;; *) p=/usr/bin/$t ;; esac
   [ -e "$p" ] || continue
