@@ -106,7 +106,7 @@ TEST_F(RunRoutes, BadBodiesAreNamedAndNothingIsStored) {
   EXPECT_EQ(post("/v1/runs", R"({"task":"t","policy":"known"})").status, 201);
   EXPECT_EQ(post("/v1/runs", R"({"task":"t","requireIsolation":"process"})").status, 201);
   EXPECT_THAT(post("/v1/runs", R"({"task":"t","requireIsolation":"vm"})").body,
-              testing::HasSubstr(R"("required":"vm","available":["process"])"));
+              HasSubstr(R"("required":"vm","available":["process"])"));
   EXPECT_EQ(post("/v1/runs", R"({"task":"t","image":"known"})").status, 201);
 }
 
