@@ -119,7 +119,7 @@ TEST(ReplayDiff, ShowsWhatChangedWithItsSurroundings) {
   mismatch.expected = request_of(R"({"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"text":"one\ntwo\nthree"})");
   mismatch.asked = request_of(R"({"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"text":"one\n2\nthree"})");
   EXPECT_EQ(replay_diff(mismatch),
-            "--- cassette, request 3\n+++ this run\n@@ -8,7 +8,7 @@\n   f: 6\n   text: \n     | one\n-    | two\n+    | 2\n"
+            "--- cassette, request 3\n+++ this run\n@@ -8,6 +8,6 @@\n   f: 6\n   text: \n     | one\n-    | two\n+    | 2\n"
             "     | three\n }\n");
 }
 
