@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/id.h"
+#include "sandbox/id_lock.h"
 #include "sandbox/idmap.h"
 #include "sandbox/remove_tree.h"
 #include "sandbox/seccomp.h"
@@ -174,6 +175,9 @@ Result<void> try_sandbox(int scratch) {
   if (!checked) return tl::unexpected(checked.error());
   auto folder = open_attempt(request.attempt);
   if (!folder) return tl::unexpected(folder.error());
+  auto ids = IdLock::take(0, Range::next);
+  if (!ids) return tl::unexpected(ids.error());
+  checked->slot = ids->slot();
   auto init = start_init(*checked, folder->get(), nullptr, LimitsMode::rlimit);
   if (!init) return tl::unexpected(init.error());
   return {};

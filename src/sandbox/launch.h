@@ -34,6 +34,10 @@ struct UidRange {
   [[nodiscard]] constexpr std::uint32_t keeper() const { return base + 2000; }  // not mapped inside
 };
 
+// Which range a launch takes: from behind the one that was given out last on this machine, so that one comes back
+// as late as can be, or from a slot on.
+enum class Range { next, at_slot };
+
 // The folder in an attempt's folder that holds what its agent wrote: `upper`, of the workspace, and `home`.
 inline constexpr const char* box_folder = "box";
 inline constexpr unsigned max_kept_layers = 16;
@@ -59,7 +63,8 @@ struct LaunchRequest {
   int image = -1;
   int plan_pipe = -1;  // becomes the keeper's descriptor 6
   std::vector<std::string> keeper_argv;  // of this same program, e.g. {"agentrouter", "keeper"}; <= 512 bytes
-  std::uint32_t slot = 0;                // unique among live attempts of this machine, < UidRange::slots
+  std::uint32_t slot = 0;                // where the search for a free range begins, < UidRange::slots
+  Range range = Range::next;             // or somewhere else
 };
 
 // What the keeper finds open when it starts (see Box::adopt). Its stdin and stdout are /dev/null, stderr is
@@ -73,9 +78,10 @@ inline constexpr int listener = 7;      // 127.83.1.1:80 of the sandbox
 inline constexpr int cgroup_procs = 8;  // each of these three: only with cgroups
 inline constexpr int memory_events = 9;
 inline constexpr int memory_peak = 10;
-inline constexpr int names_udp = 11;  // these only where hosts may be reached: 127.83.1.1:53
-inline constexpr int names_tcp = 12;
-inline constexpr int outbound = 13;  // and one after the other: 0.0.0.0:PORT of Plan::outbound_ports
+inline constexpr int ids = 11;        // as root: the lock of the sandbox's range of ids
+inline constexpr int names_udp = 12;  // these only where hosts may be reached: 127.83.1.1:53
+inline constexpr int names_tcp = 13;
+inline constexpr int outbound = 14;  // and one after the other: 0.0.0.0:PORT of Plan::outbound_ports
 inline constexpr int end = outbound + static_cast<int>(max_outbound_ports);
 }  // namespace keeper_fd
 

@@ -19,6 +19,7 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/clone.h"
 #include "sandbox/doctor.h"
+#include "sandbox/id_lock.h"
 #include "sandbox/remove_tree.h"
 #include "sandbox/test_rig.h"
 #include "sandbox/warden.h"
@@ -58,6 +59,80 @@ TEST(IdleProcess, KeepsNothingOpenAndEndsWithWhoMadeItHoweverThatEnds) {
   ::waitpid(maker, nullptr, 0);
   pollfd ended{idle.get(), POLLIN, 0};
   EXPECT_EQ(::poll(&ended, 1, 10'000), 1);
+}
+
+std::uint32_t owner_of_box(const rig::Rig& rig) {
+  struct stat info{};
+  return ::stat((rig.attempt_path() / "box" / "home").c_str(), &info) == 0 ? info.st_uid : 0;
+}
+
+class IdRanges : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "a plain user has no range";
+  }
+  const rig::TemporaryFolder folder;
+  const std::string place = folder.path() / "ids", file = place + "/locks";
+  base::Result<IdLock> take(std::uint32_t slot) { return IdLock::take(slot, Range::at_slot, place.c_str()); }
+  base::Result<IdLock> take_next() { return IdLock::take(0, Range::next, place.c_str()); }
+};
+
+TEST_F(IdRanges, OneIsNeverHeldTwiceAndIsFreeWhenItsLastHolderEnds) {
+  auto first = take(5);
+  ASSERT_TRUE(first) << first.error().message;
+  auto second = take(5);
+  EXPECT_EQ(first->slot(), 5u);
+  EXPECT_EQ(second->slot(), 6u);
+  base::Fd keeper(::fcntl(first->fd(), F_DUPFD_CLOEXEC, 3));
+  first = take(7);
+  EXPECT_EQ(take(5)->slot(), 8u) << "the keeper's copy still holds it";
+  keeper.reset();
+  EXPECT_EQ(take(5)->slot(), 5u);
+}
+
+TEST_F(IdRanges, TheyAreGivenOutInTurnSoThatOneComesBackLate) {
+  for (const std::uint32_t slot : {0u, 1u, 2u}) EXPECT_EQ(take_next()->slot(), slot);
+  const auto held = take(3);
+  EXPECT_EQ(take_next()->slot(), 4u);
+  std::ofstream(file, std::ios::binary | std::ios::in).write("\xff\xff\xff\xff", 4);
+  EXPECT_EQ(take_next()->slot(), 0u) << "what is written there is not trusted";
+  const std::uint32_t last = UidRange::slots - 1;
+  std::ofstream(file, std::ios::binary | std::ios::in).write(reinterpret_cast<const char*>(&last), 4);
+  EXPECT_EQ(take_next()->slot(), last);
+  EXPECT_EQ(take_next()->slot(), 0u);
+}
+
+TEST_F(IdRanges, WhatOthersMayWriteIsRefused) {
+  ASSERT_TRUE(take(0));
+  for (const auto& path : {file, place}) {
+    ASSERT_EQ(::chmod(path.c_str(), 0777), 0);
+    EXPECT_EQ(take(0).error().code, Code::denied) << path;
+    ASSERT_EQ(::chmod(path.c_str(), 0700), 0);
+  }
+  ASSERT_EQ(::unlink(file.c_str()), 0);
+  ASSERT_EQ(::symlink("/etc/passwd", file.c_str()), 0);
+  EXPECT_FALSE(take(0));
+  ASSERT_EQ(::unlink(file.c_str()), 0);
+  ASSERT_EQ(::rmdir(place.c_str()), 0);
+  ASSERT_EQ(::symlink("/tmp", place.c_str()), 0);
+  EXPECT_FALSE(take(0));
+}
+
+TEST_F(IdRanges, SandboxesOfSeveralServersHaveRangesOfTheirOwn) {
+  rig::Rig one, two, three;
+  for (auto* rig : {&one, &two, &three}) {
+    rig->slot = 31'000;
+    const auto launched = rig->launch();
+    ASSERT_TRUE(launched) << launched.error().message;
+  }
+  EXPECT_NE(owner_of_box(one), owner_of_box(two));
+  EXPECT_NE(owner_of_box(two), owner_of_box(three));
+  const auto given = owner_of_box(two);
+  two.end_keeper();
+  rig::Rig four;
+  four.slot = (given - UidRange::first) / UidRange::size;
+  ASSERT_TRUE(four.launch());
+  EXPECT_EQ(owner_of_box(four), given) << "a dead keeper's range is free";
 }
 
 TEST(LocalLauncher, RefusesWhatCannotBeShown) {

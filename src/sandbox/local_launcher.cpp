@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "sandbox/doctor.h"
+#include "sandbox/id_lock.h"
 #include "sandbox/oci/guest.h"
 #include "sandbox/remove_tree.h"
 #include "sandbox/start.h"
@@ -76,9 +77,13 @@ Result<Fd> open_attempt(const AttemptRef& attempt) {
   return folder;
 }
 
-Result<LaunchedPair> launch_checked(const CheckedLaunch& launch, const Weakened& weakened) {
+Result<LaunchedPair> launch_checked(CheckedLaunch& launch, const Weakened& weakened) {
   auto folder = open_attempt(launch.attempt);
   if (!folder) return refuse(folder.error());
+  const auto range = launch.record->at_slot ? Range::at_slot : Range::next;
+  auto ids = IdLock::take(launch.record->slot, range);
+  if (!ids) return refuse(ids.error());
+  launch.slot = ids->slot();
   auto site = find_cgroup_site();
   if (weakened.bits & init::weaken_no_limits) site = {};
   if (launch.record->spec.demand_cgroup && site.mode == LimitsMode::rlimit) {
@@ -101,7 +106,7 @@ Result<LaunchedPair> launch_checked(const CheckedLaunch& launch, const Weakened&
   auto init = launch.image.empty() ? start_init(launch, folder->get(), groups, site.mode, weakened)
                                    : start_guest(launch, folder->get(), groups, site.mode);
   if (!init) return refuse(init.error());
-  auto keeper = start_keeper({launch, folder->get(), *init, groups});
+  auto keeper = start_keeper({launch, folder->get(), *init, groups, ids->fd()});
   if (!keeper) return refuse(keeper.error());
   if (cgroups) cgroups->keep();
   return LaunchedPair{std::move(init->process), std::move(*keeper), site.mode};

@@ -56,7 +56,7 @@ struct Verdict {
 };
 
 // From `first` on, until the next range begins.
-struct Range {
+struct Numbers {
   std::uint32_t first = 0;
   Verdict verdict;
 };
@@ -80,7 +80,7 @@ class Program {
   }
 
   // Halves the ranges until one is left. The number of the call is in the accumulator.
-  void search(std::span<const Range> ranges) {
+  void search(std::span<const Numbers> ranges) {
     if (ranges.size() == 1) return decide(ranges.front().verdict);
     const auto half = ranges.size() / 2;
     put(BPF_JMP | BPF_JGE | BPF_K, ranges[half].first, 0, 1);
@@ -125,7 +125,7 @@ class Program {
   std::vector<sock_filter> code_;
 };
 
-Result<std::vector<Range>> ranges_of(Profile profile) {
+Result<std::vector<Numbers>> ranges_of(Profile profile) {
   std::map<std::uint32_t, Verdict> by_number;
   for (const auto& group : call_groups()) {
     for (const auto call : group.calls) {
@@ -140,7 +140,7 @@ Result<std::vector<Range>> ranges_of(Profile profile) {
       by_number[*number] = std::move(verdict);
     }
   }
-  std::vector<Range> ranges = {{0, {}}};
+  std::vector<Numbers> ranges = {{0, {}}};
   const auto begin_at = [&](std::uint32_t first, const Verdict& verdict) {
     if (ranges.back().verdict == verdict) return;
     if (ranges.back().first == first) ranges.pop_back();

@@ -233,6 +233,7 @@ Result<EncodedLaunch> encode(const LaunchRequest& request) {
   auto& record = *reinterpret_cast<LaunchRecord*>(result.bytes.data());
   record.spec.version = init::version;
   record.slot = request.slot;
+  record.at_slot = request.range == Range::at_slot ? 1 : 0;
   std::memcpy(record.attempt_id, request.attempt.id.data(), request.attempt.id.size());
   for (const auto& argument : request.keeper_argv) {
     if (record.argv_size + argument.size() + 1 > max_keeper_argv) {
@@ -274,7 +275,7 @@ Result<EncodedLaunch> encode(const LaunchRequest& request) {
 Result<CheckedLaunch> check(const LaunchRecord& record, const std::vector<int>& fds) {
   if (auto good = check_spec(record.spec); !good) return tl::unexpected(good.error());
   if (record.slot >= UidRange::slots || record.argv_size == 0 || record.argv_size > max_keeper_argv ||
-      record.argv[record.argv_size - 1] != 0 || record.has_lower > 1 || record.has_plan_pipe > 1 ||
+      record.argv[record.argv_size - 1] != 0 || record.has_lower > 1 || record.at_slot > 1 || record.has_plan_pipe > 1 ||
       std::memchr(record.attempt_id, 0, max_attempt_id) == nullptr) {
     return fail(Code::invalid, "cannot launch: bad request");
   }
@@ -286,6 +287,7 @@ Result<CheckedLaunch> check(const LaunchRecord& record, const std::vector<int>& 
   }
   CheckedLaunch result;
   result.record = &record;
+  result.slot = record.slot;
   result.attempt = {fds[0], record.attempt_id};
   if (auto good = check_attempt_id(result.attempt.id); !good) return tl::unexpected(good.error());
   if (record.has_lower) result.lower = fds[1];

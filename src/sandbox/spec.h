@@ -18,6 +18,7 @@ inline constexpr unsigned max_attempt_id = 64;
 struct LaunchRecord {
   init::Spec spec;
   std::uint32_t slot;
+  std::uint32_t at_slot;  // Range
   std::uint32_t has_lower;
   std::uint32_t has_plan_pipe;
   std::uint32_t argv_size;
@@ -38,6 +39,7 @@ struct EncodedLaunch {
 // A launch whose every offset, string, count and descriptor has been checked.
 struct CheckedLaunch {
   const LaunchRecord* record = nullptr;
+  std::uint32_t slot = 0;  // of the range, once it is locked
   AttemptRef attempt;
   int lower = -1;
   int plan_pipe = -1;

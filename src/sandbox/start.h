@@ -68,19 +68,20 @@ struct KeeperStart {
   int attempt_dir;
   const RunningInit& init;
   const CgroupSet* cgroups;
+  int id_lock;  // -1: none
 };
 [[nodiscard]] base::Result<Cloned> start_keeper(const KeeperStart& start);
 
 // The folder of an attempt, never through a link.
 [[nodiscard]] base::Result<base::Fd> open_attempt(const AttemptRef& attempt);
 
-// The privileged part of LocalLauncher::launch.
+// The privileged part of LocalLauncher::launch; `launch.slot` becomes that of the range that was free.
 struct LaunchedPair {
   Cloned init;
   Cloned keeper;
   LimitsMode limits;
 };
-[[nodiscard]] base::Result<LaunchedPair> launch_checked(const CheckedLaunch& launch,
+[[nodiscard]] base::Result<LaunchedPair> launch_checked(CheckedLaunch& launch,
                                                         const Weakened& weakened = {});
 
 // The whole of Launcher::release and sweep for files and groups of this machine.

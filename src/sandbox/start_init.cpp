@@ -121,7 +121,7 @@ FolderLook look_of_root(const CheckedLaunch& launch, const char* part, FolderLoo
 }
 
 Result<void> make_folders(const CheckedLaunch& launch, int attempt, bool root) {
-  const auto range = UidRange::of_slot(launch.record->slot);
+  const auto range = UidRange::of_slot(launch.slot);
   const Owner agent = root ? Owner{range.agent(), range.agent()} : Owner{};
   const Owner inside = root ? Owner{range.init(), range.init()} : Owner{};
   mode_t mode = 0755;
@@ -182,7 +182,7 @@ Result<std::vector<Fd>> open_sources(const CheckedLaunch& launch, int attempt, b
   fds.insert(fds.end(), launch.binds.begin(), launch.binds.end());
   fds.insert(fds.end(), launch.image.begin(), launch.image.end());
   unsigned used = 0;
-  LayerMounts layers(UidRange::of_slot(launch.record->slot));
+  LayerMounts layers(UidRange::of_slot(launch.slot));
   for (unsigned i = 0; i < fds.size(); ++i) {
     if (!root) {
       Fd copy(::fcntl(fds[i], F_DUPFD_CLOEXEC, 3));
@@ -193,7 +193,7 @@ Result<std::vector<Fd>> open_sources(const CheckedLaunch& launch, int attempt, b
     }
     const bool mapped = i == 1 && launch.lower >= 0;
     const bool layer = i >= 2 && i < 2 + launch.layers.size();
-    auto mount = mapped  ? clone_mapped(fds[i], UidRange::of_slot(launch.record->slot))
+    auto mount = mapped  ? clone_mapped(fds[i], UidRange::of_slot(launch.slot))
                  : layer ? layers.clone(fds[i])
                          : clone_mount(fds[i], i == 0 ? Access::read_write : Access::read_only);
     if (!mount) return tl::unexpected(mount.error());
@@ -367,7 +367,7 @@ Result<RunningInit> start_init(const CheckedLaunch& launch, int attempt, const C
   running.process = std::move(*cloned);
   pair->second.reset();
   if (!prepared.setup->own_map) {
-    auto done = write_maps(running.process.pid, UidRange::of_slot(launch.record->slot));
+    auto done = write_maps(running.process.pid, UidRange::of_slot(launch.slot));
     if (!done) return tl::unexpected(done.error());
   }
   if (auto done = finish_setup(running, prepared); !done) return tl::unexpected(done.error());

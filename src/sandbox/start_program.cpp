@@ -117,7 +117,7 @@ Result<Cloned> start_this_program(const ProgramStart& wanted) {
 }
 
 Result<Cloned> start_keeper(const KeeperStart& keeper) {
-  const auto id = ::geteuid() == 0 ? UidRange::of_slot(keeper.launch.record->slot).keeper() : 0;
+  const auto id = ::geteuid() == 0 ? UidRange::of_slot(keeper.launch.slot).keeper() : 0;
   Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null) return base::fail_errno("cannot open /dev/null", errno);
   auto log = open_log(keeper.attempt_dir, id);
@@ -131,6 +131,7 @@ Result<Cloned> start_keeper(const KeeperStart& keeper) {
   start.fds[keeper_fd::attempt] = keeper.attempt_dir;
   start.fds[keeper_fd::plan] = keeper.launch.plan_pipe;
   start.fds[keeper_fd::listener] = keeper.init.listener.get();
+  start.fds[keeper_fd::ids] = keeper.id_lock;
   for (std::size_t i = 0; i < keeper.init.outbound.size(); ++i)
     start.fds[keeper_fd::names_udp + i] = keeper.init.outbound[i].get();
   if (keeper.cgroups) {

@@ -42,6 +42,7 @@ class Rig {
   std::filesystem::path image;   // empty: the host's programs
   Launcher* launcher = nullptr;  // null: a LocalLauncher of the rig
   std::uint32_t slot = 7;
+  Range range = Range::at_slot;
 
   [[nodiscard]] base::Result<void> launch();
 

@@ -307,6 +307,7 @@ base::Result<void> Rig::launch() {
   request.plan_pipe = pair->second.get();
   request.keeper_argv = {"sandbox_test", "--fake-keeper"};
   request.slot = slot;
+  request.range = range;
   auto launched = the_launcher().launch(request);
   if (!launched) return tl::unexpected(launched.error());
   launched_ = std::move(*launched);

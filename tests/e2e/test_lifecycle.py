@@ -37,6 +37,19 @@ class Lifecycle(Case):
             run, _ = server.finish(server.create("Reply exactly HELLO")["id"])
             self.assertEqual(run["status"], "completed", run.get("failure"))
 
+    def test_servers_of_one_machine_share_no_range_of_ids(self):
+        if os.geteuid() != 0:
+            self.skipTest("a plain user has no range")
+        with Server() as one, Server() as two:
+            runs = [(server, server.create(SLOW)["id"]) for server in (one, two) for _ in range(2)]
+            for server, run in runs:
+                server.wait_until(run, is_started)
+            owners = [home.stat().st_uid for server in (one, two) for home in server.data.glob("attempts/*/box/home")]
+            self.assertEqual((len(owners), len(set(owners))), (4, 4), owners)
+            self.assertTrue(all(uid > 0x100000 for uid in owners), owners)
+            for server, run in runs:
+                server.call("POST", f"/v1/runs/{run}/cancel", {})
+
     def test_a_draining_server_waits_for_its_runs(self):
         with Server(args=("--sim", "--drain")) as server:
             run = server.create(SLOW)

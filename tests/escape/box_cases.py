@@ -195,5 +195,15 @@ def network():
     ]
 
 
+def way_out():
+    """With a way out every address is local: whoever answers is the sandbox's own listener, and no canary."""
+    return Case("N20", "other hosts, where there is a way out",
+                probe('def dial(t,a):\n  s=socket.socket(10 if ":" in a[0] else 2,t); s.settimeout(1)\n  try:\n    s.connect(a); s.send(b"x"); print("answered",a[1] if t==1 else "udp",flush=True)\n'
+                      '  except OSError as e: print("refused",flush=True)\n'
+                      'for a in (("169.254.169.254",80),("192.0.2.1",80),("10.0.0.1",22),("192.0.2.2",22),("127.0.0.1",18099),("8.8.8.8",53),("2001:4860:4860::8888",53),("::ffff:169.254.169.254",80)): dial(1,a)\n'
+                      'dial(2,("8.8.8.8",53)); dial(2,("2001:4860:4860::8888",53)); dial(2,("169.254.169.254",80))'),
+                r"answered 80\nanswered 80\nanswered 22\nanswered 22\nrefused\nrefused\nrefused\n(answered 80|refused)\n((answered udp|refused)\n){3}", "CONNECTED")
+
+
 def box_cases():
     return [*files(), *processes(), *network(), *kernel()]

@@ -21,7 +21,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "support")]
 import contract  # noqa: E402
 import harness  # noqa: E402
 import outside  # noqa: E402
-from box_cases import box_cases  # noqa: E402
+from box_cases import box_cases, way_out  # noqa: E402
 from cases import BOMB, DAEMON, ENDLESS_BOMB, KILL_ALL, TRAPS, WANTED, cases  # noqa: E402
 
 USER = 20001
@@ -310,6 +310,13 @@ def without_an_agent(table, listeners, canaries):
         for index, case in enumerate(todo):
             said[case.id, f"{name} exec"] = pieces[index] if index < len(pieces) - 1 else f"(no output, ended with {code}: {err[-500:]!r})"
         reached = {who for who, _ in listeners.take()}
+        routed = way_out()
+        out, err, code = in_box(attempts, "outbound", "exec 2>&1\n" + routed.command, user)
+        printed, hits = (out + err).decode(errors="replace"), listeners.take()
+        verdict = f"reached {hits}" if hits else routed.judge(printed) if code == 0 else f"ended with {code}"
+        if verdict != "held":
+            print(f"  {name} {routed.id} is {verdict}, printed:\n{printed}")
+        table.set(routed.id, routed.title, name, verdict == "held", verdict)
         for case in todo:
             for column in (name, f"{name} exec"):
                 verdict = case.judge(said[case.id, column]) if case.id not in reached else "canary reached"

@@ -4,6 +4,7 @@
 //   weak_box <attempts folder> <none, or weakenings, comma separated> <command>
 //   weak_box <attempts folder> <none, or weakenings, comma separated> -
 //
+// `outbound` instead of `none`: the product's own, with a way out that nobody serves.
 // In the second form another program runs in the sandbox already, and the commands come from stdin, each with a zero
 // at its end. The commands' stdout and stderr are this program's stdout, with a zero behind the output of each in the
 // second form. Ends with 0 once the sandbox is gone, whatever the commands returned; with 1 and a message when the
@@ -49,7 +50,7 @@ constexpr Switch switches[] = {
 };
 
 std::uint32_t weakenings(const std::string& names) {
-  if (names == "none") return 0;
+  if (names == "none" || names == "outbound") return 0;
   std::uint32_t bits = 0;
   std::istringstream words(names);
   for (std::string word; std::getline(words, word, ',');) {
@@ -124,10 +125,11 @@ int run(const std::string& folder, const std::string& names, const std::string& 
   auto pair = base::value_or_throw(base::make_seqpacket_pair());
   sandbox::LocalLauncher strong;
   sandbox::WeakLauncher weak(weakenings(names));
-  sandbox::Launcher& launcher = names == "none" ? static_cast<sandbox::Launcher&>(strong) : weak;
+  sandbox::Launcher& launcher = weakenings(names) == 0 ? static_cast<sandbox::Launcher&>(strong) : weak;
   sandbox::LaunchRequest request;
   request.attempt = {attempts.get(), id};
   request.plan = sandbox::curated_plan();
+  if (names == "outbound") request.plan.outbound_ports = {22, 80, 443};
   request.plan_pipe = pair.second.get();
   request.keeper_argv = {program, as_keeper};
   request.slot = 59'000;

@@ -107,7 +107,7 @@ ContainerShape shape_of(const CheckedLaunch& launch, PreparedSetup& prepared) {
   auto& setup = *prepared.setup;
   ContainerShape shape;
   if (!setup.own_map) {
-    shape.range = UidRange::of_slot(launch.record->slot);
+    shape.range = UidRange::of_slot(launch.slot);
     return shape;
   }
   for (std::size_t i = 0; i < prepared.sources.size(); ++i)
