@@ -11,6 +11,7 @@
 #include "base/utf8.h"
 #include "egress/secret.h"
 #include "net/http.h"
+#include "net/stream.h"
 #include "policy/egress_rules.h"
 
 namespace agentrouter::apps {
@@ -201,6 +202,8 @@ Result<void> finish_egress(EgressConfig& config, const Environment& environment)
   if (!text) return fail(Code::invalid, "egress.ca_file: " + text.error().message, "usage");
   if (text->find("-----BEGIN CERTIFICATE-----") == std::string::npos)
     return fail(Code::invalid, "egress.ca_file: " + config.ca_file + " holds no certificate: want PEM", "usage");
+  if (const auto usable = net::TlsContext::create({.ca_pem = *text}); !usable)
+    return fail(Code::invalid, "egress.ca_file: " + config.ca_file + ": " + usable.error().message, "usage");
   config.plan.ca_certificates = std::move(*text);
   return {};
 }

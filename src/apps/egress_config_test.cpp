@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "egress/authority.h"
 #include "testing/temp_dir.h"
 
 namespace agentrouter::apps {
@@ -120,7 +121,9 @@ TEST_F(EgressSettings, AFileOfCertificatesHasToHoldSome) {
   std::ofstream(path) << "nothing\n";
   set("egress.ca_file", {path.string()});
   EXPECT_THAT(finished(), HasSubstr("holds no certificate"));
-  std::ofstream(path) << "-----BEGIN CERTIFICATE-----\n";
+  std::ofstream(path) << "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n";
+  EXPECT_THAT(finished(), HasSubstr("cannot read certificates"));
+  std::ofstream(path) << base::value_or_throw(egress::make_authority("run_x")).certificate;
   EXPECT_EQ(finished(), "");
   set("egress.ca_file", {"/nonexistent.pem"});
   EXPECT_THAT(finished(), HasSubstr("egress.ca_file"));
