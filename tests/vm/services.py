@@ -2,6 +2,7 @@
 import contextlib
 import http.client
 import json
+import os
 import pathlib
 import select
 import subprocess
@@ -140,7 +141,8 @@ class Service:
 
     # The kernel.
     def groups(self):
-        return sorted(path for path in self.group.glob("**/agentrouter.*.attempt_*") if path.is_dir())
+        """Those of attempts; a walk, since they may go while we look."""
+        return sorted(pathlib.Path(folder, name) for folder, names, _ in os.walk(self.group) for name in names if ".attempt_" in name)
 
     def limits_of(self, group):
         return {name: read(group / name).strip() for name in ("memory.max", "memory.swap.max", "pids.max", "cpu.max")}
