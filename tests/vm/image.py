@@ -28,6 +28,12 @@ rm -r kernel linux-image-*.deb
 chroot "$1" depmod "$(ls ../usr/lib/modules)"
 """
 
+# The scripted agent, but for a workspace that asks for an agent that takes memory until it is stopped.
+AGENT = """#!/bin/sh
+if [ "$1" != --version ] && [ -e /workspace/hog ]; then exec python3 -c 'b=bytearray(b"x"*(400<<20))'; fi
+exec "${0%/*}/scripted" "$@"
+"""
+
 FIRST_PROGRAM = """#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs none /dev
 /bin/busybox mount -t proc none /proc
@@ -144,7 +150,11 @@ def make_disk(work, cache, programs):
     run("tar", "-xf", archive, "-C", tree, "--numeric-owner")
     put_program(tree, programs["agentrouter"], "usr/bin/agentrouter")
     put_program(tree, programs["agentrouter-git"], "usr/bin/agentrouter-git")
-    put_program(tree, programs["scripted_agent"], CODEX)
+    put_program(tree, programs["scripted_agent"], pathlib.Path(CODEX).with_name("scripted"))
+    (tree / CODEX).write_text(AGENT)
+    (tree / CODEX).chmod(0o755)
+    (tree / "srv/hog").mkdir(mode=0o755)
+    (tree / "srv/hog/hog").touch()
     put_program(tree, programs["sandbox_test"], "opt/vm/sandbox_test")
     for name in ("inside.py", "services.py"):
         shutil.copy(pathlib.Path(__file__).with_name(name), tree / "opt/vm" / name)

@@ -66,7 +66,7 @@ class Service:
             (folder / "as-root.conf").write_text(pathlib.Path("/opt/vm/as-root.conf").read_text())
         (folder / "tests.conf").write_text("\n".join(lines) + "\n")
         self.data.mkdir(mode=0o700)
-        (self.data / "agentrouter.toml").write_text(f'provider = "sim"\nlisten = "127.0.0.1:{self.port}"\n' + LIMITS)
+        (self.data / "agentrouter.toml").write_text(f'provider = "sim"\nworkspace_roots = ["/srv"]\nlisten = "127.0.0.1:{self.port}"\n' + LIMITS)
         if not self.root:
             run("chown", "-R", "agentrouter:agentrouter", str(self.data))
         run("systemctl", "daemon-reload")
@@ -108,8 +108,8 @@ class Service:
             raise AssertionError(f"{method} {path}: {status} {value}")
         return value
 
-    def create(self, *lines):
-        return self.call("POST", "/v1/runs", {"task": task(*lines)})["id"]
+    def create(self, *lines, **fields):
+        return self.call("POST", "/v1/runs", {"task": task(*lines), **fields})["id"]
 
     def state(self, run_id):
         return self.call("GET", f"/v1/runs/{run_id}")
