@@ -24,6 +24,11 @@ std::string temporary_file(const std::string& text) {
   return path;
 }
 
+base::Result<Config> load(const std::string& text) {
+  return load_config(flags({"--config", temporary_file(text), "--data", testing::TempDir()}),
+                     Environment({{"HOME", "/nowhere"}}), false);
+}
+
 TEST(Flags, UnknownFlagAndMissingValueAreUsageErrors) {
   EXPECT_THAT(parse_flags({"--lisen", "x"}, serve_flags()).error().message,
               HasSubstr("unknown flag --lisen"));
@@ -132,10 +137,6 @@ TEST(Config, WhatIsWrongWithAnMcpServerIsNamedWithItsLine) {
 }
 
 TEST(Config, WebhooksMayReachTheHostsThatItNames) {
-  const auto load = [](const std::string& text) {
-    const auto file = temporary_file(text);
-    return load_config(flags({"--config", file, "--data", testing::TempDir()}), Environment({}), false);
-  };
   const auto config = base::value_or_throw(
       load("[webhooks]\nallow_hosts = [\"hooks.lan\", \"127.0.0.1:8080\"]\nca_file = \"/etc/ca.pem\"\n"));
   EXPECT_EQ(config.webhooks.allow_hosts, (std::vector<std::string>{"hooks.lan", "127.0.0.1:8080"}));
@@ -209,10 +210,6 @@ TEST(Config, TheExampleKeyIsRefusedAndSecretsAreNeverPrinted) {
 }
 
 TEST(Config, LimitsOfConnectionsAreSettingsAndArePrintedAsTheyAreRead) {
-  const auto load = [](const std::string& text) {
-    return load_config(flags({"--config", temporary_file(text), "--data", testing::TempDir()}),
-                       Environment({{"HOME", "/nowhere"}}), false);
-  };
   const std::string text =
       "[http]\nmax_connections = 7\nhead_timeout_ms = 1\nbody_timeout_ms = 2\nidle_timeout_ms = "
       "3\nwrite_timeout_ms = 4\n";
