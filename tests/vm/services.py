@@ -77,7 +77,7 @@ class Service:
         self.await_ready()
 
     def await_ready(self):
-        wait_for(self.answers, 120, f"{self.name} to answer; {self.journal()}")
+        wait_for(self.answers, 300, f"{self.name} to answer; {self.journal()}")
 
     def answers(self):
         with contextlib.suppress(OSError):
