@@ -97,7 +97,7 @@ TEST_F(Record, OfAQueuedRunShowsThatNothingHasHappened) {
   EXPECT_EQ(queued.to_wire(),
             R"({"run":)" + queued.run.to_wire() +
                 R"(,"runtime":{"kind":"codex","mode":"default"},"state":"queued","phase":"queued",)"
-                R"("approvalMode":"manual","approvalScope":"run","workspace":{"kind":"scratch"},"attempt":null,"usage":null,)"
+                R"("approvalMode":"manual","approvalScope":"run","workspace":{"kind":"scratch"},"attempt":null,"isolation":null,"usage":null,)"
                 R"("limits":{"approvalTimeoutSeconds":60},"actions":[],"hasOlderActions":false,)"
                 R"("pendingApprovals":[],"patch":null,"artifacts":{"items":[]},)"
                 R"("eventCursor":{"lastEventSeq":0},"conversation":{"id":")" +
