@@ -27,6 +27,8 @@ TEST_F(CredentialBoundary, IsProvenWithWhatTheAgentWillHave) {
   plan_.base_url = "http://127.0.0.1:9/v1";
   plan_.hidden = base::Needles(std::vector<std::string_view>{"the-server's-own-key"}, entropy_).to_text();
   plan_.program.resume_argv = {"--resume", "x"};
+  plan_.mcp = {{"tracker", "http://127.0.0.1:1/mcp", {{"X-Key", {}, 17}}}};
+  mcp_secrets_.push_back(base::value_or_throw(egress::Secret::create_field("mcp-header-value1")));
   agent({.says = "say done\n"});
   keep();
   ASSERT_TRUE(sandbox_->checked);
@@ -39,6 +41,7 @@ TEST_F(CredentialBoundary, IsProvenWithWhatTheAgentWillHave) {
   const base::Redactor secrets(std::move(sets));
   EXPECT_TRUE(secrets.occurs_in("x sk-boundary-key-1"));
   EXPECT_TRUE(secrets.occurs_in("the-server's-own-key"));
+  EXPECT_TRUE(secrets.occurs_in("mcp-header-value1"));
   EXPECT_FALSE(secrets.occurs_in("sk-boundary-key-2"));
 }
 

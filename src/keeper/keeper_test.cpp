@@ -26,7 +26,7 @@ TEST_F(KeeperTest, TurnThatCompletesTellsItsWholeStoryInOrder) {
               HasSubstr(R"("responseText":"all done","responseEventType":"line","threadId":"thread")"));
   EXPECT_THAT(exit_text(), HasSubstr(R"("usage":{"inputTokens":10,"cachedInputTokens":2,"outputTokens":3)"));
   EXPECT_THAT(exit_text(), HasSubstr(R"("index":{"bytes":12)"));
-  EXPECT_THAT(exit_text(), HasSubstr(R"("sandbox":{"limits":"rlimit","isolation":"process","gone":true})"));
+  EXPECT_THAT(exit_text(), HasSubstr(R"("sandbox":{"limits":"rlimit","isolation":"process","gone":true,"driver":"process"})"));
   EXPECT_EQ(file("index.json"), "{\"files\":[]}");
   EXPECT_EQ(file("changes.patch"), "a patch");
   EXPECT_THAT(file("stdout.ndjson"), HasSubstr("say all done\n"));
@@ -487,16 +487,6 @@ TEST_F(KeeperTest, RequestToAnMcpServerIsOnRecordAndIsNoneOfTheProviders) {
   EXPECT_EQ(base::get_string(request, "server"), "tracker");
   EXPECT_EQ(base::get_string(request, "reason"), "mcp_unavailable");
   EXPECT_THAT(exit_text(), HasSubstr(R"("requests":0)"));
-}
-
-TEST_F(KeeperTest, SecretOfAnMcpServerThatWouldEnterTheSandboxStopsTheRun) {
-  plan_.mcp = {{"tracker", "http://127.0.0.1:1/mcp", {{"X-Key", {}, 9}}}};
-  mcp_secrets_.push_back(base::value_or_throw(egress::Secret::create_field("mcp-value")));
-  plan_.program.env.push_back("KEY=mcp-value");
-  agent({});
-  keep();
-  EXPECT_EQ(outcome(), "failed worker_failed");
-  EXPECT_FALSE(sandbox_->spawned);
 }
 
 TEST_F(KeeperTest, FirstProviderRequestIsOnRecordBeforeItLeavesAndIsMetered) {
