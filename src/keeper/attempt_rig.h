@@ -21,6 +21,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/write.hpp>
+#include <csignal>
 #include <deque>
 #include <map>
 #include <set>

@@ -1,3 +1,5 @@
+#include "sandbox/init/mounts.h"
+
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sys/fsuid.h>
@@ -10,7 +12,6 @@
 #include <cstdio>
 #include <cstring>
 
-#include "sandbox/init/mounts.h"
 #include "sandbox/init/stages.h"
 #include "sandbox/init/system.h"
 
