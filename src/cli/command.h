@@ -20,6 +20,8 @@ struct Command {
   std::string approve;
   std::string scope;              // of what is approved; empty: run
   std::string policy;             // that the run is held to; empty: the server's own
+  std::string image;              // that its agent works in; empty: the server's default
+  std::string require_isolation;  // process, user-kernel, vm; empty: what there is
   std::string workspace;          // a folder or a URL
   std::string ref;                // of a URL
   std::string subdir;             // of a URL

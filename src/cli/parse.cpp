@@ -90,6 +90,9 @@ void define_run(Definition& d) {
   d.choice("--scope", c.scope, {"run", "action"},
            "What is asked about: the start of the agent alone, or each command, file change and tool call too");
   d.app.add_option("--policy", c.policy, "A policy of the server that the run is held to")->type_name("NAME");
+  d.app.add_option("--image", c.image, "A container image of the server that the agent works in")->type_name("NAME");
+  d.app.add_option("--require-isolation", c.require_isolation, "Refuse to run behind less: process, user-kernel or vm")
+      ->type_name("KIND");
   define_limits(d);
   d.app
       .add_option("--workspace", c.workspace,

@@ -18,7 +18,7 @@ Parsed parsed(std::vector<std::string> arguments) {
 TEST(Parse, RunTakesItsFlagsAndJoinsTheWordsOfTheTask) {
   const auto result =
       parsed({"run", "--runtime", "codex", "--mode=read_only", "--model", "m", "--approve", "manual",
-              "--scope", "action", "--policy", "ci-safe", "--workspace", "/w", "--json", "--sim", "--data", "/d", "fix", "the tests"});
+              "--scope", "action", "--policy", "ci-safe", "--image", "node", "--require-isolation", "vm", "--workspace", "/w", "--json", "--sim", "--data", "/d", "fix", "the tests"});
   ASSERT_FALSE(result.stop) << result.text;
   const auto& command = result.command;
   EXPECT_EQ(command.task, "fix the tests");
@@ -27,6 +27,8 @@ TEST(Parse, RunTakesItsFlagsAndJoinsTheWordsOfTheTask) {
   EXPECT_EQ(command.approve, "manual");
   EXPECT_EQ(command.scope, "action");
   EXPECT_EQ(command.policy, "ci-safe");
+  EXPECT_EQ(command.image, "node");
+  EXPECT_EQ(command.require_isolation, "vm");
   EXPECT_EQ(command.workspace, "/w");
   EXPECT_EQ(command.data, "/d");
   EXPECT_TRUE(command.json);

@@ -94,6 +94,8 @@ CreateRunRequest request_of(const Command& command, Context& context) {
           .approval_mode = command.approve,
           .approval_scope = command.scope,
           .policy = command.policy,
+          .image = command.image,
+          .require_isolation = command.require_isolation,
           .workspace = workspace_of(command, context),
           .tags = tags_of(command),
           .limits = limits_of(command),
@@ -106,7 +108,8 @@ void check_inherited(const Command& command) {
       {"--runtime", !command.runtime.empty()}, {"--mode", !command.mode.empty()},
       {"--model", !command.model.empty()},     {"--workspace", !command.workspace.empty()},
       {"--from", !command.from_run.empty()},   {"--tag", !command.tags.empty()},
-      {"--scope", !command.scope.empty()},     {"--policy", !command.policy.empty()}};
+      {"--scope", !command.scope.empty()},     {"--policy", !command.policy.empty()},
+      {"--image", !command.image.empty()},     {"--require-isolation", !command.require_isolation.empty()}};
   for (const auto& [flag, given] : fixed) {
     if (given) throw UsageError{std::string(flag) + " cannot be changed in a conversation: leave it out"};
   }

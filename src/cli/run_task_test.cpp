@@ -63,12 +63,14 @@ TEST_F(CommandsTest, RunPassesModeModelAndApprovalAndReadsTheTaskFromInput) {
                  .model = "m",
                  .approve = "manual",
                  .scope = "action",
-                 .policy = "ci-safe"}),
+                 .policy = "ci-safe",
+                 .image = "node",
+                 .require_isolation = "vm"}),
             0);
   EXPECT_EQ(
       server.requests("POST /v1/runs").at(0).body,
       R"({"task":"line 1\nline 2\n","runtime":{"kind":"claude_code","permissionMode":"plan","model":"m"},)"
-      R"("approvalMode":"manual","approvalScope":"action","policy":"ci-safe"})");
+      R"("approvalMode":"manual","approvalScope":"action","policy":"ci-safe","image":"node","requireIsolation":"vm"})");
 }
 
 TEST_F(CommandsTest, RunPassesLimits) {

@@ -276,6 +276,8 @@ Json encode_create(const CreateRunRequest& request) {
   add(object, "approvalMode", request.approval_mode);
   add(object, "approvalScope", request.approval_scope);
   add(object, "policy", request.policy);
+  add(object, "image", request.image);
+  add(object, "requireIsolation", request.require_isolation);
   if (!request.metadata.is_null()) object.emplace_back("metadata", request.metadata);
   if (request.workspace) {
     object.emplace_back("workspace", encode_workspace(*request.workspace));

@@ -111,7 +111,9 @@ export interface CreateRunRequest {
   /** AgentRouter 0.2. */
   waitForQuota?: boolean;
   /** AgentRouter 0.2. */
-  requireIsolation?: boolean | string;
+  requireIsolation?: "process" | "user-kernel" | "vm";
+  /** AgentRouter 0.2: a container image that the server is configured with. */
+  image?: string;
   /** AgentRouter 0.2: names of MCP servers that the server is configured with. */
   mcp?: string[];
 }

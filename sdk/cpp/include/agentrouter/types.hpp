@@ -86,6 +86,8 @@ struct CreateRunRequest {
   std::string approval_mode = {};   // auto, manual, block; empty: auto
   std::string approval_scope = {};  // run, action (each thing that the agent does); empty: run
   std::string policy = {};          // a policy of the server; empty: the server's own rules alone
+  std::string image = {};              // a container image of the server; empty: its default
+  std::string require_isolation = {};  // process, user-kernel, vm; empty: what there is
   std::optional<Workspace> workspace = {};
   Json metadata = {};  // an object, or null for none
   Tags tags = {};      // what runs can be listed by
