@@ -145,7 +145,7 @@ class NetworkActions(Case):
                 run = self.create("sim: mcp far disguise {}\nsim: reply Told.", kind, approvalScope="run")
                 record, events = self.server.finish(run)
                 self.assertEqual(record["status"], "completed", record.get("failure"))
-                self.assertIn("[REDACTED]", of(events, "agent.tool_completed")[0]["output"])
+                self.assertIn("key_echo", [r.get("reason") for r in of(events, "egress.request")])
         wait_for(lambda: not any((self.server.data / "attempts").iterdir()), 20, "the attempts' folders to go")
         hidden = [WORD, base64.b64encode(f"Bearer {WORD}".encode()).decode()[12:-4], WORD.encode().hex()]
         for path in self.server.data.rglob("*"):

@@ -48,6 +48,7 @@ def text_for(pattern, rng):
              r"^[^<>\r\n]+$": lambda n: "n" * n,
              "^[A-Za-z0-9_-]+$": lambda n: "".join(rng.choice("abzAZ09_-") for _ in range(n)),
              "^[a-z0-9_-]+$": lambda n: rng.choice(["observe", "ask-writes", "ask-all", "ci-safe", "locked", "".join(rng.choice("abz09_-") for _ in range(n))]),
+             "^[a-z0-9_-][a-z0-9._-]*$": lambda n: "".join(rng.choice("abz09._-") for _ in range(n)).lstrip(".") or "x",
              "^[ -~]*$": lambda n: "".join(rng.choice("abc019-_ ~!") for _ in range(n))}
     return known[pattern]
 
@@ -307,7 +308,7 @@ def verdict(exchange, things):
     problems = contract().request_problems(operation, exchange)
     if problems and exchange.status not in (400, 413, 415):
         found.append(f"invalid ({problems[0]}), but answered {exchange.status}")
-    refused = exchange.status in (400, 413, 415) and b'"workspace_' not in exchange.reply and b'"mcp_server_unknown"' not in exchange.reply and b'"policy_unknown"' not in exchange.reply and exchange.method != "HEAD"
+    refused = exchange.status in (400, 413, 415) and b'"workspace_' not in exchange.reply and b'"mcp_server_unknown"' not in exchange.reply and not any(b'"%s"' % code in exchange.reply for code in (b"policy_unknown", b"image_unknown", b"isolation_unavailable", b"secret_unknown")) and exchange.method != "HEAD"
     if refused and not problems and not contract().undecided(operation, exchange):
         found.append(f"valid, but refused with {exchange.status}: {exchange.reply[:200]!r}")
     run = path.split("/")[3] if path.startswith("/v1/runs/") else None
