@@ -347,13 +347,6 @@ CgroupSet::~CgroupSet() {
   for (const auto& folder : around_) (void)::rmdir(folder.c_str());
 }
 
-Result<void> CgroupSet::enter(pid_t pid) const {
-  for (const auto& folder : v1_) {
-    if (auto done = write_to(folder + "/cgroup.procs", std::to_string(pid)); !done) return done;
-  }
-  return {};
-}
-
 std::vector<std::string> find_cgroups(const std::string& label, Match match) {
   std::vector<std::string> found;
   for (const auto& hierarchy : mounted_hierarchies()) {

@@ -3,8 +3,6 @@
 // emptied and removed. The name of a group says whose it is ("agentrouter.<installation>.<attempt>"), so that
 // a later process finds what an earlier one left.
 
-#include <sys/types.h>
-
 #include <string>
 #include <vector>
 
@@ -51,8 +49,6 @@ class CgroupSet {
   // nobody, while the kernel makes somebody who moves another process wait until all processors have been
   // seen, which takes milliseconds.
   [[nodiscard]] const std::vector<base::Fd>& entries() const { return entries_; }
-  // v1: moves a process that somebody else has started; may wait for milliseconds.
-  [[nodiscard]] base::Result<void> enter(pid_t pid) const;
   void keep() {
     folders_.clear();
     around_.clear();
