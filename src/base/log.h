@@ -1,6 +1,6 @@
 #pragma once
-// Structured logs: one JSON object per line on stderr. No line ever holds a secret: fields that may carry
-// one are passed through `redact` by the caller who knows the secret.
+// Structured logs: one JSON object per line on stderr. What hide_in_logs() (redactor.h) was told of is in none of
+// them, in whatever encoding.
 
 #include <initializer_list>
 #include <string>
