@@ -58,7 +58,7 @@ std::int64_t after_sequence(const net::Request& request, Issues& issues) {
 
 // At most `heartbeat` from now, and together with those of other followers: one waking for all of them.
 base::Deadline next_beat(std::chrono::milliseconds heartbeat) {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  const auto now = base::SteadyClock::now().time_since_epoch();
   const auto grid = std::max(std::chrono::duration_cast<std::chrono::steady_clock::duration>(heartbeat) / 5,
                              std::chrono::steady_clock::duration(1));
   return base::Deadline((now + heartbeat) / grid * grid);

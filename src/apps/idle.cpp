@@ -3,7 +3,7 @@
 namespace agentrouter::apps {
 
 Activity::Activity(base::Executor executor, store::Store& store)
-    : executor_(executor), store_(store), changed_(executor), last_(std::chrono::steady_clock::now()) {
+    : executor_(executor), store_(store), changed_(executor), last_(base::SteadyClock::now()) {
   store_.add_listener(this);
 }
 
@@ -13,7 +13,7 @@ Activity::~Activity() {
 }
 
 void Activity::touch() {
-  last_ = std::chrono::steady_clock::now();
+  last_ = base::SteadyClock::now();
 }
 
 void Activity::committed(std::shared_ptr<const std::vector<model::Event>>) {}
@@ -34,7 +34,7 @@ base::Task<bool> Activity::runs_are_active() {
 base::Task<void> Activity::wait_for_quiet(std::chrono::seconds quiet,
                                           std::function<std::size_t()> in_flight) {
   for (;;) {
-    const auto now = std::chrono::steady_clock::now();
+    const auto now = base::SteadyClock::now();
     if (now >= last_ + quiet) {
       const bool busy = in_flight() > 0 || co_await runs_are_active();
       if (!busy) co_return;

@@ -400,7 +400,7 @@ base::Task<void> Program::stop() {
   if (worker_) worker_->stop();
   unpacker_.stop();
   hub_.end_waits();
-  co_await server_.stop(std::chrono::steady_clock::now() + stop_grace);
+  co_await server_.stop(base::SteadyClock::now() + stop_grace);
   co_await tasks_.cancel_and_join();
 }
 

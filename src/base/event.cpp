@@ -28,7 +28,7 @@ Task<void> Event::wait() {
 Task<bool> Event::wait_until(Deadline deadline) {
   // All waiters share one timer for notify(); a waiter with a deadline arms a second one that wakes them
   // all, and they re-check their condition as after any wake-up.
-  if (std::chrono::steady_clock::now() >= deadline) co_return false;
+  if (SteadyClock::now() >= deadline) co_return false;
   // A handler that is already queued runs after this frame, and perhaps this event, is gone: it asks first.
   const auto armed = std::make_shared<bool>(true);
   struct Disarm {
@@ -42,7 +42,7 @@ Task<bool> Event::wait_until(Deadline deadline) {
   boost::system::error_code woken;
   co_await timer_.async_wait(asio::redirect_error(use_task, woken));
   co_await throw_if_cancelled();
-  co_return std::chrono::steady_clock::now() < deadline;
+  co_return SteadyClock::now() < deadline;
 }
 
 Task<void> sleep_for(std::chrono::steady_clock::duration duration) {

@@ -1,22 +1,21 @@
 #pragma once
 // A level-triggered wake-up between coroutines of one executor, and a one-shot timer with a deadline.
 
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 
 #include "base/asio.h"
+#include "base/steady_clock.h"
 
 namespace agentrouter::base {
 
-using Timer =
-    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>;
-using Deadline = std::chrono::steady_clock::time_point;
+using Timer = asio::basic_waitable_timer<SteadyClock, SteadyWaits, Executor>;
+using Deadline = SteadyClock::time_point;
 
 inline Deadline after(std::chrono::steady_clock::duration time) {
-  return std::chrono::steady_clock::now() + time;
+  return SteadyClock::now() + time;
 }
 inline bool passed(Deadline deadline) {
-  return std::chrono::steady_clock::now() >= deadline;
+  return SteadyClock::now() >= deadline;
 }
 
 // Waiters wake when `notify` is called after they began to wait. Re-check your condition in a loop.

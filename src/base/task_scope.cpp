@@ -9,7 +9,7 @@
 namespace agentrouter::base {
 
 TaskScope::TaskScope(Executor executor) : executor_(executor), idle_(executor) {
-  idle_.expires_at(std::chrono::steady_clock::time_point::max());
+  idle_.expires_at(Deadline::max());
 }
 
 TaskScope::~TaskScope() {

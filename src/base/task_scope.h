@@ -1,11 +1,11 @@
 #pragma once
 // The one way to start a background coroutine.
 
-#include <boost/asio/steady_timer.hpp>
 #include <exception>
 #include <list>
 
 #include "base/asio.h"
+#include "base/event.h"
 
 namespace agentrouter::base {
 
@@ -32,7 +32,7 @@ class TaskScope {
 
  private:
   Executor executor_;
-  asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor> idle_;
+  Timer idle_;
   std::list<asio::cancellation_signal> children_;
   std::exception_ptr failure_;
 };

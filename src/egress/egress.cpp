@@ -68,7 +68,7 @@ Result<void> Egress::serve(base::Fd listener) {
 }
 
 Task<void> Egress::stop() {
-  co_await front_->server().stop(base::Deadline::clock::now());
+  co_await front_->server().stop(base::SteadyClock::now());
 }
 
 Task<Result<Answer>> Egress::ask(std::string path, std::string body, base::Deadline deadline) {

@@ -20,7 +20,7 @@ constexpr std::size_t read_bytes = 16 * 1024;
 constexpr std::size_t kept_answer_bytes = 1u << 20;
 
 Deadline after(std::chrono::milliseconds duration) {
-  return Deadline::clock::now() + duration;
+  return base::SteadyClock::now() + duration;
 }
 
 // The stable word for a failed upstream, without who it is, and the status that makes an agent try again.

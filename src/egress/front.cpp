@@ -65,7 +65,7 @@ class Egress::Front::Tally {
   Tally& operator=(const Tally&) = delete;
   ~Tally() {
     record.duration =
-        std::chrono::duration_cast<std::chrono::milliseconds>(base::Deadline::clock::now() - begin_);
+        std::chrono::duration_cast<std::chrono::milliseconds>(base::SteadyClock::now() - begin_);
     if (record.decision == Decision::denied) {
       front_.report_denial(record);
     } else {
@@ -77,7 +77,7 @@ class Egress::Front::Tally {
 
  private:
   Front& front_;
-  base::Deadline begin_ = base::Deadline::clock::now();
+  base::Deadline begin_ = base::SteadyClock::now();
 };
 
 Egress::Front::Front(base::Executor executor, Config config, Observer& observer)
@@ -272,8 +272,8 @@ Task<void> Egress::Front::play(net::Exchange& exchange, std::string body, Reques
     guard.emplace(*config_.tools,
                   reply.is_event_stream() ? CallGuard::Format::events : CallGuard::Format::document);
   for (const auto& chunk : reply.chunks) {
-    const auto deadline = base::Deadline::clock::now() + chunk.delay;
-    while (!writer->ended() && base::Deadline::clock::now() < deadline) {
+    const auto deadline = base::SteadyClock::now() + chunk.delay;
+    while (!writer->ended() && base::SteadyClock::now() < deadline) {
       std::ignore = co_await left.wait_until(deadline);
     }
     record.bytes_in += chunk.bytes.size();
@@ -387,7 +387,7 @@ Task<Result<Answer>> Egress::Front::ask_simulator(std::string path, std::string 
   if (take) take->head(reply.status, {});
   for (const auto& chunk : reply.chunks) {
     const auto until = std::min(deadline, base::after(chunk.delay));
-    if (chunk.delay.count() > 0) co_await base::sleep_for(until - base::Deadline::clock::now());
+    if (chunk.delay.count() > 0) co_await base::sleep_for(until - base::SteadyClock::now());
     if (base::passed(deadline)) co_return base::fail(Code::timeout, "the provider did not answer in time");
   }
   if (reply.ending == sim::Ending::cut)

@@ -20,7 +20,7 @@ constexpr std::string_view refs_query = "service=git-upload-pack";
 constexpr std::string_view pack_suffix = "/git-upload-pack";
 
 base::Deadline in(std::chrono::milliseconds duration) {
-  return base::Deadline::clock::now() + duration;
+  return base::SteadyClock::now() + duration;
 }
 
 net::Response plain(int status, std::string_view text) {
@@ -94,7 +94,7 @@ GitGate::GitGate(base::Executor executor, GitGateConfig config)
 }
 
 Task<void> GitGate::stop() {
-  co_await server_.stop(base::Deadline::clock::now());
+  co_await server_.stop(base::SteadyClock::now());
 }
 
 Task<void> GitGate::handle(net::Exchange& exchange) {

@@ -15,7 +15,7 @@ constexpr std::uint64_t most_batch_answer = 4ull << 20;
 constexpr std::string_view lfs_type = "application/vnd.git-lfs+json";
 
 base::Deadline within(std::chrono::milliseconds duration) {
-  return base::Deadline::clock::now() + duration;
+  return base::SteadyClock::now() + duration;
 }
 
 tl::unexpected<base::Error> bad_batch(const std::string& what) {

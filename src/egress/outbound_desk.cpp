@@ -118,7 +118,7 @@ Task<void> OutboundDesk::stop() {
   for (auto& listener : listeners_) listener->descriptor.close();
   co_await accepting_.cancel_and_join();
   co_await names_.stop();
-  co_await server_.stop(base::Deadline::clock::now());
+  co_await server_.stop(base::SteadyClock::now());
   co_await visits_.cancel_and_join();
 }
 
@@ -230,7 +230,7 @@ OutboundTally::OutboundTally(OutboundDesk& desk, EgressScheme scheme, const std:
 
 OutboundTally::~OutboundTally() {
   record.duration =
-      std::chrono::duration_cast<std::chrono::milliseconds>(base::Deadline::clock::now() - begin_);
+      std::chrono::duration_cast<std::chrono::milliseconds>(base::SteadyClock::now() - begin_);
   desk_.report(record);
 }
 

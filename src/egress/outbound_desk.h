@@ -106,7 +106,7 @@ class OutboundTally {
  private:
   OutboundDesk& desk_;
   Counted open_;
-  base::Deadline begin_ = base::Deadline::clock::now();
+  base::Deadline begin_ = base::SteadyClock::now();
 };
 
 }  // namespace agentrouter::egress

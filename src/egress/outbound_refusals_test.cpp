@@ -248,7 +248,7 @@ class OutboundDials : public OutboundTest {
   }
   Task<void> nobody() {
     rules = {{.host = "plain.test", .scheme = Scheme::http}, {.host = "raw.test", .scheme = Scheme::tcp}};
-    co_await provider_server.stop(base::Deadline::clock::now());
+    co_await provider_server.stop(base::SteadyClock::now());
     const auto answer = co_await ask("plain.test", get("plain.test", http_port));
     EXPECT_THAT(answer, AllOf(StartsWith("HTTP/1.1 502"), HasSubstr("host_unavailable")));
     auto agent = co_await reach("raw.test", http_port);

@@ -62,7 +62,7 @@ std::string_view word_of(net::SpliceEnd end) {
 OutboundVisit::OutboundVisit(OutboundDesk& desk, base::Fd socket, std::uint16_t port)
     : desk_(desk),
       incoming_(desk.executor(), std::move(socket)),
-      begin_(base::Deadline::clock::now()),
+      begin_(base::SteadyClock::now()),
       port_(port),
       left_(desk.executor()) {}
 

@@ -217,7 +217,7 @@ Task<void> OutboundTest::run_and_stop(Task<void> task) {
   co_await outbound->stop();
   co_await host.stop();
   co_await echo.stop();
-  co_await provider_server.stop(base::Deadline::clock::now());
+  co_await provider_server.stop(base::SteadyClock::now());
   if (failure) std::rethrow_exception(failure);
 }
 

@@ -109,7 +109,7 @@ Task<void> EgressTest::run_and_stop(Task<void> task) {
     failure = std::current_exception();
   }
   co_await egress->stop();
-  co_await provider_server.stop(base::Deadline::clock::now());
+  co_await provider_server.stop(base::SteadyClock::now());
   if (failure) std::rethrow_exception(failure);
 }
 

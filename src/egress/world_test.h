@@ -26,7 +26,7 @@ namespace agentrouter::egress {
 using namespace std::chrono_literals;
 
 inline base::Deadline soon() {
-  return base::Deadline::clock::now() + 20s;
+  return base::SteadyClock::now() + 20s;
 }
 
 inline std::pair<base::Fd, std::uint16_t> loopback_listener() {

@@ -36,9 +36,9 @@ const model::RunFailure* failure_of(const TurnEnd& end) {
 
 base::Task<void> Attempt::run_turns(const std::string& started) {
   for (;;) {
-    const auto began = std::chrono::steady_clock::now();
+    const auto began = base::SteadyClock::now();
     TurnEnd end = co_await run_turn(started);
-    const auto took = std::chrono::steady_clock::now() - began;
+    const auto took = base::SteadyClock::now() - began;
     const auto counted = std::chrono::duration_cast<std::chrono::milliseconds>(took) - end.waited;
     turn_plan_.limits.wall_time -= counted;
     earlier_time_ += counted;

@@ -18,7 +18,7 @@ std::string read_report(int fd) {
 
 base::Task<bool> wait_for_exit(Notices& notices, pid_t pid, base::Deadline deadline) {
   while (notices.exited(pid) == nullptr && !notices.gone()) {
-    if (std::chrono::steady_clock::now() >= deadline) co_return false;
+    if (base::SteadyClock::now() >= deadline) co_return false;
     co_await notices.changed().wait_until(deadline);
   }
   co_return true;
@@ -29,7 +29,7 @@ base::Task<bool> wait_for_exit(Notices& notices, pid_t pid, base::Deadline deadl
 base::Task<base::Result<std::string>> wait_for_report(Sandbox& sandbox, Notices& notices, Helper helper,
                                                     std::chrono::milliseconds patience) {
   const bool ended =
-      co_await wait_for_exit(notices, helper.pid, std::chrono::steady_clock::now() + patience);
+      co_await wait_for_exit(notices, helper.pid, base::SteadyClock::now() + patience);
   if (!ended) {
     (void)sandbox.kill_all();
     notices.poll();

@@ -53,8 +53,8 @@ class Switchboard final : public ControlHandler {
     changed_.notify();
   }
   base::Task<void> wait_for_done(std::chrono::milliseconds limit) {
-    const auto deadline = std::chrono::steady_clock::now() + limit;
-    while (!done_ && std::chrono::steady_clock::now() < deadline) co_await changed_.wait_until(deadline);
+    const auto deadline = base::SteadyClock::now() + limit;
+    while (!done_ && base::SteadyClock::now() < deadline) co_await changed_.wait_until(deadline);
   }
 
  private:

@@ -18,7 +18,7 @@ constexpr std::size_t write_queue_bytes = 1u << 20;
 constexpr auto leave_time = 2s;
 
 base::Deadline now() {
-  return std::chrono::steady_clock::now();
+  return base::SteadyClock::now();
 }
 
 std::vector<std::string> argv_of(const AttemptPlan& plan) {

@@ -162,7 +162,7 @@ class Turn {
   bool interrupted_ = false;
   std::optional<model::RunFailure> given_up_;
   bool stopped_ = false;  // whatever the outcome
-  base::Deadline began_ = std::chrono::steady_clock::now();
+  base::Deadline began_ = base::SteadyClock::now();
   std::optional<std::string> redirected_;
   bool silence_told_ = false;
   agents::Outputs held_asks_;

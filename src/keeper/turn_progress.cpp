@@ -24,7 +24,7 @@ void Turn::signal(agents::EmitEvent event) {
   if (action == policy::Intervention::interrupt) redirect(ProgressGate::message_about(fields));
   if (action == policy::Intervention::stop) {
     given_up_ = ProgressGate::stopped_by(fields);
-    grace_deadline_ = base::Deadline::clock::now() + needs_.plan.limits.cancel_grace;
+    grace_deadline_ = base::SteadyClock::now() + needs_.plan.limits.cancel_grace;
     wake_.notify();
   }
   if (action != policy::Intervention::ask) return;
@@ -35,7 +35,7 @@ void Turn::signal(agents::EmitEvent event) {
 
 void Turn::redirect(std::string message) {
   redirected_ = std::move(message);
-  grace_deadline_ = base::Deadline::clock::now() + needs_.plan.limits.cancel_grace;
+  grace_deadline_ = base::SteadyClock::now() + needs_.plan.limits.cancel_grace;
   wake_.notify();
 }
 
@@ -43,7 +43,7 @@ void Turn::progress_decided() {
   if (over()) return;
   if (needs_.progress.failure()) {
     given_up_ = needs_.progress.failure();
-    grace_deadline_ = base::Deadline::clock::now() + needs_.plan.limits.cancel_grace;
+    grace_deadline_ = base::SteadyClock::now() + needs_.plan.limits.cancel_grace;
   }
   try {
     watch_waiting();
@@ -64,7 +64,7 @@ base::Task<void> Turn::while_held() {
 
 // False when the agent was quiet for longer than it may be.
 bool Turn::check_silence() {
-  const auto quiet = base::Deadline::clock::now() - quiet_since_;
+  const auto quiet = base::SteadyClock::now() - quiet_since_;
   const auto& signals = needs_.progress.signals();
   const auto silence = std::chrono::seconds(signals.rules().after(policy::Signal::long_silence));
   const bool too_long = quiet >= needs_.plan.limits.quiet;

@@ -1,7 +1,5 @@
 #include "net/alarm.h"
 
-#include <boost/asio/steady_timer.hpp>
-
 namespace agentrouter::net {
 
 // Shared with the timer's handler, which may still be queued when the Alarm is gone.
@@ -19,7 +17,7 @@ struct Alarm::State : std::enable_shared_from_this<State> {
   void wake() {
     armed = base::Deadline::max();
     if (!fire || deadline == base::Deadline::max()) return;
-    if (base::Deadline::clock::now() < deadline) return arm();
+    if (base::SteadyClock::now() < deadline) return arm();
     deadline = base::Deadline::max();
     fired = true;
     fire();

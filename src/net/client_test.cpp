@@ -179,7 +179,7 @@ Task<void> failures(Loopback& loopback) {
   EXPECT_EQ((co_await cut.read_body(100, soon())).error().code, Code::unavailable);
   EXPECT_FALSE(cut.reusable());
   auto slow = co_await open(loopback);
-  EXPECT_EQ((co_await slow.send(to("GET", "/hold"), base::Deadline::clock::now() + 20ms)).error().code,
+  EXPECT_EQ((co_await slow.send(to("GET", "/hold"), base::SteadyClock::now() + 20ms)).error().code,
             Code::timeout);
   auto early = co_await open(loopback);
   auto head = co_await early.send(to("POST", "/refuse", std::string(8 << 20, 'x')), soon());

@@ -28,7 +28,7 @@ Connection::Connection(Server& server, Socket socket, std::string remote, Handle
       alarm_(server.executor_, [this] { socket_.cancel(); }) {}
 
 base::Deadline Connection::in(std::chrono::milliseconds duration) const {
-  return base::Deadline::clock::now() + duration;
+  return base::SteadyClock::now() + duration;
 }
 
 Task<void> Connection::run() {
@@ -233,7 +233,7 @@ Task<void> Connection::linger() {
   for (;;) {
     in_.consume(in_.unread().size());
     const Filled filled = co_await fill(deadline);
-    if (filled != Filled::some || base::Deadline::clock::now() >= deadline) break;
+    if (filled != Filled::some || base::SteadyClock::now() >= deadline) break;
   }
 }
 

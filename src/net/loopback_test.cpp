@@ -170,7 +170,7 @@ Task<void> Loopback::run_and_stop(Task<void> task, std::chrono::milliseconds sto
   } catch (const std::exception&) {
     failure = std::current_exception();
   }
-  co_await server.stop(base::Deadline::clock::now() + stop_time);
+  co_await server.stop(base::SteadyClock::now() + stop_time);
   if (failure) std::rethrow_exception(failure);
 }
 

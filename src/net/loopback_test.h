@@ -17,7 +17,7 @@ namespace agentrouter::net {
 using namespace std::chrono_literals;
 
 inline base::Deadline soon() {
-  return base::Deadline::clock::now() + 20s;
+  return base::SteadyClock::now() + 20s;
 }
 
 // What a peer does and sees, byte by byte.

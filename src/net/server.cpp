@@ -201,7 +201,7 @@ Task<void> Server::stop(base::Deadline deadline) {
   for (auto* connection : connections_) connection->stop();
   Alarm alarm(executor_, [this] { changed_.notify(); });
   alarm.set(deadline);
-  while (!connections_.empty() && base::Deadline::clock::now() < deadline) co_await changed_.wait();
+  while (!connections_.empty() && base::SteadyClock::now() < deadline) co_await changed_.wait();
   co_await serving_.cancel_and_join();
 }
 

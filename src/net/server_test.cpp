@@ -205,15 +205,15 @@ Task<void> dripped_head(Loopback& loopback) {
   std::string answer;
   base::TaskScope scope(co_await base::this_executor);
   scope.spawn(read_all(*peer, answer));
-  const auto begin = base::Deadline::clock::now();
-  for (int n = 0; answer.empty() && base::Deadline::clock::now() - begin < 10s; ++n) {
+  const auto begin = base::SteadyClock::now();
+  for (int n = 0; answer.empty() && base::SteadyClock::now() - begin < 10s; ++n) {
     try {
       co_await peer->send(n == 0 ? "GET /" : "a");
     } catch (const base::Failure&) {
       break;
     }
     base::Event pause(co_await base::this_executor);
-    std::ignore = co_await pause.wait_until(base::Deadline::clock::now() + 5ms);
+    std::ignore = co_await pause.wait_until(base::SteadyClock::now() + 5ms);
   }
   co_await scope.join();
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 408"));
@@ -242,7 +242,7 @@ Task<void> too_many(Loopback& loopback) {
   first->leave();
   while (loopback.server.connections() > 0) {
     base::Event turn(co_await base::this_executor);
-    std::ignore = co_await turn.wait_until(base::Deadline::clock::now() + 1ms);
+    std::ignore = co_await turn.wait_until(base::SteadyClock::now() + 1ms);
   }
   EXPECT_THAT(co_await loopback.ask(last), StartsWith("HTTP/1.1 200"));
 }

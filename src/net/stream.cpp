@@ -45,7 +45,7 @@ Task<error_code> connect_by(Connecting& socket, Endpoint endpoint, base::Deadlin
 
 // An equal share of the time that is left for each address that is left.
 base::Deadline share_of(base::Deadline deadline, std::size_t addresses_left) {
-  const auto now = base::Deadline::clock::now();
+  const auto now = base::SteadyClock::now();
   if (deadline == base::Deadline::max() || addresses_left <= 1 || deadline <= now) return deadline;
   return now + (deadline - now) / static_cast<int>(addresses_left);
 }
@@ -77,7 +77,7 @@ Task<Result<std::vector<asio::ip::address>>> look_up(std::string host, base::Dea
                                  });
   Alarm alarm(executor, [lookup] { lookup->ready.notify(); });
   alarm.set(deadline);
-  while (!lookup->done && base::Deadline::clock::now() < deadline) co_await lookup->ready.wait();
+  while (!lookup->done && base::SteadyClock::now() < deadline) co_await lookup->ready.wait();
   if (!lookup->done) co_return base::fail(base::Code::timeout, "cannot look up " + host + ": took too long");
   if (lookup->error) {
     co_return base::fail(base::Code::unavailable, "cannot look up " + host + ": " + lookup->error.message());
@@ -99,7 +99,7 @@ Task<Result<TcpSocket>> connect_socket(Addressed to, base::Deadline deadline) {
       co_return std::move(socket);
     }
   }
-  co_return stream_error(connecting_to(to.host, to.port), last, base::Deadline::clock::now() >= deadline);
+  co_return stream_error(connecting_to(to.host, to.port), last, base::SteadyClock::now() >= deadline);
 }
 
 Task<Result<TcpSocket>> connect_socket(std::string host, std::uint16_t port, base::Deadline deadline,

@@ -19,7 +19,7 @@ Code code_of(const Result<T>& result) {
 }
 
 base::Deadline very_soon() {
-  return base::Deadline::clock::now() + 20ms;
+  return base::SteadyClock::now() + 20ms;
 }
 
 void run(Task<void> task) {
@@ -111,7 +111,7 @@ Task<void> full_backlog() {
   Code code = Code::internal;
   for (int n = 0; n < 8 && code == Code::internal; ++n) {
     auto stream =
-        co_await connect_tcp("127.0.0.1", ntohs(address.sin_port), base::Deadline::clock::now() + 100ms);
+        co_await connect_tcp("127.0.0.1", ntohs(address.sin_port), base::SteadyClock::now() + 100ms);
     code = code_of(stream);
     if (stream) waiting.push_back(std::move(*stream));
   }

@@ -120,7 +120,7 @@ base::Task<Batch> Feed::next(base::Deadline deadline) {
     auto batch = backlog_.take();
     if (!batch.frames.empty() || batch.ended) co_return batch;
     if (backlog_.must_read()) continue;
-    if (std::chrono::steady_clock::now() >= deadline) co_return batch;
+    if (base::SteadyClock::now() >= deadline) co_return batch;
     co_await wait_until(deadline);
   }
 }

@@ -133,7 +133,7 @@ base::Task<void> Dispatcher::send(store::Webhook webhook, store::Delivery delive
 }
 
 base::Task<void> Dispatcher::attempt(const store::Webhook& webhook, const store::Delivery& delivery) {
-  const auto begun = std::chrono::steady_clock::now();
+  const auto begun = base::SteadyClock::now();
   Outcome outcome;
   std::optional<Outgoing> message;
   try {
@@ -142,7 +142,7 @@ base::Task<void> Dispatcher::attempt(const store::Webhook& webhook, const store:
     outcome.error = failure.error().message;  // the configuration does not name the host any more
   }
   if (message) outcome = co_await needs_.sender.send(std::move(*message));
-  const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun);
+  const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(base::SteadyClock::now() - begun);
   co_await needs_.store.write([&](store::Transaction& tx) {
     settle(tx, delivery.id, outcome, duration, context());
   });

@@ -106,7 +106,7 @@ FetchPlan GitFetch::plan() const {
 // With what is left of the limits.
 FetchPlan GitFetch::plan_for(model::GitSource source) const {
   const auto& git = context_.config.git;
-  const auto left = deadline_ - std::chrono::steady_clock::now();
+  const auto left = deadline_ - base::SteadyClock::now();
   FetchPlan plan{.source = std::move(source)};
   plan.bytes = git.max_bytes - std::min(taken_, git.max_bytes);
   plan.entries = git.max_entries;
@@ -167,10 +167,10 @@ base::Task<Result<FetchedTree>> GitFetch::run() {
     co_return base::fail(Code::unavailable, "this worker fetches no repositories", "workspace_unavailable");
   auto found = co_await context_.pool.run([this] { return known(); });
   if (found) co_return std::move(*found);
-  deadline_ = std::chrono::steady_clock::now() + context_.config.git.timeout;
+  deadline_ = base::SteadyClock::now() + context_.config.git.timeout;
   // The fetcher keeps the time itself; one that does not is given up.
   base::Timer limit(context_.needs.executor,
-                    std::chrono::steady_clock::now() + context_.config.git.timeout + launch_patience);
+                    base::SteadyClock::now() + context_.config.git.timeout + launch_patience);
   const auto waiting = std::make_shared<bool>(true);
   limit.async_wait([this, waiting](boost::system::error_code error) {
     if (!error && *waiting && lines_) lines_->close();

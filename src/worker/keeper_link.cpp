@@ -41,7 +41,7 @@ base::Task<base::Result<std::unique_ptr<KeeperLink>>> KeeperLink::open(int attem
   for (auto pause = 5ms;; pause = std::min<std::chrono::milliseconds>(pause * 2, 200ms)) {
     auto link = co_await greet(attempt_dir, deadline, changed);
     if (link || link.error().code == base::Code::unsupported) co_return link;
-    if (std::chrono::steady_clock::now() + pause >= deadline) co_return link;
+    if (base::SteadyClock::now() + pause >= deadline) co_return link;
     co_await base::sleep_for(pause);
   }
 }

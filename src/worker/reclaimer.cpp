@@ -16,7 +16,7 @@ Reclaimer::Reclaimer(DriverContext& context) : context_(context), wake_(context.
 
 base::Task<void> Reclaimer::run() {
   for (;;) {
-    auto until = std::chrono::steady_clock::now() + after_trouble;
+    auto until = base::SteadyClock::now() + after_trouble;
     due_ = false;
     try {
       co_await purge_keys();

@@ -60,7 +60,7 @@ base::Deadline deadline_of(base::Time time, const base::Clock& clock) {
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::min<base::Time::duration>(time - clock.now(), longest));
   // Rounded up: at the deadline the time is over.
-  return std::chrono::steady_clock::now() + std::max(left + 1ms, std::chrono::milliseconds(0));
+  return base::SteadyClock::now() + std::max(left + 1ms, std::chrono::milliseconds(0));
 }
 
 void RunDriver::stop() {
@@ -78,8 +78,8 @@ void RunDriver::check_time() const {
 }
 
 base::Task<void> RunDriver::pause(std::chrono::milliseconds time) {
-  const auto deadline = std::chrono::steady_clock::now() + time;
-  while (!context_.out_of_time() && std::chrono::steady_clock::now() < deadline)
+  const auto deadline = base::SteadyClock::now() + time;
+  while (!context_.out_of_time() && base::SteadyClock::now() < deadline)
     co_await wake_.wait_until(deadline);
 }
 

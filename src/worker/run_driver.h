@@ -39,7 +39,7 @@ struct DriverContext {
   std::atomic<base::Deadline> finish_until{base::Deadline::max()};
 
   // Safe from any thread.
-  [[nodiscard]] bool out_of_time() const { return std::chrono::steady_clock::now() >= finish_until.load(); }
+  [[nodiscard]] bool out_of_time() const { return base::SteadyClock::now() >= finish_until.load(); }
   [[nodiscard]] runs::Context now() const { return {needs.clock, needs.entropy}; }
   [[nodiscard]] runs::Lease lease() const { return {config.worker_id, config.lease}; }
 };

@@ -396,7 +396,7 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
   std::string text = keeper::frame_plan(plan);
   if (plan.provider == keeper::Provider::upstream) text += provider().api_key;
   keeper::LineSocket::Socket socket(context_.needs.executor, asio::local::stream_protocol(), end.release());
-  base::Timer limit(context_.needs.executor, std::chrono::steady_clock::now() + context_.config.launch_wait);
+  base::Timer limit(context_.needs.executor, base::SteadyClock::now() + context_.config.launch_wait);
   auto waiting = std::make_shared<bool>(true);
   limit.async_wait([&socket, waiting](boost::system::error_code error) {
     boost::system::error_code ignored;

@@ -154,7 +154,7 @@ base::Task<void> Worker::State::run() {
   stop();
   context_.needs.store.remove_listener(this);
   while (!drivers_.empty())
-    co_await wake_.wait_until(std::chrono::steady_clock::now() + std::chrono::seconds(1));
+    co_await wake_.wait_until(base::SteadyClock::now() + std::chrono::seconds(1));
   co_await scope_.cancel_and_join();
   if (broken) std::rethrow_exception(broken);
 }
