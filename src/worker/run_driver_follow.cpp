@@ -159,6 +159,8 @@ base::Task<std::optional<ExitRecord>> RunDriver::copy_up_to(std::uint64_t length
       claim_.attempt.journal_offset = base::value_or_throw(std::move(offset));
       staging_.notify();
       approvals_due_ = true;
+      // A wish may have come before what was spent was known here.
+      if (!piece.batch.spendings.empty() && link_ && link_->wish()) allowance_due_ = true;
     }
     if (piece.exit) co_return std::move(piece.exit);
     if (!progress) co_return std::nullopt;
