@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <future>
 #include <iostream>
 #include <limits>
 #include <thread>
@@ -139,11 +140,21 @@ class Bench {
     for (const auto& variant : variants) rows.push_back({variant.name, {}});
     for (unsigned i = 0; i < count + 1; ++i) {
       for (std::size_t v = 0; v < variants.size(); ++v) {
-        const double took = variants[v].measure();
+        const double took = measure(variants[v], i, rows);
         if (i > 0) rows[v].times.push_back(took);  // the first makes what is made once
       }
     }
     return rows;
+  }
+
+  // One that fails ends everything, but what has been measured until then is shown.
+  static double measure(const Variant& variant, unsigned number, const std::vector<Row>& rows) {
+    try {
+      return variant.measure();
+    } catch (const std::exception& error) {
+      print_rows("until sample " + std::to_string(number) + " of " + variant.name + ", ms", rows);
+      throw std::runtime_error(variant.name + ", sample " + std::to_string(number) + ": " + error.what());
+    }
   }
 
   double ours(Groups groups) {
@@ -183,11 +194,12 @@ class Bench {
     std::vector<std::optional<Held>> held(count);
     const double before_kib = available_kib();
     const double began = now_ms();
-    std::thread other([&] {
-      for (std::size_t i = 1; i < count; i += 2) held[i].emplace(ours_.start(attempts[i], groups));
-    });
-    for (std::size_t i = 0; i < count; i += 2) held[i].emplace(ours_.start(attempts[i], groups));
-    other.join();
+    const auto start_half = [&](std::size_t first) {
+      for (std::size_t i = first; i < count; i += 2) held[i].emplace(ours_.start(attempts[i], groups));
+    };
+    auto other = std::async(std::launch::async, start_half, 1);
+    start_half(0);
+    other.get();
     AtOnce result;
     result.first_ms = std::numeric_limits<double>::max();
     for (const auto& one : held) {
@@ -227,6 +239,7 @@ void print_machine(const Options& options) {
               std::thread::hardware_concurrency(), load[0], ::geteuid() == 0 ? "root" : "a plain user",
               options.samples);
   if (load[0] > 0.5) std::printf("the machine is not quiet: these figures are the others' too\n");
+  std::fflush(stdout);
 }
 
 }  // namespace
@@ -248,9 +261,15 @@ int main(int argc, char** argv) {
     }
   }
   print_machine(options);
-  Bench bench(options);
-  bench.one_after_another();
-  bench.with_a_large_server();
-  bench.at_once();
+  try {
+    Bench bench(options);
+    bench.one_after_another();
+    bench.with_a_large_server();
+    bench.at_once();
+  } catch (const std::exception& error) {
+    std::fflush(stdout);
+    std::cerr << "sandbox_bench: " << error.what() << "\n";
+    return 1;
+  }
   return 0;
 }

@@ -7,6 +7,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <stdexcept>
+#include <variant>
 
 #include "base/file.h"
 #include "base/id.h"
@@ -26,12 +28,33 @@ namespace {
 constexpr const char* stamp_inside = "/opt/bench/stamp";
 constexpr int patience_ms = 20'000;
 
-double read_stamp(int fd) {
+// `explain` says what is known about a program that has said nothing.
+template <class Explain>
+double read_stamp(int fd, Explain explain) {
   pollfd readable{fd, POLLIN, 0};
   timespec time{};
-  if (::poll(&readable, 1, patience_ms) != 1 || ::read(fd, &time, sizeof time) != sizeof time)
-    throw std::runtime_error("the program inside did not start");
-  return ms_of(time);
+  const int ready = ::poll(&readable, 1, patience_ms);
+  const auto got = ready == 1 ? ::read(fd, &time, sizeof time) : 0;
+  if (got == sizeof time) return ms_of(time);
+  const std::string how = ready == 0 ? "nothing came in time"
+                          : ready < 0 || got < 0 ? std::string(std::strerror(errno))
+                                                 : "its output ended after " + std::to_string(got) + " bytes";
+  throw std::runtime_error("the program inside did not start: " + how + "; " + explain());
+}
+
+// What init has told its keeper so far.
+std::string said_by_init(int control) {
+  std::string said = "init:";
+  for (pollfd readable{control, POLLIN, 0}; ::poll(&readable, 1, 100) == 1;) {
+    const auto message = base::receive_message(control, sizeof(init::Reply));
+    init::Reply reply{};
+    if (!message || message->bytes.size() != sizeof reply) return said + " has ended";
+    std::memcpy(&reply, message->bytes.data(), sizeof reply);
+    reply.stage[sizeof reply.stage - 1] = 0;
+    said += " [reply " + std::to_string(reply.type) + ", value " + std::to_string(reply.value) + ", error " +
+            std::to_string(reply.error) + " " + reply.stage + "]";
+  }
+  return said + " lives";
 }
 
 void ask_init_to_start(int control, int input, int output) {
@@ -104,7 +127,7 @@ Held Ours::start(const Attempt& attempt, Groups groups) {
   ask_init_to_start(held.init_.control.get(), input.first.get(), output.second.get());
   output.second.reset();
   held.input_ = std::move(input.second);
-  held.started_ms = read_stamp(output.first.get());
+  held.started_ms = read_stamp(output.first.get(), [&] { return said_by_init(held.init_.control.get()); });
   return held;
 }
 
@@ -114,7 +137,11 @@ double Ours::launch(Attempt attempt, const std::vector<std::string>& keeper) {
   attempt.request.keeper_argv = keeper;
   const auto launched = value_or_throw(launcher_.launch(attempt.request));
   pipe.second.reset();
-  const double started = read_stamp(pipe.first.get());
+  const double started = read_stamp(pipe.first.get(), [&] {
+    (void)wait_for_end(launched.keeper.get(), patience_ms);
+    const auto log = folder_ / "attempts" / attempt.request.attempt.id / "keeper.log";
+    return "its keeper: " + base::read_file(log).value_or("no log");
+  });
   (void)wait_for_end(launched.keeper.get(), patience_ms);
   value_or_throw(release_whole(launcher_, attempt.request.attempt, Remove::all));
   return started;
@@ -129,6 +156,13 @@ int keep_for_launch() {
   spawn.cwd = "/";
   spawn.stdio = {-1, out.get(), -1};
   value_or_throw(box.spawn(spawn));
+  // It has begun when init answers, and may not have come as far as its first instruction.
+  for (;;) {
+    const auto notice = value_or_throw(box.read_notice());
+    if (notice && (std::holds_alternative<Exited>(*notice) || std::holds_alternative<Gone>(*notice))) break;
+    pollfd readable{box.control_fd(), POLLIN, 0};
+    if (!notice && ::poll(&readable, 1, patience_ms) != 1) break;
+  }
   value_or_throw(box.destroy());
   return 0;
 }

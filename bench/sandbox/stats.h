@@ -21,6 +21,7 @@ struct Row {
 // The smallest value that at least `part` of all are not above. 0 when there are none.
 [[nodiscard]] double quantile(std::vector<double> values, double part);
 
+// With the medians of the first and the last quarter: whether it becomes slower the longer it goes on.
 void print_rows(const std::string& title, const std::vector<Row>& rows);
 
 }  // namespace agentrouter::bench
