@@ -12,7 +12,6 @@ import random
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "support")]
 
 import world  # noqa: E402
 from agents import AgentsDir, keepers  # noqa: E402
+from first_process import in_own_space, reap_all  # noqa: E402
 from harness import Server, wait_for  # noqa: E402
 
 USER = 20001
@@ -180,17 +180,6 @@ class Lifetime:
         pathlib.Path(f"{self.data}.log").unlink(missing_ok=True)
 
 
-def reap_all(work):
-    """Whoever is the first process of a pid namespace has to take in those that nobody waits for."""
-    child = os.fork()
-    if child == 0:
-        os._exit(work())
-    while True:
-        pid, status = os.wait()
-        if pid == child:
-            return os.waitstatus_to_exitcode(status)
-
-
 def inside(options):
     print(f"seed {options.seed}", flush=True)
     for name in options.names or (["root", "user"] if os.geteuid() == 0 else ["self"]):
@@ -214,8 +203,7 @@ def main():
     parser.add_argument("--inside", action="store_true")
     options = parser.parse_args()
     if os.geteuid() == 0 and not options.inside:
-        again = [sys.executable, __file__, *sys.argv[1:], "--inside"]
-        return subprocess.run(["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--", *again], check=False).returncode
+        return in_own_space([*sys.argv, "--inside"])
     return reap_all(lambda: inside(options)) if options.inside else inside(options)
 
 

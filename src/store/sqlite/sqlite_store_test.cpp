@@ -11,7 +11,6 @@
 #include <thread>
 
 #include "base/file.h"
-#include "store/sqlite/checked_vfs.h"
 #include "store/sqlite/schema.h"
 #include "testing/builders.h"
 #include "testing/run_task.h"
@@ -105,7 +104,7 @@ TEST_F(SqliteFile, ANewerSchemaIsRefusedAndLeftAsItIs) {
   insert("a");
   store_.reset();
   {
-    Connection connection(path(), checked_vfs(""));
+    Connection connection(path(), "");
     connection.execute("PRAGMA user_version = 99");
   }
   const auto before = base::value_or_throw(base::read_file(path()));
