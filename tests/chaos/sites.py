@@ -1,0 +1,133 @@
+"""A server under chaos: its data folder, on a disk of its own where that is possible, its configuration, its agents."""
+import io
+import os
+import pathlib
+import shutil
+import subprocess
+import tarfile
+
+from agents import AgentsDir
+from harness import Server
+
+MIB = 1 << 20
+INSTALLED = pathlib.Path(os.environ.get("AGENTROUTER_AGENTS_DIR", "/opt/agentrouter/agents"))
+USER = 20001
+CONFIG = """
+[machine]
+disk_reserve_bytes = {reserve}
+[sandbox.limits]
+wall_seconds = 600
+[conversations]
+one_shot_grace_minutes = 600
+idle_ttl_minutes = 600
+[git]
+file_roots = ["{files}"]
+[mcp_servers.far]
+url = "{mcp}"
+headers.Authorization = "{word}"
+[prices."*"]
+input = 1
+output = 10
+max_output_tokens = 16000
+[budgets]
+allowance_tokens = 60000
+allowance_usd = 5
+[budgets.workspace]
+month_tokens = 100000000000
+month_usd = 1000000
+"""
+
+
+class Disk:
+    """A tmpfs whose size is what a test says: a full one costs no memory and is empty again at once."""
+
+    def __init__(self, path, size=8 << 30, reserve=64 * MIB):
+        self.path, self.size, self.reserve = path, size, reserve
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=755,size={size}", "agentrouter-chaos", path], check=True)
+
+    def _resize(self, size):
+        return subprocess.run(["mount", "-o", f"remount,size={size}", self.path], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+    def shrink(self, left):
+        """Leaves so many bytes, more or less: what is written meanwhile is refused sooner."""
+        for _ in range(20):
+            info = os.statvfs(self.path)
+            if self._resize((info.f_blocks - info.f_bfree) * info.f_frsize + max(left, info.f_frsize)):
+                return
+
+    def grow(self):
+        if not self._resize(self.size):
+            raise AssertionError(f"{self.path} cannot be made larger again")
+
+    def remove(self):
+        subprocess.run(["umount", "-l", self.path], check=False)
+
+
+def packed(folder):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        archive.add(folder, arcname=".")
+    return out.getvalue()
+
+
+def show(source, target):
+    """Also to a user who may not see the folders above."""
+    if os.geteuid() != 0:
+        return target.symlink_to(source)
+    target.mkdir(exist_ok=True)
+    return subprocess.run(["mount", "--bind", "-o", "ro", str(source), str(target)], check=True)
+
+
+class Site:
+    """`weight`: how often faults come here."""
+    reloads = takes_over = False
+
+    def __init__(self, name, folder, mcp, word, weight, scripted, user=None, concurrency=6):
+        self.name, self.weight, self.scripted, self.user = name, weight, scripted, user
+        self.data = pathlib.Path(folder, name)
+        self.data.mkdir()
+        self.files = pathlib.Path(folder, name + "-files")
+        self._make_workspace()
+        self.disk = Disk(str(self.data)) if os.geteuid() == 0 else None
+        self.agents = AgentsDir(missing=not scripted)
+        for name in ("claude_code",) if scripted else ("claude_code", "codex"):
+            show(INSTALLED / name, self.agents.path / name)
+        config = pathlib.Path(folder, name + ".toml")
+        config.write_text(CONFIG.format(reserve=self.disk.reserve if self.disk else 0, files=self.files, mcp=mcp, word=word))
+        if user:
+            os.chown(self.data, user, user)
+        self.server = Server(data=self.data, agents_dir=self.agents.path, user=user, env={"HOME": str(self.data)} if user else {},
+                             args=("--sim", "--config", str(config), "--workspace-root", str(self.files), "--concurrency", str(concurrency),
+                                   "--log-level", "warn"))
+
+    def _make_workspace(self):
+        plain, repository = self.files / "plain", self.files / "repository"
+        for folder in (plain, repository):
+            folder.mkdir(parents=True)
+            for number in range(20):
+                (folder / f"file{number}.txt").write_text(f"{number}\n" * 50)
+        self.archive = packed(plain)
+        git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@localhost"]
+        for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "one"]):
+            subprocess.run([*git, *words], check=True)
+
+    @property
+    def address(self):
+        return self.server.host, int(self.server.port)
+
+    def start(self):
+        """At the address that it had, so that clients find it again."""
+        if self.server.url:
+            self.server.listen = f"{self.server.host}:{self.server.port}"
+        self.server.start(60)
+
+    def remove(self):
+        if self.server.process and self.server.process.poll() is None:
+            self.server.kill()
+        if self.disk:
+            self.disk.remove()
+        for path in self.agents.path.iterdir():
+            if path.is_mount():
+                subprocess.run(["umount", "-l", str(path)], check=False)
+        self.agents.remove()
+        shutil.rmtree(self.data, ignore_errors=True)
