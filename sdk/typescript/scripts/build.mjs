@@ -36,6 +36,11 @@ function shifted(line, by) {
 }
 
 for (const file of readdirSync(at("dist")).filter((name) => name.endsWith(".js"))) {
+  if (/^export \{\};\n/.test(readFileSync(at(`dist/${file}`), "utf8"))) {
+    // Declarations alone: nothing imports them when it runs.
+    for (const name of [file, `${file}.map`]) rmSync(at(`dist/${name}`));
+    continue;
+  }
   const lines = readFileSync(at(`dist/${file}`), "utf8").split("\n");
   const depths = lines.map((line) => Math.floor(line.match(/^ */)[0].length / 4));
   writeFileSync(at(`dist/${file}`), lines.map((line, n) => "\t".repeat(depths[n]) + line.slice(4 * depths[n])).join("\n"));

@@ -7,17 +7,15 @@ import type {
   AgentRunResult,
   AgentRunStream,
   AgentStreamPart,
-  ContinueRunResult,
-  CreateRunRequest,
-  Run,
   RunAgentCreateRequest,
   RunAgentRequest,
   RunAgentResumeRequest,
-  RunSession,
   StreamAgentCreateRequest,
   StreamAgentRequest,
   StreamAgentResumeRequest
-} from "./types.js";
+} from "./calls.js";
+import type { CreateRunRequest } from "./requests.js";
+import type { ContinueRunResult, Run, RunSession } from "./types.js";
 
 /** Callers without types may send anything. */
 type Loose = { continueRun?: unknown; message?: unknown; task?: unknown };

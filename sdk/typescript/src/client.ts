@@ -4,24 +4,19 @@ import { eventOf, liveStreams, type OpenStream } from "./live.js";
 import { FrameParser } from "./sse.js";
 import { sleep } from "./timing.js";
 import { transport, type Call, type Transport } from "./transport.js";
+import type { AgentRouter, AgentRouterClient } from "./calls.js";
 import type {
-  AgentRouter,
-  AgentRouterClient,
   AgentRouterOptions,
   CallOptions,
-  CloseRunResult,
   ContinueRunOptions,
-  ContinueRunResult,
   CreateAndWaitRequest,
   CreateRunRequest,
   ListRunsRequest,
-  Run,
   RunActionDecisionRequest,
-  RunEvent,
-  RunSession,
   StreamRunOptions,
   WaitOptions
-} from "./types.js";
+} from "./requests.js";
+import type { CloseRunResult, ContinueRunResult, Run, RunEvent, RunSession } from "./types.js";
 
 /** Where `runAgent` and `streamAgent` find the live streams of a client. A client without it is polled. */
 const openStream = Symbol.for("agentrouter.openStream");

@@ -1,7 +1,9 @@
 import { AgentRouterError } from "./error.js";
 import { LiveConnection, type Ending, type OpenStream } from "./live.js";
 import { backoff, reasonOf, sleep, within } from "./timing.js";
-import type { AgentRouterClient, RunEvent, WaitOptions } from "./types.js";
+import type { AgentRouterClient } from "./calls.js";
+import type { WaitOptions } from "./requests.js";
+import type { RunEvent } from "./types.js";
 
 const TERMINAL = new Set(["completed", "failed", "cancelled"]);
 const TERMINAL_EVENTS = new Set(["run.completed", "run.failed", "run.cancelled"]);

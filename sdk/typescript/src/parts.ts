@@ -1,4 +1,5 @@
-import type { AgentStreamPart, RunEvent } from "./types.js";
+import type { AgentStreamPart } from "./calls.js";
+import type { RunEvent } from "./types.js";
 
 const TITLES: Record<string, string> = {
   "agent.started": "Agent started",

@@ -1,6 +1,6 @@
 import { AgentRouterError, errorOf } from "./error.js";
 import { backoff, linked, reasonOf, sleep } from "./timing.js";
-import type { AgentRouterOptions, CallOptions } from "./types.js";
+import type { AgentRouterOptions, CallOptions } from "./requests.js";
 
 const RETRIED = new Set([408, 429, 502, 503, 504]);
 const MOST_RETRY_AFTER_MS = 60_000;
