@@ -105,6 +105,11 @@ class Attempt {
   bool clean_changes(workspace::CollectReport& report);
   base::Task<void> save();
   json::object exit_record();
+  void put_answer(json::object& exit);
+  void put_usage(json::object& exit) const;
+  void put_changes(json::object& exit) const;
+  void put_checkpoint(json::object& exit) const;
+  void put_driver(json::object& into) const;
 
   Needs needs_;
   Notices notices_;

@@ -1,6 +1,3 @@
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/read.hpp>
-
 #include "keeper/keeper_fixture_test.h"
 
 namespace agentrouter::keeper {
@@ -8,8 +5,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-constexpr std::string_view key_text = "sk-canary-0123456789abcdef";
 
 TEST_F(KeeperTest, TurnThatCompletesTellsItsWholeStoryInOrder) {
   agent({.says = "event agent.started {\"provider\":\"codex\"}\nevent agent.message {\"text\":\"hi\"}\nsay "
@@ -32,136 +27,6 @@ TEST_F(KeeperTest, TurnThatCompletesTellsItsWholeStoryInOrder) {
   EXPECT_THAT(file("stdout.ndjson"), HasSubstr("say all done\n"));
   EXPECT_EQ(file("stderr.ndjson"), "{\"text\":\"a warning\"}\n{\"text\":\"half a line\"}\n");
   EXPECT_TRUE(sandbox_->destroyed);
-}
-
-TEST_F(KeeperTest, ATurnLeavesACheckpointWithTheThreadThatGoesOn) {
-  plan_.program.files = {{"/home/agent/.codex/config.toml", "x"}, {"/etc/hosts", "x"}};
-  plan_.program.caches = {".cache"};
-  agent({.says = "event agent.started {\"provider\":\"codex\",\"threadId\":\"t7\"}\nfail agent_broken\n"});
-  keep();
-  EXPECT_EQ(outcome(), "failed agent_broken");
-  EXPECT_THAT(sandbox_->left_out, ElementsAre(".cache", ".codex/config.toml"));
-  EXPECT_EQ(file("checkpoint.tar.zst"), "a checkpoint");
-  EXPECT_THAT(exit_text(), HasSubstr(R"("threadId":"t7")"));
-  EXPECT_THAT(exit_text(),
-              HasSubstr(R"("checkpoint":{"bytes":12,"sha256":")" + base::Sha256::hex_of("a checkpoint")));
-}
-
-TEST_F(KeeperTest, ACheckpointThatFailsIsNamedAndChangesNothingElse) {
-  agent({.says = "say ok\n"}).checkpointer_says = R"({"error":"the files are too large"})";
-  keep();
-  EXPECT_EQ(outcome(), "completed");
-  EXPECT_THAT(exit_text(), HasSubstr(R"("checkpoint":null,"checkpointError":"the files are too large")"));
-  EXPECT_FALSE(std::filesystem::exists(folder_ / "checkpoint.tar.zst"));
-}
-
-TEST_F(KeeperTest, AnAgentThatWasNeverReleasedLeavesNoCheckpoint) {
-  plan_.approval_mode = model::ApprovalMode::block;
-  keep();
-  EXPECT_EQ(outcome(), "failed policy_denied");
-  EXPECT_EQ(sandbox_->checkpoints, 0);
-  EXPECT_THAT(exit_text(), HasSubstr(R"("checkpoint":null,"stdout")"));
-}
-
-TEST_F(KeeperTest, ALaterTurnIsRestoredBeforeAnythingElse) {
-  plan_.restores = true;
-  plan_.resume_thread = "t7";
-  ASSERT_TRUE(base::write_file_durably(folder_ / "restore.tar.zst", "what was left"));
-  agent({.says = "say ok\n"});
-  keep();
-  EXPECT_EQ(outcome(), "completed");
-  EXPECT_EQ(sandbox_->restored_bytes, "what was left");
-  EXPECT_EQ(sandbox_->turn_began_with, "what was left");
-  EXPECT_EQ(file("turn.patch"), "a turn's patch");
-  EXPECT_THAT(exit_text(), HasSubstr(R"("turnPatch":{"bytes":14,)"));
-  EXPECT_THAT(kinds(),
-              ElementsAre("hello", "sandbox.resumed", "action.proposed", "policy.evaluated", "released",
-                          "execution.started", "agent.completed", "execution.completed", "exit"));
-}
-
-// Asks for files on a connection of its own and gives what comes.
-base::Task<std::string> files_of(base::Executor executor, int dir, std::string request) {
-  auto socket = connect_to_keeper(executor, dir);
-  (void)co_await socket->write(to_line(ServerMessage(LeaseMessage{1})));
-  (void)co_await socket->write(to_line(ServerMessage(FilesMessage{std::move(request)})));
-  std::string all;
-  for (;;) {
-    const auto piece = co_await socket->read_some();
-    if (!piece || piece->empty()) break;
-    all += *piece;
-  }
-  co_return all;
-}
-
-TEST_F(KeeperTest, FilesAreReadInsideWhileTheAgentRunsAndNoMoreThanEightAtOnce) {
-  agent({}).readers_stay = true;
-  std::vector<std::string> answers;
-  keep([&](LineSocket socket) -> base::Task<void> {
-    (void)co_await socket.write(to_line(ServerMessage(LeaseMessage{1})));
-    while (!sandbox_->spawned) co_await base::sleep_for(5ms);
-    for (int i = 0; i < 9; ++i)
-      answers.push_back(co_await files_of(io_.get_executor(), dir_.get(), "request"));
-    (void)co_await socket.write(to_line(ServerMessage(CancelMessage{})));
-    co_await until_bye(socket);
-    answers.push_back(co_await files_of(io_.get_executor(), dir_.get(), "late"));
-    (void)co_await socket.write(to_line(ServerMessage(DoneMessage{})));
-  });
-  ASSERT_EQ(answers.size(), 10u);
-  for (int i = 0; i < 8; ++i) EXPECT_THAT(answers[i], ::testing::EndsWith("{\"type\":\"files\"}\nframes"));
-  EXPECT_THAT(answers[8], HasSubstr("too many requests"));
-  EXPECT_THAT(answers[9], HasSubstr("the run has ended"));
-  EXPECT_THAT(sandbox_->file_requests, ::testing::AllOf(::testing::SizeIs(8), ::testing::Each("request")));
-}
-
-TEST_F(KeeperTest, AReaderThatHasEndedMakesRoomForTheNext) {
-  agent({});
-  std::string last;
-  keep([&](LineSocket socket) -> base::Task<void> {
-    (void)co_await socket.write(to_line(ServerMessage(LeaseMessage{1})));
-    while (!sandbox_->spawned) co_await base::sleep_for(5ms);
-    for (int i = 0; i < 10; ++i) last = co_await files_of(io_.get_executor(), dir_.get(), "request");
-    (void)co_await socket.write(to_line(ServerMessage(CancelMessage{})));
-    co_await until_bye(socket);
-    (void)co_await socket.write(to_line(ServerMessage(DoneMessage{})));
-  });
-  EXPECT_THAT(last, HasSubstr("frames"));
-  EXPECT_EQ(sandbox_->file_requests.size(), 10u);
-}
-
-TEST_F(KeeperTest, AStateThatCannotBeRestoredEndsTheRunBeforeItsAgent) {
-  plan_.restores = true;
-  ASSERT_TRUE(base::write_file_durably(folder_ / "restore.tar.zst", "damaged"));
-  agent({.says = "say ok\n"}).restorer_says = R"({"error":"cannot read the archive"})";
-  keep();
-  EXPECT_EQ(outcome(), "failed checkpoint_unavailable");
-  EXPECT_THAT(exit_text(), HasSubstr("cannot read the archive"));
-  EXPECT_THAT(exit_text(), ::testing::Not(HasSubstr("turnPatch")));
-  EXPECT_FALSE(sandbox_->spawned);
-  EXPECT_EQ(sandbox_->checkpoints, 0);
-}
-
-TEST_F(KeeperTest, AStateThatIsMissingEndsTheRunBeforeItsAgent) {
-  plan_.restores = true;
-  agent({.says = "say ok\n"});
-  keep();
-  EXPECT_EQ(outcome(), "failed checkpoint_unavailable");
-  EXPECT_EQ(sandbox_->restorations, 0);
-  EXPECT_FALSE(sandbox_->spawned);
-}
-
-TEST_F(KeeperTest, CancelStopsARestorationThatTakesLong) {
-  plan_.restores = true;
-  ASSERT_TRUE(base::write_file_durably(folder_ / "restore.tar.zst", "long"));
-  agent({.says = "say ok\n"}).restorer_hangs = true;
-  keep([](LineSocket socket) -> base::Task<void> {
-    (void)co_await socket.write(to_line(ServerMessage(LeaseMessage{1})));
-    (void)co_await socket.write(to_line(ServerMessage(CancelMessage{})));
-    co_await until_bye(socket);
-    (void)co_await socket.write(to_line(ServerMessage(DoneMessage{})));
-  });
-  EXPECT_EQ(outcome(), "cancelled");
-  EXPECT_FALSE(sandbox_->spawned);
-  EXPECT_EQ(sandbox_->checkpoints, 0);
 }
 
 TEST_F(KeeperTest, EventsOfTheActionAreLinkedByCauseAndShareItsDigest) {
@@ -310,77 +175,6 @@ TEST_F(KeeperTest, EveryWayToFailHasItsCodeAndClosesTheExecution) {
   }
 }
 
-TEST_F(KeeperTest, AnAgentThatWritesMoreThanItMayIsEndedAndItsWorkIsKept) {
-  using Cause = sandbox::DiskStop::Cause;
-  struct Case {
-    Cause cause;
-    const char* limit;
-    const char* reason;
-  };
-  for (const Case& one : {Case{Cause::bytes, "maxDiskBytes", "70 of 50 bytes"},
-                          Case{Cause::inodes, "maxDiskInodes", "9 of 7 files and folders"},
-                          Case{Cause::depth, "diskDepth", "nested"},
-                          Case{Cause::reserve, "diskReserve", "had written 70 bytes"}}) {
-    std::filesystem::remove(folder_ / "journal");
-    agent({.says = "event agent.started {}\n", .overfills = sandbox::DiskStop{one.cause, true, 70, 9, 50, 7}});
-    keep();
-    EXPECT_EQ(outcome(), "failed disk_limit");
-    const auto& failure = *base::get_object(exit(), "failure");
-    EXPECT_EQ(base::get_string(failure, "cause"), one.limit);
-    EXPECT_THAT(std::string(*base::get_string(failure, "reason")), HasSubstr(one.reason));
-    ASSERT_EQ(payloads("limit.exceeded").size(), 1u);
-    EXPECT_EQ(base::get_string(payload("limit.exceeded"), "limit"), one.limit);
-    EXPECT_EQ(base::get_int(payload("limit.exceeded"), "used"), one.cause == Cause::inodes ? 9 : 70);
-    EXPECT_EQ(sandbox_->collections, 1);
-    EXPECT_EQ(sandbox_->checkpoints, 1);
-  }
-}
-
-TEST_F(KeeperTest, ProcessesThatAreKilledForMemoryAreTold) {
-  agent({.says = "say ok\n", .loses_children = 3});
-  keep();
-  EXPECT_EQ(outcome(), "completed");
-  ASSERT_EQ(payloads("sandbox.memory_kill").size(), 1u);
-  EXPECT_EQ(base::get_int(payload("sandbox.memory_kill"), "processes"), 3);
-  EXPECT_EQ(base::get_int(payload("sandbox.memory_kill"), "total"), 3);
-}
-
-TEST_F(KeeperTest, RunThatTakesTooLongIsEnded) {
-  plan_.limits.wall_time = 100ms;
-  agent({.says = "event agent.started {}\n"});
-  keep();
-  EXPECT_EQ(outcome(), "failed wall_limit");
-}
-
-TEST_F(KeeperTest, AgentWithAnOpenCommandIsNotQuiet) {
-  plan_.limits.quiet = 60ms;
-  plan_.limits.wall_time = 400ms;
-  agent({.says = "event agent.tool_started "
-                 "{\"callId\":\"1\",\"tool\":\"shell\",\"args\":{\"command\":\"sleep\"}}\n"});
-  keep();
-  EXPECT_EQ(outcome(), "failed wall_limit");
-}
-
-TEST_F(KeeperTest, FloodIsCutAtTheOutputLimit) {
-  plan_.limits.output_bytes = 1u << 20;
-  agent({.says = "event agent.started {}\n", .floods = 1ull << 30});
-  keep();
-  EXPECT_EQ(outcome(), "failed output_limit");
-  // What was written beyond it never left the pipe.
-  EXPECT_LE(sandbox_->flooded, 2u << 20);
-}
-
-TEST_F(KeeperTest, AnAgentThatWritesFasterThanItMayWaits) {
-  plan_.limits.output_rate = 512u << 10;
-  plan_.limits.output_bytes = 1u << 20;
-  agent({.says = "event agent.started {}\n", .floods = 1ull << 30});
-  const auto began = std::chrono::steady_clock::now();
-  keep();
-  EXPECT_EQ(outcome(), "failed output_limit");
-  // The first second's worth comes at once.
-  EXPECT_GE(std::chrono::steady_clock::now() - began, 900ms);
-}
-
 TEST_F(KeeperTest, ASignalOfTheAdapterIsRecordedOnce) {
   const std::string call =
       "event agent.tool_started {\"callId\":\"1\",\"tool\":\"shell\",\"args\":{\"command\":\"false\"}}\n"
@@ -423,86 +217,6 @@ TEST_F(KeeperTest, FailedCollectionAndTeardownAreInTheExit) {
   EXPECT_THAT(exit_text(), HasSubstr(R"("gone":false)"));
 }
 
-TEST_F(KeeperTest, ProviderKeyIsRedactedFromEventsLogsAndTheAnswer) {
-  key_ = base::value_or_throw(egress::Secret::create(key_text));
-  plan_.provider = Provider::upstream;
-  plan_.base_url = "http://127.0.0.1:9/v1";
-  agent({.says = "event agent.message {\"text\":\"" + std::string(key_text) + "\"}\nsay it is " +
-                 std::string(key_text) + "\n",
-         .says_to_stderr = "export KEY=" + std::string(key_text) + "\n"});
-  keep();
-  EXPECT_EQ(outcome(), "completed");
-  for (const char* name : {"journal", "stdout.ndjson", "stderr.ndjson"}) {
-    EXPECT_EQ(file(name).find(key_text), std::string::npos) << name;
-    EXPECT_NE(file(name).find("[REDACTED]"), std::string::npos) << name;
-  }
-}
-
-base::Task<void> ask_provider(base::Executor executor, int listener) {
-  sockaddr_in address = {};
-  socklen_t size = sizeof address;
-  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
-  asio::basic_stream_socket<asio::ip::tcp, base::Executor> socket(executor);
-  co_await socket.async_connect({asio::ip::address_v4::loopback(), ntohs(address.sin_port)}, base::use_task);
-  const std::string body =
-      R"({"model":"gpt-5.5","stream":true,"input":[{"type":"message","role":"user","content":[{"type":"input_text","text":"sim: reply hi"}]}]})";
-  const std::string request =
-      "POST /v1/responses HTTP/1.1\r\nHost: 127.83.1.1\r\nConnection: close\r\n"
-      "Content-Type: application/json\r\nContent-Length: " +
-      std::to_string(body.size()) + "\r\n\r\n" + body;
-  co_await asio::async_write(socket, asio::buffer(request), base::use_task);
-  std::string answer;
-  boost::system::error_code error;
-  co_await asio::async_read(socket, asio::dynamic_buffer(answer),
-                            asio::redirect_error(base::use_task, error));
-  EXPECT_THAT(answer, HasSubstr("response.completed"));
-}
-
-base::Task<void> ask_mcp_server(base::Executor executor, int listener) {
-  sockaddr_in address = {};
-  socklen_t size = sizeof address;
-  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
-  asio::basic_stream_socket<asio::ip::tcp, base::Executor> socket(executor);
-  co_await socket.async_connect({asio::ip::address_v4::loopback(), ntohs(address.sin_port)}, base::use_task);
-  const std::string request = "GET /mcp/tracker HTTP/1.1\r\nHost: 127.83.1.1\r\nConnection: close\r\n\r\n";
-  co_await asio::async_write(socket, asio::buffer(request), base::use_task);
-  std::string answer;
-  boost::system::error_code error;
-  co_await asio::async_read(socket, asio::dynamic_buffer(answer),
-                            asio::redirect_error(base::use_task, error));
-  EXPECT_THAT(answer, HasSubstr("mcp_unavailable"));
-}
-
-TEST_F(KeeperTest, RequestToAnMcpServerIsOnRecordAndIsNoneOfTheProviders) {
-  plan_.mcp = {{"tracker", "http://127.0.0.1:1/mcp", {{"X-Key", {}, 9}}}};
-  mcp_secrets_.push_back(base::value_or_throw(egress::Secret::create_field("mcp-value")));
-  agent({.says = "say ok\n", .does = [this] { return ask_mcp_server(io_.get_executor(), listener_.get()); }});
-  keep();
-  EXPECT_EQ(outcome(), "completed");
-  const auto all = kinds();
-  EXPECT_LT(std::find(all.begin(), all.end(), "forwarded"),
-            std::find(all.begin(), all.end(), "egress.request"));
-  const auto request = payload("egress.request");
-  EXPECT_EQ(base::get_string(request, "purpose"), "mcp");
-  EXPECT_EQ(base::get_string(request, "server"), "tracker");
-  EXPECT_EQ(base::get_string(request, "reason"), "mcp_unavailable");
-  EXPECT_THAT(exit_text(), HasSubstr(R"("requests":0)"));
-}
-
-TEST_F(KeeperTest, FirstProviderRequestIsOnRecordBeforeItLeavesAndIsMetered) {
-  agent({.says = "say ok\n", .does = [this] { return ask_provider(io_.get_executor(), listener_.get()); }});
-  keep();
-  EXPECT_EQ(outcome(), "completed");
-  const auto all = kinds();
-  const auto forwarded = std::find(all.begin(), all.end(), "forwarded");
-  const auto request = std::find(all.begin(), all.end(), "egress.request");
-  EXPECT_LT(forwarded, request);
-  ASSERT_NE(request, all.end());
-  EXPECT_LT(request, std::find(all.begin(), all.end(), "agent.completed"));
-  EXPECT_EQ(base::get_string(payload("egress.request"), "decision"), "forwarded");
-  EXPECT_THAT(exit_text(), HasSubstr(R"("requests":1)"));
-}
-
 TEST_F(KeeperTest, SecondKeeperOfAnAttemptIsRefused) {
   agent({.says = "say ok\n"});
   keep();
@@ -511,46 +225,6 @@ TEST_F(KeeperTest, SecondKeeperOfAnAttemptIsRefused) {
   keep();
   ASSERT_FALSE(kept_);
   EXPECT_EQ(kept_.error().code, base::Code::conflict);
-}
-
-TEST_F(KeeperTest, LargeTextsAreCutBeforeTheyAreRecorded) {
-  Journal journal = base::value_or_throw(Journal::create(
-      open_journal_file(
-          base::Fd(::open((folder_ / "journal").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600))),
-      clock_));
-  Recorder recorder(std::move(journal), clock_, entropy_, nothing_hidden_, model::EventSource::codex);
-  recorder.agent_event("agent.message", "x", {{"text", std::string((4u << 20) + 100, 'y')}});
-  read_all();
-  EXPECT_EQ(base::get_string(payload("agent.message"), "text")->size(), 4u << 20);
-  EXPECT_EQ(base::get_bool(records_.at(0).data, "isTruncated"), true);
-}
-
-TEST_F(KeeperTest, FullDiskEndsTheRunStorageFullFromTheReserve) {
-  std::string says;
-  for (int i = 0; i < 200; ++i)
-    says += "event agent.progress {\"summary\":\"" + std::string(500, 'p') + "\"}\n";
-  agent({.says = says + "say ok\n"});
-  const JournalLimits limits{.bytes = 64u << 10, .ahead = 4u << 10, .reserve = 16u << 10};
-  Journal journal = base::value_or_throw(Journal::create(
-      open_journal_file(
-          base::Fd(::open((folder_ / "journal").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600))),
-      clock_, limits));
-  Recorder recorder(std::move(journal), clock_, entropy_, nothing_hidden_, model::EventSource::codex);
-  Attempt attempt({.executor = io_.get_executor(),
-                   .sandbox = *sandbox_,
-                   .attempt_dir = dir_.get(),
-                   .plan = plan_,
-                   .recorder = recorder,
-                   .clock = clock_,
-                   .entropy = entropy_,
-                   .make_session = [](const AttemptPlan&, policy::NoProgress&) { return std::make_unique<ScriptedSession>(); }});
-  EXPECT_TRUE(testing::run_task(io_, attempt.run()));
-  testing::run_task(io_, sandbox_->stop());
-  read_all();
-  EXPECT_EQ(outcome(), "failed storage_full");
-  EXPECT_EQ(kinds().at(kinds().size() - 2), "execution.failed");
-  EXPECT_EQ(kinds().at(kinds().size() - 3), "agent.error");
-  EXPECT_TRUE(sandbox_->destroyed);
 }
 
 }  // namespace
