@@ -5,12 +5,11 @@
 
 #include <array>
 #include <charconv>
-#include <functional>
 #include <map>
 #include <sstream>
 
+#include "apps/settings.h"
 #include "base/file.h"
-#include "base/utf8.h"
 
 namespace agentrouter::apps {
 
@@ -20,222 +19,8 @@ using base::Code;
 using base::fail;
 using base::Result;
 
-struct Setting {
-  std::function<Result<void>(Config&, const std::string&)> set;
-  bool secret = false;
-};
-
-Result<void> set_listen(Config& config, const std::string& text) {
-  const auto colon = text.rfind(':');
-  if (colon == std::string::npos || colon == 0)
-    return fail(Code::invalid, "listen is \"" + text + "\": want HOST:PORT", "usage");
-  AGENTROUTER_TRY(const auto port, parse_number(text.substr(colon + 1), "the port of listen", 0, 65535));
-  config.listen_host = text.substr(0, colon);
-  config.listen_port = static_cast<std::uint16_t>(port);
-  return {};
-}
-
-Result<void> set_role(Config& config, const std::string& text) {
-  if (text == "all") {
-    config.role = Role::all;
-  } else if (text == "api") {
-    config.role = Role::api;
-  } else if (text == "worker") {
-    config.role = Role::worker;
-  } else {
-    return fail(Code::invalid, "role is \"" + text + "\": want all, api or worker", "usage");
-  }
-  return {};
-}
-
-Result<void> set_bool(bool& target, const std::string& name, const std::string& text) {
-  if (text != "true" && text != "false")
-    return fail(Code::invalid, name + " is \"" + text + "\": want true or false", "usage");
-  target = text == "true";
-  return {};
-}
-
-Result<void> set_int(int& target, const std::string& name, const std::string& text, int most) {
-  AGENTROUTER_TRY(const auto number, parse_number(text, name, 0, most));
-  target = static_cast<int>(number);
-  return {};
-}
-
 constexpr std::string_view mcp_prefix = "mcp_servers.";
 constexpr std::string_view image_prefix = "images.";
-constexpr int most_minutes = 525'600;  // a year
-
-Result<void> set_minutes(std::chrono::milliseconds& target, const std::string& name,
-                         const std::string& text) {
-  AGENTROUTER_TRY(const auto number, parse_number(text, name, 0, most_minutes));
-  target = std::chrono::minutes(number);
-  return {};
-}
-
-// `unit` is what the number counts.
-Setting quota_time(std::chrono::milliseconds policy::QuotaRules::* member, const std::string& name,
-                   std::chrono::milliseconds unit, int least) {
-  return {[=](Config& config, const std::string& text) -> Result<void> {
-    AGENTROUTER_TRY(const auto number, parse_number(text, "quota." + name, least, 1'000'000));
-    config.quota.*member = number * unit;
-    return {};
-  }};
-}
-
-Setting http_timeout(std::chrono::milliseconds net::ServerOptions::* member, const std::string& name) {
-  return {[member, name](Config& config, const std::string& text) -> Result<void> {
-    AGENTROUTER_TRY(const auto number, parse_number(text, "http." + name, 1, 86'400'000));
-    config.http.*member = std::chrono::milliseconds(number);
-    return {};
-  }};
-}
-
-Result<void> set_author_part(std::string& target, const std::string& name, const std::string& text) {
-  if (text.empty() || text.find_first_of("<>\r\n") != std::string::npos)
-    return fail(Code::invalid, name + " is \"" + text + "\": want text without < and >", "usage");
-  target = text;
-  return {};
-}
-
-// Keys whose values are lists.
-bool is_list(const std::string& key) {
-  return key == "workspace_roots" || is_tree_list(key) || key == "push.allow" || key == "push.credentials" ||
-         key == "policy.callers" || key == "webhooks.allow_hosts" || is_egress_list(key);
-}
-
-Result<void> add_webhook_host(std::vector<std::string>& hosts, const std::string& text) {
-  const auto authority = net::parse_authority(text);
-  if (!authority)
-    return fail(Code::invalid, "webhooks.allow_hosts holds \"" + text + "\": want \"host\" or \"host:port\"",
-                "usage");
-  hosts.push_back(text);
-  return {};
-}
-
-Setting text_setting(std::string Config::* member) {
-  return {[member](Config& config, const std::string& text) -> Result<void> {
-    config.*member = text;
-    return {};
-  }};
-}
-
-// Every key of agentrouter.toml. A list is given to its setting item by item.
-const std::map<std::string, Setting>& settings() {
-  static const std::map<std::string, Setting> all{
-      {"listen", {set_listen}},
-      {"data", text_setting(&Config::data)},
-      {"agents_dir", text_setting(&Config::agents_dir)},
-      {"role", {set_role}},
-      {"record", text_setting(&Config::record_dir)},
-      {"replay", text_setting(&Config::replay_dir)},
-      {"provider", {[](Config& config, const std::string& text) -> Result<void> {
-         if (text != "sim" && text != "upstream")
-           return fail(Code::invalid, "provider is \"" + text + "\": want sim or upstream", "usage");
-         config.sim = text == "sim";
-         return {};
-       }}},
-      {"concurrency",
-       {[](Config& c, const std::string& t) { return set_int(c.concurrency, "concurrency", t, 10'000); }}},
-      {"idle_exit_seconds", {[](Config& c, const std::string& t) {
-         return set_int(c.idle_exit_seconds, "idle_exit_seconds", t, 1'000'000);
-       }}},
-      {"log_level", {[](Config& config, const std::string& text) -> Result<void> {
-         if (text != "debug" && text != "info" && text != "warn" && text != "error") {
-           return fail(Code::invalid, "log_level is \"" + text + "\": want debug, info, warn or error",
-                       "usage");
-         }
-         config.log_level = text;
-         return {};
-       }}},
-      {"workspace_roots", {[](Config& config, const std::string& text) -> Result<void> {
-         if (text.empty() || text.front() != '/')
-           return fail(Code::invalid, "workspace_roots holds \"" + text + "\": want absolute paths", "usage");
-         config.workspace_roots.push_back(text);
-         return {};
-       }}},
-      {"runtimes.codex.model", text_setting(&Config::codex_model)},
-      {"runtimes.claude_code.model", text_setting(&Config::claude_model)},
-      {"providers.anthropic.base_url", text_setting(&Config::anthropic_base_url)},
-      {"providers.anthropic.api_key_file", {[](Config& config, const std::string& path) -> Result<void> {
-         AGENTROUTER_TRY(const auto text, base::read_file(path, 64 * 1024));
-         config.anthropic_key = std::string(base::trim_js(text));
-         return {};
-       }}},
-      {"providers.openai.base_url", text_setting(&Config::openai_base_url)},
-      {"providers.openai.api_key_file", {[](Config& config, const std::string& path) -> Result<void> {
-         AGENTROUTER_TRY(const auto text, base::read_file(path, 64 * 1024));
-         config.openai_key = std::string(base::trim_js(text));
-         return {};
-       }}},
-      {"conversations.one_shot_grace_minutes", {[](Config& c, const std::string& t) {
-         return set_minutes(c.conversations.one_shot_grace, "conversations.one_shot_grace_minutes", t);
-       }}},
-      {"conversations.idle_ttl_minutes", {[](Config& c, const std::string& t) {
-         return set_minutes(c.conversations.idle_ttl, "conversations.idle_ttl_minutes", t);
-       }}},
-      {"quota.first_wait_seconds",
-       quota_time(&policy::QuotaRules::first, "first_wait_seconds", std::chrono::seconds(1), 1)},
-      {"quota.longest_wait_seconds",
-       quota_time(&policy::QuotaRules::longest, "longest_wait_seconds", std::chrono::seconds(1), 1)},
-      {"quota.max_wait_minutes",
-       quota_time(&policy::QuotaRules::most, "max_wait_minutes", std::chrono::minutes(1), 0)},
-      {"compat.published_turn2", {[](Config& c, const std::string& t) {
-         return set_bool(c.conversations.published_turn2, "compat.published_turn2", t);
-       }}},
-      {"http.max_connections", {[](Config& config, const std::string& text) -> Result<void> {
-         AGENTROUTER_TRY(const auto number, parse_number(text, "http.max_connections", 1, 1'000'000));
-         config.http.max_connections = static_cast<std::size_t>(number);
-         return {};
-       }}},
-      {"http.head_timeout_ms", http_timeout(&net::ServerOptions::head_timeout, "head_timeout_ms")},
-      {"http.body_timeout_ms", http_timeout(&net::ServerOptions::body_timeout, "body_timeout_ms")},
-      {"http.idle_timeout_ms", http_timeout(&net::ServerOptions::idle_timeout, "idle_timeout_ms")},
-      {"http.write_timeout_ms", http_timeout(&net::ServerOptions::write_timeout, "write_timeout_ms")},
-      {"push.allow", {[](Config& config, const std::string& text) -> Result<void> {
-         AGENTROUTER_TRY(auto rule, parse_push_rule(text));
-         config.push.allow.push_back(std::move(rule));
-         return {};
-       }}},
-      {"push.credentials", {[](Config& config, const std::string& text) -> Result<void> {
-         AGENTROUTER_TRY(auto credential, parse_push_credential(text));
-         config.push.credentials.push_back(std::move(credential));
-         return {};
-       }}},
-      {"push.author_name", {[](Config& config, const std::string& text) -> Result<void> {
-         return set_author_part(config.push.author_name, "push.author_name", text);
-       }}},
-      {"push.author_email", {[](Config& config, const std::string& text) -> Result<void> {
-         return set_author_part(config.push.author_email, "push.author_email", text);
-       }}},
-      {"push.timeout_seconds", {[](Config& config, const std::string& text) -> Result<void> {
-         AGENTROUTER_TRY(const auto number, parse_number(text, "push.timeout_seconds", 1, 540));
-         config.push.timeout = std::chrono::seconds(number);
-         return {};
-       }}},
-      {"policy.dir", {[](Config& c, const std::string& t) {
-         c.policy.dir = t;
-         return Result<void>{};
-       }}},
-      {"policy.default", {[](Config& c, const std::string& t) {
-         c.policy.fallback = t;
-         return Result<void>{};
-       }}},
-      {"policy.callers", {[](Config& c, const std::string& t) {
-         if (!c.policy.callers) c.policy.callers.emplace();
-         c.policy.callers->push_back(t);
-         return Result<void>{};
-       }}},
-      {"webhooks.allow_hosts", {[](Config& c, const std::string& t) {
-         return add_webhook_host(c.webhooks.allow_hosts, t);
-       }}},
-      {"webhooks.ca_file", text_setting(&Config::webhooks_ca_file)},
-      {"sandbox.image", text_setting(&Config::image)},
-      {"sandbox.require_limits", {[](Config& c, const std::string& t) {
-         return set_bool(c.require_limits, "sandbox.require_limits", t);
-       }}},
-  };
-  return all;
-}
 
 // Without an exponent.
 std::string number_text(double value) {
@@ -400,20 +185,6 @@ Result<void> settle_cassettes(const Config& config) {
   return {};
 }
 
-std::int64_t minutes(std::chrono::milliseconds duration) {
-  return std::chrono::duration_cast<std::chrono::minutes>(duration).count();
-}
-
-std::int64_t seconds(std::chrono::milliseconds duration) {
-  return std::chrono::duration_cast<std::chrono::seconds>(duration).count();
-}
-
-std::string quoted(const std::string& text) {
-  std::ostringstream out;
-  out << toml::value<std::string>(text);
-  return out.str();
-}
-
 }  // namespace
 
 const FlagSpec& serve_flags() {
@@ -476,69 +247,6 @@ Result<Config> load_config(const Flags& flags, const Environment& environment, b
     while (url->ends_with('/')) url->pop_back();
   }
   return config;
-}
-
-namespace {
-
-std::string push_rules(const PushConfig& config) {
-  std::string text;
-  for (const auto& rule : config.allow)
-    text += (text.empty() ? "" : ", ") + quoted(rule.url + " " + rule.branch);
-  return text;
-}
-
-std::string print_webhooks(const Config& config) {
-  std::string hosts;
-  for (const auto& host : config.webhooks.allow_hosts) hosts += (hosts.empty() ? "" : ", ") + quoted(host);
-  return "\n[webhooks]\nallow_hosts = [" + hosts + "]\nca_file = " + quoted(config.webhooks_ca_file) + "\n";
-}
-
-}  // namespace
-
-std::string print_config(const Config& config) {
-  static constexpr std::string_view roles[] = {"all", "api", "worker"};
-  std::ostringstream out;
-  out << "listen = " << quoted(config.listen_host + ":" + std::to_string(config.listen_port)) << "\n"
-      << "data = " << quoted(config.data) << "\n"
-      << "agents_dir = " << quoted(config.agents_dir) << "\n"
-      << "role = " << quoted(std::string(roles[static_cast<int>(config.role)])) << "\n"
-      << "record = " << quoted(config.record_dir) << "\n"
-      << "replay = " << quoted(config.replay_dir) << "\n"
-      << "provider = " << quoted(config.sim ? "sim" : "upstream") << "\n"
-      << "concurrency = " << config.concurrency << "\n"
-      << "idle_exit_seconds = " << config.idle_exit_seconds << "\n"
-      << "log_level = " << quoted(config.log_level) << "\n"
-      << "workspace_roots = [";
-  for (std::size_t i = 0; i < config.workspace_roots.size(); ++i)
-    out << (i ? ", " : "") << quoted(config.workspace_roots[i]);
-  out << "]\n\n[runtimes.codex]\nmodel = " << quoted(config.codex_model) << "\n"
-      << "\n[runtimes.claude_code]\nmodel = " << quoted(config.claude_model) << "\n"
-      << "\n[providers.openai]\nbase_url = " << quoted(config.openai_base_url) << "\n"
-      << "# api_key: " << (config.openai_key ? "[REDACTED]" : "not set") << "\n"
-      << "\n[providers.anthropic]\nbase_url = " << quoted(config.anthropic_base_url) << "\n"
-      << "# api_key: " << (config.anthropic_key ? "[REDACTED]" : "not set") << "\n"
-      << "\n[conversations]\none_shot_grace_minutes = " << minutes(config.conversations.one_shot_grace)
-      << "\nidle_ttl_minutes = " << minutes(config.conversations.idle_ttl) << "\n"
-      << "\n[compat]\npublished_turn2 = " << (config.conversations.published_turn2 ? "true" : "false") << "\n"
-      << "\n[quota]\nfirst_wait_seconds = " << seconds(config.quota.first)
-      << "\nlongest_wait_seconds = " << seconds(config.quota.longest)
-      << "\nmax_wait_minutes = " << minutes(config.quota.most) << "\n"
-      << "\n[http]\nmax_connections = " << config.http.max_connections << "\n"
-      << "head_timeout_ms = " << config.http.head_timeout.count() << "\n"
-      << "body_timeout_ms = " << config.http.body_timeout.count() << "\n"
-      << "idle_timeout_ms = " << config.http.idle_timeout.count() << "\n"
-      << "write_timeout_ms = " << config.http.write_timeout.count() << "\n"
-      << print_tree_config(config.trees) << "\n[push]\nallow = [" << push_rules(config.push) << "]\n"
-      << "credentials = [" << (config.push.credentials.empty() ? "" : "\"[REDACTED]\"") << "]\n"
-      << "author_name = " << quoted(config.push.author_name) << "\n"
-      << "author_email = " << quoted(config.push.author_email) << "\n"
-      << "timeout_seconds = " << config.push.timeout.count() << "\n"
-      << print_policy_config(config.policy) << print_webhooks(config) << print_spending(config.spending)
-      << "\n[sandbox]\nrequire_limits = " << (config.require_limits ? "true" : "false") << "\n"
-      << (config.image.empty() ? "" : "image = " + quoted(config.image) + "\n") << print_machine(config.machine)
-      << print_images(config.images) << print_egress(config.egress) << print_mcp(config.mcp_servers)
-      << "\n# AGENTROUTER_API_KEY: " << (config.api_key ? "[REDACTED]" : "kept in the data folder") << "\n";
-  return out.str();
 }
 
 }  // namespace agentrouter::apps
