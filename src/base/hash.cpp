@@ -1,5 +1,7 @@
 #include "base/hash.h"
 
+#include <cstring>
+
 namespace agentrouter::base {
 
 Sha256::Sha256() { crypto_hash_sha256_init(&state_); }
@@ -57,12 +59,34 @@ constexpr std::array<std::uint32_t, 256> make_table() {
 
 constexpr auto crc_table = make_table();
 
+std::uint32_t crc_by_table(std::string_view bytes, std::uint32_t crc) {
+  for (const char c : bytes) crc = crc_table[(crc ^ static_cast<std::uint8_t>(c)) & 0xff] ^ (crc >> 8);
+  return crc;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) std::uint32_t crc_by_instruction(std::string_view bytes,
+                                                                   std::uint32_t crc) {
+  std::uint64_t wide = crc;
+  for (; bytes.size() >= sizeof wide; bytes.remove_prefix(sizeof wide)) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, bytes.data(), sizeof eight);
+    wide = __builtin_ia32_crc32di(wide, eight);
+  }
+  crc = static_cast<std::uint32_t>(wide);
+  for (const char c : bytes) crc = __builtin_ia32_crc32qi(crc, static_cast<std::uint8_t>(c));
+  return crc;
+}
+#endif
+
 }  // namespace
 
 std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed) {
-  std::uint32_t crc = ~seed;
-  for (const char c : bytes) crc = crc_table[(crc ^ static_cast<std::uint8_t>(c)) & 0xff] ^ (crc >> 8);
-  return ~crc;
+#if defined(__x86_64__)
+  static const bool has_instruction = __builtin_cpu_supports("sse4.2") != 0;
+  if (has_instruction) return ~crc_by_instruction(bytes, ~seed);
+#endif
+  return ~crc_by_table(bytes, ~seed);
 }
 
 bool equal_in_constant_time(std::string_view a, std::string_view b) {

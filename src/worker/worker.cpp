@@ -307,6 +307,8 @@ void Worker::State::start(runs::Claim claim, RunDriver::Origin origin) {
 base::Task<void> Worker::State::drive(std::list<RunDriver>::iterator driver) {
   co_await driver->run();
   drivers_.erase(driver);
+  // Who waits for more may be waiting for nobody but others who wait, from now on.
+  for (auto& other : drivers_) other.budgets_changed();
   work_due_ = true;
   wake_.notify();
 }

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 
 from harness import KEY, PROGRAM, Case, Server, canonical, digest, main
+from pages import reseal
 
 TASK = "sim: sh touch yes.txt\nsim: sh touch no.txt\nsim: reply Done."
 
@@ -173,6 +174,7 @@ class Audit(Case):
                     with sqlite3.connect(data / "agentrouter.db") as database:
                         database.executescript(sql)
                     database.close()
+                    reseal(data / "agentrouter.db")
                     with Server(data=data) as server:
                         lines = command(server, "audit", "export").stdout.splitlines()
                     self.broken(lines, code, "--head", self.head)

@@ -13,6 +13,7 @@ import time
 
 from agents import AgentsDir
 from harness import Case, KEY, PROGRAM, Server, main
+from pages import reseal
 
 UNKNOWN = "run_00000000-0000-4000-8000-000000000000"
 NOBODY = 65534
@@ -244,6 +245,7 @@ class Starting(Case):
         with sqlite3.connect(file) as database:
             database.execute("pragma user_version = 9999")
         database.close()
+        reseal(file)
         done = self.start("--listen", "127.0.0.1:0", "--data", str(self.folder / "data"), "--sim")
         self.says(done, 1, "newer", "9999")
         with sqlite3.connect(file) as database:

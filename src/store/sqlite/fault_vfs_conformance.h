@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cstring>
 
+#include "store/sqlite/vfs_shim.h"
+
 namespace agentrouter::store {
 
 // One per test process, registered under its name for good.
@@ -84,42 +86,9 @@ class FaultVfs {
     return status;
   }
   static sqlite3_io_methods make_methods() {
-    sqlite3_io_methods made{};
-    made.iVersion = 2;
-    made.xClose = [](sqlite3_file* f) { return real(f)->pMethods->xClose(real(f)); };
-    made.xRead = [](sqlite3_file* f, void* to, int size, sqlite3_int64 at) {
-      return real(f)->pMethods->xRead(real(f), to, size, at);
-    };
+    auto made = pass_on<File>();
     made.xWrite = &write;
-    made.xTruncate = [](sqlite3_file* f, sqlite3_int64 size) {
-      return real(f)->pMethods->xTruncate(real(f), size);
-    };
     made.xSync = &sync;
-    made.xFileSize = [](sqlite3_file* f, sqlite3_int64* size) {
-      return real(f)->pMethods->xFileSize(real(f), size);
-    };
-    made.xLock = [](sqlite3_file* f, int level) { return real(f)->pMethods->xLock(real(f), level); };
-    made.xUnlock = [](sqlite3_file* f, int level) { return real(f)->pMethods->xUnlock(real(f), level); };
-    made.xCheckReservedLock = [](sqlite3_file* f, int* held) {
-      return real(f)->pMethods->xCheckReservedLock(real(f), held);
-    };
-    made.xFileControl = [](sqlite3_file* f, int op, void* arg) {
-      return real(f)->pMethods->xFileControl(real(f), op, arg);
-    };
-    made.xSectorSize = [](sqlite3_file* f) { return real(f)->pMethods->xSectorSize(real(f)); };
-    made.xDeviceCharacteristics = [](sqlite3_file* f) {
-      return real(f)->pMethods->xDeviceCharacteristics(real(f));
-    };
-    made.xShmMap = [](sqlite3_file* f, int page, int size, int extend, void volatile** to) {
-      return real(f)->pMethods->xShmMap(real(f), page, size, extend, to);
-    };
-    made.xShmLock = [](sqlite3_file* f, int at, int count, int flags) {
-      return real(f)->pMethods->xShmLock(real(f), at, count, flags);
-    };
-    made.xShmBarrier = [](sqlite3_file* f) { real(f)->pMethods->xShmBarrier(real(f)); };
-    made.xShmUnmap = [](sqlite3_file* f, int remove) {
-      return real(f)->pMethods->xShmUnmap(real(f), remove);
-    };
     return made;
   }
 

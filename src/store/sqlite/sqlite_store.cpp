@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "base/file.h"
+#include "store/sqlite/checked_vfs.h"
 #include "store/sqlite/folder_lock.h"
 #include "store/sqlite/reader_pool.h"
 #include "store/sqlite/schema.h"
@@ -31,7 +32,7 @@ void use_wal(Connection& connection) {
 }
 
 Connection connect(const std::filesystem::path& path, const SqliteOptions& options) {
-  Connection connection(path, options.vfs);
+  Connection connection(path, checked_vfs(options.vfs));
   connection.execute("PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON");
   return connection;
 }
@@ -83,6 +84,7 @@ base::Result<std::unique_ptr<Store>> open_sqlite_store(const std::filesystem::pa
     Connection writer = connect(path, options);
     // Before anything is written: a foreign or newer file stays as it is.
     if (auto checked = check_schema(writer); !checked) return tl::unexpected(checked.error());
+    reserve_checksums(writer);
     use_wal(writer);
     writer.execute("PRAGMA synchronous = FULL");
     migrate(writer);

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "store/sqlite/checked_vfs.h"
 #include "store/sqlite/schema.h"
 #include "testing/builders.h"
 #include "testing/run_task.h"
@@ -104,7 +105,7 @@ TEST_F(SqliteFile, ANewerSchemaIsRefusedAndLeftAsItIs) {
   insert("a");
   store_.reset();
   {
-    Connection connection(path(), "");
+    Connection connection(path(), checked_vfs(""));
     connection.execute("PRAGMA user_version = 99");
   }
   const auto before = base::value_or_throw(base::read_file(path()));

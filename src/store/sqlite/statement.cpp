@@ -6,6 +6,8 @@ base::Error sqlite_error(sqlite3* db, std::string_view action, int status) {
   std::string message = "cannot ";
   message.append(action).append(": ");
   message += db != nullptr ? sqlite3_errmsg(db) : sqlite3_errstr(status);
+  if (status == SQLITE_IOERR_DATA)
+    return {base::Code::corrupt, message + " (a page does not match its checksum)", "store_corrupt"};
   switch (status & 0xff) {
     case SQLITE_FULL:
       return {base::Code::unavailable, message, "storage_full"};

@@ -6,6 +6,16 @@
 
 namespace agentrouter::store {
 
+namespace {
+
+// What was written may be lost although it is read.
+bool is_suspicious(int status) {
+  return status == SQLITE_IOERR_FSYNC || status == SQLITE_IOERR_DIR_FSYNC || status == SQLITE_IOERR_WRITE ||
+         status == SQLITE_IOERR_TRUNCATE;
+}
+
+}  // namespace
+
 Writer::Writer(Connection connection, const SqliteOptions& options, Listeners& listeners,
                Checkpointer& checkpointer)
     : connection_(std::move(connection)),
@@ -59,7 +69,15 @@ void Writer::drain() {
 }
 
 void Writer::commit(std::vector<Item>& batch) {
+  if (suspect_) {
+    if (const auto refused = recover()) return give_back(batch, refused);
+  }
   const auto failed = capture([&] { run_all(batch); });
+  if (failed && is_suspicious(sqlite3_extended_errcode(connection_.handle()))) {
+    suspect_ = true;
+    base::log(base::LogLevel::error, "the disk did not take a commit: the store recovers before it writes again",
+              {{"cause", sqlite3_errmsg(connection_.handle())}});
+  }
   auto events = transaction_.take_events();
   const auto changes = transaction_.take_changes();
   const bool outbox_changed = transaction_.take_outbox_change();
@@ -72,11 +90,40 @@ void Writer::commit(std::vector<Item>& batch) {
     checkpointer_.poke();
     listeners_.tell(std::move(events), changes, outbox_changed);
   }
+  give_back(batch, nullptr);
+  if (!failed) cap_wal();
+}
+
+void Writer::give_back(std::vector<Item>& batch, const std::exception_ptr& failed) {
   for (auto& item : batch) {
     item.work = nullptr;
-    item.done(item.error);
+    item.done(failed ? failed : item.error);
   }
-  if (!failed) cap_wal();
+}
+
+// After a sync that failed the kernel may have thrown away what it could not write and call it clean: what the
+// WAL seems to hold behind the last commit that was acknowledged is worth nothing, and a second sync proves
+// nothing. So all that was acknowledged is moved into the database and synced there, and the WAL begins anew.
+std::exception_ptr Writer::recover() {
+  sqlite3_busy_timeout(connection_.handle(), 1000);
+  int status =
+      sqlite3_wal_checkpoint_v2(connection_.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  sqlite3_busy_timeout(connection_.handle(), 5000);
+  sqlite3_file* wal = nullptr;
+  if (status == SQLITE_OK)
+    status = sqlite3_file_control(connection_.handle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+  if (status == SQLITE_OK && wal != nullptr && wal->pMethods != nullptr)
+    status = wal->pMethods->xSync(wal, SQLITE_SYNC_FULL);
+  if (status != SQLITE_OK) {
+    const std::string cause = sqlite3_errstr(status);
+    return std::make_exception_ptr(base::Failure(base::Error{
+        base::Code::unavailable, "cannot write to the store: it waits for its disk (" + cause + ")",
+        (status & 0xff) == SQLITE_FULL ? "storage_full" : "storage_failed"}));
+  }
+  suspect_ = false;
+  wal_pages_ = 0;
+  base::log(base::LogLevel::info, "the store has recovered", {});
+  return nullptr;
 }
 
 // Throws when the whole batch is lost.
@@ -115,6 +162,7 @@ void Writer::cap_wal() {
     next_cap_ = wal_cap_;
     return;
   }
+  suspect_ = suspect_ || is_suspicious(status);
   // A reader holds an old state: try again when the WAL has grown by another quarter.
   next_cap_ = wal_pages_ * page_size_ + wal_cap_ / 4;
   base::log(base::LogLevel::warn, "the write-ahead log is over its cap",

@@ -37,6 +37,8 @@ class Writer {
 
   void drain();
   void commit(std::vector<Item>& batch);
+  void give_back(std::vector<Item>& batch, const std::exception_ptr& failed);
+  [[nodiscard]] std::exception_ptr recover();
   void run_all(std::vector<Item>& batch);
   void run_one(Item& item);
   void cap_wal();
@@ -49,6 +51,7 @@ class Writer {
   std::int64_t next_cap_;
   std::int64_t page_size_ = 4096;
   std::int64_t wal_pages_ = 0;
+  bool suspect_ = false;  // the disk refused to sync: nothing is written before recover() has worked
   Listeners& listeners_;
   Checkpointer& checkpointer_;
 

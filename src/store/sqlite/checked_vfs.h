@@ -1,0 +1,25 @@
+#pragma once
+// A file system under SQLite that keeps a checksum in the last eight bytes of each page of a database, which
+// SQLite leaves free, and looks at it whenever a page is read: a page that is not what was written is reported
+// as damaged (SQLITE_IOERR_DATA, store_corrupt) and never answered from. Pages in the WAL have checksums of
+// SQLite's own, which it looks at when it recovers.
+//
+// A database that was made without room for checksums is read and written as before. One that has them must be
+// written through here only: another program would leave checksums behind that do not fit.
+
+#include <string>
+
+#include "store/sqlite/statement.h"
+
+namespace agentrouter::store {
+
+// The name of such a file system on top of `base` (empty: the default); made on first use and there for good.
+[[nodiscard]] std::string checked_vfs(const std::string& base);
+
+// Leaves room for checksums in a database that has no page yet; nothing in others.
+void reserve_checksums(Connection& connection);
+
+// Whether the pages of this database have checksums.
+[[nodiscard]] bool has_checksums(Connection& connection);
+
+}  // namespace agentrouter::store
