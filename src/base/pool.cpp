@@ -11,7 +11,7 @@ Task<void> Pool::perform(const std::function<void()>& work) {
   co_await asio::async_initiate<const asio::use_awaitable_t<Executor>, void(std::exception_ptr)>(
       [this, home, &work](auto handler) {
         auto keep_alive = asio::prefer(home, asio::execution::outstanding_work.tracked);
-        asio::post(threads_, [keep_alive, &work, handler = std::move(handler)]() mutable {
+        threads_.post([keep_alive, &work, handler = std::move(handler)]() mutable {
           std::exception_ptr error;
           try {
             work();

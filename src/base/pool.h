@@ -1,7 +1,6 @@
 #pragma once
 // Threads for calls that block: database, files, processes. The coroutine that asks stays on its executor.
 
-#include <boost/asio/thread_pool.hpp>
 #include <cstddef>
 #include <functional>
 #include <optional>
@@ -10,13 +9,13 @@
 
 #include "base/asio.h"
 #include "base/event.h"
+#include "base/threads.h"
 
 namespace agentrouter::base {
 
 class Pool {
  public:
   explicit Pool(std::size_t threads) : threads_(threads) {}
-  ~Pool() { threads_.join(); }
 
   // Runs `work` on a pool thread and resumes with what it returns or throws. `work` must not touch what
   // belongs to an executor; it captures by reference or plain values, because g++ 12 destroys a closure in a
@@ -45,7 +44,7 @@ class Pool {
   }
   Task<void> perform(const std::function<void()>& work);
 
-  asio::thread_pool threads_;
+  Threads threads_;
 };
 
 }  // namespace agentrouter::base

@@ -11,8 +11,8 @@
 namespace agentrouter::keeper {
 
 struct ControlServer::Connection {
-  Connection(LineSocket::Socket socket, base::Executor executor) : lines(std::move(socket)), wake(executor) {}
-  LineSocket lines;
+  Connection(std::unique_ptr<Lines> end, base::Executor executor) : lines(std::move(end)), wake(executor) {}
+  std::unique_ptr<Lines> lines;
   base::Event wake;
   std::int64_t token = 0;  // of its lease
   bool gives_allowance = false;
@@ -83,18 +83,22 @@ base::Task<void> ControlServer::accept() {
       co_await base::sleep_for(std::chrono::milliseconds(100));
       continue;
     }
-    auto connection = std::make_shared<Connection>(std::move(socket), executor_);
-    connections_.push_back(connection);
-    scope_.spawn(read(connection));
-    scope_.spawn(write(connection));
+    serve(std::make_unique<LineSocket>(std::move(socket)));
   }
+}
+
+void ControlServer::serve(std::unique_ptr<Lines> lines) {
+  auto connection = std::make_shared<Connection>(std::move(lines), executor_);
+  connections_.push_back(connection);
+  scope_.spawn(read(connection));
+  scope_.spawn(write(connection));
 }
 
 base::Task<void> ControlServer::read(std::shared_ptr<Connection> connection) {
   while (!connection->closed) {
     // Only who holds a lease has something long to say.
     const auto limit = connection->token > 0 ? policy_line_bytes : control_line_bytes;
-    auto line = co_await connection->lines.read_line(limit);
+    auto line = co_await connection->lines->read_line(limit);
     if (!line) break;
     const auto message = parse_server_message(*line);
     if (!message || !obey(*connection, *message)) break;
@@ -135,7 +139,7 @@ base::Task<void> ControlServer::write(std::shared_ptr<Connection> connection) {
       Hello{control_protocol, identity_.attempt_id, identity_.run_id, newest_token_, length_, true}));
   for (;;) {
     if (!next.empty()) {
-      const auto written = co_await connection->lines.write(std::move(next));
+      const auto written = co_await connection->lines->write(std::move(next));
       if (!written) break;
     }
     next.clear();
@@ -167,7 +171,7 @@ base::Task<void> ControlServer::answer_files(Connection& connection) {
   std::string bytes = to_line(KeeperMessage(begin));
   if (started) connection.answer.emplace(executor_, started->release());
   for (;;) {
-    const auto written = co_await connection.lines.write(std::move(bytes));
+    const auto written = co_await connection.lines->write(std::move(bytes));
     if (!written || !connection.answer || connection.closed) break;
     bytes.assign(64u << 10, '\0');
     boost::system::error_code error;
@@ -182,7 +186,7 @@ void ControlServer::close(Connection& connection) {
   if (std::exchange(connection.closed, true)) return;
   boost::system::error_code ignored;
   if (connection.answer) connection.answer->close(ignored);
-  connection.lines.close();
+  connection.lines->close();
   connection.wake.notify();
 }
 

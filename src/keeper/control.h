@@ -39,6 +39,8 @@ class ControlServer {
 
   // Serves keeper.sock (mode 0600) in the folder from now on; a file of that name is replaced.
   [[nodiscard]] base::Result<void> listen(int attempt_dir);
+  // One more connection, however it came about.
+  void serve(std::unique_ptr<Lines> lines);
   // Every connection hears of it soon; lengths in between may be skipped.
   void set_length(std::uint64_t length);
   // More allowance is wanted: every connection that gives some hears of it, also a later one, until one gives

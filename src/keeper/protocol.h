@@ -6,6 +6,7 @@
 
 #include <boost/asio/local/stream_protocol.hpp>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -86,24 +87,35 @@ using ServerMessage =
 [[nodiscard]] base::Result<KeeperMessage> parse_keeper_message(std::string_view line);
 [[nodiscard]] base::Result<ServerMessage> parse_server_message(std::string_view line);
 
-// A unix stream socket read by lines. One reader and one writer at a time.
-class LineSocket {
+// One end of a connection. One reader and one writer at a time.
+class Lines {
+ public:
+  virtual ~Lines() = default;
+  // The next line without its end. Errors: unavailable (the other end is gone, or close() was called),
+  // invalid (a line over `limit`).
+  virtual base::Task<base::Result<std::string>> read_line(std::size_t limit = control_line_bytes) = 0;
+  // Errors: unavailable.
+  virtual base::Task<base::Result<void>> write(std::string bytes) = 0;
+  // Wakes reader and writer with unavailable.
+  virtual void close() = 0;
+  // The process at the other end; -1 when it cannot be told.
+  [[nodiscard]] virtual pid_t peer() const = 0;
+};
+
+// A unix stream socket.
+class LineSocket final : public Lines {
  public:
   using Socket = asio::basic_stream_socket<asio::local::stream_protocol, base::Executor>;
 
   explicit LineSocket(Socket socket) : socket_(std::move(socket)) {}
+  LineSocket(LineSocket&&) = default;
 
-  // The next line without its end. Errors: unavailable (the other end is gone, or close() was called),
-  // invalid (a line over `limit`).
-  base::Task<base::Result<std::string>> read_line(std::size_t limit = control_line_bytes);
+  base::Task<base::Result<std::string>> read_line(std::size_t limit = control_line_bytes) override;
   // What comes next, whether it has a line end or not; "" at the end. Errors: unavailable.
   base::Task<base::Result<std::string>> read_some();
-  // Errors: unavailable.
-  base::Task<base::Result<void>> write(std::string bytes);
-  // Wakes reader and writer with unavailable.
-  void close();
-  // The process at the other end; -1 when it cannot be told.
-  [[nodiscard]] pid_t peer() const;
+  base::Task<base::Result<void>> write(std::string bytes) override;
+  void close() override;
+  [[nodiscard]] pid_t peer() const override;
 
  private:
   Socket socket_;

@@ -8,7 +8,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // Closes the socket at the deadline, so that a read of it ends.
-base::Task<base::Result<std::string>> read_until(keeper::LineSocket& lines, base::Deadline deadline) {
+base::Task<base::Result<std::string>> read_until(keeper::Lines& lines, base::Deadline deadline) {
   base::Timer timer(co_await base::this_executor, deadline);
   auto waiting = std::make_shared<bool>(true);
   timer.async_wait([&lines, waiting](boost::system::error_code error) {
@@ -19,11 +19,11 @@ base::Task<base::Result<std::string>> read_until(keeper::LineSocket& lines, base
   co_return line;
 }
 
-base::Task<base::Result<std::unique_ptr<KeeperLink>>> greet(int attempt_dir, base::Deadline deadline,
-                                                            base::Event& changed) {
+base::Task<base::Result<std::unique_ptr<KeeperLink>>> greet(const ConnectKeeper& connect, int attempt_dir,
+                                                            base::Deadline deadline, base::Event& changed) {
   const base::Executor executor = co_await base::this_executor;
-  AGENTROUTER_CO_TRY(keeper::LineSocket lines, keeper::connect_to_keeper(executor, attempt_dir));
-  auto line = co_await read_until(lines, deadline);
+  AGENTROUTER_CO_TRY(auto lines, connect(executor, attempt_dir));
+  auto line = co_await read_until(*lines, deadline);
   if (!line) co_return tl::unexpected(std::move(line).error());
   AGENTROUTER_CO_TRY(const keeper::KeeperMessage message, keeper::parse_keeper_message(*line));
   const auto* hello = std::get_if<keeper::Hello>(&message);
@@ -35,11 +35,16 @@ base::Task<base::Result<std::unique_ptr<KeeperLink>>> greet(int attempt_dir, bas
 
 }  // namespace
 
-base::Task<base::Result<std::unique_ptr<KeeperLink>>> KeeperLink::open(int attempt_dir,
-                                                                       base::Deadline deadline,
+base::Result<std::unique_ptr<keeper::Lines>> connect_by_socket(base::Executor executor, int attempt_dir) {
+  AGENTROUTER_TRY(auto socket, keeper::connect_to_keeper(executor, attempt_dir));
+  return std::make_unique<keeper::LineSocket>(std::move(socket));
+}
+
+base::Task<base::Result<std::unique_ptr<KeeperLink>>> KeeperLink::open(const ConnectKeeper& connect,
+                                                                       int attempt_dir, base::Deadline deadline,
                                                                        base::Event& changed) {
   for (auto pause = 5ms;; pause = std::min<std::chrono::milliseconds>(pause * 2, 200ms)) {
-    auto link = co_await greet(attempt_dir, deadline, changed);
+    auto link = co_await greet(connect, attempt_dir, deadline, changed);
     if (link || link.error().code == base::Code::unsupported) co_return link;
     if (base::SteadyClock::now() + pause >= deadline) co_return link;
     co_await base::sleep_for(pause);
@@ -48,7 +53,7 @@ base::Task<base::Result<std::unique_ptr<KeeperLink>>> KeeperLink::open(int attem
 
 base::Task<void> KeeperLink::listen() {
   for (;;) {
-    auto line = co_await lines_.read_line();
+    auto line = co_await lines_->read_line();
     if (!line) break;
     const auto message = keeper::parse_keeper_message(*line);
     if (!message) break;
@@ -66,7 +71,7 @@ base::Task<void> KeeperLink::listen() {
 }
 
 base::Task<base::Result<void>> KeeperLink::send(keeper::ServerMessage message) {
-  co_return co_await lines_.write(keeper::to_line(message));
+  co_return co_await lines_->write(keeper::to_line(message));
 }
 
 }  // namespace agentrouter::worker

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "base/event.h"
-#include "keeper/protocol.h"
+#include "worker/ports.h"
 
 namespace agentrouter::worker {
 
@@ -14,14 +14,15 @@ class KeeperLink {
   // its socket a moment later. `changed` outlives the link.
   //
   // Errors: unavailable, timeout, unsupported (it speaks another protocol).
-  static base::Task<base::Result<std::unique_ptr<KeeperLink>>> open(int attempt_dir, base::Deadline deadline,
+  static base::Task<base::Result<std::unique_ptr<KeeperLink>>> open(const ConnectKeeper& connect,
+                                                                    int attempt_dir, base::Deadline deadline,
                                                                     base::Event& changed);
 
   // Reads what the keeper says, until the link is closed. Notifies `changed` each time.
   base::Task<void> listen();
   // Errors: unavailable.
   base::Task<base::Result<void>> send(keeper::ServerMessage message);
-  void close() { lines_.close(); }
+  void close() { lines_->close(); }
 
   // More allowance that the keeper wants and was not yet asked about here.
   [[nodiscard]] const std::optional<keeper::AllowanceWish>& wish() const { return wish_; }
@@ -31,16 +32,16 @@ class KeeperLink {
   [[nodiscard]] bool takes_policy() const { return takes_policy_; }
   [[nodiscard]] bool said_bye() const { return bye_; }
   [[nodiscard]] bool closed() const { return closed_; }
-  [[nodiscard]] pid_t keeper_pid() const { return lines_.peer(); }
+  [[nodiscard]] pid_t keeper_pid() const { return lines_->peer(); }
 
-  KeeperLink(keeper::LineSocket lines, const keeper::Hello& hello, base::Event& changed)
+  KeeperLink(std::unique_ptr<keeper::Lines> lines, const keeper::Hello& hello, base::Event& changed)
       : lines_(std::move(lines)),
         length_(hello.length),
         takes_policy_(hello.takes_policy),
         changed_(changed) {}
 
  private:
-  keeper::LineSocket lines_;
+  std::unique_ptr<keeper::Lines> lines_;
   std::uint64_t length_;
   bool takes_policy_;
   std::optional<keeper::AllowanceWish> wish_;

@@ -1,17 +1,20 @@
 #pragma once
 // What the worker needs of the agents and does not know itself: which program a run starts, with what
-// environment and files, and where it is installed. Starting sandboxes is sandbox::Launcher.
+// environment and files, and where it is installed. Starting sandboxes is sandbox::Launcher; how keepers are
+// reached and killed is here, too, so that a simulation can be in their place.
 
 #include <sys/types.h>
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "agents/session.h"
 #include "base/error.h"
 #include "keeper/plan.h"
+#include "keeper/protocol.h"
 #include "model/run.h"
 #include "sandbox/plan.h"
 #include "workspace/unpack.h"
@@ -67,5 +70,11 @@ class TreeUnpacker {
 // Ends a keeper that does not obey. SIGKILL through a pidfd; a process that has ended is no error.
 using KillKeeper = std::function<void(pid_t)>;
 void kill_process(pid_t pid);
+
+// A connection to the keeper of the attempt with this folder. Errors: unavailable (nobody listens).
+using ConnectKeeper =
+    std::function<base::Result<std::unique_ptr<keeper::Lines>>(base::Executor executor, int attempt_dir)>;
+[[nodiscard]] base::Result<std::unique_ptr<keeper::Lines>> connect_by_socket(base::Executor executor,
+                                                                             int attempt_dir);
 
 }  // namespace agentrouter::worker

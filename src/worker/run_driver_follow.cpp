@@ -40,7 +40,7 @@ keeper::LeaseMessage lease_message(std::int64_t token, const std::optional<runs:
 base::Task<bool> RunDriver::connect() {
   if (link_ && !link_->closed()) co_return true;
   co_await drop_link();
-  auto link = co_await KeeperLink::open(folder_->fd(), base::after(500ms), wake_);
+  auto link = co_await KeeperLink::open(context_.needs.connect, folder_->fd(), base::after(500ms), wake_);
   if (!link) {
     co_await pause(100ms);
     co_return false;

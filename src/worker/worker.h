@@ -116,6 +116,7 @@ class Worker {
     KillKeeper kill_keeper = kill_process;
     workspace::Trees* trees = nullptr;  // none: no run can stand on a base tree
     TreeUnpacker* unpacker = nullptr;   // none: no repository can be fetched
+    ConnectKeeper connect = connect_by_socket;
   };
   Worker(Needs needs, WorkerConfig config);
   ~Worker();

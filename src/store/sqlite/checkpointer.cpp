@@ -1,7 +1,5 @@
 #include "store/sqlite/checkpointer.h"
 
-#include <boost/asio/post.hpp>
-
 #include "base/log.h"
 
 namespace agentrouter::store {
@@ -14,15 +12,7 @@ Checkpointer::Checkpointer(Connection connection, std::chrono::milliseconds dela
 
 void Checkpointer::poke() {
   if (closed_ || scheduled_.exchange(true)) return;
-  asio::post(thread_, [this] { arm(); });
-}
-
-void Checkpointer::arm() {
-  if (closed_) return;
-  timer_.expires_after(delay_);
-  timer_.async_wait([this](boost::system::error_code stopped) {
-    if (!stopped) checkpoint();
-  });
+  thread_.post_after(delay_, [this] { checkpoint(); });
 }
 
 void Checkpointer::checkpoint() {
@@ -40,7 +30,6 @@ void Checkpointer::checkpoint() {
 
 void Checkpointer::close() {
   if (closed_.exchange(true)) return;
-  asio::post(thread_, [this] { timer_.cancel(); });
   thread_.join();
 }
 

@@ -2,10 +2,8 @@
 // Moves committed pages from the WAL into the database beside the writer, so that no commit waits for it.
 
 #include <atomic>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 
-#include "base/asio.h"
+#include "base/threads.h"
 #include "store/sqlite/statement.h"
 
 namespace agentrouter::store {
@@ -23,18 +21,13 @@ class Checkpointer {
   void close();
 
  private:
-  using Timer =
-      asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
-                                 asio::thread_pool::executor_type>;
-  void arm();
   void checkpoint();
 
   Connection connection_;
   const std::chrono::milliseconds delay_;
   std::atomic<bool> scheduled_{false};
   std::atomic<bool> closed_{false};
-  asio::thread_pool thread_{1};
-  Timer timer_{thread_.get_executor()};
+  base::Threads thread_{1};
 };
 
 }  // namespace agentrouter::store

@@ -1,7 +1,5 @@
 #include "store/sqlite/reader_pool.h"
 
-#include <boost/asio/post.hpp>
-
 #include "store/sqlite/capture.h"
 
 namespace agentrouter::store {
@@ -24,7 +22,7 @@ void ReaderPool::submit(Work work, Done done) {
   {
     const std::lock_guard lock(mutex_);
     if (!closed_) {
-      asio::post(threads_, [this, work = std::move(work), done = std::move(done)]() mutable {
+      threads_.post([this, work = std::move(work), done = std::move(done)]() mutable {
         const auto error = capture([&] { perform(work); });
         work = nullptr;
         done(error);

@@ -1,10 +1,9 @@
 #pragma once
 // Threads that read, each with a connection and, per closure, a consistent state of its own.
 
-#include <boost/asio/thread_pool.hpp>
 #include <mutex>
 
-#include "base/asio.h"
+#include "base/threads.h"
 #include "store/sqlite/rows.h"
 
 namespace agentrouter::store {
@@ -28,7 +27,7 @@ class ReaderPool {
   std::mutex mutex_;
   std::vector<Connection> free_;  // guarded by mutex_; never empty on a thread of the pool
   bool closed_ = false;           // guarded by mutex_
-  asio::thread_pool threads_;
+  base::Threads threads_;
 };
 
 }  // namespace agentrouter::store

@@ -1,7 +1,5 @@
 #include "store/sqlite/writer.h"
 
-#include <boost/asio/post.hpp>
-
 #include "base/log.h"
 
 namespace agentrouter::store {
@@ -43,7 +41,7 @@ void Writer::submit(Work work, Done done) {
       queue_.push_back({std::move(work), std::move(done), nullptr});
       if (draining_) return;
       draining_ = true;
-      asio::post(thread_, [this] { drain(); });
+      thread_.post([this] { drain(); });
       return;
     }
   }

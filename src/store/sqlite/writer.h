@@ -2,10 +2,9 @@
 // Group commit: whatever has queued up while the last commit was written goes into the next one, each closure
 // in its own savepoint. There is no linger: an idle writer commits the first closure at once.
 
-#include <boost/asio/thread_pool.hpp>
 #include <deque>
 
-#include "base/asio.h"
+#include "base/threads.h"
 #include "store/sqlite/capture.h"
 #include "store/sqlite/checkpointer.h"
 #include "store/sqlite/listeners.h"
@@ -59,7 +58,7 @@ class Writer {
   std::deque<Item> queue_;  // guarded by mutex_
   bool draining_ = false;   // guarded by mutex_
   bool closed_ = false;     // guarded by mutex_
-  asio::thread_pool thread_{1};
+  base::Threads thread_{1};
 };
 
 }  // namespace agentrouter::store
