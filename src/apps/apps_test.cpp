@@ -38,13 +38,14 @@ TEST(Flags, UnknownFlagAndMissingValueAreUsageErrors) {
 
 TEST(Config, FlagsWinOverEnvironmentWhichWinsOverTheFile) {
   const auto file = temporary_file(
-      "listen = \"127.0.0.1:1\"\nconcurrency = 3\n[providers.openai]\nbase_url = "
+      "listen = \"127.0.0.1:1\"\nconcurrency = 3\nmax_attempts = 5\n[providers.openai]\nbase_url = "
       "\"http://127.0.0.1:9/v1/\"\n");
   const auto base_flags = std::vector<std::string>{"--config", file, "--data", testing::TempDir()};
   const Environment environment({{"AGENTROUTER_PORT", "2"}, {"OPENAI_BASE_URL", "http://127.0.0.1:8/v1"}});
   auto config = base::value_or_throw(load_config(flags(base_flags), environment, false));
   EXPECT_EQ(config.listen_port, 2);
   EXPECT_EQ(config.concurrency, 3);
+  EXPECT_EQ(config.max_attempts, 5);
   EXPECT_EQ(config.openai_base_url, "http://127.0.0.1:8/v1");
   auto more = base_flags;
   more.insert(more.end(), {"--listen", "127.0.0.1:4"});
@@ -193,6 +194,7 @@ TEST(Config, WrongTypesRangesAndBrokenTomlAreNamed) {
   };
   EXPECT_THAT(message("concurrency = [1]\n"), HasSubstr("wrong type"));
   EXPECT_THAT(message("concurrency = -1\n"), HasSubstr("want a whole number"));
+  EXPECT_THAT(message("max_attempts = 0\n"), HasSubstr("want a whole number"));
   EXPECT_THAT(message("role = \"boss\"\n"), HasSubstr("want all, api or worker"));
   EXPECT_THAT(message("listen = \"8787\"\n"), HasSubstr("want HOST:PORT"));
   EXPECT_THAT(message("workspace_roots = [\"relative\"]\n"), HasSubstr("want absolute paths"));

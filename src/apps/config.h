@@ -40,6 +40,7 @@ struct Config {
   std::string record_dir;  // of cassettes; at most one of both
   std::string replay_dir;
   int concurrency = 0;  // 0: from cores and memory
+  int max_attempts = 3;
   std::vector<std::string> workspace_roots;
   std::string codex_model = "gpt-5.5";
   std::string claude_model = "claude-opus-5-5";

@@ -47,6 +47,7 @@ std::string print_config(const Config& config) {
       << "replay = " << quoted(config.replay_dir) << "\n"
       << "provider = " << quoted(config.sim ? "sim" : "upstream") << "\n"
       << "concurrency = " << config.concurrency << "\n"
+      << "max_attempts = " << config.max_attempts << "\n"
       << "idle_exit_seconds = " << config.idle_exit_seconds << "\n"
       << "log_level = " << quoted(config.log_level) << "\n"
       << "workspace_roots = [";

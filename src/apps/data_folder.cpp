@@ -41,6 +41,16 @@ base::Result<void> DataFolder::save_api_key(const std::string& key) const {
   return base::write_file_durably(path_ / "api_key", key + "\n", 0600);
 }
 
+base::Result<std::string> DataFolder::host_id() const {
+  auto stored = base::read_file(path_ / "host_id", 4096);
+  if (stored) return std::string(base::trim_js(*stored));
+  if (stored.error().code != base::Code::not_found) return stored;
+  const std::string id = "host_" + base::new_uuid(base::system_entropy());
+  if (auto saved = base::write_file_durably(path_ / "host_id", id + "\n", 0600); !saved)
+    return tl::unexpected(saved.error());
+  return id;
+}
+
 base::Result<void> DataFolder::announce(const std::string& url, base::Time start, Models models) const {
   json::object document;
   document["url"] = url;

@@ -27,6 +27,9 @@ class DataFolder {
   [[nodiscard]] base::Result<std::string> api_key() const;
   // The configured key where the client commands of this machine find it.
   [[nodiscard]] base::Result<void> save_api_key(const std::string& key) const;
+  // What names this folder of attempts in the store, made on first use and kept in `host_id`. It is in no backup:
+  // a store that is restored elsewhere has its attempts on another host.
+  [[nodiscard]] base::Result<std::string> host_id() const;
   // {"url","pid","startTime","sim"} in server.json (0600). `sim` keeps a client that expects a real model
   // from using a simulated one, and the other way round.
   enum class Models { real, simulated };

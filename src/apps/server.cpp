@@ -232,6 +232,8 @@ Program::Program(const Config& config, bool drain)
   if (config_.role == Role::api) return;
   worker::WorkerConfig options;
   options.worker_id = "worker_" + base::new_uuid(base::system_entropy());
+  options.host = value_or_throw(data_.host_id());
+  options.max_attempts = config_.max_attempts;
   options.data_dir = data_.path();
   options.concurrency = config_.concurrency > 0 ? config_.concurrency : worker::default_concurrency();
   options.default_model = config_.codex_model;

@@ -108,6 +108,11 @@ const std::map<std::string, Setting>& settings() {
        }}},
       {"concurrency",
        {[](Config& c, const std::string& t) { return set_int(c.concurrency, "concurrency", t, 10'000); }}},
+      {"max_attempts", {[](Config& config, const std::string& text) -> Result<void> {
+         AGENTROUTER_TRY(const auto number, parse_number(text, "max_attempts", 1, 100));
+         config.max_attempts = static_cast<int>(number);
+         return {};
+       }}},
       {"idle_exit_seconds", {[](Config& c, const std::string& t) {
          return set_int(c.idle_exit_seconds, "idle_exit_seconds", t, 1'000'000);
        }}},

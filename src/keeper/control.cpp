@@ -15,6 +15,8 @@ struct ControlServer::Connection {
   std::unique_ptr<Lines> lines;
   base::Event wake;
   std::int64_t token = 0;  // of its lease
+  int protocol = oldest_protocol;
+  bool cancels = false;  // it has asked for the end, and is still to be told that this was heard
   bool gives_allowance = false;
   std::uint64_t wish = 0;  // the newest that it has heard of
   std::optional<FilesMessage> files;
@@ -107,19 +109,29 @@ base::Task<void> ControlServer::read(std::shared_ptr<Connection> connection) {
   connections_.remove(connection);
 }
 
-bool ControlServer::obey(Connection& connection, const ServerMessage& message) {
-  if (const auto* lease = std::get_if<LeaseMessage>(&message)) {
-    if (lease->token < newest_token_) return false;
-    connection.token = newest_token_ = lease->token;
-    if (!lease->allowance) return true;
-    connection.gives_allowance = true;
-    const auto& total = lease->allowance->total;
-    if (wish_ && (total.tokens > wish_->have.tokens || total.cost > wish_->have.cost)) wish_.reset();
-    handler_.on_allowance(*lease->allowance);
-    connection.wake.notify();
-    return true;
+bool ControlServer::take_lease(Connection& connection, const LeaseMessage& lease) {
+  if (lease.token < newest_token_ || lease.protocol > control_protocol) return false;
+  if (lease.token > newest_token_) {
+    newest_token_ = lease.token;
+    for (auto& other : connections_) {
+      if (other.get() != &connection && other->token > 0 && !other->files) close(*other);
+    }
   }
+  connection.token = lease.token;
+  connection.protocol = lease.protocol;
+  if (!lease.allowance) return true;
+  connection.gives_allowance = true;
+  const auto& total = lease.allowance->total;
+  if (wish_ && (total.tokens > wish_->have.tokens || total.cost > wish_->have.cost)) wish_.reset();
+  handler_.on_allowance(*lease.allowance);
+  connection.wake.notify();
+  return true;
+}
+
+bool ControlServer::obey(Connection& connection, const ServerMessage& message) {
+  if (const auto* lease = std::get_if<LeaseMessage>(&message)) return take_lease(connection, *lease);
   if (connection.token < newest_token_) return false;
+  if (connection.protocol >= 2 && token_of(message) != newest_token_) return false;
   if (const auto* decision = std::get_if<DecisionMessage>(&message)) handler_.on_decision(*decision);
   if (const auto* policy = std::get_if<PolicyMessage>(&message)) handler_.on_policy(*policy);
   if (const auto* files = std::get_if<FilesMessage>(&message)) {
@@ -127,7 +139,11 @@ bool ControlServer::obey(Connection& connection, const ServerMessage& message) {
     connection.files = *files;
     connection.wake.notify();
   }
-  if (std::holds_alternative<CancelMessage>(message)) handler_.on_cancel();
+  if (std::holds_alternative<CancelMessage>(message)) {
+    connection.cancels = connection.protocol >= 2;
+    connection.wake.notify();
+    handler_.on_cancel();
+  }
   if (std::holds_alternative<DoneMessage>(message)) handler_.on_done();
   return true;
 }
@@ -148,7 +164,9 @@ base::Task<void> ControlServer::write(std::shared_ptr<Connection> connection) {
       co_await answer_files(*connection);
       break;
     }
-    if (told != length_) {
+    if (std::exchange(connection->cancels, false)) {
+      next = to_line(KeeperMessage(Cancelling{}));
+    } else if (told != length_) {
       told = length_;
       next = to_line(KeeperMessage(Length{told}));
     } else if (connection->gives_allowance && wish_ && connection->wish != wishes_) {

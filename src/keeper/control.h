@@ -1,6 +1,7 @@
 #pragma once
 // The keeper's end of keeper.sock: serves any number of connections, tells each how long the journal is, and
-// passes on what the server with the newest lease says. A connection that holds an older lease is closed.
+// passes on what the server with the newest lease says. A connection that holds an older lease is closed as soon
+// as there is a newer one, but for one that is being sent files.
 
 #include <list>
 #include <memory>
@@ -60,6 +61,7 @@ class ControlServer {
   base::Task<void> write(std::shared_ptr<Connection> connection);
   base::Task<void> answer_files(Connection& connection);
   bool obey(Connection& connection, const ServerMessage& message);
+  bool take_lease(Connection& connection, const LeaseMessage& lease);
   void close(Connection& connection);
 
   base::Executor executor_;

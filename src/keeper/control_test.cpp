@@ -67,6 +67,9 @@ class ControlServerTest : public ::testing::Test {
 };
 
 constexpr const char* hello =
+    R"({"type":"hello","protocol":2,"attemptId":"attempt_1","runId":"run_1","token":3,"length":0,"takes":["policy"],"since":1})";
+// As the version before wrote it.
+constexpr const char* older_hello =
     R"({"type":"hello","protocol":1,"attemptId":"attempt_1","runId":"run_1","token":3,"length":0,"takes":["policy"]})";
 
 TEST_F(ControlServerTest, GreetsEachConnectionAndTellsTheLength) {
@@ -77,7 +80,7 @@ TEST_F(ControlServerTest, GreetsEachConnectionAndTellsTheLength) {
   auto second = connect();
   EXPECT_EQ(
       read(second),
-      R"({"type":"hello","protocol":1,"attemptId":"attempt_1","runId":"run_1","token":3,"length":10,"takes":["policy"]})");
+      R"({"type":"hello","protocol":2,"attemptId":"attempt_1","runId":"run_1","token":3,"length":10,"takes":["policy"],"since":1})");
 }
 
 LeaseMessage gives(std::int64_t tokens, std::string exhausted = "") {
@@ -216,6 +219,98 @@ TEST_F(ControlServerTest, ConnectionWhoseLeaseWasTakenOverIsNotObeyed) {
   EXPECT_TRUE(listener_.said.empty());
 }
 
+TEST_F(ControlServerTest, ANewerLeaseClosesTheConnectionsOfOlderOnesAtOnce) {
+  auto stranger = connect();
+  read(stranger);
+  auto old = connect();
+  read(old);
+  say(old, LeaseMessage{3});
+  auto fresh = connect();
+  read(fresh);
+  settle();
+  say(fresh, LeaseMessage{4});
+  EXPECT_EQ(read(old), "closed");
+  server_.set_length(10);
+  EXPECT_EQ(read(fresh), R"({"type":"length","length":10})");
+  EXPECT_EQ(read(stranger), R"({"type":"length","length":10})");
+}
+
+TEST_F(ControlServerTest, ANewerLeaseLetsFilesThatAreBeingSentArrive) {
+  auto reader = connect();
+  read(reader);
+  say(reader, LeaseMessage{3});
+  say(reader, FilesMessage{"list"});
+  EXPECT_EQ(read(reader), R"({"type":"files"})");
+  auto fresh = connect();
+  read(fresh);
+  say(fresh, LeaseMessage{4});
+  settle();
+  ASSERT_TRUE(base::write_all(listener_.reader_out.get(), "bytes"));
+  EXPECT_EQ(testing::run_task(io_, reader.read_some()), "bytes");
+  listener_.reader_out.reset();
+  EXPECT_EQ(testing::run_task(io_, reader.read_some()), "");
+}
+
+LeaseMessage speaks(int protocol) {
+  return {3, {}, protocol};
+}
+
+TEST_F(ControlServerTest, UnderTheNewestProtocolEachCommandCarriesTheTokenOfItsLease) {
+  auto socket = connect();
+  read(socket);
+  say(socket, speaks(2));
+  say(socket, DecisionMessage{"action_1", "sha256:x", DecisionKind::approved, "evt_1", {}, {}, 3});
+  say(socket, DoneMessage{3});
+  settle();
+  EXPECT_THAT(listener_.said, ::testing::ElementsAre("decision action_1 sha256:x evt_1", "done"));
+  for (const ServerMessage& stale : {ServerMessage(CancelMessage{2}), ServerMessage(CancelMessage{}),
+                                     ServerMessage(DoneMessage{4}), ServerMessage(PolicyMessage{"{}", 2})}) {
+    auto other = connect();
+    read(other);
+    say(other, speaks(2));
+    say(other, stale);
+    EXPECT_EQ(read(other), "closed") << to_line(stale);
+  }
+  EXPECT_EQ(listener_.said.size(), 2u);
+}
+
+TEST_F(ControlServerTest, ACancelIsAcknowledgedToWhoSpeaksTheNewestProtocol) {
+  auto older = connect();
+  read(older);
+  say(older, LeaseMessage{3});
+  say(older, CancelMessage{});
+  auto newer = connect();
+  read(newer);
+  say(newer, speaks(2));
+  say(newer, CancelMessage{3});
+  EXPECT_EQ(read(newer), R"({"type":"cancelling"})");
+  server_.set_length(10);
+  EXPECT_EQ(read(newer), R"({"type":"length","length":10})");
+  EXPECT_EQ(read(older), R"({"type":"length","length":10})");
+  EXPECT_THAT(listener_.said, ::testing::ElementsAre("cancel", "cancel"));
+}
+
+TEST_F(ControlServerTest, AProtocolThatItDoesNotKnowIsAnsweredByClosing) {
+  auto socket = connect();
+  read(socket);
+  say(socket, speaks(3));
+  EXPECT_EQ(read(socket), "closed");
+}
+
+TEST(CommonProtocol, IsTheNewestThatBothSpeak) {
+  const auto of = [](int protocol, int since) {
+    return common_protocol({.protocol = protocol, .attempt_id = {}, .run_id = {}, .since = since});
+  };
+  EXPECT_EQ(of(1, 1), 1);  // a keeper of the version before
+  EXPECT_EQ(of(2, 1), 2);
+  EXPECT_EQ(of(3, 2), 2);  // of the next one
+  EXPECT_FALSE(of(3, 3));
+  EXPECT_FALSE(of(0, 0));
+  const auto older = std::get<Hello>(parse_keeper_message(older_hello).value());
+  EXPECT_EQ(older.since, 1);
+  EXPECT_EQ(common_protocol(older), 1);
+}
+
 TEST_F(ControlServerTest, ConnectionWithoutALeaseIsNotObeyed) {
   auto socket = connect();
   read(socket);
@@ -265,7 +360,8 @@ TEST(ControlMessages, AreReadBackAsTheyWereWritten) {
     EXPECT_EQ(to_line(base::value_or_throw(parse_server_message(line))), line);
   }
   for (const KeeperMessage& message :
-       {KeeperMessage(Hello{1, "a", "r", 2, 3}), KeeperMessage(Length{4}), KeeperMessage(Bye{})}) {
+       {KeeperMessage(Hello{1, "a", "r", 2, 3}), KeeperMessage(Length{4}), KeeperMessage(Bye{}),
+        KeeperMessage(Cancelling{})}) {
     EXPECT_EQ(to_line(base::value_or_throw(parse_keeper_message(to_line(message)))), to_line(message));
   }
   for (const char* bad : {"", "[]", "{}", R"({"type":"length"})", R"({"type":"length","length":-1})",

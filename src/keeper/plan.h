@@ -15,6 +15,7 @@
 #include "egress/secret.h"
 #include "keeper/egress_plan.h"
 #include "keeper/spending_plan.h"
+#include "model/defaults.h"
 #include "model/run.h"
 #include "policy/quota.h"
 #include "policy/rules.h"
@@ -28,7 +29,7 @@ enum class Provider { sim, upstream, replay };
 struct TurnLimits {
   std::chrono::milliseconds wall_time{3'600'000};
   std::chrono::milliseconds quiet{120'000};
-  std::chrono::milliseconds cancel_grace{2'000};
+  std::chrono::milliseconds cancel_grace = model::defaults::cancel_grace;
   std::uint64_t output_bytes = 256ull << 20;
   std::uint64_t output_rate = 64ull << 20;  // bytes in a second, then the agent has to wait; 0: as it comes
   std::chrono::milliseconds review{60'000};  // for a reviewer's answer

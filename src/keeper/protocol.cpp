@@ -59,6 +59,44 @@ base::Result<DecisionMessage> parse_decision(const json::object& object) {
   return malformed("decision");
 }
 
+json::object object_of(const LeaseMessage& lease) {
+  json::object object{{"type", "lease"}, {"token", lease.token}};
+  if (lease.protocol > oldest_protocol) object["protocol"] = lease.protocol;
+  if (lease.allowance) {
+    auto allowance = amount_json(lease.allowance->total);
+    if (!lease.allowance->exhausted.empty()) allowance["exhausted"] = lease.allowance->exhausted;
+    object["allowance"] = std::move(allowance);
+  }
+  return object;
+}
+
+json::object object_of(const DecisionMessage& decision) {
+  json::object object{{"type", "decision"},
+                      {"actionId", decision.action_id},
+                      {"actionDigest", decision.action_digest},
+                      {"decision", word_of(decision.decision)}};
+  if (!decision.event_id.empty()) object["eventId"] = decision.event_id;
+  if (!decision.reason.empty()) object["reason"] = decision.reason;
+  if (!decision.input.empty()) object["updatedInput"] = json::parse(decision.input);
+  return object;
+}
+
+json::object object_of(const FilesMessage& files) {
+  return {{"type", "files"}, {"request", files.request}};
+}
+
+json::object object_of(const PolicyMessage& policy) {
+  return {{"type", "policy"}, {"document", json::parse(policy.document)}};
+}
+
+json::object object_of(const CancelMessage&) {
+  return {{"type", "cancel"}};
+}
+
+json::object object_of(const DoneMessage&) {
+  return {{"type", "done"}};
+}
+
 }  // namespace
 
 std::string to_line(const KeeperMessage& message) {
@@ -69,7 +107,8 @@ std::string to_line(const KeeperMessage& message) {
                     {"runId", hello->run_id},
                     {"token", hello->token},
                     {"length", hello->length},
-                    {"takes", json::array{"policy"}}});
+                    {"takes", json::array{"policy"}},
+                    {"since", hello->since}});
   }
   if (const auto* length = std::get_if<Length>(&message)) {
     return line_of({{"type", "length"}, {"length", length->length}});
@@ -83,35 +122,28 @@ std::string to_line(const KeeperMessage& message) {
     return line_of(
         {{"type", "allowance"}, {"have", amount_json(wish->have)}, {"needed", amount_json(wish->needed)}});
   }
-  return line_of({{"type", "bye"}});
+  return line_of({{"type", std::holds_alternative<Cancelling>(message) ? "cancelling" : "bye"}});
 }
 
 std::string to_line(const ServerMessage& message) {
-  if (const auto* lease = std::get_if<LeaseMessage>(&message)) {
-    json::object object{{"type", "lease"}, {"token", lease->token}};
-    if (lease->allowance) {
-      auto allowance = amount_json(lease->allowance->total);
-      if (!lease->allowance->exhausted.empty()) allowance["exhausted"] = lease->allowance->exhausted;
-      object["allowance"] = std::move(allowance);
-    }
-    return line_of(object);
-  }
-  if (const auto* decision = std::get_if<DecisionMessage>(&message)) {
-    json::object object{{"type", "decision"},
-                        {"actionId", decision->action_id},
-                        {"actionDigest", decision->action_digest},
-                        {"decision", word_of(decision->decision)}};
-    if (!decision->event_id.empty()) object["eventId"] = decision->event_id;
-    if (!decision->reason.empty()) object["reason"] = decision->reason;
-    if (!decision->input.empty()) object["updatedInput"] = json::parse(decision->input);
-    return line_of(object);
-  }
-  if (const auto* files = std::get_if<FilesMessage>(&message)) {
-    return line_of({{"type", "files"}, {"request", files->request}});
-  }
-  if (const auto* policy = std::get_if<PolicyMessage>(&message))
-    return line_of({{"type", "policy"}, {"document", json::parse(policy->document)}});
-  return line_of({{"type", std::holds_alternative<CancelMessage>(message) ? "cancel" : "done"}});
+  json::object object = std::visit([](const auto& one) { return object_of(one); }, message);
+  const bool command = !std::holds_alternative<LeaseMessage>(message);
+  if (command && token_of(message) != 0) object["token"] = token_of(message);
+  return line_of(object);
+}
+
+std::int64_t token_of(const ServerMessage& message) {
+  return std::visit([](const auto& one) { return one.token; }, message);
+}
+
+void set_token(ServerMessage& message, std::int64_t token) {
+  std::visit([token](auto& one) { one.token = token; }, message);
+}
+
+std::optional<int> common_protocol(const Hello& hello) {
+  const int newest = std::min(control_protocol, hello.protocol);
+  if (newest < std::max(oldest_protocol, hello.since)) return std::nullopt;
+  return newest;
 }
 
 base::Result<KeeperMessage> parse_keeper_message(std::string_view line) {
@@ -119,6 +151,7 @@ base::Result<KeeperMessage> parse_keeper_message(std::string_view line) {
   const auto type = base::get_string(object, "type").value_or("");
   const auto length = base::get_int(object, "length");
   if (type == "bye") return Bye{};
+  if (type == "cancelling") return Cancelling{};
   if (type == "allowance") {
     const auto have = amount_of(base::get_object(object, "have"));
     const auto needed = amount_of(base::get_object(object, "needed"));
@@ -135,16 +168,19 @@ base::Result<KeeperMessage> parse_keeper_message(std::string_view line) {
   if (type != "hello" || !protocol || !attempt || !run || !token) return malformed(type);
   const auto* takes = base::get_array(object, "takes");
   const bool policy = takes != nullptr && std::ranges::find(*takes, json::value("policy")) != takes->end();
+  const auto since = base::get_int(object, "since").value_or(*protocol);
   return Hello{static_cast<int>(*protocol),
                std::string(*attempt),
                std::string(*run),
                *token,
                static_cast<std::uint64_t>(*length),
-               policy};
+               policy,
+               static_cast<int>(since)};
 }
 
-base::Result<ServerMessage> parse_server_message(std::string_view line) {
-  AGENTROUTER_TRY(const json::object object, parse_object(line));
+namespace {
+
+base::Result<ServerMessage> parse_message(const json::object& object) {
   const auto type = base::get_string(object, "type").value_or("");
   if (type == "cancel") return CancelMessage{};
   if (type == "done") return DoneMessage{};
@@ -152,6 +188,7 @@ base::Result<ServerMessage> parse_server_message(std::string_view line) {
     const auto token = base::get_int(object, "token");
     if (!token) return malformed(type);
     LeaseMessage lease{*token};
+    lease.protocol = static_cast<int>(base::get_int(object, "protocol").value_or(oldest_protocol));
     const auto* allowance = base::get_object(object, "allowance");
     if (const auto total = amount_of(allowance)) {
       lease.allowance = LeaseMessage::Allowance{
@@ -172,6 +209,15 @@ base::Result<ServerMessage> parse_server_message(std::string_view line) {
   if (type != "decision") return malformed(type);
   AGENTROUTER_TRY(DecisionMessage decision, parse_decision(object));
   return decision;
+}
+
+}  // namespace
+
+base::Result<ServerMessage> parse_server_message(std::string_view line) {
+  AGENTROUTER_TRY(const json::object object, parse_object(line));
+  AGENTROUTER_TRY(ServerMessage message, parse_message(object));
+  set_token(message, base::get_int(object, "token").value_or(0));
+  return message;
 }
 
 base::Task<base::Result<std::string>> LineSocket::read_line(std::size_t limit) {

@@ -7,6 +7,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -17,7 +18,9 @@
 
 namespace agentrouter::keeper {
 
-inline constexpr int control_protocol = 1;
+// Version 2: each command carries the token of its lease, and a cancel is acknowledged. Both ends still speak 1.
+inline constexpr int control_protocol = 2;
+inline constexpr int oldest_protocol = 1;
 inline constexpr std::size_t control_line_bytes = 64u << 10;
 // A policy is as long as its files.
 inline constexpr std::size_t policy_line_bytes = 8u << 20;
@@ -30,8 +33,11 @@ struct Hello {
   std::string run_id;
   std::int64_t token = 0;
   std::uint64_t length = 0;
-  bool takes_policy = false;  // PolicyMessage
+  bool takes_policy = false;    // PolicyMessage
+  int since = oldest_protocol;  // the oldest version that it obeys
 };
+// The version that a server of ours speaks with this keeper; nothing when they have none in common.
+[[nodiscard]] std::optional<int> common_protocol(const Hello& hello);
 struct Length {
   std::uint64_t length = 0;
 };
@@ -47,9 +53,12 @@ struct AllowanceWish {
   policy::Amount have;
   policy::Amount needed;
 };
-using KeeperMessage = std::variant<Hello, Length, Bye, FilesBegin, AllowanceWish>;
+// Since version 2: it has heard the cancel of this connection and ends what the agent has running.
+struct Cancelling {};
+using KeeperMessage = std::variant<Hello, Length, Bye, FilesBegin, AllowanceWish, Cancelling>;
 
-// Server to keeper.
+// Server to keeper. `token` of a command is that of the sender's lease; 0 under version 1, whose commands have
+// none.
 struct LeaseMessage {
   // What the attempt may spend in all; a total, so that saying it twice changes nothing.
   struct Allowance {
@@ -58,6 +67,7 @@ struct LeaseMessage {
   };
   std::int64_t token = 0;
   std::optional<Allowance> allowance = {};
+  int protocol = oldest_protocol;  // that this connection speaks from here on
 };
 enum class DecisionKind { approved, denied, expired };
 struct DecisionMessage {
@@ -67,16 +77,23 @@ struct DecisionMessage {
   std::string event_id;     // of the event that decided: the cause of what follows
   std::string reason = {};  // of a person
   std::string input = {};   // approved with this input instead: JSON text of an object; empty for none
+  std::int64_t token = 0;
 };
-struct CancelMessage {};
-struct DoneMessage {};
+struct CancelMessage {
+  std::int64_t token = 0;
+};
+struct DoneMessage {
+  std::int64_t token = 0;
+};
 // The last message of a connection, which then carries one answer: workspace::to_json(FileRequest).
 struct FilesMessage {
   std::string request;
+  std::int64_t token = 0;
 };
 // What the policy that the run is held to says now. For keepers that say that they take it.
 struct PolicyMessage {
   std::string document;  // JSON text, as policy::Rules::document()
+  std::int64_t token = 0;
 };
 using ServerMessage =
     std::variant<LeaseMessage, DecisionMessage, CancelMessage, DoneMessage, FilesMessage, PolicyMessage>;
@@ -86,6 +103,9 @@ using ServerMessage =
 // Errors: invalid.
 [[nodiscard]] base::Result<KeeperMessage> parse_keeper_message(std::string_view line);
 [[nodiscard]] base::Result<ServerMessage> parse_server_message(std::string_view line);
+// Of a lease or a command.
+[[nodiscard]] std::int64_t token_of(const ServerMessage& message);
+void set_token(ServerMessage& message, std::int64_t token);
 
 // One end of a connection. One reader and one writer at a time.
 class Lines {

@@ -10,7 +10,7 @@ namespace agentrouter::model::defaults {
 using namespace std::chrono_literals;
 
 inline constexpr std::chrono::seconds run_wall_time = 3600s;
-inline constexpr std::chrono::seconds cancel_grace = 2s;
+inline constexpr std::chrono::milliseconds cancel_grace{1200};
 inline constexpr std::chrono::seconds agent_quiet = 120s;  // no question, command or provider stream is open
 inline constexpr std::size_t agent_line_bytes = 8u << 20;
 inline constexpr std::uint64_t agent_output_bytes = 256ull << 20;

@@ -50,8 +50,10 @@ bool settle_approval(store::Transaction& tx, const model::RunId& run, const mode
   return true;
 }
 
-base::Result<void> expire_approval(store::Transaction& tx, const model::RunId& run,
-                                   const model::ActionId& action, Context context) {
+base::Result<void> expire_approval(store::Transaction& tx, const Fence& fence, const model::ActionId& action,
+                                   Context context) {
+  AGENTROUTER_TRY(const auto attempt, check_fence(tx, fence));
+  const auto& run = attempt.run_id;
   const auto approval = tx.approval(run, action);
   if (!approval || approval->state != store::ApprovalState::pending) {
     return base::fail(base::Code::conflict, "no approval of action " + action.str() + " is pending",

@@ -2,8 +2,7 @@
 // How a pending approval ends without a decision: expired, withdrawn by the agent, or void because its keeper
 // is gone or its run is ending. Each is visible as an event.
 
-#include "runs/context.h"
-#include "store/store.h"
+#include "runs/claim.h"
 
 namespace agentrouter::runs {
 
@@ -17,8 +16,8 @@ bool settle_approval(store::Transaction& tx, const model::RunId& run, const mode
 // will be executed, and the keeper ends the run with approval_expired. Reader::due_approvals says which are
 // due.
 //
-// Errors: conflict (approval_not_pending, approval_not_due).
-[[nodiscard]] base::Result<void> expire_approval(store::Transaction& tx, const model::RunId& run,
+// Errors: those of check_fence; conflict (approval_not_pending, approval_not_due).
+[[nodiscard]] base::Result<void> expire_approval(store::Transaction& tx, const Fence& fence,
                                                  const model::ActionId& action, Context context);
 
 // All pending approvals of the run become void, also what was asked and did not become a question any more.

@@ -21,6 +21,7 @@ store::Attempt insert_attempt(store::Transaction& tx, const model::Run& run, std
   attempt.run_id = run.id;
   attempt.number = run.attempts;
   attempt.worker_id = lease.worker_id;
+  attempt.host = lease.host;
   attempt.token = token;
   attempt.created_at = context.clock.now();
   attempt.lease_until = attempt.created_at + lease.duration;
@@ -42,15 +43,24 @@ base::Error no_attempt(const model::AttemptId& id) {
   return {base::Code::not_found, "there is no attempt " + id.str(), "attempt_not_found"};
 }
 
+base::Error lease_lost(const model::AttemptId& id) {
+  return {base::Code::conflict, "the lease of attempt " + id.str() + " was lost to another worker", "lease_lost"};
+}
+
+base::Result<store::Attempt> held_attempt(store::Reader& reader, const Fence& fence) {
+  auto attempt = reader.attempt(fence.attempt);
+  if (!attempt) return tl::unexpected(no_attempt(fence.attempt));
+  if (attempt->token != fence.token) return tl::unexpected(lease_lost(fence.attempt));
+  return std::move(*attempt);
+}
+
 }  // namespace
 
 base::Result<store::Attempt> check_fence(store::Reader& reader, const Fence& fence) {
-  auto attempt = reader.attempt(fence.attempt);
-  if (!attempt) return tl::unexpected(no_attempt(fence.attempt));
-  if (attempt->token == fence.token) return std::move(*attempt);
-  return base::fail(base::Code::conflict,
-                    "the lease of attempt " + fence.attempt.str() + " was lost to another worker",
-                    "lease_lost");
+  AGENTROUTER_TRY(auto attempt, held_attempt(reader, fence));
+  const auto newest = reader.latest_attempt(attempt.run_id);
+  if (!newest || newest->id != attempt.id) return tl::unexpected(lease_lost(fence.attempt));
+  return attempt;
 }
 
 std::optional<Claim> claim_run(store::Transaction& tx, const Lease& lease, Context context) {
@@ -76,23 +86,29 @@ base::Result<store::Attempt> renew_lease(store::Transaction& tx, const Fence& fe
                                          std::chrono::milliseconds duration, Context context) {
   AGENTROUTER_TRY(auto attempt, check_fence(tx, fence));
   attempt.lease_until = context.clock.now() + duration;
+  attempt.beats += 1;
   tx.update_attempt(attempt);
   return attempt;
 }
 
+LeaseSeen seen(const store::Attempt& attempt) {
+  return {attempt.token, attempt.beats};
+}
+
 base::Result<Claim> take_over(store::Transaction& tx, const model::AttemptId& id, const Lease& lease,
-                              TakeOver how, Context context) {
+                              std::optional<LeaseSeen> stood_still, Context context) {
   auto attempt = tx.attempt(id);
   if (!attempt) return tl::unexpected(no_attempt(id));
   if (!attempt->open) {
     return base::fail(base::Code::conflict, "attempt " + id.str() + " is over", "attempt_closed");
   }
-  if (how == TakeOver::when_expired && attempt->lease_until > context.clock.now()) {
+  if (stood_still && *stood_still != seen(*attempt)) {
     return base::fail(base::Code::conflict, "attempt " + id.str() + " is held by " + attempt->worker_id,
                       "lease_held");
   }
   attempt->worker_id = lease.worker_id;
   attempt->token += 1;
+  attempt->beats += 1;
   attempt->lease_until = context.clock.now() + lease.duration;
   tx.update_attempt(*attempt);
   auto run = tx.run(attempt->run_id);
@@ -100,14 +116,25 @@ base::Result<Claim> take_over(store::Transaction& tx, const model::AttemptId& id
   return Claim{std::move(*run), std::move(*attempt)};
 }
 
+base::Result<void> note_launch(store::Transaction& tx, const Fence& fence) {
+  AGENTROUTER_TRY(auto attempt, check_fence(tx, fence));
+  if (attempt.launched) return {};
+  attempt.launched = true;
+  tx.update_attempt(attempt);
+  return {};
+}
+
+bool did_nothing(store::Reader& reader, const store::Attempt& attempt) {
+  if (!attempt.launched) return true;
+  return reader.open_actions(attempt.run_id).empty() && !reader.pending_approvals(attempt.run_id).empty();
+}
+
 base::Result<Claim> start_next_attempt(store::Transaction& tx, const Fence& lost, const Lease& lease,
                                        std::string_view reason, Context context) {
   AGENTROUTER_TRY(const auto before, check_fence(tx, lost));
   auto run = tx.run(before.run_id);
   AGENTROUTER_CHECK(run.has_value());
-  const bool newest = before.number == run->attempts;
-  if (!newest || model::is_terminal(run->status) || run->status == model::RunStatus::cancelling ||
-      !before.closing.empty()) {
+  if (model::is_terminal(run->status) || run->status == model::RunStatus::cancelling || !before.closing.empty()) {
     return tl::unexpected(run_not_active(run->id));
   }
   void_approvals(tx, run->id, reason, context);
@@ -126,7 +153,7 @@ base::Result<Claim> start_next_attempt(store::Transaction& tx, const Fence& lost
 }
 
 base::Result<void> retire_attempt(store::Transaction& tx, const Fence& fence) {
-  AGENTROUTER_TRY(auto attempt, check_fence(tx, fence));
+  AGENTROUTER_TRY(auto attempt, held_attempt(tx, fence));
   attempt.open = false;
   tx.update_attempt(attempt);
   return {};

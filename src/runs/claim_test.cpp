@@ -21,13 +21,35 @@ class ClaimRun : public ::testing::Test {
     db_.write([&](store::Transaction& tx) { tx.insert_run(run); });
   }
   std::optional<Claim> claim(std::string worker = "worker_1") {
-    return db_.write(
-        [&](store::Transaction& tx) { return claim_run(tx, {worker, milliseconds(1000)}, context()); });
-  }
-  base::Result<Claim> take(const Claim& claim, TakeOver how, std::string worker = "worker_2") {
     return db_.write([&](store::Transaction& tx) {
-      return take_over(tx, claim.attempt.id, {worker, milliseconds(1000)}, how, context());
+      return claim_run(tx, {worker, milliseconds(1000), "host_1"}, context());
     });
+  }
+  base::Result<Claim> take(const Claim& claim, std::optional<LeaseSeen> stood_still = std::nullopt) {
+    return db_.write([&](store::Transaction& tx) {
+      return take_over(tx, claim.attempt.id, {"worker_2", milliseconds(1000), "host_2"}, stood_still, context());
+    });
+  }
+  base::Result<store::Attempt> renew(const Fence& fence) {
+    return db_.write(
+        [&](store::Transaction& tx) { return renew_lease(tx, fence, milliseconds(1000), context()); });
+  }
+  bool is_safe(const Claim& claim) {
+    return db_.read([&](store::Reader& reader) { return did_nothing(reader, *reader.attempt(claim.attempt.id)); });
+  }
+  void note_launch_of(const Claim& claim) {
+    ASSERT_TRUE(db_.write([&](store::Transaction& tx) { return note_launch(tx, claim.fence()); }));
+  }
+  // The keeper asks, or begins without asking.
+  void commit(const Claim& claim, std::int64_t from, std::vector<model::EventDraft> events,
+              std::vector<Question> questions = {}) {
+    JournalBatch batch;
+    batch.from_offset = from;
+    batch.to_offset = from + 10;
+    batch.events = std::move(events);
+    batch.questions = std::move(questions);
+    ASSERT_TRUE(db_.write(
+        [&](store::Transaction& tx) { return commit_journal(tx, claim.fence(), batch, context()); }));
   }
   base::Result<Claim> next_attempt(const Fence& lost) {
     return db_.write([&](store::Transaction& tx) {
@@ -88,8 +110,7 @@ TEST_F(ClaimRun, RenewingMovesTheLease) {
   submit("a");
   const auto fence = claim()->fence();
   db_.clock.advance(milliseconds(900));
-  const auto renewed = db_.write(
-      [&](store::Transaction& tx) { return renew_lease(tx, fence, milliseconds(1000), context()); });
+  const auto renewed = renew(fence);
   ASSERT_TRUE(renewed);
   EXPECT_EQ(renewed->lease_until, db_.clock.now() + milliseconds(1000));
 }
@@ -97,25 +118,78 @@ TEST_F(ClaimRun, RenewingMovesTheLease) {
 TEST_F(ClaimRun, AnOldTokenIsFencedOff) {
   submit("a");
   const auto old = *claim();
-  const auto taken = take(old, TakeOver::holder_is_gone);
+  const auto taken = take(old);
   ASSERT_TRUE(taken);
   EXPECT_EQ(taken->attempt.token, 2);
   EXPECT_EQ(taken->attempt.worker_id, "worker_2");
   EXPECT_EQ(fence_error(old.fence()), "lease_lost");
   EXPECT_EQ(fence_error(taken->fence()), "");
   EXPECT_EQ(fence_error({model::AttemptId("attempt_x"), 1}), "attempt_not_found");
-  const auto renewed = db_.write(
-      [&](store::Transaction& tx) { return renew_lease(tx, old.fence(), milliseconds(1000), context()); });
-  EXPECT_EQ(renewed.error().reason, "lease_lost");
+  EXPECT_EQ(taken->attempt.host, "host_1");  // its folder stays where it is
+  EXPECT_EQ(renew(old.fence()).error().reason, "lease_lost");
 }
 
-TEST_F(ClaimRun, ALeaseIsTakenOnlyWhenItRanOut) {
+TEST_F(ClaimRun, ALeaseIsTakenOnlyWhileItStandsStill) {
   submit("a");
   const auto old = *claim();
-  db_.clock.advance(milliseconds(999));
-  EXPECT_EQ(take(old, TakeOver::when_expired).error().reason, "lease_held");
-  db_.clock.advance(milliseconds(1));
-  EXPECT_TRUE(take(old, TakeOver::when_expired));
+  const auto before = seen(old.attempt);
+  ASSERT_TRUE(renew(old.fence()));
+  EXPECT_EQ(take(old, before).error().reason, "lease_held");
+  const auto now = seen(*renew(old.fence()));
+  EXPECT_NE(now, before);
+  EXPECT_TRUE(take(old, now));
+  EXPECT_EQ(take(old, now).error().reason, "lease_held");  // another one was faster
+}
+
+TEST_F(ClaimRun, NoJumpOfTheWallClockTakesALeaseFromItsHolder) {
+  submit("a");
+  const auto held = *claim();
+  for (const auto jump : {std::chrono::hours(1), std::chrono::hours(-2)}) {
+    db_.clock.advance(jump);
+    const auto renewed = renew(held.fence());
+    ASSERT_TRUE(renewed);
+    EXPECT_EQ(renewed->token, held.attempt.token);
+    EXPECT_EQ(take(held, seen(held.attempt)).error().reason, "lease_held");
+  }
+}
+
+TEST_F(ClaimRun, OfAnAttemptThatNobodyCanLookAtItIsKnownWhetherItCertainlyDidNothing) {
+  submit("a");
+  const auto held = *claim();
+  EXPECT_TRUE(is_safe(held));  // no keeper
+  note_launch_of(held);
+  EXPECT_FALSE(is_safe(held));
+  commit(held, 0, {}, {{model::ActionId("action_1"), "sha256:digest", "sha256:args", "approval_1", "evt_1"}});
+  EXPECT_TRUE(is_safe(held));  // its launch waits for a person
+  const DecisionRequest yes{held.run.id, model::ActionId("action_1"), "sha256:digest", Decision::approved, ""};
+  ASSERT_TRUE(db_.write([&](store::Transaction& tx) { return decide_action(tx, yes, context()); }));
+  EXPECT_FALSE(is_safe(held));  // who knows whether it was delivered
+}
+
+TEST_F(ClaimRun, AnAgentThatHasBegunIsNotSafeWhateverItAsks) {
+  submit("a");
+  const auto held = *claim();
+  note_launch_of(held);
+  const auto about = [](std::string_view type, std::string_view action) {
+    return testing::make_draft(type, R"({"actionId":")" + std::string(action) +
+                                         R"(","actionDigest":"sha256:d","argsDigest":"sha256:a"})");
+  };
+  commit(held, 0,
+         {about("action.proposed", "action_1"), about("execution.started", "action_1"),
+          about("action.proposed", "action_2"), about("approval.requested", "action_2")},
+         {{model::ActionId("action_2"), "sha256:d", "sha256:a", "approval_2", "evt_2"}});
+  EXPECT_FALSE(is_safe(held));
+}
+
+TEST_F(ClaimRun, OnceThereIsANextAttemptTheLostOneIsOnlyRetired) {
+  submit("a");
+  const auto lost = *claim();
+  ASSERT_TRUE(next_attempt(lost.fence()));
+  EXPECT_EQ(fence_error(lost.fence()), "lease_lost");
+  EXPECT_EQ(renew(lost.fence()).error().reason, "lease_lost");
+  const auto noted = db_.write([&](store::Transaction& tx) { return note_launch(tx, lost.fence()); });
+  EXPECT_EQ(noted.error().reason, "lease_lost");
+  EXPECT_TRUE(db_.write([&](store::Transaction& tx) { return retire_attempt(tx, lost.fence()); }));
 }
 
 TEST_F(ClaimRun, ARetiredAttemptFreesItsSlotAndCannotBeTaken) {
@@ -123,7 +197,7 @@ TEST_F(ClaimRun, ARetiredAttemptFreesItsSlotAndCannotBeTaken) {
   submit("b");
   const auto first = *claim();
   ASSERT_TRUE(db_.write([&](store::Transaction& tx) { return retire_attempt(tx, first.fence()); }));
-  EXPECT_EQ(take(first, TakeOver::holder_is_gone).error().reason, "attempt_closed");
+  EXPECT_EQ(take(first).error().reason, "attempt_closed");
   EXPECT_EQ(claim()->attempt.slot, 0);
 }
 
@@ -138,7 +212,7 @@ TEST_F(ClaimRun, TheNextAttemptIsAnnouncedAndFencesTheLostOne) {
   EXPECT_NE(next->attempt.slot, lost.attempt.slot);
   EXPECT_EQ(next->run.attempts, 2);
   EXPECT_EQ(events("a").back(), R"(run.attempt_started {"attempt":2,"reason":"keeper_lost"})");
-  EXPECT_EQ(next_attempt(lost.fence()).error().reason, "run_not_active");
+  EXPECT_EQ(next_attempt(lost.fence()).error().reason, "lease_lost");
 }
 
 TEST_F(ClaimRun, ACancelledRunGetsNoNextAttempt) {

@@ -288,7 +288,7 @@ TEST_F(CloseRun, FinishingWithoutBeginningIsRefused) {
 
 TEST_F(CloseRun, ALostLeaseClosesNothing) {
   ASSERT_TRUE(db_.write([&](store::Transaction& tx) {
-    return take_over(tx, fence_.attempt, {"worker_2"}, TakeOver::holder_is_gone, context());
+    return take_over(tx, fence_.attempt, {"worker_2"}, std::nullopt, context());
   }));
   EXPECT_EQ(begin(ending(model::RunStatus::completed)).error().reason, "lease_lost");
   EXPECT_EQ(finish({blob("a"), blob("b")}).error().reason, "lease_lost");

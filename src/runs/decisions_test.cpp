@@ -35,7 +35,7 @@ class Deadline : public ::testing::Test {
   }
   std::string expire() {
     const auto expired =
-        db_.write([&](store::Transaction& tx) { return expire_approval(tx, id_, action_, context()); });
+        db_.write([&](store::Transaction& tx) { return expire_approval(tx, fence_, action_, context()); });
     return expired ? "expired" : expired.error().reason;
   }
   base::Result<Decided> decide(Decision decision, std::string key = "", std::string reason = "") {

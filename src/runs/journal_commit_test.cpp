@@ -112,7 +112,7 @@ TEST_F(JournalCommit, AGapIsRefusedAndSaysWhereToReadFrom) {
 TEST_F(JournalCommit, AnOldTokenWritesNothing) {
   const Fence old = fence_;
   const auto taken = db_.write([&](store::Transaction& tx) {
-    return take_over(tx, old.attempt, {"worker_2"}, TakeOver::holder_is_gone, context());
+    return take_over(tx, old.attempt, {"worker_2"}, std::nullopt, context());
   });
   ASSERT_TRUE(taken);
   EXPECT_EQ(commit(batch(0, 100, {"agent.message"})).error().reason, "lease_lost");

@@ -57,14 +57,18 @@ struct Upload {
 };
 
 // One try at a run. `token` grows with every lease of the run: a worker that holds an older one may not
-// write.
+// write. `beats` grows with every renewal: a lease whose two numbers stand still is not being held.
 struct Attempt {
   model::AttemptId id;
   model::RunId run_id;
   int number = 1;          // 1, 2, ... within the run
   std::string worker_id;   // who holds the lease
   std::int64_t token = 1;  // fencing
-  base::Time lease_until;
+  base::Time lease_until;  // by the holder's clock; nothing is decided by it
+  std::int64_t beats = 0;
+  // Where its folder and its keeper are: who has the same host can reach them. Empty: whoever has the data folder.
+  std::string host;
+  bool launched = false;  // a keeper may have been started for it
   int slot = 0;                     // uid range and name of what the sandbox made; unique among open attempts
   std::int64_t journal_offset = 0;  // bytes of the journal that are in the store
   bool open = true;                 // false once its sandbox and folder are gone

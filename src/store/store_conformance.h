@@ -89,6 +89,7 @@ class StoreConformance : public ::testing::TestWithParam<BackendFactory> {
     attempt.lease_until = testing::test_time(30'000);
     attempt.slot = slot;
     attempt.lower_path = "/srv/tree";
+    attempt.host = "host_1";
     attempt.created_at = testing::test_time();
     return attempt;
   }
@@ -274,6 +275,8 @@ TEST_P(StoreConformance, AttemptKeepsItsLeaseOffsetAndClosing) {
   attempt.lease_until = testing::test_time(60'000);
   attempt.journal_offset = 5'000'000'000;
   attempt.closing = R"({"status":"failed"})";
+  attempt.beats = 12;
+  attempt.launched = true;
   write([&](Transaction& tx) { tx.update_attempt(attempt); });
   reopen();
   const auto found = read([&](Reader& reader) { return reader.attempt(attempt.id); });
@@ -283,6 +286,9 @@ TEST_P(StoreConformance, AttemptKeepsItsLeaseOffsetAndClosing) {
   EXPECT_EQ(found->lease_until, attempt.lease_until);
   EXPECT_EQ(found->journal_offset, 5'000'000'000);
   EXPECT_EQ(found->closing, attempt.closing);
+  EXPECT_EQ(found->beats, 12);
+  EXPECT_EQ(found->host, "host_1");
+  EXPECT_TRUE(found->launched);
   EXPECT_EQ(found->lower_path, "/srv/tree");
   EXPECT_EQ(found->created_at, attempt.created_at);
   EXPECT_TRUE(found->open);

@@ -42,6 +42,7 @@ class WorkerTest : public ::testing::Test {
     config_.concurrency = 4;
     config_.provider.kind = ProviderKind::sim;
     config_.cancel_grace = 50ms;
+    config_.cancel_patience = 300ms;
     config_.cancel_bound = 300ms;
     config_.launch_wait = 10s;
   }
@@ -53,7 +54,7 @@ class WorkerTest : public ::testing::Test {
   void start() {
     worker_ =
         std::make_unique<Worker>(Worker::Needs{io_.get_executor(), *store_, *blobs_, launcher_, preparer_,
-                                               clock_, entropy_, kill_process, trees_.get(), &unpacker_},
+                                               clock_, entropy_, kill_, trees_.get(), &unpacker_},
                                  config_);
     running_ = true;
     asio::co_spawn(io_.get_executor(), worker_->run(), [this](std::exception_ptr error) {
@@ -190,6 +191,7 @@ class WorkerTest : public ::testing::Test {
   ScriptedLauncher launcher_{keeper_nursery.socket()};
   ScriptedPreparer preparer_;
   WorkerConfig config_;
+  KillKeeper kill_ = kill_process;
   std::unique_ptr<Worker> worker_;
   bool running_ = false;
   std::exception_ptr broken_;

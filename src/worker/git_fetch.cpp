@@ -31,6 +31,7 @@ using namespace std::chrono_literals;
 
 // Part of a tree's name: another number when the same commit would give another tree.
 constexpr std::string_view git_rules_version = "1";
+constexpr auto leave_patience = 800ms;  // for a fetcher whose stream has ended; then it is killed
 constexpr auto end_patience = 5s;
 constexpr std::uint64_t tar_overhead = 64ull << 20;
 constexpr auto launch_patience = 60s;
@@ -93,6 +94,11 @@ void GitFetch::stop() {
   stopped_ = true;
   if (lines_) lines_->close();
   if (context_.needs.unpacker != nullptr) context_.needs.unpacker->cancel(claim_.attempt.id.str());
+}
+
+void GitFetch::abandon() {
+  abandoned_ = true;
+  stop();
 }
 
 FetchPlan GitFetch::plan() const {
@@ -386,10 +392,10 @@ Result<workspace::UnpackReport> GitFetch::unpack(const std::vector<Part>& parts,
 base::Task<void> GitFetch::clean_up() {
   if (lines_) lines_->close();
   lines_.reset();
-  if (!fetcher_) co_return;
+  if (!fetcher_ || abandoned_) co_return;
   co_await context_.pool.run([this] {
     pollfd poll{fetcher_.get(), POLLIN, 0};
-    (void)::poll(&poll, 1, static_cast<int>(std::chrono::milliseconds(1500).count()));
+    (void)::poll(&poll, 1, static_cast<int>(std::chrono::milliseconds(leave_patience).count()));
   });
   if (!has_ended(fetcher_.get())) context_.needs.kill_keeper(fetcher_pid_);
   const sandbox::AttemptRef place{context_.attempts_dir, claim_.attempt.id.str()};

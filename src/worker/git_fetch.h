@@ -27,6 +27,8 @@ class GitFetch {
   base::Task<base::Result<FetchedTree>> run();
   // Makes run() resume soon, and leave nothing.
   void stop();
+  // Another worker has the attempt: stop(), and nothing of it is touched any more.
+  void abandon();
 
  private:
   // One repository as it came: its tar, or the tree that was there already.
@@ -74,6 +76,7 @@ class GitFetch {
   DriverContext& context_;
   const runs::Claim& claim_;
   bool stopped_ = false;
+  bool abandoned_ = false;
   base::Deadline deadline_;
   std::uint64_t taken_ = 0;  // bytes of tars
   std::optional<keeper::LineSocket> lines_;

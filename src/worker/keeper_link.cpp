@@ -27,7 +27,7 @@ base::Task<base::Result<std::unique_ptr<KeeperLink>>> greet(const ConnectKeeper&
   if (!line) co_return tl::unexpected(std::move(line).error());
   AGENTROUTER_CO_TRY(const keeper::KeeperMessage message, keeper::parse_keeper_message(*line));
   const auto* hello = std::get_if<keeper::Hello>(&message);
-  if (hello == nullptr || hello->protocol != keeper::control_protocol) {
+  if (hello == nullptr || !keeper::common_protocol(*hello)) {
     co_return base::fail(base::Code::unsupported, "cannot talk to the keeper: it speaks another protocol");
   }
   co_return std::make_unique<KeeperLink>(std::move(lines), *hello, changed);
@@ -64,6 +64,7 @@ base::Task<void> KeeperLink::listen() {
       ++wishes_;
     }
     if (std::holds_alternative<keeper::Bye>(*message)) bye_ = true;
+    if (std::holds_alternative<keeper::Cancelling>(*message)) cancelling_ = true;
     changed_.notify();
   }
   closed_ = true;
@@ -71,6 +72,12 @@ base::Task<void> KeeperLink::listen() {
 }
 
 base::Task<base::Result<void>> KeeperLink::send(keeper::ServerMessage message) {
+  if (auto* lease = std::get_if<keeper::LeaseMessage>(&message)) {
+    token_ = lease->token;
+    lease->protocol = protocol_;
+  } else if (protocol_ >= 2) {
+    keeper::set_token(message, token_);
+  }
   co_return co_await lines_->write(keeper::to_line(message));
 }
 

@@ -195,6 +195,7 @@ class ScriptedLauncher final : public sandbox::Launcher {
     return sandbox::Launched{open_pidfd(pid), pid, sandbox::LimitsMode::rlimit};
   }
   base::Result<void> release(const sandbox::AttemptRef& attempt, sandbox::Remove) override {
+    ++releases;
     const base::Fd folder(::openat(attempt.attempts, attempt.id.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder) return {};
     auto lock = keeper::take_attempt_lock(folder.get());
@@ -229,6 +230,7 @@ class ScriptedLauncher final : public sandbox::Launcher {
   std::function<void(pid_t)> after_keeper;
   int stillborn = 0;  // keepers that die before they do anything
   int sweeps = 0;
+  std::atomic<int> releases = 0;
 
  private:
   base::Result<sandbox::Launched> fetch(const sandbox::LaunchRequest& request) {

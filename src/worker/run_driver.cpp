@@ -9,7 +9,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr int attempts_at_most = 3;
 constexpr int repairs_at_most = 3;
 
 bool lost_to_another(const base::Error& error) {
@@ -25,7 +24,10 @@ RunDriver::RunDriver(DriverContext& context, runs::Claim claim, Origin origin)
       fresh_(origin == Origin::claimed),
       wake_(context.needs.executor),
       staging_(context.needs.executor),
-      link_scope_(context.needs.executor) {}
+      link_scope_(context.needs.executor) {
+  hold_until(base::SteadyClock::now());
+  if (claim_.run.status == model::RunStatus::cancelling) note_cancel();
+}
 
 RunDriver::~RunDriver() = default;
 
@@ -42,8 +44,13 @@ base::Task<void> RunDriver::run() {
     } catch (const std::exception& error) {
       trouble = base::Error{base::Code::internal, error.what()};
     }
+    lost_ = lost_ || lost_to_another(*trouble);
     co_await drop_link();
-    if (context_.stopping || lost_to_another(*trouble)) break;
+    if (lost_) {
+      base::log(base::LogLevel::warn, "a run is left to another worker",
+                {{"runId", claim_.run.id.str()}, {"attemptId", claim_.attempt.id.str()}});
+    }
+    if (context_.stopping || lost_) break;
     base::log(base::LogLevel::warn, "a step of a run did not work",
               {{"runId", claim_.run.id.str()}, {"cause", trouble->message}});
     // A store or disk that is away comes back; anything else will not get better.
@@ -56,7 +63,7 @@ base::Task<void> RunDriver::run() {
 }
 
 base::Deadline deadline_of(base::Time time, const base::Clock& clock) {
-  constexpr auto longest = std::chrono::hours(24);  // then it is looked at again
+  constexpr auto longest = std::chrono::minutes(1);  // then it is looked at again: the clock may have been set
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::min<base::Time::duration>(time - clock.now(), longest));
   // Rounded up: at the deadline the time is over.
@@ -70,10 +77,12 @@ void RunDriver::stop() {
 }
 
 void RunDriver::check_stopping() const {
+  check_lease();
   if (context_.stopping) base::throw_failure(base::Code::cancelled, "the worker is stopping");
 }
 
 void RunDriver::check_time() const {
+  check_lease();
   if (context_.out_of_time()) check_stopping();
 }
 
@@ -83,9 +92,15 @@ base::Task<void> RunDriver::pause(std::chrono::milliseconds time) {
     co_await wake_.wait_until(deadline);
 }
 
-void RunDriver::cancel_requested() {
+void RunDriver::note_cancel() {
   cancel_due_ = true;
+  if (!cancel_deadline_) cancel_deadline_ = base::after(context_.config.cancel_patience);
+}
+
+void RunDriver::cancel_requested() {
+  note_cancel();
   if (fetch_ != nullptr) fetch_->stop();
+  if (stop_waiting_) stop_waiting_();
   wake_.notify();
 }
 
@@ -114,7 +129,7 @@ base::Task<void> RunDriver::refresh() {
         return runs::Claim{std::move(*run), std::move(attempt)};
       });
   claim_ = base::value_or_throw(std::move(fresh));
-  if (claim_.run.status == model::RunStatus::cancelling) cancel_due_ = true;
+  if (claim_.run.status == model::RunStatus::cancelling) note_cancel();
 }
 
 base::Task<RunDriver::Next> RunDriver::step() {
@@ -133,6 +148,10 @@ base::Task<RunDriver::Next> RunDriver::step() {
 }
 
 base::Task<RunDriver::Next> RunDriver::step_unclosed() {
+  if (!context_.is_here(claim_.attempt)) {
+    co_await give_up_attempt();
+    co_return Next::again;
+  }
   if (broken_ || (fresh_ && cancel_due_)) {
     const model::RunFailure cancelled{"run_cancelled", "The run was cancelled", {}};
     model::RunFailure failure = broken_.value_or(cancelled);
@@ -190,38 +209,6 @@ void RunDriver::close_folder() {
   stdout_log_.reset();
   stderr_log_.reset();
   folder_.reset();
-}
-
-// The attempt ended without an exit: try again where nothing has happened yet, else end the run with what
-// there is.
-base::Task<void> RunDriver::give_up_attempt() {
-  const bool behind =
-      static_cast<std::uint64_t>(claim_.attempt.journal_offset) > (folder_ ? folder_->size_of("journal") : 0);
-  bool safe = claim_.run.attempts < attempts_at_most && !cancel_due_ && !damaged_ && !behind;
-  if (safe && journal_) {
-    const int journal = journal_.get();
-    const JournalFacts facts = co_await context_.pool.run([journal] { return read_facts(journal); });
-    safe = facts.safe_to_repeat;
-  }
-  if (!safe) {
-    ExitRecord exit;
-    exit.outcome = cancel_due_ ? model::RunStatus::cancelled : model::RunStatus::failed;
-    exit.failure = {
-        "attempt_lost", "The keeper of the run was lost and the run cannot safely be repeated", {}};
-    exit.provider = keeper::to_string(plan_provider());
-    co_await close(std::move(exit), cancel_due_ ? "cancelled" : "outcome_unknown");
-    co_return;
-  }
-  const runs::Claim lost = claim_;
-  auto next = co_await context_.needs.store.write([this, &lost](store::Transaction& tx) {
-    return runs::start_next_attempt(tx, lost.fence(), context_.lease(), "attempt_lost", context_.now());
-  });
-  if (!next && next.error().reason == "run_not_active") co_return;
-  claim_ = base::value_or_throw(std::move(next));
-  close_folder();
-  fresh_ = true;
-  damaged_ = false;
-  co_await release(lost);
 }
 
 }  // namespace agentrouter::worker

@@ -41,7 +41,11 @@ struct DriverContext {
   // Safe from any thread.
   [[nodiscard]] bool out_of_time() const { return base::SteadyClock::now() >= finish_until.load(); }
   [[nodiscard]] runs::Context now() const { return {needs.clock, needs.entropy}; }
-  [[nodiscard]] runs::Lease lease() const { return {config.worker_id, config.lease}; }
+  [[nodiscard]] runs::Lease lease() const { return {config.worker_id, config.lease, config.host}; }
+  // Its folder is in ours.
+  [[nodiscard]] bool is_here(const store::Attempt& attempt) const {
+    return attempt.host.empty() || attempt.host == config.host;
+  }
 };
 
 // When a wall clock that now says `clock` will say `time`.
@@ -60,7 +64,13 @@ class RunDriver {
   base::Task<void> run();
 
   [[nodiscard]] const model::RunId& run_id() const { return claim_.run.id; }
+  [[nodiscard]] const store::Attempt& attempt() const { return claim_.attempt; }
   [[nodiscard]] runs::Fence fence() const { return claim_.fence(); }
+  // What became of the attempt to renew that lease. One that is lost is not touched any more: no message, no
+  // signal, no file.
+  void lease_renewed(const runs::Fence& fence, base::Deadline asked);
+  void lease_lost(const runs::Fence& fence);
+  [[nodiscard]] bool has_lost_lease() const { return lost_; }
   void cancel_requested();
   void decision_made();
   // Something was given back to the budgets.
@@ -101,6 +111,9 @@ class RunDriver {
 
   // Following: the exit record, or nothing when the keeper has to be looked at anew.
   base::Task<std::optional<ExitRecord>> follow();
+  base::Task<void> pass_cancel(bool& sent);
+  base::Task<void> kill_deaf_keeper();
+  base::Task<void> check_token();
   base::Task<bool> connect();
   base::Task<std::optional<ExitRecord>> copy_up_to(std::uint64_t length);
   base::Task<void> deliver_decisions();
@@ -112,6 +125,9 @@ class RunDriver {
   base::Task<void> drop_link();
   base::Task<std::optional<ExitRecord>> read_rest();
   base::Task<void> give_up_attempt();
+  base::Task<bool> is_safe_to_repeat();
+  base::Task<std::optional<runs::Claim>> next_attempt(const runs::Claim& lost, std::string_view reason);
+  base::Task<void> end_lost(std::string_view code, std::string why);
 
   // Closing.
   base::Task<void> close(ExitRecord exit, std::string open_execution_reason);
@@ -123,6 +139,10 @@ class RunDriver {
   base::Task<void> dismiss_keeper();
   base::Task<void> release(const runs::Claim& claim);
 
+  void note_cancel();
+  void hold_until(base::Deadline asked);
+  base::Task<void> hold_lease();
+  void check_lease() const;
   void check_stopping() const;
   void check_time() const;
   base::Task<void> pause(std::chrono::milliseconds time);
@@ -132,7 +152,10 @@ class RunDriver {
   DriverContext& context_;
   runs::Claim claim_;
   bool fresh_;
+  bool lost_ = false;  // the lease
+  base::Deadline lease_until_;
   bool cancel_due_ = false;
+  bool cancel_heard_ = false;
   bool decisions_due_ = true;
   bool policy_due_ = true;
   std::string policy_sent_;    // its version

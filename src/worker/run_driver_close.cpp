@@ -34,6 +34,7 @@ runs::Archived write_archive(store::Reader& reader, blobs::BlobStore& blobs, con
 base::Task<void> RunDriver::close(ExitRecord exit, std::string open_execution_reason) {
   check_time();
   co_await refresh();
+  co_await hold_lease();
   const model::RunId run = claim_.run.id;
   auto closers = co_await context_.needs.store.read([&](store::Reader& reader) {
     return close_open_executions(reader, run, open_execution_reason, context_.now());
@@ -90,6 +91,7 @@ base::Task<void> RunDriver::fail(model::RunFailure failure) {
 }
 
 base::Task<void> RunDriver::archive() {
+  co_await hold_lease();
   const auto closing = base::value_or_throw(runs::Closing::from_json_text(claim_.attempt.closing));
   const model::RunId run = claim_.run.id;
   const auto archived = co_await context_.needs.store.read(
@@ -102,6 +104,7 @@ base::Task<void> RunDriver::archive() {
 }
 
 base::Task<void> RunDriver::clean_up() {
+  co_await hold_lease();
   if (open_folder()) co_await dismiss_keeper();
   co_await drop_link();
   if (folder_) {
@@ -127,6 +130,7 @@ base::Task<void> RunDriver::dismiss_keeper() {
     const auto limit = base::after(5s);
     while (!link_->closed() && !base::passed(limit) && !context_.out_of_time())
       co_await wake_.wait_until(limit);
+    co_await hold_lease();
     if (!link_->closed() && !context_.out_of_time()) context_.needs.kill_keeper(link_->keeper_pid());
     co_await pause(5ms);
   }
@@ -135,6 +139,7 @@ base::Task<void> RunDriver::dismiss_keeper() {
 base::Task<void> RunDriver::release(const runs::Claim& claim) {
   const sandbox::AttemptRef attempt{context_.attempts_dir, claim.attempt.id.str()};
   for (const auto give_up = base::after(30s);;) {
+    co_await hold_lease();
     // Many may wait for their turn when the worker stops: the next one tidies them.
     auto released = co_await context_.pool.run([this, &attempt]() -> base::Result<void> {
       if (context_.out_of_time()) return base::fail(base::Code::cancelled, "the worker is stopping");

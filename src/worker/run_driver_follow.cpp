@@ -9,6 +9,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// The collector and the checkpointer have 90 s each.
+constexpr auto collecting_bound = 240s;
+
 std::vector<keeper::DecisionMessage> decisions_of(store::Reader& reader, const model::RunId& run) {
   std::vector<keeper::DecisionMessage> decisions;
   for (const auto& approval : reader.undelivered_approvals(run)) {
@@ -41,11 +44,14 @@ base::Task<bool> RunDriver::connect() {
   if (link_ && !link_->closed()) co_return true;
   co_await drop_link();
   auto link = co_await KeeperLink::open(context_.needs.connect, folder_->fd(), base::after(500ms), wake_);
+  check_lease();
   if (!link) {
+    co_await kill_deaf_keeper();
     co_await pause(100ms);
     co_return false;
   }
   link_ = std::move(*link);
+  co_await check_token();
   link_scope_.spawn(link_->listen());
   link_scope_.spawn(stage_logs());
   const auto run = claim_.run.id;
@@ -102,6 +108,7 @@ base::Task<std::optional<ExitRecord>> RunDriver::follow() {
   if (!co_await connect()) co_return std::nullopt;
   bool cancel_sent = false;
   for (;;) {
+    co_await pass_cancel(cancel_sent);
     check_stopping();
     const auto exit = co_await copy_up_to(link_->journal_length());
     if (exit) co_return exit;
@@ -112,29 +119,50 @@ base::Task<std::optional<ExitRecord>> RunDriver::follow() {
       wishes_seen_ = wishes;
       co_await grow_allowance();
     }
-    if (cancel_due_ && !cancel_sent) {
-      cancel_sent = true;
-      (void)co_await link_->send(keeper::CancelMessage{});
-      if (!cancel_deadline_) cancel_deadline_ = base::after(context_.config.cancel_bound);
-    }
     if (link_->closed()) {
       co_await pause(10ms);
       co_return std::nullopt;
     }
-    if (cancel_deadline_ && base::passed(*cancel_deadline_)) {
-      base::log(base::LogLevel::warn, "a keeper does not cancel and is killed",
-                {{"runId", claim_.run.id.str()}});
-      context_.needs.kill_keeper(link_->keeper_pid());
-      cancel_deadline_ = base::after(context_.config.cancel_bound);
-    }
     const bool news = link_->journal_length() > static_cast<std::uint64_t>(claim_.attempt.journal_offset);
     const bool errands = decisions_due_ || policy_due_ || allowance_due_ || link_->wishes() != wishes_seen_ ||
-                         (cancel_due_ && !cancel_sent) || link_->closed() || context_.stopping;
+                         (cancel_due_ && !cancel_sent) || link_->closed() || context_.stopping || lost_;
     if (!news && !errands) {
       co_await wake_.wait_until(
           std::min(approval_deadline_, cancel_deadline_.value_or(base::Deadline::max())));
     }
   }
+}
+
+// Says it once on each link. A keeper that does not hear it in time is killed, and its sandbox with it; one that
+// has heard it empties its sandbox by itself, and is given the time that collecting may take.
+base::Task<void> RunDriver::pass_cancel(bool& sent) {
+  if (!cancel_due_ || link_->closed()) co_return;
+  const auto& config = context_.config;
+  if (!sent) {
+    sent = true;
+    cancel_heard_ = false;
+    cancel_deadline_ = base::after(link_->acknowledges_cancel() ? config.cancel_patience : config.cancel_bound);
+    (void)co_await link_->send(keeper::CancelMessage{});
+  }
+  if (link_->is_cancelling() && !std::exchange(cancel_heard_, true)) {
+    cancel_deadline_ = base::after(collecting_bound);
+  } else if (cancel_deadline_ && base::passed(*cancel_deadline_)) {
+    co_await hold_lease();
+    base::log(base::LogLevel::warn, "a keeper does not cancel and is killed", {{"runId", claim_.run.id.str()}});
+    context_.needs.kill_keeper(link_->keeper_pid());
+    cancel_deadline_ = base::after(config.cancel_bound);
+  }
+}
+
+// One that does not even greet, of a run that is cancelled.
+base::Task<void> RunDriver::kill_deaf_keeper() {
+  if (!cancel_due_ || !cancel_deadline_ || !base::passed(*cancel_deadline_)) co_return;
+  co_await hold_lease();
+  const auto socket = keeper::connect_to_keeper(context_.needs.executor, folder_->fd());
+  if (!socket) co_return;
+  base::log(base::LogLevel::warn, "a keeper does not answer a cancel and is killed",
+            {{"runId", claim_.run.id.str()}});
+  context_.needs.kill_keeper(socket->peer());
 }
 
 // Brings the store up to `length`, or to the exit record.
@@ -204,9 +232,11 @@ base::Task<void> RunDriver::expire_approvals() {
     }
     const model::ActionId action = approval.action_id;
     // Refused when a person was faster.
-    (void)co_await context_.needs.store.write([this, &run, &action](store::Transaction& tx) {
-      return runs::expire_approval(tx, run, action, context_.now());
+    const runs::Fence fence = claim_.fence();
+    auto expired = co_await context_.needs.store.write([this, &fence, &action](store::Transaction& tx) {
+      return runs::expire_approval(tx, fence, action, context_.now());
     });
+    if (!expired && expired.error().reason == "lease_lost") throw base::Failure(std::move(expired).error());
     decisions_due_ = true;
   }
 }

@@ -169,13 +169,17 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   if (needs_trust(egress_)) {
     for (auto& variable : trust_environment()) agent->program.env.push_back(std::move(variable));
   }
-  if (auto refused = co_await reserve_allowance()) co_return refused;
+  co_await hold_lease();
+  // Whatever may have had a keeper has a folder.
   base::value_or_throw(AttemptFolder::make(context_.attempts, claim_.attempt.id));
+  if (auto refused = co_await reserve_allowance()) co_return refused;
   auto no_cassette = co_await place_cassette();
   if (no_cassette) co_return no_cassette;
   if (auto missing = co_await find_base()) co_return missing;
   const auto placed = co_await place_state();
   if (!placed) co_return failure_of(placed.error(), "checkpoint_unavailable");
+  co_await hold_lease();
+  if (cancel_due_) co_return model::RunFailure{"run_cancelled", "The run was cancelled", {}};
   auto stream = base::value_or_throw(stream_pair());
   auto launched = co_await launch_on_state(*agent, stream.second.get());
   stream.second.reset();
@@ -185,6 +189,7 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
   const bool ready = co_await hand_over_plan(std::move(stream.first), *agent);
   if (ground_) ground_->layers.clear();
   // What follows from a keeper that did not come up is found out from its lock.
+  check_lease();
   if (!ready && !context_.stopping) context_.needs.kill_keeper(launched->keeper_pid);
   co_return std::nullopt;
 }
@@ -216,7 +221,9 @@ std::optional<model::RunFailure> RunDriver::find_image(const std::string& asked)
 // A part of the budgets that count for this run, or why there is none: everything is spent. Where others have
 // reserved the rest, the run begins with nothing and its first request waits for what they give back.
 base::Task<std::optional<model::RunFailure>> RunDriver::reserve_allowance() {
-  auto allowance = co_await context_.needs.store.write([this](store::Transaction& tx) {
+  using Reserved = base::Result<std::optional<runs::Allowance>>;
+  auto allowance = co_await context_.needs.store.write([this](store::Transaction& tx) -> Reserved {
+    if (auto noted = runs::note_launch(tx, claim_.fence()); !noted) return tl::unexpected(std::move(noted).error());
     return runs::grow_allowance(tx, claim_.fence(), {}, {}, context_.config.spending, context_.now());
   });
   allowance_ = base::value_or_throw(std::move(allowance));
@@ -413,11 +420,11 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
   socket.shutdown(keeper::LineSocket::Socket::shutdown_send, ignored);
   char answer[8] = {};
   std::size_t got = 0;
-  if (!error && !context_.stopping)
+  if (!error && !context_.stopping && !cancel_due_ && !lost_)
     got = co_await socket.async_read_some(asio::buffer(answer), asio::redirect_error(base::use_task, error));
   *waiting = false;
   stop_waiting_ = {};
-  if (got == 0 && !context_.stopping) {
+  if (got == 0 && !context_.stopping && !cancel_due_ && !lost_) {
     base::log(
         base::LogLevel::warn, "a keeper did not come up",
         {{"runId", claim_.run.id.str()}, {"attemptId", claim_.attempt.id.str()}, {"cause", error.message()}});

@@ -40,7 +40,7 @@ base::Task<Result<void>> wait_for_begin(keeper::LineSocket& socket) {
     const auto message = keeper::parse_keeper_message(*line);
     if (!message) break;
     if (const auto* hello = std::get_if<keeper::Hello>(&*message))
-      greeted = hello->protocol == keeper::control_protocol;
+      greeted = keeper::common_protocol(*hello).has_value();
     if (!greeted) break;
     if (const auto* found = std::get_if<keeper::FilesBegin>(&*message)) begin = *found;
   }

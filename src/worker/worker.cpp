@@ -4,23 +4,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
-#include <list>
-#include <map>
 #include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/task_scope.h"
 #include "runs/cancel.h"
-#include "worker/reclaimer.h"
-#include "worker/run_driver.h"
+#include "worker/worker_state.h"
 
 namespace agentrouter::worker {
 namespace {
 
-constexpr std::size_t pool_threads = 4;
 constexpr std::chrono::milliseconds finish_grace{3500};
 constexpr std::chrono::seconds look_at_disk_again{2};
 
@@ -33,67 +27,6 @@ int default_concurrency() {
   const long long by_memory = (memory - 2 * gib) / gib;
   return static_cast<int>(std::clamp<long long>(std::min<long long>(2 * cores, by_memory), 1, 1024));
 }
-
-// Hears of commits on the store's thread and passes them to the worker's executor, as long as there is one.
-class Worker::State final : public store::CommitListener {
- public:
-  State(Needs needs, WorkerConfig config)
-      : cassettes_(config.cassettes),
-        pool_(pool_threads),
-        context_{.needs = std::move(needs), .config = std::move(config), .pool = pool_, .attempts = {}},
-        wake_(context_.needs.executor),
-        leases_wake_(context_.needs.executor),
-        reclaimer_(context_),
-        mailbox_(std::make_shared<Mailbox>(Mailbox{this})),
-        scope_(context_.needs.executor) {}
-  ~State() override { mailbox_->state = nullptr; }
-
-  base::Task<void> run();
-  void stop();
-  void policies_changed();
-
-  void committed(std::shared_ptr<const std::vector<model::Event>> events) override;
-  void run_changed(const model::RunId& run, model::RunStatus status) override;
-
- private:
-  struct Mailbox {
-    State* state;  // only looked at on the executor
-  };
-
-  base::Task<void> work();
-  base::Task<void> open_folders();
-  base::Task<void> open_layers();
-  base::Task<void> adopt_all();
-  base::Task<void> retire_older(std::vector<store::Attempt> older);
-  base::Task<void> take_queued();
-  bool has_disk();
-  base::Task<void> settle_cancelled();
-  base::Task<void> drive(std::list<RunDriver>::iterator driver);
-  base::Task<void> keep_leases();
-  void start(runs::Claim claim, RunDriver::Origin origin);
-  RunDriver* driver_of(const model::RunId& run);
-
-  template <class Work>
-  void post(Work work) {
-    asio::post(context_.needs.executor, [mailbox = mailbox_, work = std::move(work)] {
-      if (mailbox->state != nullptr) work(*mailbox->state);
-    });
-  }
-
-  std::unique_ptr<KeptLayers> layers_;
-  Cassettes cassettes_;
-  base::Pool pool_;
-  base::Fd attempts_dir_;
-  DriverContext context_;
-  std::list<RunDriver> drivers_;
-  bool work_due_ = true;
-  bool disk_is_low_ = false;
-  base::Event wake_;
-  base::Event leases_wake_;
-  Reclaimer reclaimer_;
-  std::shared_ptr<Mailbox> mailbox_;
-  base::TaskScope scope_;
-};
 
 void Worker::State::committed(std::shared_ptr<const std::vector<model::Event>> events) {
   for (const auto& event : *events) {
@@ -111,6 +44,8 @@ void Worker::State::run_changed(const model::RunId& run, model::RunStatus status
       for (auto& driver : state.drivers_) driver.budgets_changed();
     });
   }
+  if (status == model::RunStatus::starting)
+    return post([run](State& state) { state.note_stranger(run); });
   if (status != model::RunStatus::queued && status != model::RunStatus::cancelling) return;
   post([run, status](State& state) {
     state.work_due_ = true;
@@ -175,8 +110,11 @@ base::Task<void> Worker::State::work() {
     work_due_ = false;
     co_await settle_cancelled();
     co_await take_queued();
-    const auto look_again = disk_is_low_ ? base::after(look_at_disk_again) : base::Deadline::max();
-    while (!work_due_ && !context_.stopping && !base::passed(look_again)) co_await wake_.wait_until(look_again);
+    co_await look_after_others();
+    const auto disk = disk_is_low_ ? base::after(look_at_disk_again) : base::Deadline::max();
+    const auto look_again = std::min(disk, next_look());
+    while (!work_due_ && !context_.stopping && !is_look_due() && !base::passed(look_again))
+      co_await wake_.wait_until(look_again);
   }
 }
 
@@ -211,56 +149,6 @@ base::Task<void> Worker::State::open_layers() {
   layers_ = std::move(*opened);
   context_.layers = layers_.get();
   context_.released = [this] { reclaimer_.wake(); };
-}
-
-// Each run is driven by its newest attempt; what is left of older ones is only removed.
-base::Task<void> Worker::State::adopt_all() {
-  const auto open =
-      co_await context_.needs.store.read([](store::Reader& reader) { return reader.open_attempts(); });
-  std::map<model::RunId, store::Attempt> newest;
-  std::vector<store::Attempt> older;
-  for (const auto& attempt : open) {
-    auto [place, added] = newest.try_emplace(attempt.run_id, attempt);
-    if (added) continue;
-    const bool newer = attempt.number > place->second.number;
-    older.push_back(newer ? std::exchange(place->second, attempt) : attempt);
-  }
-  co_await retire_older(std::move(older));
-  for (const auto& [run, attempt] : newest) {
-    auto claim = co_await context_.needs.store.write([this, &attempt](store::Transaction& tx) {
-      return runs::take_over(tx, attempt.id, context_.lease(), runs::TakeOver::holder_is_gone,
-                             context_.now());
-    });
-    if (!claim) {
-      base::log(base::LogLevel::warn, "an attempt could not be taken over",
-                {{"cause", claim.error().message}});
-      continue;
-    }
-    start(std::move(*claim), RunDriver::Origin::adopted);
-  }
-}
-
-base::Task<void> Worker::State::retire_older(std::vector<store::Attempt> older) {
-  for (const auto& attempt : older) {
-    const sandbox::AttemptRef place{context_.attempts_dir, attempt.id.str()};
-    const auto released = co_await pool_.run([this, &place, &attempt]() -> base::Result<void> {
-      if (auto folder = AttemptFolder::open(context_.attempts, attempt.id)) {
-        AGENTROUTER_TRY(const auto life, keeper::settle_keeper_life(folder->fd()));
-        if (life == keeper::KeeperLife::alive) return base::fail(base::Code::conflict, "its keeper lives");
-      }
-      return sandbox::release_whole(context_.needs.launcher, place, sandbox::Remove::all);
-    });
-    if (!released) {
-      base::log(base::LogLevel::warn, "an old attempt could not be removed",
-                {{"attemptId", attempt.id.str()}, {"cause", released.error().message}});
-      continue;
-    }
-    auto retired = co_await context_.needs.store.write([&attempt](store::Transaction& tx) {
-      return runs::retire_attempt(tx, {attempt.id, attempt.token});
-    });
-    (void)retired;
-    if (layers_) layers_->done(attempt.id);
-  }
 }
 
 // Said once each time it changes.
@@ -306,29 +194,18 @@ void Worker::State::start(runs::Claim claim, RunDriver::Origin origin) {
 
 base::Task<void> Worker::State::drive(std::list<RunDriver>::iterator driver) {
   co_await driver->run();
+  if (driver->has_lost_lease()) {
+    look_due_ = true;
+    if (context_.is_here(driver->attempt())) {
+      lost_.insert(driver->attempt().id);
+      tidy_due_ = base::after(context_.config.lease);
+    }
+  }
   drivers_.erase(driver);
   // Who waits for more may be waiting for nobody but others who wait, from now on.
   for (auto& other : drivers_) other.budgets_changed();
   work_due_ = true;
   wake_.notify();
-}
-
-base::Task<void> Worker::State::keep_leases() {
-  for (;;) {
-    while (drivers_.empty()) co_await leases_wake_.wait();
-    co_await base::sleep_for(context_.config.lease / 3);
-    std::vector<runs::Fence> fences;
-    for (const auto& driver : drivers_) fences.push_back(driver.fence());
-    try {
-      co_await context_.needs.store.write([this, &fences](store::Transaction& tx) {
-        // A driver whose lease is lost learns of it at its next write.
-        for (const auto& fence : fences)
-          (void)runs::renew_lease(tx, fence, context_.config.lease, context_.now());
-      });
-    } catch (const base::Failure& failure) {
-      base::log(base::LogLevel::warn, "leases could not be renewed", {{"cause", failure.error().message}});
-    }
-  }
 }
 
 Worker::Worker(Needs needs, WorkerConfig config)

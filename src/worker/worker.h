@@ -4,7 +4,7 @@
 // terminal state. Each step can be repeated, so a kill -9 at any point costs nothing but time.
 //
 // Nothing polls: commits of the store and lines on the keepers' sockets wake it. The only timers renew leases,
-// bound waits, and look again at a disk that was nearly full.
+// bound waits, look whether leases of other workers stand still, and look again at a disk that was nearly full.
 
 #include <filesystem>
 #include <map>
@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "blobs/blob_store.h"
+#include "model/defaults.h"
 #include "policy/quota.h"
 #include "policy/rules.h"
 #include "runs/budgets.h"
@@ -60,6 +61,11 @@ struct GitConfig {
 
 struct WorkerConfig {
   std::string worker_id;
+  // store::Attempt::host: this folder of attempts on this machine. Keepers of another host cannot be reached.
+  std::string host = {};
+  // The worker is the only one that uses the data folder, so whoever held the attempts of this host before is
+  // gone. Without it their leases have to stand still first, like those of other hosts.
+  bool owns_folder = true;
   std::filesystem::path data_dir;
   int concurrency = 1;
   std::string default_model = "gpt-5.5";                             // for a Codex run that names none
@@ -90,11 +96,15 @@ struct WorkerConfig {
   std::string default_image = {};  // of a run that names none; empty: the host's programs
   runs::ConversationRules conversations = {};
   LayerRules layers = {};
-  std::chrono::milliseconds cancel_grace = std::chrono::seconds{2};
-  std::chrono::seconds lease = std::chrono::seconds{30};             // renewed every third of it
+  // For an agent to end by itself, cancelled or at a limit; then its sandbox is emptied.
+  std::chrono::milliseconds cancel_grace = model::defaults::cancel_grace;
+  std::chrono::milliseconds lease = std::chrono::seconds{30};        // renewed every third of it
+  int max_attempts = 3;                                              // at a run
   std::chrono::milliseconds launch_wait = std::chrono::seconds{20};  // for the keeper's socket to answer
-  std::chrono::milliseconds cancel_bound =
-      std::chrono::seconds{30};  // a keeper that does not obey is killed after it
+  // For a keeper to say that it has heard a cancel; then it is killed, and its sandbox with it.
+  std::chrono::milliseconds cancel_patience = std::chrono::milliseconds{1500};
+  // For one that cannot say so, or that does not end when its run has.
+  std::chrono::milliseconds cancel_bound = std::chrono::seconds{30};
   CassetteRules cassettes = {};  // record what providers are asked, or play it
   std::string hidden = {};       // AttemptPlan's: what secrets of the server look like
 };

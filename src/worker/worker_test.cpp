@@ -1,5 +1,6 @@
 #include "worker/worker.h"
 
+#include "worker/attempt_folder.h"
 #include "worker/fixture_test.h"
 #include "worker/journal_copy.h"
 #include "worker/log_archive.h"
@@ -140,8 +141,55 @@ TEST_F(WorkerTest, AfterThreeLostAttemptsTheRunFails) {
   start();
   const auto id = submit(simple_script);
   until_retired(id);
-  EXPECT_EQ(failure(id), "attempt_lost");
+  EXPECT_EQ(failure(id), "attempts_exhausted");
   EXPECT_EQ(launcher_.requests.size(), 3u);
+  EXPECT_EQ(artifacts(id).size(), 6u);
+}
+
+TEST_F(WorkerTest, HowOftenARunIsTriedIsConfigured) {
+  config_.max_attempts = 1;
+  launcher_.stillborn = 1;
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  EXPECT_EQ(failure(id), "attempts_exhausted");
+  EXPECT_EQ(launcher_.requests.size(), 1u);
+}
+
+TEST_F(WorkerTest, AnAttemptWhoseFolderIsGoneIsNotRepeated) {
+  start();
+  const auto id = submit(endless_script);
+  until_event(id, "agent.started");
+  stop();
+  for (const pid_t keeper : launcher_.keepers) ::kill(keeper, SIGKILL);
+  std::filesystem::remove_all(folder_ / "attempts");
+  start();
+  until_retired(id);
+  EXPECT_EQ(failure(id), "attempt_lost");
+  EXPECT_EQ(launcher_.requests.size(), 1u);
+}
+
+TEST_F(WorkerTest, FoldersOfAttemptsThatNobodyKnowsAreRemovedAtTheStart) {
+  const auto unknown = model::AttemptId("attempt_" + base::uuid_from_text("from another store"));
+  std::filesystem::create_directories(folder_ / "attempts");
+  ASSERT_TRUE(AttemptFolder::make(folder_ / "attempts", unknown));
+  std::filesystem::create_directories(folder_ / "attempts/not-an-attempt");
+  start();
+  until([&] { return left_in("attempts").size() == 1; });
+  EXPECT_THAT(left_in("attempts"), ElementsAre(HasSubstr("not-an-attempt")));
+}
+
+TEST_F(WorkerTest, ARunThatIsCancelledWhileItsKeeperComesUpEndsAtOnceAndHasNoAgent) {
+  launcher_.after_keeper = [](pid_t keeper) { ::kill(keeper, SIGSTOP); };
+  config_.launch_wait = 60s;
+  start();
+  const auto id = submit(simple_script, model::ApprovalMode::manual);
+  until([&] { return !launcher_.keepers.empty(); });
+  cancel(id);
+  until_retired(id);
+  EXPECT_EQ(failure(id), "cancelled");
+  EXPECT_EQ(launcher_.requests.size(), 1u);
+  EXPECT_THAT(types(id), ::testing::Not(Contains("execution.started")));
 }
 
 TEST_F(WorkerTest, KeeperLostAfterTheReleaseIsNotRepeatedAndKeepsWhatWasSaid) {

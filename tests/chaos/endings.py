@@ -27,7 +27,7 @@ def allowed_endings(case, run_id):
     code = run.get("failure", {}).get("code", "")
     if code in NO_STATE and left_no_state(case, run_id):
         return None
-    if code == "attempt_lost" and attempts == MOST_ATTEMPTS:
+    if code == "attempts_exhausted" and attempts == MOST_ATTEMPTS:
         return None  # each of them was excused
     if code in may_end or code in {ending for fault in faults for ending in MAY_CAUSE.get(fault["kind"], ())}:
         return None

@@ -136,6 +136,9 @@ Attempt read_attempt(const Statement& row) {
   attempt.lower_path = row.text(9);
   attempt.closing = row.text(10);
   attempt.created_at = time_at(row, 11);
+  attempt.beats = row.integer(12);
+  attempt.host = row.text(13);
+  attempt.launched = row.integer(14) != 0;
   return attempt;
 }
 

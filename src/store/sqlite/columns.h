@@ -24,7 +24,7 @@ namespace agentrouter::store {
   "decided_seq, delivered, expires_at, decided_by, requested_at, n FROM approvals "
 #define ATTEMPT_COLUMNS                                                                                \
   "SELECT id, run_id, number, worker_id, token, lease_until, slot, journal_offset, open, lower_path, " \
-  "closing, created_at FROM attempts "
+  "closing, created_at, beats, host, launched FROM attempts "
 
 #define CONVERSATION_COLUMNS \
   "SELECT id, session_id, state, created_at, closed_at, expires_at, reclaimed FROM conversations "

@@ -383,7 +383,14 @@ CREATE TABLE allowance_lots (
 ) STRICT, WITHOUT ROWID;
 )sql";
 
-constexpr std::array<const char*, 7> steps{first, second, third, fourth, fifth, sixth, seventh};
+// Who can reach an attempt's keeper, how often its lease was renewed, and whether it had a keeper at all.
+constexpr const char* eighth = R"sql(
+ALTER TABLE attempts ADD COLUMN beats INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN host TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN launched INTEGER NOT NULL DEFAULT 1;
+)sql";
+
+constexpr std::array<const char*, 8> steps{first, second, third, fourth, fifth, sixth, seventh, eighth};
 
 std::int64_t pragma(Connection& connection, std::string_view sql) {
   auto statement = connection.statement(sql);

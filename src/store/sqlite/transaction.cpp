@@ -279,21 +279,24 @@ void SqliteTransaction::put_approval(const Approval& approval) {
 void SqliteTransaction::insert_attempt(const Attempt& attempt) {
   auto statement = connection_.statement(
       "INSERT INTO attempts (id, run_id, number, worker_id, token, lease_until, slot, journal_offset, open, "
-      "lower_path, closing, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "lower_path, closing, created_at, beats, host, launched) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   statement.bind(attempt.id.str()).bind(attempt.run_id.str()).bind(std::int64_t{attempt.number});
   statement.bind(attempt.worker_id).bind(attempt.token).bind(to_column(attempt.lease_until));
   statement.bind(std::int64_t{attempt.slot}).bind(attempt.journal_offset).bind(std::int64_t{attempt.open});
-  statement.bind(attempt.lower_path).bind(attempt.closing).bind(to_column(attempt.created_at)).run();
+  statement.bind(attempt.lower_path).bind(attempt.closing).bind(to_column(attempt.created_at));
+  statement.bind(attempt.beats).bind(attempt.host).bind(std::int64_t{attempt.launched}).run();
 }
 
 void SqliteTransaction::update_attempt(const Attempt& attempt) {
   auto statement = connection_.statement(
       "UPDATE attempts SET worker_id = ?, token = ?, lease_until = ?, slot = ?, journal_offset = ?, open = "
       "?, "
-      "lower_path = ?, closing = ? WHERE id = ?");
+      "lower_path = ?, closing = ?, beats = ?, host = ?, launched = ? WHERE id = ?");
   statement.bind(attempt.worker_id).bind(attempt.token).bind(to_column(attempt.lease_until));
   statement.bind(std::int64_t{attempt.slot}).bind(attempt.journal_offset).bind(std::int64_t{attempt.open});
-  statement.bind(attempt.lower_path).bind(attempt.closing).bind(attempt.id.str()).run();
+  statement.bind(attempt.lower_path).bind(attempt.closing).bind(attempt.beats).bind(attempt.host);
+  statement.bind(std::int64_t{attempt.launched}).bind(attempt.id.str()).run();
   if (sqlite3_changes(connection_.handle()) == 0) {
     base::throw_failure(base::Code::not_found, "no attempt " + attempt.id.str(), "attempt_not_found");
   }
