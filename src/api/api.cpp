@@ -16,6 +16,7 @@ struct Api::RouteEntry {
   std::vector<std::string_view> path;
   Route route;
   Access access = Access::keyed;
+  Demand demand = Demand::usual;
 };
 
 const std::vector<Api::RouteEntry>& Api::routes() {
@@ -23,17 +24,18 @@ const std::vector<Api::RouteEntry>& Api::routes() {
       {"GET", {"healthz"}, &Api::health, Access::open},
       {"GET", {"readyz"}, &Api::ready, Access::open},
       {"GET", {"openapi.json"}, &Api::openapi, Access::open},
-      {"POST", {"v1", "uploads"}, &Api::upload},
+      {"POST", {"v1", "uploads"}, &Api::upload, Access::keyed, Demand::more},
       {"GET", {"v1", "runs"}, &Api::list_runs},
-      {"POST", {"v1", "runs"}, &Api::create_run},
+      {"POST", {"v1", "runs"}, &Api::create_run, Access::keyed, Demand::more},
       {"GET", {"v1", "runs", "{run}"}, &Api::get_run},
+      {"DELETE", {"v1", "runs", "{run}"}, &Api::delete_run},
       {"GET", {"v1", "runs", "{run}", "session"}, &Api::get_session},
       {"GET", {"v1", "runs", "{run}", "events"}, &Api::list_events},
-      {"GET", {"v1", "runs", "{run}", "stream"}, &Api::stream_events},
+      {"GET", {"v1", "runs", "{run}", "stream"}, &Api::stream_events, Access::keyed, Demand::more},
       {"GET", {"v1", "runs", "{run}", "record"}, &Api::get_record},
       {"POST", {"v1", "runs", "{run}", "cancel"}, &Api::cancel_run},
-      {"POST", {"v1", "runs", "{run}", "messages"}, &Api::send_message},
-      {"POST", {"v1", "runs", "{run}", "fork"}, &Api::fork_run},
+      {"POST", {"v1", "runs", "{run}", "messages"}, &Api::send_message, Access::keyed, Demand::more},
+      {"POST", {"v1", "runs", "{run}", "fork"}, &Api::fork_run, Access::keyed, Demand::more},
       {"GET", {"v1", "runs", "{run}", "turns"}, &Api::list_turns},
       {"POST", {"v1", "runs", "{run}", "close"}, &Api::close_conversation},
       {"POST", {"v1", "runs", "{run}", "actions", "{item}", "approve"}, &Api::approve},
@@ -102,7 +104,11 @@ class Counted {
 }  // namespace
 
 Api::Api(ApiNeeds needs, Authenticator authenticator, ApiOptions options)
-    : needs_(needs), authenticator_(std::move(authenticator)), options_(std::move(options)) {}
+    : needs_(needs),
+      authenticator_(std::move(authenticator)),
+      options_(std::move(options)),
+      overload_(needs_.store, options_.overload) {}
+
 
 net::Response Api::error_reply(const net::ServerError& error) {
   return problem(error, needs_.entropy);
@@ -142,6 +148,12 @@ base::Task<void> Api::dispatch(Call& call) {
       co_return;
     }
     options_.on_request();
+  }
+  if (chosen && chosen->access == Access::keyed) {
+    if (const auto taken = overload_.check(chosen->demand); !taken) {
+      co_await call.refuse(taken.error());
+      co_return;
+    }
   }
   if (chosen) {
     co_await answer(call, *chosen);

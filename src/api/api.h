@@ -8,6 +8,7 @@
 #include <string>
 
 #include "api/auth.h"
+#include "api/overload.h"
 #include "api/push.h"
 #include "api/uploads.h"
 #include "base/pool.h"
@@ -50,6 +51,8 @@ struct ApiOptions {
   runs::ConversationRules conversations;
   std::vector<McpOffer> mcp_servers;
   runs::SpendingRules spending = {};
+  runs::QueueRules queue = {};
+  OverloadRules overload = {};
   // What a run under this policy is to have at least; of the server's own policy when the name is empty.
   // Errors: invalid (policy_unknown, details {name, known}).
   std::function<base::Result<model::Isolation>(std::string_view name)> check_policy;
@@ -99,6 +102,7 @@ class Api final : public net::Handler {
   base::Task<void> stream_batch(Call& call);
   base::Task<void> stream_live(Call& call);
   base::Task<void> cancel_run(Call& call);
+  base::Task<void> delete_run(Call& call);
   base::Task<void> approve(Call& call);
   base::Task<void> deny(Call& call);
   base::Task<void> decide(Call& call, bool approved);
@@ -143,6 +147,7 @@ class Api final : public net::Handler {
   ApiNeeds needs_;
   Authenticator authenticator_;
   ApiOptions options_;
+  Overload overload_;
   std::size_t in_flight_ = 0;
   std::size_t uploads_ = 0;    // on their way
   base::Pool upload_pool_{2};  // unpacking takes long: it does not hold up anybody else's file calls

@@ -34,7 +34,8 @@ base::Task<void> Api::send_message(Call& call) {
                                       .api_key = authenticator_.key_name()};
   const auto continued =
       co_await needs_.store.write([&request, context = context(), this](store::Transaction& tx) {
-        return runs::continue_run(tx, request, context, options_.conversations, options_.spending);
+        return runs::continue_run(tx, request, context, options_.conversations, options_.spending,
+                                  options_.queue);
       });
   if (!continued) throw base::Failure(continued.error());
   auto response = json_response(202, to_wire(continued->run));
@@ -56,7 +57,7 @@ base::Task<void> Api::fork_run(Call& call) {
       .limits = body.limits,
       .api_key = authenticator_.key_name()};
   const auto forked = co_await needs_.store.write([&request, context = context(), this](store::Transaction& tx) {
-    return runs::fork_run(tx, request, context, options_.spending);
+    return runs::fork_run(tx, request, context, options_.spending, options_.queue);
   });
   if (!forked) throw base::Failure(forked.error());
   auto response = json_response(forked->replayed ? 200 : 201, forked->run.to_wire());

@@ -20,8 +20,9 @@ base::Task<void> Api::health(Call& call) {
   co_await call.respond_json(200, "{\"ok\":true}");
 }
 
-// Ready means that the store answers: otherwise 503.
+// Ready means that the store answers, and soon: otherwise 503.
 base::Task<void> Api::ready(Call& call) {
+  base::value_or_throw(overload_.check(Demand::usual));
   (void)co_await needs_.store.read([](store::Reader& reader) { return reader.queued_runs(1).size(); });
   co_await call.respond_json(200, "{\"ok\":true}");
 }

@@ -13,6 +13,7 @@ namespace agentrouter::api {
 namespace {
 
 constexpr std::size_t max_request_id = 128;
+constexpr std::int64_t longest_wait = 32 * 24 * 3600;  // a budget over a month
 
 struct Verdict {
   int status = 500;
@@ -76,6 +77,16 @@ std::string problem_document(const Verdict& verdict, std::string_view message, s
   return body;
 }
 
+// What passes by itself says when: the details if they know, else the code.
+int retry_after(const Verdict& verdict, std::string_view details) {
+  const auto parsed = details.empty() ? base::Result<json::value>(json::object()) : base::parse_json(details);
+  const auto* object = parsed ? parsed->if_object() : nullptr;
+  if (const auto seconds = object ? base::get_int(*object, "retryAfterSeconds") : std::nullopt)
+    return static_cast<int>(std::clamp<std::int64_t>(*seconds, 0, longest_wait));
+  const auto* code = find_code(verdict.code);
+  return code ? code->retry_after : 0;
+}
+
 net::Response tell(const Verdict& verdict, std::string_view message, std::string_view details,
                    const Occasion& occasion) {
   const auto text = base::to_utf8(message);
@@ -91,8 +102,8 @@ net::Response tell(const Verdict& verdict, std::string_view message, std::string
     response.body = envelope(verdict, text, facts);
   }
   response.headers.add("Vary", "Accept");
-  const auto* code = find_code(verdict.code);
-  if (code && code->retry_after > 0) response.headers.add("Retry-After", std::to_string(code->retry_after));
+  if (const int seconds = retry_after(verdict, details); seconds > 0)
+    response.headers.add("Retry-After", std::to_string(seconds));
   finish(response, occasion);
   return response;
 }

@@ -42,18 +42,23 @@ base::Task<void> Api::list_rules(Call& call) {
 }
 
 base::Task<void> Api::give_rule(Call& call) {
+  const auto key = base::value_or_throw(call.idempotency_key());
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   auto request = base::value_or_throw(parse_standing_rule(*json_body));
   request.run = call.run();
   request.given_by = authenticator_.key_name();
+  request.idempotency_key = key;
   const auto given = co_await needs_.store.write([&request, context = context()](store::Transaction& tx) {
     return runs::give_rule(tx, request, context);
   });
   if (!given) throw base::Failure(given.error());
   auto text = runs::to_wire(given->rule);
   text.pop_back();
-  co_await call.respond_json(201, text + ",\"decided\":" + std::to_string(given->decided) + "}");
+  auto response = json_response(given->replayed ? 200 : 201,
+                                text + ",\"decided\":" + std::to_string(given->decided) + "}");
+  call.mark_replay(response, given->replayed);
+  co_await call.respond(std::move(response));
 }
 
 base::Task<void> Api::withdraw_rule(Call& call) {

@@ -5,6 +5,7 @@
 #include "runs/cancel.h"
 #include "runs/create.h"
 #include "runs/decide.h"
+#include "runs/delete.h"
 #include "runs/queries.h"
 #include "runs/record.h"
 
@@ -84,7 +85,7 @@ base::Task<void> Api::create_run(Call& call) {
     request.workspace.git = base::value_or_throw(std::move(admitted));
   }
   auto created = co_await needs_.store.write([&request, context = context(), this](store::Transaction& tx) {
-    return runs::create_run(tx, request, context, options_.spending);
+    return runs::create_run(tx, request, context, options_.spending, options_.queue);
   });
   if (!created) throw base::Failure(created.error());
   auto response = json_response(created->replayed ? 200 : 201, created->run.to_wire());
@@ -142,6 +143,18 @@ base::Task<void> Api::cancel_run(Call& call) {
   (void)co_await needs_.store.write([&id, context = context(), this](store::Transaction& tx) {
     return runs::settle_cancelled(tx, id, context, options_.conversations);
   });
+}
+
+// What it has left is removed behind the answer.
+base::Task<void> Api::delete_run(Call& call) {
+  const runs::Deletion deletion{.run = call.run(), .by = authenticator_.key_name()};
+  const auto deleted = co_await needs_.store.write([&deletion, context = context()](store::Transaction& tx) {
+    return runs::delete_run(tx, deletion, context);
+  });
+  if (!deleted) throw base::Failure(deleted.error());
+  net::Response gone;
+  gone.status = 204;
+  co_await call.respond(std::move(gone));
 }
 
 base::Task<void> Api::approve(Call& call) {

@@ -46,14 +46,18 @@ base::Task<void> Api::list_webhooks(Call& call) {
 }
 
 base::Task<void> Api::create_webhook(Call& call) {
+  const auto key = base::value_or_throw(call.idempotency_key());
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
-  const auto request = base::value_or_throw(parse_new_webhook(*json_body));
+  auto request = base::value_or_throw(parse_new_webhook(*json_body));
+  request.idempotency_key = key;
   const auto made = co_await needs_.store.write([&, context = context()](store::Transaction& tx) {
     return webhooks::create_webhook(tx, request, options_.webhook_rules, context);
   });
   if (!made) throw base::Failure(made.error());
-  co_await call.respond_json(201, to_wire(*made, webhooks::Secret::shown));
+  auto response = json_response(made->replayed ? 200 : 201, to_wire(made->webhook, webhooks::Secret::shown));
+  call.mark_replay(response, made->replayed);
+  co_await call.respond(std::move(response));
 }
 
 base::Task<void> Api::get_webhook(Call& call) {

@@ -47,7 +47,8 @@ Result<void> apply_value(Config& config, const std::string& file, const std::str
   const bool of_spending = is_spending_setting(key);
   const bool of_egress = is_egress_setting(key);
   const bool of_machine = is_machine_setting(key);
-  if (known == settings().end() && !of_trees && !of_spending && !of_egress && !of_machine) {
+  const bool of_keeping = is_keeping_setting(key);
+  if (known == settings().end() && !of_trees && !of_spending && !of_egress && !of_machine && !of_keeping) {
     return fail(Code::invalid,
                 place(file, node) + ": unknown key \"" + key + "\": docs/operating.md lists all keys",
                 "usage");
@@ -72,6 +73,7 @@ Result<void> apply_value(Config& config, const std::string& file, const std::str
     const auto done = of_trees      ? set_tree_value(config.trees, key, value)
                       : of_spending ? set_spending_value(config.spending, key, value)
                       : of_machine  ? set_machine_value(config.machine, key, value)
+                      : of_keeping  ? set_keeping_value(config.keeping, key, value)
                                     : known->second.set(config, value);
     if (!done) {
       return fail(Code::invalid, place(file, node) + ": " + done.error().message, "usage");

@@ -12,6 +12,7 @@
 #include "apps/flags.h"
 #include "apps/machine_config.h"
 #include "apps/image_store.h"
+#include "apps/keeping_config.h"
 #include "apps/mcp_config.h"
 #include "apps/policy_files.h"
 #include "apps/push_desk.h"
@@ -63,6 +64,7 @@ struct Config {
   policy::QuotaRules quota;  // of runs with waitForQuota
   SpendingConfig spending;
   MachineConfig machine;
+  KeepingConfig keeping;
   std::vector<McpServerConfig> mcp_servers;
   EgressConfig egress;  // secrets, and what of private networks runs may reach
   net::ServerOptions http = {.max_connections = default_connections};

@@ -78,6 +78,7 @@ std::string print_config(const Config& config) {
       << print_policy_config(config.policy) << print_webhooks(config) << print_spending(config.spending)
       << "\n[sandbox]\nrequire_limits = " << (config.require_limits ? "true" : "false") << "\n"
       << (config.image.empty() ? "" : "image = " + quoted(config.image) + "\n") << print_machine(config.machine)
+      << print_keeping(config.keeping)
       << print_images(config.images) << print_egress(config.egress) << print_mcp(config.mcp_servers)
       << "\n# AGENTROUTER_API_KEY: " << (config.api_key ? "[REDACTED]" : "kept in the data folder") << "\n";
   return out.str();

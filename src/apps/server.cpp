@@ -251,6 +251,8 @@ Program::Program(const Config& config, bool drain)
   options.spending.limits = within(options.spending.limits, config_.machine);
   options.limits = config_.machine.limits;
   options.machine = config_.machine.machine;
+  options.retention = config_.keeping.retention;
+  options.max_waiting = config_.keeping.max_waiting_runs.value_or(options.concurrency);
   options.wall_time = config_.machine.wall_time;
   options.output_bytes = config_.machine.output_bytes;
   options.output_rate = config_.machine.output_bytes_per_second;
@@ -277,6 +279,8 @@ api::ApiOptions Program::api_options() {
   options.uploads = &desk_;
   options.conversations = config_.conversations;
   options.spending = config_.spending.rules;
+  options.queue = config_.keeping.queue;
+  options.overload = overload_rules(config_.keeping);
   options.spending.limits = within(options.spending.limits, config_.machine);
   options.files = [this](model::RunId run, workspace::FileRequest request) {
     return files_.ask(std::move(run), std::move(request));

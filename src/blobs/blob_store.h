@@ -46,6 +46,9 @@ class BlobStore {
   [[nodiscard]] virtual bool exists(std::string_view key) = 0;
   // Removing what is not there is fine. Throws Failure(unavailable).
   virtual void remove(std::string_view key) = 0;
+  // Removes the folders without blobs at and below `folder`, which is written like a key. Nobody writes there
+  // meanwhile. What cannot be removed stays.
+  virtual void remove_empty(std::string_view folder) = 0;
 
   // create(), write(), commit().
   BlobInfo put(std::string_view key, std::string_view bytes);

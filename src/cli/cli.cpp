@@ -33,7 +33,7 @@ constexpr std::array<ServerCommand, 5> served = {{
 using Action = int (*)(const Command&, Context&);
 
 Action action_of(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, Action>, 18> actions = {
+  constexpr std::array<std::pair<std::string_view, Action>, 19> actions = {
       {{"run", run_task},
        {"runs", list_runs},
        {"show", show_run},
@@ -45,6 +45,7 @@ Action action_of(std::string_view name) {
        {"cancel", cancel_run},
        {"turns", list_turns},
        {"close", close_run},
+       {"delete", delete_run},
        {"artifacts", list_artifacts},
        {"download", download_artifacts},
        {"files", show_files},

@@ -51,6 +51,8 @@ struct UsageError {
 // Ends a conversation.
 [[nodiscard]] int close_run(const Command& command, Context& context);
 [[nodiscard]] int cancel_run(const Command& command, Context& context);
+// Deletes a run that has ended, for good.
+[[nodiscard]] int delete_run(const Command& command, Context& context);
 
 [[nodiscard]] int download_artifacts(const Command& command, Context& context);
 

@@ -67,6 +67,15 @@ TEST_F(CommandsTest, CloseTellsTheConversation) {
   EXPECT_EQ(out.str(), answer + "\n");
 }
 
+TEST_F(CommandsTest, DeleteSaysWhatIsGone) {
+  server.on("DELETE /v1/runs/run_1", reply(204, ""));
+  EXPECT_EQ(run(delete_run, {}), 0);
+  EXPECT_EQ(out.str(), "Deleted the run run_1\n");
+  out.str("");
+  EXPECT_EQ(run(delete_run, {.json = true}), 0);
+  EXPECT_EQ(out.str(), R"({"runId":"run_1","deleted":true})" "\n");
+}
+
 TEST_F(CommandsTest, ShowTellsWhatTheRecordKnows) {
   run_that_ends("completed");
   server.on(

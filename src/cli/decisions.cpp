@@ -123,6 +123,16 @@ int close_run(const Command& command, Context& context) {
   return exit_code::completed;
 }
 
+int delete_run(const Command& command, Context& context) {
+  context.client.delete_run(command.run_id, {.stop = context.interrupt});
+  if (command.json) {
+    context.output.out << Json::object({{"runId", command.run_id}, {"deleted", true}}).dump() << '\n';
+  } else {
+    context.output.out << "Deleted the run " << one_line(command.run_id) << '\n';
+  }
+  return exit_code::completed;
+}
+
 int cancel_run(const Command& command, Context& context) {
   const auto run = context.client.cancel_run(command.run_id, {.stop = context.interrupt});
   if (command.json) {

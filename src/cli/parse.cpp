@@ -192,6 +192,11 @@ void define_close(Definition& d) {
   d.common("Print the server's reply as JSON");
 }
 
+void define_delete(Definition& d) {
+  d.run_id();
+  d.common("Print what was deleted as JSON");
+}
+
 void define_artifacts(Definition& d) {
   d.run_id();
   d.common("Print the list as JSON");
@@ -302,7 +307,7 @@ struct Entry {
   void (*define)(Definition&);
 };
 
-constexpr std::array<Entry, 19> entries = {{
+constexpr std::array<Entry, 20> entries = {{
     {"run", "Run an agent on a task and follow it to its end",
      "agentrouter run --workspace . \"Find out why the tests are slow\"", define_run},
     {"runs", "List runs, newest first", "agentrouter runs --status failed --tag branch=main", define_runs},
@@ -317,6 +322,7 @@ constexpr std::array<Entry, 19> entries = {{
     {"cancel", "Cancel a run", "agentrouter cancel run_1f0c...", define_cancel},
     {"turns", "List the turns of a conversation", "agentrouter turns run_1f0c...", define_turns},
     {"close", "End a conversation: no further turn is taken", "agentrouter close run_1f0c...", define_close},
+    {"delete", "Delete a run that has ended, with all that it left", "agentrouter delete run_1f0c...", define_delete},
     {"artifacts", "List what a run left behind", "agentrouter artifacts run_1f0c...", define_artifacts},
     {"download", "Fetch artifacts of a run",
      "agentrouter download run_1f0c... workspace_patch -o - | git apply", define_download},

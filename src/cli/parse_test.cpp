@@ -77,6 +77,7 @@ TEST(Parse, WrongLinesAreUsageAndNameTheHelp) {
                                                        {"runs", "--all", "--cursor", "c"},
                                                        {"turns"},
                                                        {"close", "a", "b"},
+                                                       {"delete"},
                                                        {"show"},
                                                        {"show", "a", "b"},
                                                        {"runs", "--limit", "0"},

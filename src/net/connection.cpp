@@ -15,6 +15,12 @@ constexpr std::size_t head_read_bytes = 4 * 1024;
 constexpr std::size_t body_read_bytes = 16 * 1024;
 // An unread body of up to this size is read and dropped so that the connection can be kept.
 constexpr std::uint64_t drop_bytes = 64 * 1024;
+// Of one connection too many: for it to say what it wants.
+constexpr std::chrono::milliseconds refusal_timeout{500};
+
+bool is_watch(const Request& request) {
+  return request.path == "/healthz" || request.path == "/readyz";
+}
 
 }  // namespace
 
@@ -49,12 +55,19 @@ Task<void> Connection::run() {
 }
 
 Task<void> Connection::refuse() {
+  parser_.emplace(server_.options_.head_bytes);
+  const Next next = co_await read_head(in(refusal_timeout));
   keep_alive_ = false;
-  const ServerError error{503, "unavailable", "too many connections", nullptr};
+  if (next == Next::request && is_watch(request())) co_await serve_request();
+  if (next == Next::refused || answered_) {
+    if (!dead_) co_await linger();
+    co_return;
+  }
+  const ServerError error{503, "unavailable", "too many connections",
+                          next == Next::request ? &request() : nullptr};
   Response response = error_reply_(error);
   response.headers.set("Retry-After", "1");
-  head_into(response, response.body.size());
-  out_ += response.body;
+  if (head_into(response, response.body.size()) == BodyFraming::length) out_ += response.body;
   const bool sent = co_await send(out_);
   if (sent) co_await linger();
 }

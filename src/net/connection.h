@@ -30,7 +30,8 @@ class Connection final : public Exchange, private StreamWriter {
 
   // Serves requests until either side closes.
   Task<void> run();
-  // Answers 503 to whatever the peer wants.
+  // Answers 503 to whatever the peer wants, but for /healthz and /readyz, by which a server is watched: they go
+  // to the handler.
   Task<void> refuse();
   // The server is stopping: ends an idle connection, tells a stream to end, else lets the request finish.
   void stop();

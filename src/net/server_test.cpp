@@ -251,6 +251,23 @@ TEST(Server, OneConnectionOverTheLimitIs503) {
   loopback.run(too_many(loopback));
 }
 
+Task<void> watched(Loopback& loopback) {
+  auto first = co_await loopback.connect();
+  co_await first->send(get);
+  co_await first->until("GET /a");
+  const auto health = co_await loopback.ask("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_THAT(health, StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(health, HasSubstr("Connection: close\r\n"));
+  EXPECT_THAT(health, EndsWith("GET /healthz"));
+  auto silent = co_await loopback.connect();
+  EXPECT_THAT(co_await silent->head(), StartsWith("HTTP/1.1 503")) << "who says nothing is not waited for";
+  EXPECT_THAT(co_await loopback.ask("NONSENSE\r\n\r\n"), StartsWith("HTTP/1.1 400"));
+}
+TEST(Server, AFullServerIsWatchedAllTheSame) {
+  Loopback loopback({.max_connections = 1, .linger_timeout = 30ms});
+  loopback.run(watched(loopback));
+}
+
 Task<void> defects(Loopback& loopback) {
   for (const std::string path : {"/throws", "/silent"}) {
     const auto all = co_await loopback.ask("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n" + last);

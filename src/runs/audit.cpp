@@ -64,6 +64,22 @@ void audit_run(store::Transaction& tx, const model::Run& run, std::string_view b
   add(tx, std::move(entry));
 }
 
+void audit_deletion(store::Transaction& tx, const model::Run& run, std::string_view reason, std::string_view by,
+                    base::Time now) {
+  model::AuditEntry entry;
+  entry.time = now;
+  entry.run_id = run.id;
+  entry.type = "run.deleted";
+  entry.actor = reason == "request" ? "human" : "system";
+  entry.who = by;
+  entry.payload_digest = base::json_digest(json::object{{"runId", run.id.str()},
+                                                        {"conversationId", run.conversation_id.str()},
+                                                        {"turnNumber", run.turn_number},
+                                                        {"lastEventSeq", run.last_event_seq},
+                                                        {"reason", reason}});
+  add(tx, std::move(entry));
+}
+
 std::string audit_page(store::Reader& reader, std::int64_t after, int limit) {
   std::string items;
   auto next = after;

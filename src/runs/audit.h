@@ -17,6 +17,11 @@ void audit_event(store::Transaction& tx, const model::Event& event, const json::
 // Adds the entry run.created, whose payload is the run's input. `by` names the key that asks for it.
 void audit_run(store::Transaction& tx, const model::Run& run, std::string_view by);
 
+// Adds the entry run.deleted, whose payload is {runId, conversationId, turnNumber, lastEventSeq, reason}. The
+// run's other entries stay as they are. `by` names the key that asked for it, or the rule.
+void audit_deletion(store::Transaction& tx, const model::Run& run, std::string_view reason, std::string_view by,
+                    base::Time now);
+
 // A page of the chain as the API answers it: {items, nextAfter, head}. At most `limit` entries behind `after`.
 [[nodiscard]] std::string audit_page(store::Reader& reader, std::int64_t after, int limit);
 

@@ -5,8 +5,8 @@
 
 namespace agentrouter::runs {
 
-void begin_run(store::Transaction& tx, const model::Run& run, std::string_view by) {
-  tx.insert_run(run);
+void begin_run(store::Transaction& tx, const model::Run& run, std::string_view by, std::string_view share) {
+  tx.insert_run(run, share);
   audit_run(tx, run, by);
   notify(tx, {.type = "run.created", .run = run.id, .key = "created", .at = run.queued_at});
 }

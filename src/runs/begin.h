@@ -6,7 +6,7 @@
 namespace agentrouter::runs {
 
 // Inserts it, with its entry in the audit chain and the notice run.created. `by` names the key that asks for
-// it. Throws what Transaction::insert_run throws.
-void begin_run(store::Transaction& tx, const model::Run& run, std::string_view by);
+// it, `share` who it waits with. Throws what Transaction::insert_run throws.
+void begin_run(store::Transaction& tx, const model::Run& run, std::string_view by, std::string_view share);
 
 }  // namespace agentrouter::runs

@@ -112,13 +112,15 @@ std::string words_for(const BudgetState& state) {
          state.period + " (" + figures + " spent)";
 }
 
-base::Error refusal(const BudgetState& state) {
+base::Error refusal(const BudgetState& state, base::Time now) {
   const auto [scope, name] = named(state);
+  const auto left = std::chrono::ceil<std::chrono::seconds>(policy::end_of(state.period) - now);
   json::object details{{"scope", scope},
                        {"name", name},
                        {"window", kind_of(state)},
                        {"period", state.period},
-                       {"resetsAt", base::to_iso(policy::end_of(state.period))}};
+                       {"resetsAt", base::to_iso(policy::end_of(state.period))},
+                       {"retryAfterSeconds", std::max<std::int64_t>(left.count(), 1)}};
   const bool tokens = state.limit.tokens && state.spent.tokens >= *state.limit.tokens;
   details["unit"] = tokens ? "tokens" : "usd";
   if (tokens) {
@@ -160,7 +162,7 @@ base::Result<void> admit_spending(store::Transaction& tx, model::Run& run, const
   AGENTROUTER_TRY(const auto limits, policy::settle_limits(asked, rules.limits, earlier));
   if (auto priced = check_price(run, limits, rules); !priced) return priced;
   const auto states = states_of(tx, rules.budgets, api_key, policy::day_of(context.clock.now()));
-  if (const auto* used_up = policy::exhausted(states)) return tl::unexpected(refusal(*used_up));
+  if (const auto* used_up = policy::exhausted(states)) return tl::unexpected(refusal(*used_up, context.clock.now()));
   if (!limits.empty()) set_limits(run, limits);
   tx.put_spending({.run_id = run.id, .api_key = std::string(api_key)});
   return {};

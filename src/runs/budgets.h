@@ -23,7 +23,8 @@ struct SpendingRules {
 // Call before insert_run; `before` is the turn that it goes on from.
 //
 // Errors: invalid (validation_error: a limit is looser than it may be; model_price_unknown, details {model}),
-// exhausted (budget_exhausted, details {scope, name, window, period, unit, limit, spent, resetsAt}).
+// exhausted (budget_exhausted, details {scope, name, window, period, unit, limit, spent, resetsAt,
+// retryAfterSeconds}).
 [[nodiscard]] base::Result<void> admit_spending(store::Transaction& tx, model::Run& run,
                                                 const policy::RunLimits& asked, std::string_view api_key,
                                                 const SpendingRules& rules, Context context,

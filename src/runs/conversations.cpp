@@ -45,7 +45,7 @@ base::Result<void> check_scope(const model::Run& before, const ContinueRequest& 
 model::Run next_turn(const model::Run& before, const store::Conversation& conversation,
                      const ContinueRequest& request, Context context) {
   auto run = heir_of(before, request.message, context);
-  run.turn_number = before.turn_number + 1;
+  run.turn_number = std::max(before.turn_number, conversation.last_turn) + 1;
   run.conversation_id = conversation.id;
   run.session_id = conversation.session_id;
   return run;
@@ -119,11 +119,13 @@ void end_turn(store::Transaction& tx, const model::Run& run, const ConversationR
 }
 
 base::Result<Continued> continue_run(store::Transaction& tx, const ContinueRequest& request, Context context,
-                                     const ConversationRules& rules, const SpendingRules& spending) {
+                                     const ConversationRules& rules, const SpendingRules& spending,
+                                     const QueueRules& queue) {
   const auto use = keyed_use(request);
   AGENTROUTER_TRY(const auto earlier, earlier_use(tx, use, context));
   if (earlier) {
     if (auto run = tx.run(earlier->run_id)) return Continued{std::move(*run), true};
+    return tl::unexpected(run_deleted(earlier->run_id));
   }
   const auto named = tx.run(request.run);
   if (!named) return tl::unexpected(run_not_found(request.run));
@@ -137,7 +139,8 @@ base::Result<Continued> continue_run(store::Transaction& tx, const ContinueReque
   if (auto admitted = admit_spending(tx, run, request.limits, request.api_key, spending, context, &before);
       !admitted)
     return tl::unexpected(admitted.error());
-  begin_run(tx, run, request.api_key);
+  AGENTROUTER_TRY(const auto share, admit_queued(tx, run, request.api_key, queue));
+  begin_run(tx, run, request.api_key, share);
   conversation.expires_at = store::never;
   tx.put_conversation(conversation);
   remember_use(tx, use, run.id, 0, context);
@@ -225,6 +228,10 @@ base::Result<std::vector<store::Checkpoint>> begin_reclaim(store::Transaction& t
 base::Result<void> reclaim(store::Transaction& tx, const model::RunId& id, Context context) {
   AGENTROUTER_TRY(auto conversation, reclaimable(tx, id, context.clock.now()));
   for (const auto& checkpoint : tx.checkpoints(id)) tx.delete_checkpoint(id, checkpoint.turn_number);
+  if (!tx.latest_turn(id)) {
+    tx.delete_conversation(id);
+    return {};
+  }
   conversation.state = ConversationState::closed;
   if (!conversation.closed_at) conversation.closed_at = context.clock.now();
   conversation.reclaimed = true;

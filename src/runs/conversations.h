@@ -5,6 +5,7 @@
 
 #include "runs/budgets.h"
 #include "runs/context.h"
+#include "runs/queue.h"
 #include "store/store.h"
 
 namespace agentrouter::runs {
@@ -48,10 +49,12 @@ struct Continued {
 //
 // Errors: not_found (run_not_found); conflict with reason idempotency_conflict, run_not_continuable
 // (auto_review), session_closed (closed or expired), run_busy (a turn is active); invalid with reason
-// validation_error (the approval mode would be looser); those of admit_spending.
+// validation_error (the approval mode would be looser); those of admit_spending and admit_queued; not_found
+// (run_deleted) as create_run.
 [[nodiscard]] base::Result<Continued> continue_run(store::Transaction& tx, const ContinueRequest& request,
                                                    Context context, const ConversationRules& rules = {},
-                                                   const SpendingRules& spending = {});
+                                                   const SpendingRules& spending = {},
+                                                   const QueueRules& queue = {});
 
 struct Turn {
   std::string id;  // turn_<uuid>; the run's id before the conversation has a session
@@ -87,7 +90,8 @@ struct ClosedConversation {
 // Reclaiming, in three steps that may each be repeated after a crash: begin_reclaim closes a conversation
 // whose time is over, so that nobody continues it, lets go of checkpoints that a fork shares, dooms the
 // others, so that nobody forks from them, and returns these; the caller deletes their bytes; reclaim forgets
-// them. Reader::conversations_to_reclaim says which are due.
+// them, and the conversation itself when all of its runs were deleted. Reader::conversations_to_reclaim says
+// which are due.
 //
 // Errors: not_found (conversation_not_found), conflict (conversation_in_use: it has been continued, or its
 // time is not over).

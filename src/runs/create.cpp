@@ -1,6 +1,7 @@
 #include "runs/create.h"
 
 #include "runs/begin.h"
+#include "runs/payloads.h"
 #include "runs/workspace_source.h"
 
 namespace agentrouter::runs {
@@ -33,18 +34,20 @@ base::Result<KeyedUse> keyed_use(const NewRun& request) {
 }  // namespace
 
 base::Result<Created> create_run(store::Transaction& tx, const NewRun& request, Context context,
-                                 const SpendingRules& rules) {
+                                 const SpendingRules& rules, const QueueRules& queue) {
   AGENTROUTER_TRY(const auto use, keyed_use(request));
   AGENTROUTER_TRY(const auto earlier, earlier_use(tx, use, context));
   if (earlier) {
     if (auto run = tx.run(earlier->run_id)) return Created{std::move(*run), true};
+    return tl::unexpected(run_deleted(earlier->run_id));
   }
   AGENTROUTER_TRY(auto source, settle_workspace(tx, request.workspace, context));
   auto run = make_run(request, context);
   run.workspace = std::move(source.workspace);
   if (auto admitted = admit_spending(tx, run, request.limits, request.api_key, rules, context); !admitted)
     return tl::unexpected(admitted.error());
-  begin_run(tx, run, request.api_key);
+  AGENTROUTER_TRY(const auto share, admit_queued(tx, run, request.api_key, queue));
+  begin_run(tx, run, request.api_key, share);
   if (source.begins_with) {
     source.begins_with->conversation_id = run.id;
     tx.put_checkpoint(*source.begins_with);

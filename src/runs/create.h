@@ -4,6 +4,7 @@
 
 #include "runs/budgets.h"
 #include "runs/idempotency.h"
+#include "runs/queue.h"
 
 namespace agentrouter::runs {
 
@@ -28,9 +29,10 @@ struct Created {
 
 // The new run is queued and has no event yet.
 //
-// Errors: conflict with reason idempotency_conflict (the key was used with another body); those of
-// settle_workspace and admit_spending.
+// Errors: conflict with reason idempotency_conflict (the key was used with another body); not_found (run_deleted:
+// the key has made a run that was deleted); those of settle_workspace, admit_spending and admit_queued.
 [[nodiscard]] base::Result<Created> create_run(store::Transaction& tx, const NewRun& request,
-                                               Context context, const SpendingRules& rules = {});
+                                               Context context, const SpendingRules& rules = {},
+                                               const QueueRules& queue = {});
 
 }  // namespace agentrouter::runs

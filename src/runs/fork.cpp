@@ -34,7 +34,7 @@ base::Result<int> number_to_fork(store::Reader& reader, const model::Run& named,
   const auto newest = reader.latest_checkpoint(conversation.id, latest->turn_number + 1);
   if (!newest && is_over(conversation, now))
     return refuse("the state of conversation " + conversation.id.str() + " is gone", "session_closed");
-  const int found = newest ? std::max(newest->turn_number, 1) : latest->turn_number;
+  const int found = newest ? std::clamp(newest->turn_number, 1, latest->turn_number) : latest->turn_number;
   const int number = request.at_turn.value_or(found);
   if (number <= latest->turn_number) return number;
   return base::fail(base::Code::not_found,
@@ -47,7 +47,11 @@ base::Result<model::Run> turn_to_fork(store::Reader& reader, const model::Run& n
   if (is_review(named.runtime)) return refuse("a review cannot be forked", "run_not_continuable");
   AGENTROUTER_TRY(const int number, number_to_fork(reader, named, request, now));
   auto turn = reader.turn(named.conversation_id, number);
-  AGENTROUTER_CHECK(turn.has_value());
+  if (!turn)
+    return base::fail(base::Code::not_found,
+                      "turn " + std::to_string(number) + " of conversation " + named.conversation_id.str() +
+                          " was deleted: name another one with atTurn",
+                      "turn_not_found");
   if (model::is_terminal(turn->status)) return std::move(*turn);
   return refuse(
       "turn " + std::to_string(number) + " of conversation " + named.conversation_id.str() + " has not ended",
@@ -64,11 +68,12 @@ base::Result<store::Checkpoint> state_to_fork(store::Reader& reader, const model
 }  // namespace
 
 base::Result<Forked> fork_run(store::Transaction& tx, const ForkRequest& request, Context context,
-                              const SpendingRules& spending) {
+                              const SpendingRules& spending, const QueueRules& queue) {
   const auto use = use_of_fork(request);
   AGENTROUTER_TRY(const auto earlier, earlier_use(tx, use, context));
   if (earlier) {
     if (auto run = tx.run(earlier->run_id)) return Forked{std::move(*run), true};
+    return tl::unexpected(run_deleted(earlier->run_id));
   }
   const auto named = tx.run(request.run);
   if (!named) return tl::unexpected(run_not_found(request.run));
@@ -80,7 +85,8 @@ base::Result<Forked> fork_run(store::Transaction& tx, const ForkRequest& request
   if (auto admitted = admit_spending(tx, run, request.limits, request.api_key, spending, context, &turn);
       !admitted)
     return tl::unexpected(admitted.error());
-  begin_run(tx, run, request.api_key);
+  AGENTROUTER_TRY(const auto share, admit_queued(tx, run, request.api_key, queue));
+  begin_run(tx, run, request.api_key, share);
   state.conversation_id = run.id;
   state.turn_number = 0;
   tx.put_checkpoint(state);

@@ -5,6 +5,7 @@
 
 #include "runs/budgets.h"
 #include "runs/context.h"
+#include "runs/queue.h"
 #include "store/store.h"
 
 namespace agentrouter::runs {
@@ -29,8 +30,9 @@ struct Forked {
 // Errors: not_found (run_not_found, turn_not_found); conflict with reason idempotency_conflict,
 // run_not_continuable (auto_review), run_busy (the turn has not ended), session_closed (the state was thrown
 // away with its conversation); unavailable (checkpoint_unavailable: the turns up to there left none); those of
-// admit_spending.
+// admit_spending and admit_queued; not_found (run_deleted) as create_run.
 [[nodiscard]] base::Result<Forked> fork_run(store::Transaction& tx, const ForkRequest& request,
-                                            Context context, const SpendingRules& spending = {});
+                                            Context context, const SpendingRules& spending = {},
+                                            const QueueRules& queue = {});
 
 }  // namespace agentrouter::runs

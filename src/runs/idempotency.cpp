@@ -27,7 +27,7 @@ base::Result<std::optional<store::IdempotencyKey>> earlier_use(store::Transactio
                                                                Context context) {
   if (use.key.empty()) return std::nullopt;
   const auto now = context.clock.now();
-  tx.purge_idempotency_keys(now);
+  (void)tx.purge_idempotency_keys(now, purged_at_once);
   auto used = tx.idempotency_key(key_hash(use));
   if (!used || used->expires_at <= now) return std::nullopt;
   if (used->body_hash == use.body_hash) return used;

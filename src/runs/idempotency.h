@@ -9,6 +9,7 @@
 namespace agentrouter::runs {
 
 inline constexpr std::chrono::hours idempotency_lifetime{24};
+inline constexpr int purged_at_once = 200;  // keys, so that no request pays for those of many
 
 struct KeyedUse {
   std::string target;     // method and path, e.g. "POST /v1/runs"; keys of different targets do not meet

@@ -50,7 +50,7 @@ void copy(const json::object& from, std::initializer_list<std::string_view> name
 const std::vector<std::string_view>& notice_types() {
   static const auto types = [] {
     std::vector<std::string_view> all(told.begin(), told.end());
-    for (const auto* type : {"approval.requested", "run.created", "run.started"}) all.emplace_back(type);
+    for (const auto* type : {"approval.requested", "run.created", "run.deleted", "run.started"}) all.emplace_back(type);
     std::sort(all.begin(), all.end());
     return all;
   }();

@@ -58,6 +58,11 @@ base::Error run_not_found(const model::RunId& id) {
   return {base::Code::not_found, "there is no run " + id.str(), "run_not_found"};
 }
 
+base::Error run_deleted(const model::RunId& id) {
+  return {base::Code::not_found, "run " + id.str() + ", which was made with this Idempotency-Key, was deleted",
+          "run_deleted"};
+}
+
 base::Error run_not_active(const model::RunId& id) {
   return {base::Code::conflict, "run " + id.str() + " is not active any more", "run_not_active"};
 }

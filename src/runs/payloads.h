@@ -25,6 +25,8 @@ void apply_end(model::Run& run, model::RunStatus status, const std::optional<mod
 
 [[nodiscard]] base::Error conflict(std::string message, std::string reason);
 [[nodiscard]] base::Error run_not_found(const model::RunId& id);
+// The run that an earlier use of an idempotency key made.
+[[nodiscard]] base::Error run_deleted(const model::RunId& id);
 [[nodiscard]] base::Error run_not_active(const model::RunId& id);
 
 }  // namespace agentrouter::runs

@@ -112,7 +112,7 @@ base::Result<RunRecord> run_record(store::Reader& reader, const model::RunId& id
   record.artifacts = reader.artifacts(id);
   record.conversation = std::move(*conversation);
   record.conversation_state = state_of(record.conversation, now);
-  record.turns = latest->turn_number;
+  record.turns = std::max(latest->turn_number, record.conversation.last_turn);
   read_origin(reader, record);
   record.published_turn2 = rules.published_turn2;
   record.operations = operations_of(record, *latest);

@@ -5,6 +5,7 @@
 #include "model/action.h"
 #include "policy/rules.h"
 #include "runs/actions.h"
+#include "runs/idempotency.h"
 #include "runs/payloads.h"
 
 namespace agentrouter::runs {
@@ -100,6 +101,13 @@ void append_rule_event(store::Transaction& tx, const StandingRule& rule, std::st
                make_event(type, model::EventSource::api, model::Visibility::open, payload, context.clock.now()));
 }
 
+KeyedUse keyed_use(const NewStandingRule& request) {
+  if (request.idempotency_key.empty()) return {};
+  const json::object body{
+      {"decision", to_string(request.decision)}, {"rule", request.rule}, {"reason", request.reason}};
+  return {"POST /v1/runs/" + request.run.str() + "/approval-rules", request.idempotency_key, body_hash(body)};
+}
+
 Result<void> check_rule(const StandingRule& rule, const json::object& keys) {
   for (const auto* ours : {"id", "verdict", "reason"}) {
     if (keys.contains(ours))
@@ -115,6 +123,14 @@ Result<void> check_rule(const StandingRule& rule, const json::object& keys) {
 }  // namespace
 
 Result<GivenRule> give_rule(store::Transaction& tx, const NewStandingRule& request, Context context) {
+  const auto use = keyed_use(request);
+  AGENTROUTER_TRY(const auto earlier, earlier_use(tx, use, context));
+  if (earlier) {
+    for (auto& rule : tx.standing_rules(request.run)) {
+      if (rule.id == earlier->run_id.str())
+        return GivenRule{std::move(rule), static_cast<int>(earlier->event_seq), true};
+    }
+  }
   AGENTROUTER_TRY(const auto run, active_run(tx, request.run));
   StandingRule rule{.id = "rule_" + base::new_uuid(context.entropy),
                     .run_id = run.id,
@@ -137,6 +153,7 @@ Result<GivenRule> give_rule(store::Transaction& tx, const NewStandingRule& reque
   for (auto& stored : tx.standing_rules(run.id)) {
     if (stored.id == rule.id) given.rule = std::move(stored);
   }
+  remember_use(tx, use, model::RunId(rule.id), given.decided, context);
   return given;
 }
 

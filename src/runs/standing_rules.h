@@ -17,16 +17,19 @@ struct NewStandingRule {
   json::object rule;      // keys of a policy's rule without id, verdict and reason; at least one
   std::string reason;     // trimmed; empty for none
   std::string given_by;   // names the key that the person used
+  std::string idempotency_key = {};  // as the client sent it; empty for none
 };
 
 struct GivenRule {
   store::StandingRule rule;
   int decided = 0;  // questions that waited already and match
+  bool replayed = false;
 };
 
 // From now on, and for what waits already. Its event is approval.rule_given.
 //
-// Errors: not_found (run_not_found), conflict (run_not_active, standing_rule_limit), invalid (policy_invalid).
+// Errors: not_found (run_not_found), conflict (run_not_active, standing_rule_limit, idempotency_conflict), invalid
+// (policy_invalid).
 [[nodiscard]] base::Result<GivenRule> give_rule(store::Transaction& tx, const NewStandingRule& request,
                                                 Context context);
 

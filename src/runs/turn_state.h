@@ -16,6 +16,9 @@ namespace agentrouter::runs {
                                                                          const model::RunId& conversation,
                                                                          int turn_number);
 
+// Why the turn of this run left no state although its agent ran; empty when that is not so.
+[[nodiscard]] std::string state_error_of(store::Reader& reader, const model::RunId& run);
+
 // The error that says so.
 [[nodiscard]] base::Error state_unavailable(const std::string& why);
 

@@ -27,6 +27,8 @@ struct Conversation {
   std::optional<base::Time> closed_at;
   base::Time expires_at = never;  // from then on it is not continued; never while a turn is active
   bool reclaimed = false;         // its checkpoints are gone
+  int last_turn = 0;              // the highest number of a turn whose run was deleted; 0: none was
+  int lost_turn = 0;              // the highest of those whose state could not be kept
 };
 
 // The workspace and the agent's home as a turn left them. The bytes are in `blobs` under the key. A
@@ -185,9 +187,9 @@ struct PendingQuery {
 struct IdempotencyKey {
   std::string key_hash;   // sha256 hex of the key within its scope
   std::string body_hash;  // sha256 hex of the parsed body
-  model::RunId run_id;    // that was made, or that the event belongs to
+  model::RunId run_id;    // that was made, or that the event belongs to; of something else its id
   base::Time expires_at;
-  model::Seq event_seq = 0;  // of a decision
+  model::Seq event_seq = 0;  // of a decision; of an approval rule what it decided at once
 };
 
 // A place in a list: behind the run that was queued then and has this number.
@@ -210,6 +212,40 @@ struct RunQuery {
   // Words that task and answer have between them, in any order, whatever their case and accents. Any text
   // may be asked for; one without a word finds nothing.
   std::string text = {};
+};
+
+// A run with this tag is kept by every rule of retention, whatever its value.
+inline constexpr std::string_view keep_tag = "keep";
+
+// A run that has ended and has no keep_tag.
+struct EndedRun {
+  model::RunId id;
+  base::Time completed_at;
+  std::int64_t number = 0;  // in the order of asking
+  bool reclaimed = false;   // its conversation is over and its state thrown away
+};
+
+// Those that ended first, behind a place in the list.
+struct EndedQuery {
+  std::optional<base::Time> after = {};  // behind the one that ended then
+  std::int64_t after_number = 0;         // and has this number
+  int limit = 100;
+};
+
+// A run that was deleted, as long as something of it is left to be removed.
+struct DeletedRun {
+  model::RunId id;
+  model::RunId conversation_id;
+  int turn_number = 1;
+  base::Time deleted_at;
+};
+
+// Kept up to date with every change: reading it costs the same however much there is.
+struct Totals {
+  std::int64_t queued_runs = 0;
+  std::int64_t ended_runs = 0;      // without those that have keep_tag
+  std::int64_t artifact_bytes = 0;  // as their records say
+  std::int64_t database_bytes = 0;  // in use; the file may be larger
 };
 
 struct RunPage {

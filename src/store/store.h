@@ -93,8 +93,18 @@ class Reader {
   // The base trees that may be worked on yet: those of uploads, and of conversations that are not reclaimed.
   // Sorted, each once.
   [[nodiscard]] virtual std::vector<std::string> trees_in_use() = 0;
-  // Runs that are queued, highest priority first, then oldest.
+  // Runs that are queued, in the order in which they are to be taken if none ends meanwhile. Shares
+  // come in turn: that with the fewest active runs first, among equals the one that was served longest ago. In
+  // a share: highest priority first, then oldest.
   [[nodiscard]] virtual std::vector<model::RunId> queued_runs(int limit) = 0;
+  [[nodiscard]] virtual std::int64_t queued_of_share(std::string_view share) = 0;
+  [[nodiscard]] virtual Totals totals() = 0;
+  // Some attempt of the run, not only the newest, may have a sandbox or a folder yet.
+  [[nodiscard]] virtual bool has_open_attempt(const model::RunId& run) = 0;
+  // Oldest end first.
+  [[nodiscard]] virtual std::vector<EndedRun> ended_runs(const EndedQuery& query) = 0;
+  // Oldest first.
+  [[nodiscard]] virtual std::vector<DeletedRun> deleted_runs(int limit) = 0;
   // Runs that are cancelling and have no open attempt: nobody but the store's owner can settle them.
   [[nodiscard]] virtual std::vector<model::RunId> cancelling_runs_without_attempt() = 0;
   // The audit chain of a workspace, ascending, number > after, at most `limit`.
@@ -117,8 +127,9 @@ class Reader {
 class Transaction : public Reader {
  public:
   // Inserts. The id must be new. The first run of a conversation opens it: its row is there from now on.
-  // Throws Failure(conflict, turn_taken) when the conversation has a run with this turn number.
-  virtual void insert_run(const model::Run& run) = 0;
+  // Throws Failure(conflict, turn_taken) when the conversation has a run with this turn number. Runs of one `share`
+  // wait for each other, see queued_runs().
+  virtual void insert_run(const model::Run& run, std::string_view share = {}) = 0;
   // Writes every field but `task`, `input` and `tags`, which never change, and the events' counter, which
   // only append() moves.
   virtual void update_run(const model::Run& run) = 0;
@@ -138,8 +149,8 @@ class Transaction : public Reader {
   virtual void insert_attempt(const Attempt& attempt) = 0;
   virtual void update_attempt(const Attempt& attempt) = 0;
   virtual void put_idempotency_key(const IdempotencyKey& key) = 0;
-  // Forgets keys whose time was over before then.
-  virtual void purge_idempotency_keys(base::Time expired_before) = 0;
+  // Forgets at most `limit` keys whose time was over before then; says how many.
+  virtual int purge_idempotency_keys(base::Time expired_before, int limit) = 0;
   virtual void put_upload(const Upload& upload) = 0;
   // Forgets uploads whose time was over at `now`.
   virtual void purge_uploads(base::Time now) = 0;
@@ -163,6 +174,16 @@ class Transaction : public Reader {
   virtual void delete_allowance(const model::RunId& run) = 0;
   // The lowest number >= 0 that no open attempt uses.
   [[nodiscard]] virtual int free_slot() = 0;
+  // From now on nothing finds the run, no list, no search, no id; its number is not given again. Its events
+  // and records are there, unseen, until remove_deleted() has removed them; its artifacts are still listed.
+  // Messages about it go, but those that wait for an endpoint that is enabled. Throws Failure(not_found).
+  virtual void delete_run(const model::RunId& run, base::Time now) = 0;
+  virtual void delete_artifact(const model::ArtifactId& artifact) = 0;
+  // Removes at most `rows` rows of a deleted run and says how many. When there were fewer and no artifact is left,
+  // the record that it was deleted goes with them.
+  virtual int remove_deleted(const model::RunId& run, int rows) = 0;
+  virtual void delete_conversation(const model::RunId& conversation) = 0;
+  virtual void delete_delivery(std::string_view id) = 0;
 };
 
 // Told after each commit, in commit order, on the store's writer thread: post elsewhere, return at once.
@@ -171,10 +192,17 @@ class CommitListener {
   virtual ~CommitListener() = default;
   // All events of this commit, in the order of their appending. Shared: keep the pointer, do not copy.
   virtual void committed(std::shared_ptr<const std::vector<model::Event>> events) = 0;
-  // A run was inserted or changed its state in this commit, or its conversation, which it began, was closed.
+  // A run was inserted, changed its state or was deleted in this commit, or its conversation, which it began, was
+  // closed.
   virtual void run_changed(const model::RunId& run, model::RunStatus status) = 0;
   // Webhooks, or messages that are to be sent, were added or changed in this commit.
   virtual void outbox_changed() {}
+};
+
+// What waits for the store's threads at this moment.
+struct Waiting {
+  std::size_t writes = 0;
+  std::size_t reads = 0;
 };
 
 // The io_context of every task that waits here must outlive the store: its threads post to it.
@@ -204,6 +232,9 @@ class Store {
     static_assert(std::is_trivially_destructible_v<Work>, "capture by reference: the caller waits");
     return read_for<std::invoke_result_t<Work&, Reader&>>(work);
   }
+
+  // Any thread.
+  [[nodiscard]] virtual Waiting waiting() const = 0;
 
   // Listeners live until the store is destroyed or removed. Safe from any thread.
   virtual void add_listener(CommitListener* listener) = 0;

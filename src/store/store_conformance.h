@@ -397,11 +397,12 @@ TEST_P(StoreConformance, IdempotencyKeysAreReplacedAndPurged) {
   EXPECT_EQ(key->expires_at, testing::test_time(15));
   const auto next = [&] { return read([](Reader& reader) { return reader.next_idempotency_expiry(); }); };
   EXPECT_EQ(next(), testing::test_time(15));
-  write([](Transaction& tx) { tx.purge_idempotency_keys(testing::test_time(20)); });
+  EXPECT_EQ(write([](Transaction& tx) { return tx.purge_idempotency_keys(testing::test_time(20), 9); }), 1);
   EXPECT_FALSE(read([](Reader& reader) { return reader.idempotency_key("k1"); }));
   EXPECT_TRUE(read([](Reader& reader) { return reader.idempotency_key("k2"); }));
   EXPECT_EQ(next(), testing::test_time(20));
-  write([](Transaction& tx) { tx.purge_idempotency_keys(testing::test_time(21)); });
+  EXPECT_EQ(write([](Transaction& tx) { return tx.purge_idempotency_keys(testing::test_time(21), 0); }), 0);
+  EXPECT_EQ(write([](Transaction& tx) { return tx.purge_idempotency_keys(testing::test_time(21), 9); }), 1);
   EXPECT_FALSE(next());
 }
 

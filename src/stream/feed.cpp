@@ -33,6 +33,10 @@ void Backlog::add_page(const std::vector<model::Event>& events, bool last) {
   opened_ = opened_ || last;
 }
 
+void Backlog::run_is_over() {
+  if (tail_.empty() && cursor_ >= known_) opened_ = false;
+}
+
 bool Backlog::must_read() const {
   if (ended_ || !page_.empty()) return false;
   if (!opened_) return true;

@@ -21,6 +21,8 @@ class Backlog {
   // A page that was read after cursor(). `last`: the store had nothing behind it at that moment.
   void add_page(const std::vector<model::Event>& events, bool last);
   void end() { ended_ = true; }
+  // The run has ended or was deleted. Who has nothing more to come reads the store again to learn which.
+  void run_is_over();
 
   [[nodiscard]] bool must_read() const;
   // Frames that follow the cursor; moves it.

@@ -20,6 +20,7 @@ class HubState {
       : executor(executor), store(store), options(options) {}
 
   void deliver(const std::vector<model::Event>& events);
+  void end(const model::RunId& run);
 
   void note_questions(std::uint64_t more) {
     questions += more;
@@ -58,6 +59,10 @@ class Feed {
 
   void offer(const Frame& frame, bool terminal) {
     backlog_.offer(frame, terminal);
+    wake_.cancel();
+  }
+  void run_is_over() {
+    backlog_.run_is_over();
     wake_.cancel();
   }
   base::Task<Batch> next(base::Deadline deadline);
@@ -135,6 +140,12 @@ void HubState::deliver(const std::vector<model::Event>& events) {
   }
 }
 
+void HubState::end(const model::RunId& run) {
+  const auto found = feeds.find(run);
+  if (found == feeds.end()) return;
+  for (auto* feed : found->second) feed->run_is_over();
+}
+
 namespace {
 
 // One waiter's place in the list.
@@ -207,6 +218,10 @@ void Hub::committed(std::shared_ptr<const std::vector<model::Event>> events) {
   asio::post(state_->executor, [state = state_, events = std::move(events)] { state->deliver(*events); });
 }
 
-void Hub::run_changed(const model::RunId&, model::RunStatus) {}
+// Its followers hear of the end from the terminal event. Of one that was deleted there is none any more.
+void Hub::run_changed(const model::RunId& run, model::RunStatus status) {
+  if (!model::is_terminal(status) || state_->following == 0) return;
+  asio::post(state_->executor, [state = state_, run] { state->end(run); });
+}
 
 }  // namespace agentrouter::stream

@@ -53,7 +53,7 @@ class Webhooks : public ::testing::Test {
   store::Webhook hook(const std::string& host = "a.test", std::vector<std::string> events = {"*"}) {
     return base::value_or_throw(db_.write([&](store::Transaction& tx) {
       return create_webhook(tx, {.url = "https://" + host + "/hook", .events = events}, {}, context());
-    }));
+    })).webhook;
   }
   void happen() {
     db_.write([&](store::Transaction& tx) {
@@ -355,6 +355,24 @@ TEST_F(Webhooks, SecretsAreShownOnce) {
   const auto webhook = hook();
   EXPECT_THAT(to_wire(webhook, Secret::shown), HasSubstr(webhook.secret));
   EXPECT_EQ(to_wire(webhook).find(webhook.secret), std::string::npos);
+}
+
+TEST_F(Webhooks, AKeyMakesOneWebhookOfTheSameRequest) {
+  const NewWebhook request{.url = "https://a.test/hook", .events = {"*"}, .idempotency_key = "once"};
+  const auto create = [&](const NewWebhook& asked) {
+    return db_.write([&](store::Transaction& tx) { return create_webhook(tx, asked, {}, context()); });
+  };
+  const auto first = base::value_or_throw(create(request));
+  EXPECT_FALSE(first.replayed);
+  const auto again = base::value_or_throw(create(request));
+  EXPECT_TRUE(again.replayed);
+  EXPECT_EQ(again.webhook.id, first.webhook.id);
+  EXPECT_EQ(again.webhook.secret, first.webhook.secret);
+  auto other = request;
+  other.description = "another";
+  EXPECT_EQ(create(other).error().reason, "idempotency_conflict");
+  db_.write([&](store::Transaction& tx) { base::value_or_throw(delete_webhook(tx, first.webhook.id)); });
+  EXPECT_EQ(create(request).error().reason, "idempotency_conflict");
 }
 
 TEST_F(Webhooks, RefusalsHaveReasons) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runs/idempotency.h"
 #include "runs/outbox.h"
 #include "webhooks/schedule.h"
 #include "webhooks/signature.h"
@@ -23,6 +24,15 @@ Result<std::string> secret_of(std::string given, base::Entropy& entropy) {
   return base::fail(Code::invalid, "a secret is \"whsec_\" and the base64 of 24 to 64 bytes",
                     "validation_error", R"({"issues":[{"code":"custom","path":["secret"],)"
                                         R"("message":"Invalid secret: expected whsec_ and the base64 of 24 to 64 bytes"}]})");
+}
+
+runs::KeyedUse keyed_use(const NewWebhook& request) {
+  if (request.idempotency_key.empty()) return {};
+  const json::object body{{"url", request.url},
+                          {"description", request.description},
+                          {"events", json::array(request.events.begin(), request.events.end())},
+                          {"secret", request.secret}};
+  return {"POST /v1/webhooks", request.idempotency_key, runs::body_hash(body)};
 }
 
 void disable(store::Webhook& webhook, std::string reason, base::Time now) {
@@ -76,8 +86,15 @@ Result<store::Webhook> find_webhook(store::Reader& reader, std::string_view id) 
   return base::fail(Code::not_found, "there is no webhook " + std::string(id), "webhook_not_found");
 }
 
-Result<store::Webhook> create_webhook(store::Transaction& tx, const NewWebhook& request, const GuardRules& rules,
-                                      runs::Context context) {
+Result<MadeWebhook> create_webhook(store::Transaction& tx, const NewWebhook& request, const GuardRules& rules,
+                                   runs::Context context) {
+  const auto use = keyed_use(request);
+  AGENTROUTER_TRY(const auto earlier, runs::earlier_use(tx, use, context));
+  if (earlier) {
+    if (auto webhook = tx.webhook(earlier->run_id.str())) return MadeWebhook{std::move(*webhook), true};
+    return base::fail(Code::conflict, "the webhook that was made with this Idempotency-Key was deleted",
+                      "idempotency_conflict");
+  }
   AGENTROUTER_TRY(std::ignore, admit_url(request.url, rules));
   AGENTROUTER_TRY(auto secret, secret_of(request.secret, context.entropy));
   if (tx.webhooks().size() >= most_webhooks)
@@ -92,7 +109,8 @@ Result<store::Webhook> create_webhook(store::Transaction& tx, const NewWebhook& 
   webhook.secret = std::move(secret);
   webhook.created_at = webhook.updated_at = context.clock.now();
   tx.put_webhook(webhook);
-  return webhook;
+  runs::remember_use(tx, use, model::RunId(webhook.id), 0, context);
+  return MadeWebhook{std::move(webhook), false};
 }
 
 Result<store::Webhook> change_webhook(store::Transaction& tx, std::string_view id, const WebhookChange& change,
@@ -183,6 +201,9 @@ void settle(store::Transaction& tx, std::string_view id, const Outcome& outcome,
     if (delivery->type != test_type || outcome.status == 410)
       note_failure(tx, *webhook, *delivery, outcome, now);
   }
+  // Nothing is kept about a run that was deleted meanwhile, once its message has come to its end.
+  const bool over = delivery->state != DeliveryState::pending && !delivery->run_id.empty();
+  if (over && !tx.run(delivery->run_id)) return tx.delete_delivery(delivery->id);
   tx.put_delivery(*delivery);
 }
 

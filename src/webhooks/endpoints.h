@@ -17,14 +17,21 @@ struct NewWebhook {
   std::string description;
   std::vector<std::string> events;  // is_event_choice of each
   std::string secret = {};          // empty: one is made
+  std::string idempotency_key = {};  // as the client sent it; empty for none
 };
 
 // A type, "test", "run.*", "approval.*" or "*".
 [[nodiscard]] bool is_event_choice(std::string_view text);
 
-// Errors: those of admit_url; invalid (validation_error: the secret); conflict (webhook_limit).
-[[nodiscard]] base::Result<store::Webhook> create_webhook(store::Transaction& tx, const NewWebhook& request,
-                                                          const GuardRules& rules, runs::Context context);
+struct MadeWebhook {
+  store::Webhook webhook;
+  bool replayed = false;  // an earlier request with this key made it
+};
+
+// Errors: those of admit_url; invalid (validation_error: the secret); conflict (webhook_limit,
+// idempotency_conflict: the key was used with another body, or what it made was deleted).
+[[nodiscard]] base::Result<MadeWebhook> create_webhook(store::Transaction& tx, const NewWebhook& request,
+                                                       const GuardRules& rules, runs::Context context);
 
 struct WebhookChange {
   std::optional<std::string> url = {};

@@ -67,6 +67,10 @@ class SteppingBlobs final : public blobs::BlobStore {
     inner_->remove(key);
     step();
   }
+  void remove_empty(std::string_view folder) override {
+    step();
+    inner_->remove_empty(folder);
+  }
 
  private:
   std::unique_ptr<blobs::BlobStore> inner_;

@@ -9,10 +9,12 @@ using namespace std::chrono_literals;
 
 namespace {
 constexpr int at_once = 100;
+constexpr int keys_at_once = 500;
 constexpr auto after_trouble = 60s;
 }  // namespace
 
-Reclaimer::Reclaimer(DriverContext& context) : context_(context), wake_(context.needs.executor) {}
+Reclaimer::Reclaimer(DriverContext& context)
+    : context_(context), retention_(context), wake_(context.needs.executor) {}
 
 base::Task<void> Reclaimer::run() {
   for (;;) {
@@ -21,8 +23,10 @@ base::Task<void> Reclaimer::run() {
     try {
       co_await purge_keys();
       const bool all = co_await reclaim_due();
+      const bool more = co_await retention_.sweep();
       co_await purge_uploads();
       co_await trim_layers();
+      if (more) due_ = true;
       if (all) until = co_await next_look();
     } catch (const base::Failure& failure) {
       base::log(base::LogLevel::warn, "conversations could not be reclaimed",
@@ -58,6 +62,8 @@ base::Task<void> Reclaimer::reclaim(model::RunId conversation) {
     for (const auto& checkpoint : *checkpoints) {
       if (context_.layers != nullptr) context_.layers->forget(checkpoint.run_id);
       context_.needs.blobs.remove(checkpoint.key);
+      // Nothing else may be there: its run may have been deleted.
+      context_.needs.blobs.remove_empty("runs/" + checkpoint.run_id.str());
     }
   });
   const auto done = co_await context_.needs.store.write([this, &conversation](store::Transaction& tx) {
@@ -69,9 +75,12 @@ base::Task<void> Reclaimer::reclaim(model::RunId conversation) {
 base::Task<void> Reclaimer::purge_keys() {
   const auto next = co_await context_.needs.store.read(
       [](store::Reader& reader) { return reader.next_idempotency_expiry(); });
-  if (!next || *next >= context_.needs.clock.now()) co_return;
-  co_await context_.needs.store.write(
-      [this](store::Transaction& tx) { tx.purge_idempotency_keys(context_.needs.clock.now()); });
+  const auto now = context_.needs.clock.now();
+  if (!next || *next >= now) co_return;
+  for (int gone = keys_at_once; gone == keys_at_once;) {
+    gone = co_await context_.needs.store.write(
+        [now](store::Transaction& tx) { return tx.purge_idempotency_keys(now, keys_at_once); });
+  }
 }
 
 // Uploads are forgotten; their trees stay as long as there is room.
@@ -83,6 +92,8 @@ base::Task<void> Reclaimer::purge_uploads() {
     co_await context_.needs.store.write([now](store::Transaction& tx) { tx.purge_uploads(now); });
   auto* const trees = context_.needs.trees;
   if (trees == nullptr) co_return;
+  const bool fits = co_await context_.pool.run([trees] { return trees->fits(); });
+  if (fits) co_return;
   const auto in_use =
       co_await context_.needs.store.read([](store::Reader& reader) { return reader.trees_in_use(); });
   (void)co_await context_.pool.run([trees, &in_use] { return trees->trim(in_use); });
@@ -93,8 +104,9 @@ base::Task<void> Reclaimer::trim_layers() {
 }
 
 base::Task<base::Deadline> Reclaimer::next_look() {
-  const auto next = co_await context_.needs.store.read([](store::Reader& reader) {
-    return std::min({reader.next_conversation_expiry().value_or(store::never),
+  const auto next = co_await context_.needs.store.read([this](store::Reader& reader) {
+    return std::min({retention_.next_look().value_or(store::never),
+                     reader.next_conversation_expiry().value_or(store::never),
                      reader.next_idempotency_expiry().value_or(store::never),
                      reader.next_upload_expiry().value_or(store::never)});
   });

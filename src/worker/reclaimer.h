@@ -1,10 +1,12 @@
 #pragma once
 // Throws away what nobody may use any more: the checkpoints of conversations that are closed or whose time is
-// over, idempotency keys and uploads whose time is over, layers that nothing goes on from, and base trees that
+// over, what deleted runs have left, runs that are over what may be kept (retention.h), idempotency keys and uploads
+// whose time is over, layers that nothing goes on from, and base trees that
 // nothing stands on when there is no more room for them. Sleeps until the next one is due and is woken when that may have changed; nothing
 // polls.
 
 #include "base/event.h"
+#include "worker/retention.h"
 #include "worker/run_driver.h"
 
 namespace agentrouter::worker {
@@ -31,6 +33,7 @@ class Reclaimer {
   base::Task<base::Deadline> next_look();
 
   DriverContext& context_;
+  Retention retention_;
   base::Event wake_;
   bool due_ = false;  // woken while it was at work
 };

@@ -7,6 +7,7 @@
 //           -> keeper told `done` -> folder released -> attempt retired
 
 #include <atomic>
+#include <set>
 
 #include "base/event.h"
 #include "base/task_scope.h"
@@ -32,6 +33,7 @@ struct DriverContext {
   Cassettes* cassettes = nullptr;          // never null
   KeptLayers* layers = nullptr;            // none: each later turn is restored from its archive
   std::function<void()> released = [] {};  // the files of an attempt are gone
+  std::function<void()> waits_changed = [] {};  // a run waits now, or goes on
   // Every run that holds an allowance waits for more: nobody will give any back.
   std::function<bool()> all_wait = [] { return false; };
   bool stopping = false;
@@ -77,6 +79,8 @@ class RunDriver {
   void budgets_changed();
   [[nodiscard]] bool holds_allowance() const { return holds_allowance_; }
   [[nodiscard]] bool waits_for_allowance() const { return waits_for_allowance_; }
+  // For a person, or for its provider's limit.
+  [[nodiscard]] bool waits() const { return waits_for_quota_ || !open_questions_.empty(); }
   // Files of policies have changed.
   void policies_changed();
   // The context is stopping: what waits looks again.
@@ -116,6 +120,8 @@ class RunDriver {
   base::Task<void> check_token();
   base::Task<bool> connect();
   base::Task<std::optional<ExitRecord>> copy_up_to(std::uint64_t length);
+  base::Task<void> read_waits();
+  void note_waits(const runs::JournalBatch& batch);
   base::Task<void> deliver_decisions();
   base::Task<void> deliver_policy();
   base::Task<void> expire_approvals();
@@ -163,6 +169,8 @@ class RunDriver {
   std::uint64_t wishes_seen_ = 0;
   bool holds_allowance_ = false;
   bool waits_for_allowance_ = false;
+  bool waits_for_quota_ = false;
+  std::set<model::ActionId> open_questions_;
   std::optional<runs::Allowance> allowance_;
   bool approvals_due_ = true;  // deadlines of questions have to be looked at
   base::Deadline approval_deadline_ = base::Deadline::max();

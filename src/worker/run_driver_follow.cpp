@@ -58,6 +58,7 @@ base::Task<bool> RunDriver::connect() {
   const auto allowance = co_await context_.needs.store.read(
       [this, &run](store::Reader& reader) { return runs::allowance_of(reader, run, context_.config.spending); });
   holds_allowance_ = allowance.has_value();
+  co_await read_waits();
   const auto sent = co_await link_->send(lease_message(claim_.attempt.token, allowance));
   decisions_due_ = true;
   allowance_due_ = true;
@@ -186,6 +187,7 @@ base::Task<std::optional<ExitRecord>> RunDriver::copy_up_to(std::uint64_t length
       });
       claim_.attempt.journal_offset = base::value_or_throw(std::move(offset));
       staging_.notify();
+      note_waits(piece.batch);
       approvals_due_ = true;
       // A wish may have come before what was spent was known here.
       if (!piece.batch.spendings.empty() && link_ && link_->wish()) allowance_due_ = true;
@@ -193,6 +195,33 @@ base::Task<std::optional<ExitRecord>> RunDriver::copy_up_to(std::uint64_t length
     if (piece.exit) co_return std::move(piece.exit);
     if (!progress) co_return std::nullopt;
   }
+}
+
+// What it waits for as the store knows it; from then on the journal says so.
+base::Task<void> RunDriver::read_waits() {
+  const model::RunId run = claim_.run.id;
+  std::set<model::ActionId> questions;
+  const bool waits_for_quota = co_await context_.needs.store.read([&run, &questions](store::Reader& reader) {
+    for (const auto& approval : reader.pending_approvals(run)) questions.insert(approval.action_id);
+    const auto waiting = reader.last_event_of_type(run, "run.waiting");
+    const auto resumed = reader.last_event_of_type(run, "run.resumed");
+    return waiting && (!resumed || resumed->sequence < waiting->sequence);
+  });
+  const bool before = waits();
+  open_questions_ = std::move(questions);
+  waits_for_quota_ = waits_for_quota;
+  if (waits() != before) context_.waits_changed();
+}
+
+void RunDriver::note_waits(const runs::JournalBatch& batch) {
+  const bool before = waits();
+  for (const auto& event : batch.events) {
+    if (event.type == "run.waiting") waits_for_quota_ = true;
+    if (event.type == "run.resumed") waits_for_quota_ = false;
+  }
+  for (const auto& question : batch.questions) open_questions_.insert(question.action_id);
+  for (const auto& answer : batch.answers) open_questions_.erase(answer.action_id);
+  if (waits() != before) context_.waits_changed();
 }
 
 base::Task<void> RunDriver::deliver_decisions() {

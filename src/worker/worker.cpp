@@ -100,6 +100,10 @@ base::Task<void> Worker::State::work() {
       return !driver.holds_allowance() || driver.waits_for_allowance();
     });
   };
+  context_.waits_changed = [this] {
+    work_due_ = true;
+    wake_.notify();
+  };
   context_.cassettes = &cassettes_;
   co_await open_folders();
   co_await open_layers();
@@ -167,8 +171,15 @@ bool Worker::State::has_disk() {
   return !disk_is_low_;
 }
 
+// A run that waits lends its slot to another.
+bool Worker::State::has_slot() const {
+  const auto waiting = static_cast<int>(std::count_if(drivers_.begin(), drivers_.end(), [](const auto& one) { return one.waits(); }));
+  const int taken = static_cast<int>(drivers_.size()) - std::min(waiting, context_.config.max_waiting);
+  return taken < context_.config.concurrency;
+}
+
 base::Task<void> Worker::State::take_queued() {
-  while (!context_.stopping && static_cast<int>(drivers_.size()) < context_.config.concurrency && has_disk()) {
+  while (!context_.stopping && has_slot() && has_disk()) {
     auto claim = co_await context_.needs.store.write(
         [this](store::Transaction& tx) { return runs::claim_run(tx, context_.lease(), context_.now()); });
     if (!claim) co_return;

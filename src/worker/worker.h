@@ -20,6 +20,7 @@
 #include "policy/rules.h"
 #include "runs/budgets.h"
 #include "runs/conversations.h"
+#include "runs/delete.h"
 #include "sandbox/launch.h"
 #include "store/store.h"
 #include "worker/cassettes.h"
@@ -68,6 +69,9 @@ struct WorkerConfig {
   bool owns_folder = true;
   std::filesystem::path data_dir;
   int concurrency = 1;
+  // So many runs that wait for a person or for their provider's limit do not count as one of them. Their sandboxes
+  // stay, so there may be as many more.
+  int max_waiting = 0;
   std::string default_model = "gpt-5.5";                             // for a Codex run that names none
   std::string claude_model = "claude-opus-5-5";                      // for a Claude Code run that names none
   std::vector<std::string> keeper_argv = {"agentrouter", "keeper"};  // of this same program
@@ -95,6 +99,7 @@ struct WorkerConfig {
   std::function<base::Result<ImageRoot>(std::string_view name)> image_named = no_image;
   std::string default_image = {};  // of a run that names none; empty: the host's programs
   runs::ConversationRules conversations = {};
+  runs::RetentionRules retention = {};
   LayerRules layers = {};
   // For an agent to end by itself, cancelled or at a limit; then its sandbox is emptied.
   std::chrono::milliseconds cancel_grace = model::defaults::cancel_grace;

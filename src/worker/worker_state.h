@@ -54,6 +54,7 @@ class Worker::State final : public store::CommitListener {
   [[nodiscard]] base::Deadline next_look() const { return std::min(watch_.next(), tidy_due_); }
   base::Task<void> take_queued();
   bool has_disk();
+  [[nodiscard]] bool has_slot() const;
   base::Task<void> settle_cancelled();
   base::Task<void> drive(std::list<RunDriver>::iterator driver);
   base::Task<void> keep_leases();

@@ -194,6 +194,12 @@ bool Trees::put_away(const Stored& tree, const std::vector<std::string>& in_use)
   return true;
 }
 
+bool Trees::fits() const {
+  std::uint64_t total = 0;
+  for (const auto& tree : stored()) total += tree.bytes;
+  return total <= rules_.max_bytes;
+}
+
 bool Trees::trim(const std::vector<std::string>& in_use) {
   const auto all = stored();
   std::uint64_t total = 0;

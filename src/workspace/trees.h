@@ -61,6 +61,8 @@ class Trees {
   // Durable when it returns. Errors: those of `fill`, which leave nothing; those of writing.
   [[nodiscard]] base::Result<Held> make(const std::string& name, const Fill& fill);
 
+  // Whether there is no need for trim().
+  [[nodiscard]] bool fits() const;
   // Removes the trees that were not used for the longest time until the rest fits, but none that is held or
   // in `in_use`. True when the rest fits.
   [[nodiscard]] bool trim(const std::vector<std::string>& in_use);

@@ -31,7 +31,7 @@ KINDS = ["application/json", "application/json; charset=utf-8", "APPLICATION/JSO
 ODD_KINDS = ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx", "multipart/form-data; boundary=x", "application/json, text/plain", ";", "json"]
 ACCEPTS = ["application/json", "application/problem+json", "*/*", "text/event-stream", "application/problem+json;q=0.1, application/json", ";;;", "text/html", "application/*;q=0"]
 # Operations that few of the runs at hand would accept, and the run that would: queued, or cancelled and so with a conversation to continue.
-SUBJECTS = {"/v1/runs/{runId}/cancel": "queued", "/v1/runs/{runId}/close": "ended", "/v1/runs/{runId}/messages": "ended"}
+SUBJECTS = {"/v1/runs/{runId}/cancel": "queued", "/v1/runs/{runId}/close": "ended", "/v1/runs/{runId}/messages": "ended", "/v1/runs/{runId}": "ended"}
 SUBJECT = "{subject}"  # stands for that run in a target
 UNKNOWN_ID = "run_00000000-0000-4000-8000-000000000000"
 
@@ -149,7 +149,13 @@ class Maker:
             ids["{runId}"], ids["{actionId}"], self.digest = self.rng.choice(self.things["questions"])
         elif self.things["makes_subjects"] and operation.template in SUBJECTS and self.chance(0.1):
             ids["{runId}"] = SUBJECT
+        if self.deletes(operation.method, operation) and self.things["makes_subjects"] and self.chance(0.5):
+            ids["{runId}"] = SUBJECT
         return "/" + "/".join(ids.get(s) or self.id(s[1:-1]) if s.startswith("{") else s for s in operation.segments)
+
+    @staticmethod
+    def deletes(method, operation):
+        return method.upper() == "DELETE" and operation.template == "/v1/runs/{runId}"
 
     def id(self, name):
         known = self.things[name]
@@ -217,6 +223,8 @@ class Maker:
             method = self.rng.choice(["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "X-ODD"])
         if self.chance(0.02):
             path += self.rng.choice(["/", "/x", "//", "/..", "%2f", ";x"])
+        if self.deletes(method, operation) and any(run in path for run in self.things["runId"]):
+            path = path.replace(path.split("/")[3], UNKNOWN_ID)  # the others look for the runs that are known
         body, kind = b"", None
         if operation.body is not None and self.chance(0.97):
             body, kind = self.body(operation)

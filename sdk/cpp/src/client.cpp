@@ -261,6 +261,21 @@ CloseRunResult Client::close_run(std::string_view run_id, const CallOptions& cal
   }
 }
 
+void Client::delete_run(std::string_view run_id, const CallOptions& call) const {
+  const HttpRequest request{.method = "DELETE", .target = run_path(run_id)};
+  Patience patience(state_->transport->options().continue_patience);
+  for (;;) {
+    try {
+      static_cast<void>(state_->transport->call(request, call, Repeat::safe));
+      return;
+    } catch (const Error& error) {
+      const bool tidying = error.code() == "run_not_ended" && !error.details()["retryAfterSeconds"].is_null();
+      if (!tidying || !patience.left()) throw;
+    }
+    patience.pause(call.stop);
+  }
+}
+
 Json Client::call(std::string_view method, std::string_view target, const Json& body,
                   const CallOptions& call) const {
   HttpRequest request{.method = std::string(method), .target = std::string(target)};

@@ -271,6 +271,19 @@ TEST_F(AgentTest, PatienceEnds) {
   EXPECT_EQ(server.requests("POST /v1/runs/run_1/messages").size(), 3u);  // at 0, 250 and 750 ms
 }
 
+TEST_F(AgentTest, DeletingWaitsForTheSandboxOfARunThatHasJustEndedAndForNothingElse) {
+  const std::string route = "DELETE /v1/runs/run_1";
+  server.on(route, reply(409, R"({"error":{"code":"run_not_ended","message":"x","details":{"retryAfterSeconds":1}}})"));
+  server.on(route, reply(204, ""));
+  client.delete_run("run_1");
+  EXPECT_EQ(server.requests(route).size(), 2u);
+  EXPECT_EQ(server.requests(route).back().body, "");
+  server.on(route, reply(409, error_json("run_not_ended", "x")));
+  EXPECT_EQ(error_of([&] { client.delete_run("run_1"); }), "run_not_ended/409{}");
+  EXPECT_EQ(server.requests(route).size(), 3u);
+  EXPECT_EQ(error_of([&] { client.delete_run(""); }), "invalid_argument/0null");
+}
+
 TEST_F(AgentTest, ClosingIsRepeatedOnlyWhileAConversationMayAppear) {
   const std::string route = "POST /v1/runs/run_1/close";
   const std::string open = R"({"closed":true,"conversationId":"run_1","reclaimed":false})";

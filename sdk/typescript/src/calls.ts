@@ -99,6 +99,11 @@ export interface AgentRouterClient {
   iterateRuns?(request?: ListRunsRequest): AsyncGenerator<Run, void, undefined>;
   /** AgentRouter 0.2. */
   getRunRecord?(runId: string, options?: CallOptions): Promise<RunRecord>;
+  /**
+   * AgentRouter 0.2: deletes a run that has ended, with all that it left (`run_not_ended` otherwise). Waits up to 8 s for one that has just
+   * ended to be tidied; `not_found` on a server without it.
+   */
+  deleteRun?(runId: string, options?: CallOptions): Promise<void>;
   /** AgentRouter 0.2: a new conversation from a checkpoint of this one; `not_found` on a server without it. */
   forkRun?(runId: string, request: ForkRunRequest, options?: CallOptions & { idempotencyKey?: string }): Promise<Run>;
   /** AgentRouter 0.2: an archive whose files a run can work on (`workspace: { upload }`); `not_found` on a server without it. */

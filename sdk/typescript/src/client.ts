@@ -69,6 +69,19 @@ function continueRun(http: Transport, runId: string, message: string, options: C
   });
 }
 
+/** The sandbox of a run that has just ended may be being removed yet. */
+async function deleteRun(http: Transport, runId: string, call: CallOptions = {}): Promise<void> {
+  await repeatFor(8_000, call.signal, async (last) => {
+    try {
+      return await http.send("DELETE", `/v1/runs/${segment(runId)}`, { ...call, repeatable: true }, async () => true);
+    } catch (error) {
+      const tidying = error instanceof AgentRouterError && error.code === "run_not_ended" && error.details?.retryAfterSeconds !== undefined;
+      if (last || !tidying) throw error;
+      return undefined;
+    }
+  });
+}
+
 const reclaims = ({ status, runtime }: Run): boolean =>
   status === "completed" && runtime.kind === "codex" && ["default", "read_only", "full_access"].includes(runtime.mode);
 
@@ -142,6 +155,7 @@ export function agentrouter(options: AgentRouterOptions): AgentRouter {
     continueRun: (runId, message, request) => continueRun(http, runId, message, request),
     getRunTurns: get("/turns"),
     closeRun: (runId, call) => closeRun(http, client, runId, call),
+    deleteRun: (runId, call) => deleteRun(http, runId, call),
     forkRun: (runId, body, options) => http.json("POST", of(runId, "/fork"), { ...options, body }),
     // How long an upload takes depends on its size: without a time of the caller's there is no limit.
     upload: (archive, call) =>

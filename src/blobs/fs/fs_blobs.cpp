@@ -15,6 +15,7 @@ namespace agentrouter::blobs {
 namespace {
 
 constexpr std::string_view temporary_folder = ".tmp";
+constexpr int deepest_folder = 8;
 
 [[noreturn]] void refuse(const std::string& action, int errno_value) {
   auto error = base::fail_errno(action, errno_value).value();
@@ -40,6 +41,19 @@ void make_durable_folders(const std::filesystem::path& folder) {
   if (errno != ENOENT) refuse("cannot make folder " + folder.string(), errno);
   make_durable_folders(folder.parent_path());
   make_durable_folders(folder);
+}
+
+// Removes folders from the leaves up; one that holds a file stays.
+void prune(const std::filesystem::path& folder, int depth) {
+  if (::rmdir(folder.c_str()) == 0 || (errno != ENOTEMPTY && errno != EEXIST) || depth == 0) return;
+  std::error_code error;
+  std::vector<std::filesystem::path> inner;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    std::error_code unknown;
+    if (entry.symlink_status(unknown).type() == std::filesystem::file_type::directory) inner.push_back(entry.path());
+  }
+  for (const auto& one : inner) prune(one, depth - 1);
+  ::rmdir(folder.c_str());
 }
 
 class FsWriter final : public BlobWriter {
@@ -115,6 +129,11 @@ class FsBlobs final : public BlobStore {
   bool exists(std::string_view key) override {
     struct stat info{};
     return is_blob_key(key) && ::lstat((folder_ / key).c_str(), &info) == 0 && S_ISREG(info.st_mode);
+  }
+
+  void remove_empty(std::string_view folder) override {
+    if (!is_blob_key(folder)) throw base::Failure(bad_key(folder));
+    prune(folder_ / folder, deepest_folder);
   }
 
   void remove(std::string_view key) override {

@@ -146,6 +146,20 @@ TEST_F(FsBlobs, OpeningSweepsWhatADeadProcessLeft) {
   EXPECT_EQ(content("a"), "x");
 }
 
+TEST_F(FsBlobs, EmptyFoldersGoAndThoseWithABlobStay) {
+  for (const auto* key : {"runs/r/logs/a", "runs/r/b", "runs/r/checkpoint/c", "runs/s/d"}) blobs_->put(key, "x");
+  for (const auto* key : {"runs/r/logs/a", "runs/r/b"}) blobs_->remove(key);
+  blobs_->remove_empty("runs/r");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "blobs/runs/r/logs"));
+  EXPECT_EQ(content("runs/r/checkpoint/c"), "x");
+  blobs_->remove("runs/r/checkpoint/c");
+  blobs_->remove_empty("runs/r");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "blobs/runs/r"));
+  EXPECT_EQ(content("runs/s/d"), "x");
+  blobs_->remove_empty("runs/none");
+  EXPECT_EQ(reason_of([&] { blobs_->remove_empty("../out"); }), "blob_key_invalid");
+}
+
 TEST_F(FsBlobs, FilesAreReadableByTheirOwnerOnly) {
   blobs_->put("a/b", "x");
   struct stat info{};

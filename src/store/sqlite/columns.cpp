@@ -152,6 +152,8 @@ Conversation read_conversation(const Statement& row) {
   conversation.closed_at = maybe_time(row, 4);
   conversation.expires_at = time_at(row, 5);
   conversation.reclaimed = row.integer(6) != 0;
+  conversation.last_turn = static_cast<int>(row.integer(7));
+  conversation.lost_turn = static_cast<int>(row.integer(8));
   return conversation;
 }
 

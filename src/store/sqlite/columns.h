@@ -26,8 +26,9 @@ namespace agentrouter::store {
   "SELECT id, run_id, number, worker_id, token, lease_until, slot, journal_offset, open, lower_path, " \
   "closing, created_at, beats, host, launched FROM attempts "
 
-#define CONVERSATION_COLUMNS \
-  "SELECT id, session_id, state, created_at, closed_at, expires_at, reclaimed FROM conversations "
+#define CONVERSATION_COLUMNS                                                                             \
+  "SELECT id, session_id, state, created_at, closed_at, expires_at, reclaimed, last_turn, lost_turn FROM " \
+  "conversations "
 #define CHECKPOINT_COLUMNS                                                                               \
   "SELECT run_id, conversation_id, turn_number, key, size_bytes, sha256, thread_id, created_at, doomed " \
   "FROM checkpoints "

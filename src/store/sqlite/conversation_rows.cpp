@@ -111,9 +111,10 @@ std::optional<base::Time> Rows::next_upload_expiry() {
 }
 
 std::vector<std::string> Rows::trees_in_use() {
+  // From the conversations that are not over, which are few, and not from all runs that there ever were.
   return all(connection_.statement(
-                 "SELECT r.tree FROM runs r JOIN conversations c ON c.id = r.conversation_id WHERE r.tree IS "
-                 "NOT NULL AND c.reclaimed = 0 UNION SELECT tree FROM uploads ORDER BY 1"),
+                 "SELECT r.tree FROM conversations c CROSS JOIN runs r ON r.conversation_id = c.id WHERE "
+                 "c.reclaimed = 0 AND r.tree IS NOT NULL UNION SELECT tree FROM uploads ORDER BY 1"),
              [](const Statement& row) { return row.text(0); });
 }
 

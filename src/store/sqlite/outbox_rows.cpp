@@ -104,7 +104,8 @@ std::vector<Delivery> Rows::next_deliveries(std::string_view webhook, int limit)
 
 std::int64_t Rows::pending_deliveries(std::string_view webhook) {
   auto statement = connection_.statement(
-      "SELECT count(*) FROM webhook_deliveries WHERE webhook_id = ? AND state = 'pending'");
+      "SELECT count(*) FROM webhook_deliveries INDEXED BY webhook_deliveries_pending "
+      "WHERE webhook_id = ? AND state = 'pending'");
   statement.bind(webhook);
   return statement.step() ? statement.integer(0) : 0;
 }

@@ -22,7 +22,9 @@ void ReaderPool::submit(Work work, Done done) {
   {
     const std::lock_guard lock(mutex_);
     if (!closed_) {
+      ++waiting_;
       threads_.post([this, work = std::move(work), done = std::move(done)]() mutable {
+        --waiting_;
         const auto error = capture([&] { perform(work); });
         work = nullptr;
         done(error);

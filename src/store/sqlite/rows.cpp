@@ -98,7 +98,7 @@ std::optional<Attempt> Rows::latest_attempt(const model::RunId& run) {
 }
 
 std::vector<Attempt> Rows::open_attempts() {
-  return all(connection_.statement(ATTEMPT_COLUMNS "WHERE open = 1 ORDER BY n"), read_attempt);
+  return all(connection_.statement(ATTEMPT_COLUMNS "INDEXED BY attempts_open WHERE open = 1 ORDER BY n"), read_attempt);
 }
 
 std::optional<IdempotencyKey> Rows::idempotency_key(std::string_view key_hash) {
@@ -109,13 +109,6 @@ std::optional<IdempotencyKey> Rows::idempotency_key(std::string_view key_hash) {
     return IdempotencyKey{row.text(0), row.text(1), model::RunId(row.text(2)), time_at(row, 3),
                           row.integer(4)};
   });
-}
-
-std::vector<model::RunId> Rows::queued_runs(int limit) {
-  auto statement =
-      connection_.statement("SELECT id FROM runs WHERE status = 'queued' ORDER BY priority DESC, n LIMIT ?");
-  statement.bind(std::int64_t{limit});
-  return all(std::move(statement), read_run_id);
 }
 
 std::vector<model::RunId> Rows::cancelling_runs_without_attempt() {

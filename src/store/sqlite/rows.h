@@ -50,6 +50,11 @@ class Rows {
   [[nodiscard]] std::vector<BudgetPeriod> budget_periods(std::string_view period);
   [[nodiscard]] std::vector<AllowanceLot> allowance(const model::RunId& run);
   [[nodiscard]] std::vector<model::RunId> queued_runs(int limit);
+  [[nodiscard]] std::int64_t queued_of_share(std::string_view share);
+  [[nodiscard]] Totals totals();
+  [[nodiscard]] bool has_open_attempt(const model::RunId& run);
+  [[nodiscard]] std::vector<EndedRun> ended_runs(const EndedQuery& query);
+  [[nodiscard]] std::vector<DeletedRun> deleted_runs(int limit);
   [[nodiscard]] std::vector<model::RunId> cancelling_runs_without_attempt();
   [[nodiscard]] std::vector<model::AuditEntry> audit(std::string_view workspace, std::int64_t after,
                                                      int limit);
@@ -69,6 +74,8 @@ class Rows {
   [[nodiscard]] Statement candidates(const RunQuery& query, const std::string& match);
   [[nodiscard]] bool has_tag(const RunCursor& run, const std::string& name, const std::string& value);
   [[nodiscard]] model::Run run_at(std::int64_t number);
+  [[nodiscard]] std::optional<model::RunId> queued_run(const std::string& share, std::int64_t skip);
+  std::int64_t number_from(std::string_view sql);
 
   Connection& connection_;
 };
@@ -172,6 +179,11 @@ class SqliteReading : public Port {
   }
   std::vector<AllowanceLot> allowance(const model::RunId& run) override { return rows_.allowance(run); }
   std::vector<model::RunId> queued_runs(int limit) override { return rows_.queued_runs(limit); }
+  std::int64_t queued_of_share(std::string_view share) override { return rows_.queued_of_share(share); }
+  Totals totals() override { return rows_.totals(); }
+  bool has_open_attempt(const model::RunId& run) override { return rows_.has_open_attempt(run); }
+  std::vector<EndedRun> ended_runs(const EndedQuery& query) override { return rows_.ended_runs(query); }
+  std::vector<DeletedRun> deleted_runs(int limit) override { return rows_.deleted_runs(limit); }
   std::vector<model::RunId> cancelling_runs_without_attempt() override {
     return rows_.cancelling_runs_without_attempt();
   }

@@ -77,7 +77,8 @@ Statement Rows::candidates(const RunQuery& query, const std::string& match) {
   if (query.status && *query.status == "active") {
     return within(connection_.statement(
         CANDIDATE
-        "runs r WHERE status IN ('queued', 'starting', 'running', 'cancelling') AND " BETWEEN_PLACES));
+        "runs r INDEXED BY runs_active WHERE status IN ('queued', 'starting', 'running', 'cancelling') AND "
+        BETWEEN_PLACES));
   }
   if (query.status) {
     auto statement = connection_.statement(CANDIDATE "runs r WHERE status = ? AND " BETWEEN_PLACES);

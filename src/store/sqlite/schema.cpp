@@ -390,7 +390,83 @@ ALTER TABLE attempts ADD COLUMN host TEXT NOT NULL DEFAULT '';
 ALTER TABLE attempts ADD COLUMN launched INTEGER NOT NULL DEFAULT 1;
 )sql";
 
-constexpr std::array<const char*, 8> steps{first, second, third, fourth, fifth, sixth, seventh, eighth};
+// Shares of the queue, deletion and retention. What is counted is counted with each change.
+constexpr const char* ninth = R"sql(
+ALTER TABLE runs ADD COLUMN share TEXT NOT NULL DEFAULT '';
+UPDATE runs SET share = coalesce((SELECT api_key FROM run_spending s WHERE s.run_id = runs.id), '')
+  WHERE status IN ('queued', 'starting', 'running', 'cancelling');
+DROP INDEX runs_queued;
+CREATE INDEX runs_queued ON runs (share, priority DESC, n) WHERE status = 'queued';
+CREATE INDEX runs_ended ON runs (completed_at, n)
+  WHERE status IN ('completed', 'failed', 'cancelled') AND instr(tags, '"keep":') = 0;
+CREATE TABLE totals (
+  name TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO totals SELECT 'queued_runs', count(*) FROM runs WHERE status = 'queued';
+INSERT INTO totals SELECT 'ended_runs', count(*) FROM runs
+  WHERE status IN ('completed', 'failed', 'cancelled') AND instr(tags, '"keep":') = 0;
+INSERT INTO totals SELECT 'artifact_bytes', coalesce(sum(size_bytes), 0) FROM artifacts;
+INSERT INTO totals VALUES ('served', 0);
+CREATE TABLE shares (
+  name TEXT PRIMARY KEY,
+  queued INTEGER NOT NULL,
+  active INTEGER NOT NULL,
+  served INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX shares_next ON shares (active, served, name) WHERE queued > 0;
+INSERT INTO shares SELECT share, sum(status = 'queued'), sum(status <> 'queued'), 0 FROM runs
+  WHERE status IN ('queued', 'starting', 'running', 'cancelling') GROUP BY share;
+CREATE TRIGGER runs_counted_at_insert AFTER INSERT ON runs BEGIN
+  UPDATE totals SET value = value + 1 WHERE name = 'queued_runs' AND new.status = 'queued';
+  UPDATE totals SET value = value + 1 WHERE name = 'ended_runs'
+    AND new.status IN ('completed', 'failed', 'cancelled') AND instr(new.tags, '"keep":') = 0;
+  INSERT INTO shares SELECT new.share, new.status = 'queued', new.status <> 'queued', value FROM totals
+    WHERE name = 'served' AND new.status IN ('queued', 'starting', 'running', 'cancelling')
+    ON CONFLICT (name) DO UPDATE SET queued = queued + excluded.queued, active = active + excluded.active;
+END;
+CREATE TRIGGER runs_counted_at_change AFTER UPDATE OF status ON runs WHEN old.status <> new.status BEGIN
+  UPDATE totals SET value = value + (new.status = 'queued') - (old.status = 'queued')
+    WHERE name = 'queued_runs';
+  UPDATE totals SET value = value + (new.status IN ('completed', 'failed', 'cancelled')) -
+    (old.status IN ('completed', 'failed', 'cancelled'))
+    WHERE name = 'ended_runs' AND instr(new.tags, '"keep":') = 0;
+  UPDATE totals SET value = value + 1
+    WHERE name = 'served' AND old.status = 'queued' AND new.status = 'starting';
+  UPDATE shares SET queued = queued + (new.status = 'queued') - (old.status = 'queued'),
+    active = active + (new.status IN ('starting', 'running', 'cancelling')) -
+      (old.status IN ('starting', 'running', 'cancelling')),
+    served = CASE WHEN old.status = 'queued' AND new.status = 'starting'
+      THEN (SELECT value FROM totals WHERE name = 'served') ELSE served END
+    WHERE name = new.share;
+  DELETE FROM shares WHERE name = new.share AND queued = 0 AND active = 0;
+END;
+CREATE TRIGGER runs_counted_at_deletion AFTER DELETE ON runs BEGIN
+  UPDATE totals SET value = value - 1 WHERE name = 'ended_runs'
+    AND old.status IN ('completed', 'failed', 'cancelled') AND instr(old.tags, '"keep":') = 0;
+END;
+CREATE TRIGGER artifacts_counted_at_insert AFTER INSERT ON artifacts BEGIN
+  UPDATE totals SET value = value + new.size_bytes WHERE name = 'artifact_bytes';
+END;
+CREATE TRIGGER artifacts_counted_at_change AFTER UPDATE OF size_bytes ON artifacts BEGIN
+  UPDATE totals SET value = value + new.size_bytes - old.size_bytes WHERE name = 'artifact_bytes';
+END;
+CREATE TRIGGER artifacts_counted_at_deletion AFTER DELETE ON artifacts BEGIN
+  UPDATE totals SET value = value - old.size_bytes WHERE name = 'artifact_bytes';
+END;
+ALTER TABLE conversations ADD COLUMN last_turn INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE conversations ADD COLUMN lost_turn INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE deleted_runs (
+  n INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  conversation_id TEXT NOT NULL,
+  turn_number INTEGER NOT NULL,
+  deleted_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX webhook_deliveries_of_run ON webhook_deliveries (run_id) WHERE run_id <> '';
+)sql";
+
+constexpr std::array<const char*, 9> steps{first, second, third, fourth, fifth, sixth, seventh, eighth, ninth};
 
 std::int64_t pragma(Connection& connection, std::string_view sql) {
   auto statement = connection.statement(sql);

@@ -47,6 +47,14 @@ void index_task(Connection& connection, std::int64_t run, std::string_view task)
       .run();
 }
 
+void forget_texts(Connection& connection, std::int64_t run, std::string_view task, std::string_view answer) {
+  connection.statement("INSERT INTO run_search (run_search, rowid, task, answer) VALUES ('delete', ?, ?, ?)")
+      .bind(run)
+      .bind(task)
+      .bind(answer)
+      .run();
+}
+
 void index_answer(Connection& connection, std::int64_t run, std::string_view before,
                   std::string_view answer) {
   std::string task;
@@ -55,11 +63,7 @@ void index_answer(Connection& connection, std::int64_t run, std::string_view bef
     statement.bind(run);
     if (statement.step()) task = statement.text(0);
   }
-  connection.statement("INSERT INTO run_search (run_search, rowid, task, answer) VALUES ('delete', ?, ?, ?)")
-      .bind(run)
-      .bind(task)
-      .bind(before)
-      .run();
+  forget_texts(connection, run, task, before);
   connection.statement("INSERT INTO run_search (rowid, task, answer) VALUES (?, ?, ?)")
       .bind(run)
       .bind(task)

@@ -19,4 +19,7 @@ void index_task(Connection& connection, std::int64_t run, std::string_view task)
 // told again.
 void index_answer(Connection& connection, std::int64_t run, std::string_view before, std::string_view answer);
 
+// `task` and `answer` must be what was indexed.
+void forget_texts(Connection& connection, std::int64_t run, std::string_view task, std::string_view answer);
+
 }  // namespace agentrouter::store

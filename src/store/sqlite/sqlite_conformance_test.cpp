@@ -4,6 +4,7 @@
 #endif
 
 #include "store/conversation_conformance.h"
+#include "store/keeping_conformance.h"
 #include "store/list_conformance.h"
 #include "store/spending_conformance.h"
 #include "store/sqlite/sqlite_store.h"
@@ -30,6 +31,7 @@ INSTANTIATE_TEST_SUITE_P(Sqlite, ListConformance, sqlite);
 INSTANTIATE_TEST_SUITE_P(Sqlite, ConversationConformance, sqlite);
 INSTANTIATE_TEST_SUITE_P(Sqlite, OutboxConformance, sqlite);
 INSTANTIATE_TEST_SUITE_P(Sqlite, SpendingConformance, sqlite);
+INSTANTIATE_TEST_SUITE_P(Sqlite, KeepingConformance, sqlite);
 
 }  // namespace
 

@@ -47,6 +47,7 @@ class SqliteStore final : public Store {
         writer_(std::move(writer), options, listeners_, checkpointer_) {}
   ~SqliteStore() override { SqliteStore::close(); }
 
+  [[nodiscard]] Waiting waiting() const override { return {writer_.waiting(), readers_.waiting()}; }
   void add_listener(CommitListener* listener) override { listeners_.add(listener); }
   void remove_listener(CommitListener* listener) override { listeners_.remove(listener); }
   void close() override {

@@ -61,17 +61,17 @@ void SqliteTransaction::check_turn(const model::Run& run) {
       "turn_taken");
 }
 
-std::int64_t SqliteTransaction::insert_run_row(const model::Run& run) {
+std::int64_t SqliteTransaction::insert_run_row(const model::Run& run, std::string_view share) {
   const auto tags = tags_text(run.tags);
   const auto workspace = workspace_text(run.workspace);
   auto statement = connection_.statement(
       "INSERT INTO runs (status, runtime_kind, runtime_mode, runtime_model, approval_mode, session_id, "
       "conversation_id, queued_at, started_at, completed_at, cancel_requested_at, failure_code, "
       "failure_reason, failure_cause, workspace, tree, priority, attempts, turn_number, turn_id, "
-      "approval_timeout, tags, id, forked_run, forked_conversation, forked_turn) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "approval_timeout, tags, id, share, forked_run, forked_conversation, forked_turn) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   bind_run(statement, run, workspace);
-  statement.bind(tags).bind(run.id.str());
+  statement.bind(tags).bind(run.id.str()).bind(share);
   if (const auto& origin = run.forked_from) {
     statement.bind(origin->run.str()).bind(origin->conversation.str()).bind(std::int64_t{origin->turn});
   } else {
@@ -81,9 +81,9 @@ std::int64_t SqliteTransaction::insert_run_row(const model::Run& run) {
   return sqlite3_last_insert_rowid(connection_.handle());
 }
 
-void SqliteTransaction::insert_run(const model::Run& run) {
+void SqliteTransaction::insert_run(const model::Run& run, std::string_view share) {
   check_turn(run);
-  const auto number = insert_run_row(run);
+  const auto number = insert_run_row(run, share);
   connection_.statement("INSERT INTO run_texts (run, task, input) VALUES (?, ?, ?)")
       .bind(number)
       .bind(run.task)
@@ -194,10 +194,12 @@ void SqliteTransaction::put_artifact(const model::Artifact& artifact) {
 
 void SqliteTransaction::put_conversation(const Conversation& conversation) {
   auto statement = connection_.statement(
-      "INSERT INTO conversations (id, session_id, state, created_at, closed_at, expires_at, reclaimed) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET session_id = excluded.session_id, "
+      "INSERT INTO conversations (id, session_id, state, created_at, closed_at, expires_at, reclaimed, "
+      "last_turn, lost_turn) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+      "ON CONFLICT (id) DO UPDATE SET session_id = excluded.session_id, "
       "state = excluded.state, created_at = excluded.created_at, closed_at = excluded.closed_at, "
-      "expires_at = excluded.expires_at, reclaimed = excluded.reclaimed");
+      "expires_at = excluded.expires_at, reclaimed = excluded.reclaimed, last_turn = excluded.last_turn, "
+      "lost_turn = excluded.lost_turn");
   statement.bind(conversation.id.str());
   if (conversation.session_id) {
     statement.bind(conversation.session_id->str());
@@ -206,9 +208,11 @@ void SqliteTransaction::put_conversation(const Conversation& conversation) {
   }
   statement.bind(to_string(conversation.state)).bind(to_column(conversation.created_at));
   statement.bind(to_column(conversation.closed_at)).bind(to_column(conversation.expires_at));
-  statement.bind(std::int64_t{conversation.reclaimed}).run();
+  statement.bind(std::int64_t{conversation.reclaimed});
+  statement.bind(std::int64_t{conversation.last_turn}).bind(std::int64_t{conversation.lost_turn}).run();
   if (conversation.state != ConversationState::closed || conversation.reclaimed) return;
-  if (const auto first = run(conversation.id)) changes_.push_back({first->id, first->status});
+  const auto first = run(conversation.id);  // it may have been deleted
+  changes_.push_back({conversation.id, first ? first->status : model::RunStatus::completed});
 }
 
 void SqliteTransaction::put_checkpoint(const Checkpoint& checkpoint) {
@@ -315,10 +319,14 @@ void SqliteTransaction::put_idempotency_key(const IdempotencyKey& key) {
       .run();
 }
 
-void SqliteTransaction::purge_idempotency_keys(base::Time expired_before) {
-  connection_.statement("DELETE FROM idempotency_keys WHERE expires_at < ?")
+int SqliteTransaction::purge_idempotency_keys(base::Time expired_before, int limit) {
+  connection_
+      .statement("DELETE FROM idempotency_keys WHERE key_hash IN (SELECT key_hash FROM idempotency_keys "
+                 "WHERE expires_at < ? ORDER BY expires_at LIMIT ?)")
       .bind(to_column(expired_before))
+      .bind(std::int64_t{limit})
       .run();
+  return sqlite3_changes(connection_.handle());
 }
 
 void SqliteTransaction::put_upload(const Upload& upload) {

@@ -14,7 +14,7 @@ class SqliteTransaction final : public SqliteReading<Transaction> {
  public:
   using SqliteReading::SqliteReading;
 
-  void insert_run(const model::Run& run) override;
+  void insert_run(const model::Run& run, std::string_view share) override;
   void update_run(const model::Run& run) override;
   model::Event append(const model::RunId& run, const model::EventDraft& draft) override;
   void put_artifact(const model::Artifact& artifact) override;
@@ -26,7 +26,7 @@ class SqliteTransaction final : public SqliteReading<Transaction> {
   void insert_attempt(const Attempt& attempt) override;
   void update_attempt(const Attempt& attempt) override;
   void put_idempotency_key(const IdempotencyKey& key) override;
-  void purge_idempotency_keys(base::Time expired_before) override;
+  int purge_idempotency_keys(base::Time expired_before, int limit) override;
   void put_upload(const Upload& upload) override;
   void purge_uploads(base::Time now) override;
   void append_audit(const model::AuditEntry& entry) override;
@@ -40,6 +40,11 @@ class SqliteTransaction final : public SqliteReading<Transaction> {
   void put_allowance_lot(const AllowanceLot& lot) override;
   void delete_allowance(const model::RunId& run) override;
   int free_slot() override;
+  void delete_run(const model::RunId& run, base::Time now) override;
+  void delete_artifact(const model::ArtifactId& artifact) override;
+  int remove_deleted(const model::RunId& run, int rows) override;
+  void delete_conversation(const model::RunId& conversation) override;
+  void delete_delivery(std::string_view id) override;
 
   // How much has been remembered, and forgetting what came after: for a savepoint that is undone.
   struct Mark {
@@ -55,7 +60,7 @@ class SqliteTransaction final : public SqliteReading<Transaction> {
 
  private:
   void check_turn(const model::Run& run);
-  std::int64_t insert_run_row(const model::Run& run);
+  std::int64_t insert_run_row(const model::Run& run, std::string_view share);
 
   std::vector<model::Event> events_;
   std::vector<RunChange> changes_;

@@ -167,6 +167,11 @@ void Writer::cap_wal() {
             {{"bytes", static_cast<long long>(wal_pages_ * page_size_)}, {"cause", sqlite3_errstr(status)}});
 }
 
+std::size_t Writer::waiting() const {
+  const std::lock_guard lock(mutex_);
+  return queue_.size();
+}
+
 void Writer::close() {
   {
     const std::lock_guard lock(mutex_);

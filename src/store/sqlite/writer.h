@@ -24,6 +24,8 @@ class Writer {
 
   // Any thread.
   void submit(Work work, Done done);
+  // Closures that wait for their commit to begin. Any thread.
+  [[nodiscard]] std::size_t waiting() const;
   // Refuses new work and waits until what was queued is committed.
   void close();
 
@@ -54,7 +56,7 @@ class Writer {
   Listeners& listeners_;
   Checkpointer& checkpointer_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::deque<Item> queue_;  // guarded by mutex_
   bool draining_ = false;   // guarded by mutex_
   bool closed_ = false;     // guarded by mutex_

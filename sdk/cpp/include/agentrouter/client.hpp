@@ -144,6 +144,10 @@ class AGENTROUTER_API Client {
   // Ends a conversation: no further turn is taken, and one under way is cancelled. Repeating it changes
   // nothing.
   CloseRunResult close_run(std::string_view run_id, const CallOptions& call = {}) const;
+  // Deletes a run that has ended, with all that it left; afterwards it is not_found. Other turns of its conversation
+  // and forks stay usable. Waits up to ClientOptions::continue_patience for the sandbox of one that has just
+  // ended. Refusals to expect: run_not_ended (cancel it first), run_not_found.
+  void delete_run(std::string_view run_id, const CallOptions& call = {}) const;
 
   // Sends an archive (tar, plain or compressed with gzip or zstd; zip) whose files a run can work on:
   // Workspace::upload_id. The time limit is on silence, not on the whole. Throws read_failed for a file that

@@ -30,6 +30,7 @@ test("each method sends the request of the contract", async (t) => {
     [() => client.continueRun("r", "more", { approvalMode: "block" }), "POST /v1/runs/r/messages", { message: "more", approvalMode: "block" }],
     [() => client.getRunTurns("r"), "GET /v1/runs/r/turns"],
     [() => client.closeRun("r"), "POST /v1/runs/r/close", {}],
+    [() => client.deleteRun("r/1"), "DELETE /v1/runs/r%2F1"],
     [() => client.forkRun("r", { message: "m", atTurn: 2 }), "POST /v1/runs/r/fork", { message: "m", atTurn: 2 }],
     [() => client.listRunFiles("r"), "GET /v1/runs/r/files"],
     [() => client.listRunFiles("r", { prefix: "a b", recursive: true, limit: 2, cursor: "c" }), "GET /v1/runs/r/files?prefix=a%20b&recursive=true&limit=2&cursor=c"],

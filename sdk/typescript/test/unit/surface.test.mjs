@@ -15,7 +15,7 @@ test("the package exports six names and no more", () => {
 test("the client has the documented methods and no session API", () => {
   const client = sdk.agentrouter({ apiKey: "k" });
   const methods = `createRun createRunAndWait getRun listRuns cancelRun listRunEvents streamRun getRunSession listRunArtifacts
-    downloadArtifact approveRunAction denyRunAction continueRun getRunTurns closeRun iterateRuns getRunRecord forkRun
+    downloadArtifact approveRunAction denyRunAction continueRun getRunTurns closeRun iterateRuns getRunRecord deleteRun forkRun
     upload listRunFiles readRunFile downloadWorkspace pushRun`;
   assert.deepEqual(Object.keys(client).sort(), methods.split(/\s+/).sort());
   for (const name of "createSession getSession sendMessage listSessionEvents streamSession closeSession".split(" ")) {
