@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "api/call.h"
+#include "base/counted.h"
 #include "base/utf8.h"
 
 namespace agentrouter::api {
@@ -90,17 +91,6 @@ std::string id_name(const std::vector<std::string_view>& path, bool item_is_plai
   return path[3] == "actions" ? "actionId" : "artifactId";
 }
 
-class Counted {
- public:
-  explicit Counted(std::size_t& count) : count_(count) { ++count_; }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-  ~Counted() { --count_; }
-
- private:
-  std::size_t& count_;
-};
-
 }  // namespace
 
 Api::Api(ApiNeeds needs, Authenticator authenticator, ApiOptions options)
@@ -115,7 +105,7 @@ net::Response Api::error_reply(const net::ServerError& error) {
 }
 
 base::Task<void> Api::handle(net::Exchange& exchange) {
-  const Counted counted(in_flight_);
+  const base::Counted counted(in_flight_);
   Call call{exchange, occasion_of(&exchange.request(), needs_.entropy), {}, {}, {}};
   std::optional<base::Error> defect;
   try {

@@ -7,21 +7,10 @@
 #include <string>
 #include <string_view>
 
+#include "base/counted.h"
 #include "base/utf8.h"
 
 namespace agentrouter::egress {
-
-// One more, as long as it lives.
-class Counted {
- public:
-  explicit Counted(std::size_t& count) : count_(count) { ++count_; }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-  ~Counted() { --count_; }
-
- private:
-  std::size_t& count_;
-};
 
 // What a record shows of foreign bytes.
 inline std::string shown(std::string_view text, std::size_t max_bytes) {

@@ -21,12 +21,6 @@ std::size_t size_of(const std::vector<Credential::Field>& fields) {
   return size;
 }
 
-// "Bearer <word>": the word, unless it is too short to be looked for.
-std::string_view searched_for(std::string_view value) {
-  const auto word = value.substr(value.rfind(' ') + 1);
-  return word.size() < KeyFilter::least_bytes ? value : word;
-}
-
 int value_of_letter(char c) {
   constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   const auto at = letters.find(c);
@@ -64,7 +58,7 @@ Credential::Credential(Scheme scheme, const Secret& key)
 Credential::Credential(const std::vector<Field>& fields) : lines_(size_of(fields)) {
   for (const auto& field : fields) {
     for (const auto part : {field.name, std::string_view(": "), field.value->view(), line_end}) lines_.append(part);
-    search_for(searched_for(field.value->view()));
+    search_for(field.value->view());
     search_for_password(field.value->view());
   }
   lines_.append(line_end);

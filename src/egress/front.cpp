@@ -137,7 +137,7 @@ Task<void> Egress::Front::forward_to(net::Exchange& exchange, Destination destin
   }
   auto body = co_await body_for_provider(exchange, record);
   if (!body) co_return;
-  const Counted open(open_forwards_);
+  const base::Counted open(open_forwards_);
   Meter metering;
   const bool admitted = co_await admit(exchange, body->first, record, metering);
   if (!admitted) co_return;
@@ -189,7 +189,7 @@ Task<std::optional<std::string>> Egress::Front::whole_body(net::Exchange& exchan
     co_await deny(exchange, 503, "held", "too many requests come at once", record);
     co_return std::nullopt;
   }
-  const Counted reading(reading_);
+  const base::Counted reading(reading_);
   exchange.limit_body(std::min(config_.request_bytes, most));
   auto body = co_await exchange.read_body();
   if (body) co_return std::move(*body);
@@ -229,7 +229,7 @@ Task<void> Egress::Front::simulate(net::Exchange& exchange, RequestRecord& recor
     co_await deny(exchange, net::status_of_body_error(error), "request_body", error.message, record);
     co_return;
   }
-  const Counted open(open_forwards_);
+  const base::Counted open(open_forwards_);
   Meter metering;
   const bool admitted = co_await admit(exchange, *body, record, metering);
   if (!admitted) co_return;
@@ -313,7 +313,7 @@ Task<Result<Answer>> Egress::Front::ask(std::string path, std::string body, base
     tally.record.reason = "egress_limit";
     co_return base::fail(Code::exhausted, "this run has used up its traffic", "egress_limit");
   }
-  const Counted open(open_forwards_);
+  const base::Counted open(open_forwards_);
   auto metering = co_await meter(request, body);
   if (!metering) {
     tally.record.reason = metering.error().reason;

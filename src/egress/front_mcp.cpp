@@ -62,7 +62,7 @@ Task<void> Egress::Front::send_to_mcp(net::Exchange& exchange, const Mcp& server
   if (!permitted) co_return;
   record.host = server.upstream.url.authority();
   // A stream of the server's own messages may stay open and silent as long as the agent likes.
-  std::optional<Counted> open;
+  std::optional<base::Counted> open;
   if (request.method != "GET") open.emplace(open_forwards_);
   const auto& url = server.upstream.url;
   Forward context{.limits = limits_of(config_),

@@ -35,16 +35,18 @@ class KeyFilter {
   std::size_t matched_ = 0;  // bytes held back; they equal the key's first ones
 };
 
-// The forms in which one secret is searched for: as it is, in base64 (of both alphabets, at any place of a
-// longer text), in hex, percent-encoded and as JSON writes it. What changes it otherwise is not recognised.
+// The forms in which one secret is searched for: those of base/secret_forms.h. Of "Bearer WORD" it is the word.
 class KeyForms {
  public:
-  // `key` outlives it. Throws Failure(unavailable) as SecretBuffer.
+  // Throws Failure(unavailable) as SecretBuffer.
   explicit KeyForms(std::string_view key);
 
+  // None of a placeholder. They live as long as this.
   [[nodiscard]] std::vector<KeyFilter> filters() const;
 
  private:
+  void add(std::string_view form);
+
   SecretBuffer text_;
   std::vector<std::string_view> forms_;
 };

@@ -105,7 +105,7 @@ class OutboundTally {
 
  private:
   OutboundDesk& desk_;
-  Counted open_;
+  base::Counted open_;
   base::Deadline begin_ = base::SteadyClock::now();
 };
 

@@ -107,7 +107,7 @@ Task<std::optional<std::string>> OutboundRequests::read_body(net::Exchange& exch
     co_await deny(exchange, {503, "held", "too many requests come at once"}, record);
     co_return std::nullopt;
   }
-  std::optional<Counted> reading;
+  std::optional<base::Counted> reading;
   if (whole) {
     reading.emplace(desk_.reading());
     exchange.limit_body(std::min(desk_.config().held_bytes, desk_.config().request_bytes));

@@ -121,9 +121,16 @@ TEST(KeyForms, AreFoundInEveryUsualCoding) {
   for (const auto* text :
        {"a sk-0123/456+789\"x", "c2stMDEyMy80NTYrNzg5Ing=", "YXNrLTAxMjMvNDU2Kzc4OSJ4", "YWJzay0wMTIzLzQ1Nis3ODkieA",
         "736b2d303132332f3435362b3738392278", "736B2D303132332F3435362B3738392278", "sk-0123%2f456%2b789%22x",
-        "sk-0123%2F456%2B789%22x", "sk-0123/456+789\\\"x"})
+        "sk-0123%2F456%2B789%22x", "sk-0123/456+789\\\"x", "sk-0123\\/456+789\\\"x", "sk-0123/456+789\\\\\\\"x",
+        "%73%6b%2d%30%31%32%33%2f%34%35%36%2b%37%38%39%22%78"})
     EXPECT_TRUE(is_found(text, key)) << text;
   EXPECT_FALSE(is_found("sk-0123/456+789", key));
+}
+
+TEST(KeyForms, OfAFieldAreThoseOfItsLastWordUnlessItIsShort) {
+  EXPECT_TRUE(is_found("the token 0123456789", "Bearer 0123456789"));
+  EXPECT_FALSE(is_found("the token 0123", "Bearer 0123"));
+  EXPECT_TRUE(is_found("field Bearer 0123", "Bearer 0123"));
 }
 
 TEST(KeyForms, InBase64AreFoundAtEveryPlaceAndLength) {
