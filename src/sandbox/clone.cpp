@@ -94,6 +94,16 @@ base::Result<Cloned> clone_borrowing(std::uint64_t flags, int cgroup, int (*run)
   return result;
 }
 
+__attribute__((no_sanitize("address", "undefined", "thread"))) void reset_signals() {
+  struct {
+    void* handler;
+    unsigned long flags, restorer, mask;
+  } by_default{nullptr, 0, 0, 0};
+  for (int signal = 1; signal <= 64; ++signal) syscall(SYS_rt_sigaction, signal, &by_default, nullptr, 8);
+  const unsigned long none = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, 8);
+}
+
 base::Result<IdleProcess> IdleProcess::start(std::uint64_t flags) {
   IdleProcess process;
   auto pipe = base::make_pipe();

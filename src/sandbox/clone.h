@@ -22,6 +22,9 @@ struct Cloned {
 [[nodiscard]] base::Result<Cloned> clone_borrowing(std::uint64_t flags, int cgroup, int (*run)(void*),
                                                    void* argument);
 
+// For such a `run`: every signal does what it does by default, and none is blocked.
+void reset_signals();
+
 // A process that only waits, in the namespaces of `flags`, until this object ends or the process that made it
 // does, however that comes about. Nothing that was open in this process stays open in it.
 class IdleProcess {

@@ -65,13 +65,7 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) int run_program(v
   syscall(SYS_setrlimit, RLIMIT_CORE, &no_core);
   bool worked = start->id == 0 || drop_to(start->id);
   worked = worked && syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
-  struct {
-    void* handler;
-    unsigned long flags, restorer, mask;
-  } by_default{nullptr, 0, 0, 0};
-  for (int signal = 1; signal <= 64; ++signal) syscall(SYS_rt_sigaction, signal, &by_default, nullptr, 8);
-  const unsigned long none = 0;
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, 8);
+  reset_signals();
   if (worked) syscall(SYS_execveat, wanted_fds, "", start->argv, start->envp, AT_EMPTY_PATH);
   start->error = errno;
   return 127;

@@ -68,13 +68,7 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) int run_stage(voi
     if (data[cap / 32].permitted >> (cap % 32) & 1)
       syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
   }
-  struct {
-    void* handler;
-    unsigned long flags, restorer, mask;
-  } by_default{nullptr, 0, 0, 0};
-  for (int signal = 1; signal <= 64; ++signal) syscall(SYS_rt_sigaction, signal, &by_default, nullptr, 8);
-  const unsigned long none = 0;
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, 8);
+  reset_signals();
   if (worked) syscall(SYS_execveat, program_fd, "", start->argv, start->envp, AT_EMPTY_PATH);
   start->error = errno;
   return 127;
