@@ -77,7 +77,7 @@ class CassetteWriter {
     bool over = false;
   };
   void over(std::size_t number);
-  void write(const Exchange& exchange);
+  void write(Exchange& exchange);
   void line(const json::object& object);
 
   int file_;

@@ -151,6 +151,17 @@ TEST_F(CassetteTest, CutAnswersAndBytesThatAreNoTextComeBackAsTheyWere) {
   EXPECT_EQ(player.answer("POST", "/v1/messages", "{}").status, 502) << "lost before it said anything";
 }
 
+TEST_F(CassetteTest, ASecretInBytesThatAreNoTextLeavesACassetteThatCanBePlayed) {
+  CassetteWriter writer(file_.get(), {"codex", "gpt-5.5"}, redactor_);
+  auto take = writer.begin("POST", responses, "{}");
+  take->head(200, net::Headers());
+  take->piece("\xff" + std::string(hidden_key) + "\xfe");
+  take->finish();
+  take.reset();
+  ASSERT_TRUE(writer.end());
+  EXPECT_EQ(player(text()).answer("POST", responses, "{}").body(), "\xff[REDACTED]\xfe");
+}
+
 TEST_F(CassetteTest, BrokenOnesAreRefusedWithTheReason) {
   const std::string good = recorded();
   EXPECT_EQ(reason_of(good), "");
