@@ -6,13 +6,10 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
-#include <filesystem>
-#include <fstream>
-
 #include "base/file.h"
 #include "base/json.h"
 #include "bytes_file.h"
-#include "require.h"
+#include "place.h"
 #include "workspace/collector.h"
 #include "workspace/file_list.h"
 
@@ -20,20 +17,6 @@ using namespace agentrouter;
 namespace fs = std::filesystem;
 
 namespace {
-
-// Removed with the process.
-struct Place {
-  Place() {
-    std::string name = (fs::temp_directory_path() / "agentrouter-fuzz-XXXXXX").string();
-    if (!::mkdtemp(name.data())) std::abort();
-    root = name;
-    std::ofstream(root / "secret") << "CANARY-OUTSIDE\n";
-  }
-  Place(const Place&) = delete;
-  Place& operator=(const Place&) = delete;
-  ~Place() { fs::remove_all(root); }
-  fs::path root;
-};
 
 class Bytes {
  public:
@@ -96,12 +79,9 @@ std::string content(const fs::path& path) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const Place place;
+  write(place.root / "secret", "CANARY-OUTSIDE\n");
   std::vector<base::Fd> fds;
-  for (const auto* name : {"base", "upper", "kept"}) {
-    fs::remove_all(place.root / name);
-    fs::create_directory(place.root / name);
-    fds.emplace_back(::open((place.root / name).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  }
+  for (const auto* name : {"base", "upper", "kept"}) fds.emplace_back(::open(place.fresh(name).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   Bytes bytes(data, size);
   static const char* const layers[] = {"base", "upper", "kept"};
   for (int steps = 0; !bytes.empty() && steps < 60; ++steps) {
