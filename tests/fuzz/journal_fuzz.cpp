@@ -1,8 +1,11 @@
 // covers: src/keeper/journal_reader.cpp
 // A journal of arbitrary bytes, with whole records at its beginning: whatever follows, these are read, in small slices as in one, and
-// what is read behind them is numbered without a gap.
+// what is read behind them is numbered without a gap. The first byte says how many records are whole, and whether each line that follows
+// gets the checksum that it should have.
+#include <cstdio>
 #include <vector>
 
+#include "base/hash.h"
 #include "bytes_file.h"
 #include "require.h"
 #include "keeper/journal.h"
@@ -24,6 +27,18 @@ std::vector<keeper::JournalRecord> read_all(int fd, std::uint64_t size, std::siz
   }
 }
 
+std::string with_checksums(std::string_view text) {
+  std::string lines;
+  while (!text.empty()) {
+    const auto line = text.substr(0, text.find('\n'));
+    char checksum[16];
+    std::snprintf(checksum, sizeof checksum, "%08x ", base::crc32c(line));
+    lines.append(checksum).append(line).append("\n");
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+  }
+  return lines;
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -34,7 +49,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     bytes += keeper::journal_line(static_cast<std::int64_t>(n), "event", base::Time(std::chrono::milliseconds(1'780'000'000'000)),
                                   {{"type", "agent.message"}, {"n", n}});
   }
-  bytes += bytes_of(data + 1, size - 1);
+  const auto rest = bytes_of(data + 1, size - 1);
+  bytes += data[0] & 128 ? with_checksums(rest) : rest;
   const auto file = file_of(bytes);
   const auto whole = read_all(file.get(), bytes.size(), 1u << 20);
   const auto slices = read_all(file.get(), bytes.size(), 1);
