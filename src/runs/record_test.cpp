@@ -200,7 +200,7 @@ TEST_F(Record, ADeniedOrExpiredQuestionIsShownAsSuch) {
   ask();
   db_.clock.advance(60s);
   base::value_or_throw(db_.write([&](store::Transaction& tx) {
-    return expire_approval(tx, id_, model::ActionId("action_1"), context());
+    return expire_approval(tx, fence_, model::ActionId("action_1"), context());
   }));
   EXPECT_EQ(record().actions[0].approval, "expired");
   EXPECT_EQ(record().actions[0].approval_reason, "approval_timeout");
