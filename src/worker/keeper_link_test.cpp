@@ -37,7 +37,7 @@ class KeeperLinkTest : public ::testing::Test {
   base::Task<base::Result<std::unique_ptr<KeeperLink>>> open_greeted() {
     base::TaskScope scope(io_.get_executor());
     scope.spawn(greet());
-    auto link = co_await KeeperLink::open(dir_.get(), base::after(5s), changed_);
+    auto link = co_await KeeperLink::open(connect_by_socket, dir_.get(), base::after(5s), changed_);
     co_await scope.join();
     co_return link;
   }

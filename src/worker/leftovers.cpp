@@ -11,9 +11,9 @@ constexpr auto end_patience = 2s;  // for a keeper that was killed, and its sand
 
 // Kills who listens on its socket: true when somebody was there.
 bool kill_listener(DriverContext& context, const AttemptFolder& folder) {
-  auto socket = keeper::connect_to_keeper(context.needs.executor, folder.fd());
-  if (!socket) return false;
-  context.needs.kill_keeper(socket->peer());
+  const auto lines = context.needs.connect(context.needs.executor, folder.fd());
+  if (!lines) return false;
+  context.needs.kill_keeper((*lines)->peer());
   return true;
 }
 

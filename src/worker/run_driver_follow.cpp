@@ -159,11 +159,11 @@ base::Task<void> RunDriver::pass_cancel(bool& sent) {
 base::Task<void> RunDriver::kill_deaf_keeper() {
   if (!cancel_due_ || !cancel_deadline_ || !base::passed(*cancel_deadline_)) co_return;
   co_await hold_lease();
-  const auto socket = keeper::connect_to_keeper(context_.needs.executor, folder_->fd());
-  if (!socket) co_return;
+  const auto lines = context_.needs.connect(context_.needs.executor, folder_->fd());
+  if (!lines) co_return;
   base::log(base::LogLevel::warn, "a keeper does not answer a cancel and is killed",
             {{"runId", claim_.run.id.str()}});
-  context_.needs.kill_keeper(socket->peer());
+  context_.needs.kill_keeper((*lines)->peer());
 }
 
 // Brings the store up to `length`, or to the exit record.
