@@ -6,8 +6,6 @@ namespace agentrouter::api {
 
 namespace {
 
-constexpr std::chrono::milliseconds memory_is_known_for{200};
-
 tl::unexpected<base::Error> overloaded(std::string_view what, const std::string& message, int seconds) {
   return base::fail(base::Code::unavailable, message, "overloaded",
                     base::to_text(json::object{{"what", what}, {"retryAfterSeconds", seconds}}));
@@ -19,7 +17,7 @@ bool Overload::memory_is_full() {
   if (rules_.max_memory_bytes == 0) return false;
   if (base::passed(look_again_)) {
     full_ = rules_.memory() > rules_.max_memory_bytes;
-    look_again_ = base::after(memory_is_known_for);
+    look_again_ = base::after(rules_.memory_is_known_for);
   }
   return full_;
 }

@@ -15,7 +15,8 @@ struct OverloadRules {
   std::size_t max_waiting_calls = 4'096;  // of the store, reads and writes each; 0: any number
   // Of this process, resident. Beyond it nothing is begun that takes more: runs, uploads, live streams.
   std::uint64_t max_memory_bytes = 0;  // 0: no bound
-  std::function<std::uint64_t()> memory = [] { return std::uint64_t{0}; };  // asked for a few times a second
+  std::function<std::uint64_t()> memory = [] { return std::uint64_t{0}; };
+  std::chrono::milliseconds memory_is_known_for{200};
 };
 
 enum class Demand { usual, more };  // `more`: begins what goes on after the answer, or may be large

@@ -1,5 +1,8 @@
 // What the API says when it is asked for more than it takes on.
 
+#include <boost/asio/use_future.hpp>
+#include <future>
+
 #include "api/rig_test.h"
 
 namespace agentrouter::api {
@@ -25,7 +28,8 @@ class Overloads : public ApiRig {
     options.check_policy = [](std::string_view) { return model::Isolation::process; };
     options.check_image = [](std::string_view) { return base::Result<void>(); };
     options.queue = {.max_queued = 3, .max_queued_of_share = 2, .share_tag = "team"};
-    options.overload = {.max_waiting_calls = 1, .max_memory_bytes = 1000, .memory = [this] { return memory_.load(); }};
+    options.overload = {.max_waiting_calls = 1, .max_memory_bytes = 1000, .memory = [this] { return memory_.load(); },
+                        .memory_is_known_for = std::chrono::milliseconds(0)};
     return options;
   }
 

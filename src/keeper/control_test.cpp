@@ -214,7 +214,7 @@ TEST_F(ControlServerTest, ConnectionWhoseLeaseWasTakenOverIsNotObeyed) {
   read(fresh);
   say(fresh, LeaseMessage{4});
   settle();
-  say(old, CancelMessage{});
+  say_raw(old, to_line(CancelMessage{}));
   EXPECT_EQ(read(old), "closed");
   EXPECT_TRUE(listener_.said.empty());
 }

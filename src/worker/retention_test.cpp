@@ -28,7 +28,7 @@ class RetentionTest : public WorkerTest {
   bool is_there(const model::RunId& id) {
     return read([&](store::Reader& reader) { return reader.run(id).has_value(); });
   }
-  std::filesystem::path blobs_of(const model::RunId& id) { return blobs_folder() / "runs" / id.str(); }
+  std::filesystem::path blobs_of(const model::RunId& id) { return folder_ / "blobs" / "runs" / id.str(); }
 };
 
 TEST_F(RetentionTest, ADeletedRunLeavesNoRowAndNoByte) {
