@@ -100,8 +100,8 @@ export interface AgentRouterClient {
   /** AgentRouter 0.2. */
   getRunRecord?(runId: string, options?: CallOptions): Promise<RunRecord>;
   /**
-   * AgentRouter 0.2: deletes a run that has ended, with all that it left (`run_not_ended` otherwise). Waits up to 8 s for one that has just
-   * ended to be tidied; `not_found` on a server without it.
+   * AgentRouter 0.2: deletes a run that has ended, with all that it left (`run_not_ended` otherwise). Repeated while the sandbox of
+   * one that has just ended is being removed; `not_found` on a server without it.
    */
   deleteRun?(runId: string, options?: CallOptions): Promise<void>;
   /** AgentRouter 0.2: a new conversation from a checkpoint of this one; `not_found` on a server without it. */

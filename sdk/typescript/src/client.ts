@@ -49,10 +49,10 @@ const segment = encodeURIComponent;
 /** Repeats `turn` for as long as it asks for it and `limit` allows. */
 async function repeatFor<T>(limit: number, signal: AbortSignal | undefined, turn: (last: boolean) => Promise<T | undefined>) {
   const startedAt = Date.now();
-  for (let n = 0; ; n++) {
+  for (let n = 1; ; n++) {
     const result = await turn(Date.now() - startedAt >= limit);
     if (result !== undefined) return result;
-    await sleep(Math.min(250 * (n + 1), 1000), signal);
+    await sleep(Math.min(250 * n, 1000), signal);
   }
 }
 
@@ -64,19 +64,6 @@ function continueRun(http: Transport, runId: string, message: string, options: C
       return await http.json<ContinueRunResult>("POST", `/v1/runs/${segment(runId)}/messages`, request);
     } catch (error) {
       if (last || !(error instanceof AgentRouterError) || error.code !== "run_not_continuable") throw error;
-      return undefined;
-    }
-  });
-}
-
-/** The sandbox of a run that has just ended may be being removed yet. */
-async function deleteRun(http: Transport, runId: string, call: CallOptions = {}): Promise<void> {
-  await repeatFor(8_000, call.signal, async (last) => {
-    try {
-      return await http.send("DELETE", `/v1/runs/${segment(runId)}`, { ...call, repeatable: true }, async () => true);
-    } catch (error) {
-      const tidying = error instanceof AgentRouterError && error.code === "run_not_ended" && error.details?.retryAfterSeconds !== undefined;
-      if (last || !tidying) throw error;
       return undefined;
     }
   });
@@ -94,8 +81,7 @@ function closeRun(http: Transport, client: AgentRouterClient, runId: string, cal
 
 /** One batch, as a server that does not hold streams open answers. */
 async function batch(http: Transport, runId: string, { afterSeq, signal }: StreamRunOptions): Promise<RunEvent[]> {
-  const path = `/v1/runs/${segment(runId)}/stream`;
-  const text = await http.send("GET", path, { query: { afterSeq }, signal }, (response) => response.text());
+  const text = await http.send("GET", `/v1/runs/${segment(runId)}/stream`, { query: { afterSeq }, signal }, (response) => response.text());
   return new FrameParser().push(text).map(eventOf).filter((event) => event !== undefined);
 }
 
@@ -155,7 +141,7 @@ export function agentrouter(options: AgentRouterOptions): AgentRouter {
     continueRun: (runId, message, request) => continueRun(http, runId, message, request),
     getRunTurns: get("/turns"),
     closeRun: (runId, call) => closeRun(http, client, runId, call),
-    deleteRun: (runId, call) => deleteRun(http, runId, call),
+    deleteRun: (runId, call = {}) => http.send("DELETE", of(runId), call, async () => {}),
     forkRun: (runId, body, options) => http.json("POST", of(runId, "/fork"), { ...options, body }),
     // How long an upload takes depends on its size: without a time of the caller's there is no limit.
     upload: (archive, call) =>

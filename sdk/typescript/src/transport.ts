@@ -12,7 +12,7 @@ export interface Call extends CallOptions {
   bytes?: Blob | ArrayBuffer | Uint8Array;
   headers?: Record<string, string>;
   idempotencyKey?: string;
-  /** Whether the request may be sent again. Default: GET, and what has a key. */
+  /** Whether the request may be sent again. Default: what is no POST, and what has a key. */
   repeatable?: boolean;
 }
 
@@ -131,14 +131,15 @@ export function transport(options: AgentRouterOptions): Transport {
   }
 
   async function send<T>(method: string, path: string, request: Call, read: Reader<T>): Promise<T> {
-    const repeatable = request.repeatable ?? (method === "GET" || !!request.idempotencyKey);
+    const repeatable = request.repeatable ?? (method !== "POST" || request.idempotencyKey);
     for (let n = 0; ; n++) {
       const last = !repeatable || n >= maxRetries;
       let pause = backoff(n);
       try {
         const outcome = await attempt(method, path, request, read);
         if ("value" in outcome) return outcome.value;
-        if (last || !RETRIED.has(outcome.error.statusCode ?? 0)) throw outcome.error;
+        // What passes by itself says when.
+        if (last || !(outcome.retryAfter || RETRIED.has(outcome.error.statusCode as number))) throw outcome.error;
         pause = outcome.retryAfter ?? pause;
       } catch (error) {
         const timedOut = error instanceof AgentRouterError && error.code === "request_timeout";

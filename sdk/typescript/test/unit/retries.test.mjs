@@ -59,6 +59,7 @@ test("POSTs are repeated only with an idempotency key", async (t) => {
     [(client) => client.createRun({ task: "t", idempotencyKey: "x" }), 2],
     [(client) => client.cancelRun(RUN), 1],
     [(client) => client.closeRun(RUN), 1],
+    [(client) => client.deleteRun(RUN), 2],
     [(client) => client.continueRun(RUN, "m"), 1],
     [(client) => client.continueRun(RUN, "m", { idempotencyKey: "x" }), 2],
     [(client) => client.approveRunAction(decision), 1],
@@ -101,6 +102,17 @@ test("Retry-After as a date is respected, and nonsense is not", async (t) => {
   assert.deepEqual(await pauses(t, { "retry-after": "Thu, 01 Jan 2026 00:00:07 GMT" }, 1), [7000]);
   const [pause] = await pauses(t, { "retry-after": "soon" }, 1);
   assert.ok(pause <= 250);
+});
+
+test("what is refused with a Retry-After is asked again when it may be, and what has none is not", async (t) => {
+  const made = virtualTime(t);
+  const refused = JSON.stringify({ error: { code: "run_not_ended", message: "m", details: {} } });
+  const answers = [new Response(refused, { status: 409, headers: { "retry-after": "1" } }), new Response(null, { status: 204 }), new Response(refused, { status: 409 })];
+  const client = agentrouter({ apiKey: "k", fetchImpl: async () => answers.shift() });
+  assert.equal(await client.deleteRun(RUN), undefined);
+  assert.deepEqual(made, [1000]);
+  await assert.rejects(client.deleteRun(RUN), { code: "run_not_ended" });
+  assert.deepEqual(answers, []);
 });
 
 test("a request that takes too long throws request_timeout", async (t) => {
