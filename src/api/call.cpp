@@ -53,6 +53,7 @@ Result<json::value> parse_body(std::string_view text) {
 base::Error reading_fault(const base::Error& error) {
   if (error.code == Code::exhausted) return {Code::invalid, error.message, "payload_too_large"};
   if (error.code == Code::timeout) return {Code::timeout, error.message, "body_timeout"};
+  if (error.code == Code::unavailable && error.reason == "unavailable") return error;
   return {Code::invalid, error.message, "bad_request"};
 }
 

@@ -46,7 +46,11 @@ Task<void> Connection::run() {
     if (next == Next::request) co_await serve_request();
     if (dead_) break;
     if (!keep_alive_ || server_.stopping_) {
-      if (!parser_->done() || !in_.unread().empty()) co_await linger();
+      if (!parser_->done() || !in_.unread().empty()) {
+        co_await linger();
+      } else if (keep_alive_) {
+        leave();
+      }
       break;
     }
     parser_->reset();
@@ -77,6 +81,12 @@ void Connection::stop() {
   if (streaming_ || held_) signal_end();
 }
 
+void Connection::refuse_body() {
+  if (answered_) return;
+  body_refused_ = true;
+  if (in_body_) socket_.cancel();
+}
+
 Task<Connection::Filled> Connection::fill(base::Deadline deadline) {
   const auto space = in_.space(body_begun_ ? body_read_bytes : head_read_bytes);
   error_code error;
@@ -88,14 +98,15 @@ Task<Connection::Filled> Connection::fill(base::Deadline deadline) {
     in_.filled(size);
     co_return Filled::some;
   }
-  co_return alarm_.fired() ? Filled::timeout : Filled::end;
+  if (alarm_.fired()) co_return Filled::timeout;
+  co_return error == asio::error::operation_aborted ? Filled::cancelled : Filled::end;
 }
 
 Task<Connection::Next> Connection::read_head(base::Deadline first_byte) {
   base::Deadline deadline = first_byte;
   bool begun = false;
   keep_alive_ = true;
-  body_begun_ = answered_ = streaming_ = held_ = ended_ = false;
+  body_begun_ = answered_ = streaming_ = held_ = ended_ = body_refused_ = false;
   for (;;) {
     if (!in_.unread().empty()) {
       auto used = parser_->feed_head(in_.unread());
@@ -109,7 +120,10 @@ Task<Connection::Next> Connection::read_head(base::Deadline first_byte) {
       if (!begun) deadline = std::min(deadline, in(server_.options_.head_timeout));
       begun = true;
     }
-    if (server_.stopping_ && !begun) co_return Next::close;
+    if (server_.stopping_ && !begun) {
+      leave();
+      co_return Next::close;
+    }
     idle_ = !begun;
     const Filled filled = co_await fill(deadline);
     idle_ = false;
@@ -117,12 +131,21 @@ Task<Connection::Next> Connection::read_head(base::Deadline first_byte) {
       co_await send_error(408, "bad_request", "the request head took too long");
       co_return Next::refused;
     }
+    if (filled == Filled::cancelled && !begun) leave();
     if (filled != Filled::some) co_return Next::close;
   }
   parser_->request().remote = remote_;
   keep_alive_ = parser_->request().keep_alive;
   body_limit_ = server_.options_.body_bytes;
   co_return Next::request;
+}
+
+// Nothing of a request has been read, so whoever gets the socket can serve it.
+void Connection::leave() {
+  if (!server_.leaving_) return;
+  error_code error;
+  const int fd = socket_.release(error);
+  if (!error) server_.idle_.emplace_back(fd);
 }
 
 Task<void> Connection::serve_request() {
@@ -192,11 +215,18 @@ Task<Result<void>> Connection::more_body(std::string& body, base::Deadline deadl
     }
     in_.consume(*used);
     if (parser_->done() || body.size() != before) break;
-    const Filled filled = co_await fill(deadline);
+    Filled filled = Filled::cancelled;
+    if (!body_refused_) {
+      in_body_ = true;
+      filled = co_await fill(deadline);
+      in_body_ = false;
+    }
+    if (body_refused_ && filled != Filled::some)
+      co_return body_failed({base::Code::unavailable, "the server is stopping: send the request again", "unavailable"});
     if (filled == Filled::timeout) {
       co_return body_failed({base::Code::timeout, "the request body took too long", "bad_request"});
     }
-    if (filled == Filled::end) {
+    if (filled != Filled::some) {
       co_return body_failed({base::Code::unavailable, "cannot read a request body: the peer has gone"});
     }
   }

@@ -35,6 +35,8 @@ class Connection final : public Exchange, private StreamWriter {
   Task<void> refuse();
   // The server is stopping: ends an idle connection, tells a stream to end, else lets the request finish.
   void stop();
+  // Nothing more of a body is read.
+  void refuse_body();
 
   // Exchange
   [[nodiscard]] const Request& request() const override { return parser_->request(); }
@@ -49,7 +51,7 @@ class Connection final : public Exchange, private StreamWriter {
   [[nodiscard]] bool answered() const override { return answered_; }
 
  private:
-  enum class Filled { some, end, timeout };
+  enum class Filled { some, end, timeout, cancelled };
   enum class Next { request, close, refused };
   struct Watch;
 
@@ -59,6 +61,7 @@ class Connection final : public Exchange, private StreamWriter {
   void on_end(std::function<void()> callback) override;
   void abort() override { cut(); }
 
+  void leave();
   Task<Filled> fill(base::Deadline deadline);
   Task<Next> read_head(base::Deadline first_byte);
   Task<void> serve_request();
@@ -98,6 +101,8 @@ class Connection final : public Exchange, private StreamWriter {
   bool streaming_ = false;
   bool held_ = false;  // somebody wants to know when the peer goes, before there is an answer
   bool ended_ = false;
+  bool in_body_ = false;       // waits for bytes of a body
+  bool body_refused_ = false;  // nothing more of it is read
   BodyFraming framing_ = BodyFraming::none;
   std::uint64_t length_left_ = 0;  // with BodyFraming::length
   std::function<void()> on_end_;

@@ -1,12 +1,12 @@
 #include "net/server.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <boost/asio/ip/address.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <algorithm>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "net/alarm.h"
 #include "net/connection.h"
+#include "net/listener.h"
 
 namespace agentrouter::net {
 
@@ -21,10 +22,11 @@ using boost::system::error_code;
 
 namespace {
 
-constexpr int backlog = 4096;
 // Peers that are told 503 at the same time; beyond, they are closed without a word.
 constexpr std::size_t max_refusals = 64;
 constexpr std::chrono::milliseconds accept_pause{100};
+// Before the deadline of stop(): for who is told that nothing more of its request is read.
+constexpr std::chrono::milliseconds last_call_time{200};
 
 struct Accepted {
   base::Fd socket;
@@ -68,18 +70,6 @@ bool is_passing(int error) {
   return error == EINTR || error == ECONNABORTED || error == EPROTO;
 }
 
-Result<base::Fd> open_listener(const asio::ip::tcp::endpoint& endpoint, const std::string& name) {
-  base::Fd fd(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return base::fail_errno("cannot open a socket for " + name, errno);
-  const int on = 1;
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (::bind(fd.get(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) != 0 ||
-      ::listen(fd.get(), backlog) != 0) {
-    return base::fail_errno("cannot listen on " + name, errno);
-  }
-  return fd;
-}
-
 }  // namespace
 
 struct Server::Listener {
@@ -99,31 +89,40 @@ Server::Server(base::Executor executor, Handler& handler, ErrorReply error_reply
 Server::~Server() = default;
 
 Result<std::uint16_t> Server::listen(const std::string& host, std::uint16_t port) {
-  error_code error;
-  const auto address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, error);
-  const std::string name = host + ":" + std::to_string(port);
-  if (error) return base::fail(base::Code::invalid, "cannot listen on " + name + ": not a numeric address");
-  AGENTROUTER_TRY(auto fd, open_listener(asio::ip::tcp::endpoint(address, port), name));
-  asio::ip::tcp::endpoint bound;
-  socklen_t size = static_cast<socklen_t>(bound.capacity());
-  if (::getsockname(fd.get(), bound.data(), &size) != 0) {
-    return base::fail_errno("cannot read the address of " + name, errno);
-  }
-  auto adopted = adopt(std::move(fd));
-  if (!adopted) return tl::unexpected(std::move(adopted).error());
-  return bound.port();
+  AGENTROUTER_TRY(auto fd, open_listener(host, port));
+  AGENTROUTER_TRY(const auto bound, listener_address(fd.get()));
+  if (auto adopted = adopt(std::move(fd)); !adopted) return tl::unexpected(std::move(adopted).error());
+  return bound.port;
 }
 
 Result<void> Server::adopt(base::Fd listener) {
-  int listening = 0;
-  socklen_t size = sizeof listening;
-  if (::getsockopt(listener.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || listening == 0) {
-    return base::fail(base::Code::invalid, "cannot accept connections: not a listening socket");
-  }
+  if (auto known = listener_address(listener.get()); !known) return tl::unexpected(std::move(known).error());
   auto& added = *listeners_.emplace_back(std::make_unique<Listener>(executor_, listener.release()));
   added.descriptor.non_blocking(true);
   accepting_.spawn(accept_loop(added));
   return {};
+}
+
+void Server::accept_waiting(base::Fd listener) {
+  const int flags = ::fcntl(listener.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(listener.get(), F_SETFL, flags | O_NONBLOCK) != 0) return;
+  for (;;) {
+    auto accepted = accept_one(listener.get());
+    if (accepted.socket) {
+      start(std::move(accepted.socket), accepted.family, std::move(accepted.remote));
+    } else if (!is_passing(accepted.error)) {
+      return;
+    }
+  }
+}
+
+void Server::resume(base::Fd connection) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  // A peer that has gone meanwhile is found out by reading.
+  if (::getpeername(connection.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return;
+  const int family = address.ss_family;
+  start(std::move(connection), family, name_of(address));
 }
 
 Task<void> Server::accept_loop(Listener& listener) {
@@ -194,14 +193,31 @@ Task<void> Server::serve(std::unique_ptr<Connection> connection, Admission admis
   changed_.notify();
 }
 
-Task<void> Server::stop(base::Deadline deadline) {
+std::vector<base::Fd> Server::leave() {
+  leaving_ = true;
+  std::vector<base::Fd> left;
+  for (auto& listener : listeners_) left.emplace_back(listener->descriptor.release());
+  return left;
+}
+
+Task<void> Server::wait_for_connections(base::Deadline end) {
+  Alarm alarm(executor_, [this] { changed_.notify(); });
+  alarm.set(end);
+  while (!connections_.empty() && base::SteadyClock::now() < end) co_await changed_.wait();
+}
+
+Task<void> Server::stop(base::Deadline deadline, std::function<void()> last_call) {
   stopping_ = true;
-  for (auto& listener : listeners_) listener->descriptor.close();
+  for (auto& listener : listeners_) {
+    error_code ignored;
+    if (listener->descriptor.is_open()) listener->descriptor.close(ignored);
+  }
   co_await accepting_.cancel_and_join();
   for (auto* connection : connections_) connection->stop();
-  Alarm alarm(executor_, [this] { changed_.notify(); });
-  alarm.set(deadline);
-  while (!connections_.empty() && base::SteadyClock::now() < deadline) co_await changed_.wait();
+  co_await wait_for_connections(deadline - last_call_time);
+  if (!connections_.empty() && last_call) last_call();
+  for (auto* connection : connections_) connection->refuse_body();
+  co_await wait_for_connections(deadline);
   co_await serving_.cancel_and_join();
 }
 

@@ -61,16 +61,28 @@ class Server {
   [[nodiscard]] Result<std::uint16_t> listen(const std::string& host, std::uint16_t port);
   // Accepts from a stream socket that already listens (TCP or unix).
   [[nodiscard]] Result<void> adopt(base::Fd listener);
+  // Accepts whoever already waits at this socket, which is then closed.
+  void accept_waiting(base::Fd listener);
+  // Serves a connection that another server has left between two requests.
+  void resume(base::Fd connection);
 
   // Serves one connection that somebody else has accepted, with their handler and replies, which outlive it. It
   // does not count as one of `max_connections`. Resumes when the connection is over, also when the task is
   // cancelled. All must have resumed before the server's end.
   [[nodiscard]] Task<void> serve_one(base::Fd socket, Handler& handler, const ErrorReply& error_reply);
 
-  // Stops accepting, closes idle connections, lets requests in flight finish (their answers say
-  // `Connection: close`), and tells streams to end. At `deadline` the rest is cancelled and cut.
-  // Resumes when no connection is left. Call once.
-  [[nodiscard]] Task<void> stop(base::Deadline deadline);
+  // For a server that goes on elsewhere: from now on who connects waits in the backlog of the listening sockets
+  // that it gives. Call once, right before stop().
+  [[nodiscard]] std::vector<base::Fd> leave();
+  // After leave() and stop(): connections between two requests, of which nothing has been read. resume() of the
+  // other server goes on with them.
+  [[nodiscard]] std::vector<base::Fd> take_idle() { return std::move(idle_); }
+
+  // Stops accepting, closes idle connections (or keeps them for take_idle()), lets requests in flight finish (their answers say
+  // `Connection: close`), and tells streams to end. 200 ms before `deadline` nothing more is read of bodies that
+  // are still on their way (unavailable, so that they are answered), and `last_call` is called if somebody is
+  // left. At `deadline` the rest is cancelled and cut. Resumes when no connection is left. Call once.
+  [[nodiscard]] Task<void> stop(base::Deadline deadline, std::function<void()> last_call = {});
 
   [[nodiscard]] std::size_t connections() const { return connections_.size(); }
 
@@ -79,6 +91,7 @@ class Server {
   struct Listener;
 
   Task<void> accept_loop(Listener& listener);
+  Task<void> wait_for_connections(base::Deadline end);
   enum class Admission { welcome, refused };
   Task<void> serve(std::unique_ptr<Connection> connection, Admission admission);
   void start(base::Fd fd, int family, std::string remote);
@@ -92,6 +105,8 @@ class Server {
   ServerOptions options_;
   std::list<Connection*> connections_;
   bool stopping_ = false;
+  bool leaving_ = false;
+  std::vector<base::Fd> idle_;  // that somebody else will serve
   std::int64_t date_second_ = 0;
   std::string date_;
   base::Event changed_;
