@@ -39,7 +39,7 @@ Connection connect(const std::filesystem::path& path, const SqliteOptions& optio
 
 class SqliteStore final : public Store {
  public:
-  SqliteStore(FolderLock lock, Connection writer, const std::filesystem::path& path,
+  SqliteStore(std::shared_ptr<FolderLock> lock, Connection writer, const std::filesystem::path& path,
               const SqliteOptions& options)
       : lock_(std::move(lock)),
         checkpointer_(connect(path, options), options.checkpoint_delay),
@@ -67,7 +67,7 @@ class SqliteStore final : public Store {
     return connections;
   }
 
-  FolderLock lock_;  // released last, when every connection is closed
+  std::shared_ptr<FolderLock> lock_;  // released last, when every connection is closed
   Listeners listeners_;
   Checkpointer checkpointer_;
   ReaderPool readers_;
@@ -79,7 +79,11 @@ class SqliteStore final : public Store {
 base::Result<std::unique_ptr<Store>> open_sqlite_store(const std::filesystem::path& given,
                                                        SqliteOptions options) {
   const auto path = std::filesystem::absolute(given);
-  AGENTROUTER_TRY(auto lock, FolderLock::take(path.parent_path()));
+  auto lock = options.lock;
+  if (!lock) {
+    AGENTROUTER_TRY(auto taken, FolderLock::take(path.parent_path()));
+    lock = std::make_shared<FolderLock>(std::move(taken));
+  }
   if (auto made = make_private_file(path); !made) return tl::unexpected(made.error());
   try {
     Connection writer = connect(path, options);

@@ -4,10 +4,13 @@
 // beside the writer, 250 ms after a commit, and only then. Idle, nothing runs.
 
 #include <filesystem>
+#include <memory>
 
 #include "store/store.h"
 
 namespace agentrouter::store {
+
+class FolderLock;
 
 struct SqliteOptions {
   int readers = 2;                          // connections and threads
@@ -15,6 +18,7 @@ struct SqliteOptions {
   std::size_t batch_cap = 512;              // closures of one commit
   std::chrono::milliseconds checkpoint_delay{250};
   std::string vfs = {};  // a registered sqlite3_vfs; empty for the default
+  std::shared_ptr<FolderLock> lock = {};  // of the folder, where the caller has it already
 };
 
 // Opens or creates the file and brings its schema up to date. The owner of the data directory is whoever
