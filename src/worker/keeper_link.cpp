@@ -19,6 +19,13 @@ base::Task<base::Result<std::string>> read_until(keeper::Lines& lines, base::Dea
   co_return line;
 }
 
+tl::unexpected<base::Error> other_protocol(const keeper::Hello& hello) {
+  return base::fail(base::Code::unsupported,
+                    "cannot talk to the keeper: it speaks protocol " + std::to_string(hello.since) + " to " +
+                        std::to_string(hello.protocol) + ", this server " + std::to_string(keeper::oldest_protocol) +
+                        " to " + std::to_string(keeper::control_protocol) + "; a server of its version ends the run");
+}
+
 base::Task<base::Result<std::unique_ptr<KeeperLink>>> greet(const ConnectKeeper& connect, int attempt_dir,
                                                             base::Deadline deadline, base::Event& changed) {
   const base::Executor executor = co_await base::this_executor;
@@ -27,9 +34,9 @@ base::Task<base::Result<std::unique_ptr<KeeperLink>>> greet(const ConnectKeeper&
   if (!line) co_return tl::unexpected(std::move(line).error());
   AGENTROUTER_CO_TRY(const keeper::KeeperMessage message, keeper::parse_keeper_message(*line));
   const auto* hello = std::get_if<keeper::Hello>(&message);
-  if (hello == nullptr || !keeper::common_protocol(*hello)) {
-    co_return base::fail(base::Code::unsupported, "cannot talk to the keeper: it speaks another protocol");
-  }
+  if (hello == nullptr)
+    co_return base::fail(base::Code::unsupported, "cannot talk to the keeper: its first message is no hello");
+  if (!keeper::common_protocol(*hello)) co_return other_protocol(*hello);
   co_return std::make_unique<KeeperLink>(std::move(lines), *hello, changed);
 }
 

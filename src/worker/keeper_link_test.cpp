@@ -2,6 +2,7 @@
 
 #include "worker/keeper_link.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/file.h"
@@ -96,7 +97,9 @@ TEST_F(KeeperLinkTest, AKeeperWithoutACommonVersionIsLeftAlone) {
   std::string hello = hello_of_2;
   hello.replace(hello.find("2,"), 1, "3");
   hello.replace(hello.find("\"since\":1"), 9, "\"since\":3");
-  EXPECT_EQ(open(hello).error().code, base::Code::unsupported);
+  const auto link = open(hello);
+  EXPECT_EQ(link.error().code, base::Code::unsupported);
+  EXPECT_THAT(link.error().message, ::testing::HasSubstr("it speaks protocol 3 to 3, this server 1 to 2"));
 }
 
 }  // namespace

@@ -172,6 +172,7 @@ class RunDriver {
   bool waits_for_quota_ = false;
   std::set<model::ActionId> open_questions_;
   std::optional<runs::Allowance> allowance_;
+  bool stranger_told_ = false;  // that the keeper is of a version that is not known
   bool approvals_due_ = true;  // deadlines of questions have to be looked at
   base::Deadline approval_deadline_ = base::Deadline::max();
   std::optional<store::Checkpoint> state_;    // of an earlier turn, with which this one begins

@@ -46,8 +46,13 @@ base::Task<bool> RunDriver::connect() {
   auto link = co_await KeeperLink::open(context_.needs.connect, folder_->fd(), base::after(500ms), wake_);
   check_lease();
   if (!link) {
+    const bool stranger = link.error().code == base::Code::unsupported;
+    if (stranger && !std::exchange(stranger_told_, true)) {
+      base::log(base::LogLevel::error, "a run goes on without this server",
+                {{"runId", claim_.run.id.str()}, {"attemptId", claim_.attempt.id.str()}, {"cause", link.error().message}});
+    }
     co_await kill_deaf_keeper();
-    co_await pause(100ms);
+    co_await pause(stranger ? 1000ms : 100ms);
     co_return false;
   }
   link_ = std::move(*link);
