@@ -192,7 +192,7 @@ Result<void> settle_cassettes(const Config& config) {
 const FlagSpec& serve_flags() {
   static const FlagSpec spec{.values = {"listen", "data", "config", "role", "concurrency", "workspace-root",
                                         "idle-exit", "log-level", "record", "replay"},
-                             .switches = {"sim", "print-config", "help", "drain"}};
+                             .switches = {"sim", "print-config", "help", "drain", "takeover"}};
   return spec;
 }
 
@@ -214,6 +214,7 @@ std::string_view serve_help() {
          "  --log-level LEVEL      debug, info, warn or error\n"
          "  --drain                on SIGTERM wait for running agents instead of leaving them to the next "
          "server\n"
+         "  --takeover             take over from the server that runs on this data folder; no request fails\n"
          "  --print-config         show the resulting configuration, secrets redacted, and end\n"
          "\n"
          "Example: OPENAI_API_KEY=... agentrouter serve --workspace-root /srv/repositories\n";

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "base/file.h"
 #include "base/utf8.h"
 
@@ -15,6 +17,18 @@ Environment Environment::current() {
     if (equals != std::string::npos) values.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
   return Environment(std::move(values));
+}
+
+void Environment::forget(const std::vector<std::string>& names) {
+  for (const auto& name : names) ::unsetenv(name.c_str());
+}
+
+std::vector<std::string> Environment::without(const std::set<std::string>& names) const {
+  std::vector<std::string> entries;
+  for (const auto& [name, value] : values_) {
+    if (!names.contains(name)) entries.push_back(name + "=" + value);
+  }
+  return entries;
 }
 
 std::optional<std::string> Environment::get(const std::string& name) const {

@@ -3,7 +3,9 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 namespace agentrouter::apps {
 
@@ -12,6 +14,12 @@ class Environment {
   // The process's own.
   [[nodiscard]] static Environment current();
   explicit Environment(std::map<std::string, std::string> values) : values_(std::move(values)) {}
+
+  // The process' own has these no longer; a program that it starts does not get them. Values read before stay.
+  static void forget(const std::vector<std::string>& names);
+
+  // "NAME=value" of all but these: the environment of a program that is started.
+  [[nodiscard]] std::vector<std::string> without(const std::set<std::string>& names) const;
 
   // Set and not empty.
   [[nodiscard]] std::optional<std::string> get(const std::string& name) const;

@@ -45,11 +45,16 @@ base::Task<void> Activity::wait_for_quiet(std::chrono::seconds quiet,
 }
 
 base::Task<void> Activity::wait_for_runs() {
-  for (;;) {
+  while (!given_up_) {
     const bool busy = co_await runs_are_active();
-    if (!busy) co_return;
+    if (!busy || given_up_) co_return;
     co_await changed_.wait();
   }
+}
+
+void Activity::give_up() {
+  given_up_ = true;
+  changed_.notify();
 }
 
 }  // namespace agentrouter::apps

@@ -17,8 +17,9 @@ class Activity final : public store::CommitListener {
   void touch();
   // Resumes when `quiet` has passed without a touch, a request in flight or an active run.
   base::Task<void> wait_for_quiet(std::chrono::seconds quiet, std::function<std::size_t()> in_flight);
-  // Resumes when no run is active.
+  // Resumes when no run is active, or after give_up().
   base::Task<void> wait_for_runs();
+  void give_up();
 
   void committed(std::shared_ptr<const std::vector<model::Event>> events) override;
   void run_changed(const model::RunId& run, model::RunStatus status) override;
@@ -30,6 +31,7 @@ class Activity final : public store::CommitListener {
   store::Store& store_;
   base::Event changed_;
   base::Deadline last_;
+  bool given_up_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

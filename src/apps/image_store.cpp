@@ -233,7 +233,8 @@ Result<void> check_image(const std::vector<ImageConfig>& images, std::string_vie
               base::to_text(json::object{{"name", name}, {"known", std::move(known)}}));
 }
 
-Result<ImageStore> ImageStore::open(const fs::path& folder, const std::vector<ImageConfig>& images, base::Entropy& entropy) {
+Result<ImageStore> ImageStore::open(const fs::path& folder, const std::vector<ImageConfig>& images, base::Entropy& entropy,
+                                    Unused unused) {
   ImageStore store;
   std::error_code error;
   if (images.empty() && !fs::exists(folder, error)) return store;
@@ -251,7 +252,7 @@ Result<ImageStore> ImageStore::open(const fs::path& folder, const std::vector<Im
     }
     store.images_.emplace(image.name, shelf.root(image.name, *name));
   }
-  shelf.remove_unused();
+  if (unused == Unused::remove) shelf.remove_unused();
   return store;
 }
 

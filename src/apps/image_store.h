@@ -40,8 +40,10 @@ class ImageStore {
   ImageStore() = default;  // of no images
   // Unpacks what is not there yet, each in a process of its own, and removes what `images` does not name. Blocks, for
   // as long as that takes. Errors: those of workspace::unpack_image and of opening, naming the image.
+  enum class Unused { remove, keep };  // keep: another server uses them as well
   [[nodiscard]] static base::Result<ImageStore> open(const std::filesystem::path& folder,
-                                                     const std::vector<ImageConfig>& images, base::Entropy& entropy);
+                                                     const std::vector<ImageConfig>& images, base::Entropy& entropy,
+                                                     Unused unused = Unused::remove);
 
   // Errors: invalid (image_unknown).
   [[nodiscard]] base::Result<worker::ImageRoot> named(std::string_view name) const;

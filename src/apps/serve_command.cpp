@@ -4,7 +4,7 @@
 
 #include "apps/commands.h"
 #include "apps/config.h"
-#include "apps/server.h"
+#include "apps/serve.h"
 
 namespace agentrouter::apps {
 
@@ -29,7 +29,7 @@ int serve_command(const std::vector<std::string>& arguments, const Environment& 
       std::cout << print_config(*config);
       return 0;
     }
-    return serve(*config, flags->has("drain"));
+    return serve({*flags, environment, *config, arguments, ::geteuid() == 0});
   } catch (const base::Failure& failure) {
     std::cerr << "agentrouter: " << failure.what() << "\n";
     return 1;

@@ -1,172 +1,27 @@
 #include "apps/server.h"
 
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <iostream>
 
-#include "api/api.h"
-#include "api/health.h"
-#include "apps/agent_store.h"
-#include "apps/data_folder.h"
-#include "apps/folder_watch.h"
-#include "apps/idle.h"
+#include "apps/program.h"
 #include "apps/secrets.h"
+#include "apps/server_parts.h"
 #include "apps/spawn.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/redactor.h"
 #include "blobs/fs/fs_blobs.h"
-#include "net/server.h"
 #include "sandbox/doctor.h"
-#include "sandbox/warden.h"
 #include "store/sqlite/sqlite_store.h"
-#include "stream/hub.h"
-#include "worker/run_files.h"
-#include "webhooks/dispatcher.h"
-#include "worker/worker.h"
-#include "workspace/git_source.h"
 
 namespace agentrouter::apps {
 
-namespace {
-
 using base::LogLevel;
 using base::value_or_throw;
-
-constexpr std::chrono::seconds stop_grace{4};
-constexpr std::size_t file_threads = 4;
-
-void raise_open_files() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-// No more connections than there are descriptors for, some kept back for files and agents: beyond, accepting
-// would fail and a client would wait for nothing.
-net::ServerOptions http_options(const Config& config) {
-  constexpr std::size_t kept_back = 256;
-  auto options = config.http;
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return options;
-  const std::size_t files = std::max<std::size_t>(limit.rlim_cur, 2 * kept_back);
-  options.max_connections = std::min(options.max_connections, files - kept_back);
-  return options;
-}
-
-worker::ProviderConfig provider_of(const Config& config, const std::string& base_url,
-                                   const std::optional<std::string>& key) {
-  if (config.sim) return {.kind = worker::ProviderKind::sim};
-  if (!key) return {};
-  return {.kind = worker::ProviderKind::upstream, .base_url = base_url, .api_key = *key};
-}
-
-worker::CassetteRules cassette_rules(const Config& config) {
-  if (!config.replay_dir.empty()) return {worker::CassetteMode::replay, config.replay_dir};
-  if (config.record_dir.empty()) return {};
-  value_or_throw(base::make_directories(config.record_dir));
-  return {worker::CassetteMode::record, config.record_dir};
-}
-
-LogLevel log_level(const std::string& name) {
-  if (name == "debug") return LogLevel::debug;
-  if (name == "warn") return LogLevel::warn;
-  return name == "error" ? LogLevel::error : LogLevel::info;
-}
-
-workspace::AllowRules file_rules(const std::vector<std::string>& roots, const std::filesystem::path& data) {
-  workspace::AllowRules rules;
-  for (const auto& root : roots) rules.roots.emplace_back(root);
-  rules.data_directory = data;
-  return rules;
-}
-
-workspace::GitRules git_rules(const GitSettings& git, const std::filesystem::path& data) {
-  std::vector<std::string> ssh_hosts;
-  for (const auto& [host, access] : git.fetching.ssh) ssh_hosts.push_back(host);
-  return {.http_hosts = git.http_hosts,
-          .https_hosts = git.https_hosts,
-          .ssh_hosts = std::move(ssh_hosts),
-          .files = file_rules(git.file_roots, data)};
-}
-
-base::Result<model::GitSource> admit_source(model::GitSource source, const workspace::GitRules& rules) {
-  AGENTROUTER_TRY(source.url, workspace::admit_git_url(source.url, rules));
-  if (!source.ref.empty() && !workspace::is_git_ref(source.ref)) {
-    return base::fail(base::Code::invalid, "cannot use this repository: the ref is not the name of one",
-                      "workspace_forbidden");
-  }
-  if (!source.subdir.empty() && !workspace::is_git_subdir(source.subdir)) {
-    return base::fail(base::Code::invalid,
-                      "cannot use this repository: subdir is not a relative path without \"..\"",
-                      "workspace_forbidden");
-  }
-  return source;
-}
-
-// As root the privileged steps are the warden's; a plain user's are done here.
-std::unique_ptr<sandbox::Launcher> make_launcher() {
-  if (::geteuid() != 0) return std::make_unique<sandbox::LocalLauncher>();
-  const auto start = [] { return sandbox::start_warden({"agentrouter", "warden"}); };
-  return std::make_unique<sandbox::WardenLauncher>(value_or_throw(start()), start);
-}
-
-}  // namespace
-
-class Program {
- public:
-  Program(const Config& config, bool drain);
-
-  int run();
-
- private:
-  base::Task<void> main();
-  base::Task<void> stop();
-  base::Task<void> report_machine();
-  base::Task<void> watch_worker();
-  void watch_policies();
-  base::Task<void> wait_for_end();
-  api::ApiOptions api_options();
-
-  Config config_;
-  bool drain_;
-  asio::io_context io_{1};
-  base::Pool pool_{file_threads};
-  DataFolder data_;
-  std::string api_key_;
-  std::unique_ptr<store::Store> store_;
-  std::unique_ptr<blobs::BlobStore> blobs_;
-  std::unique_ptr<workspace::Trees> trees_;
-  ImageStore images_;
-  Unpacker unpacker_;
-  TreeDesk desk_;
-  std::unique_ptr<sandbox::Launcher> launcher_;
-  stream::Hub hub_;
-  Activity activity_;
-  AgentStore agents_;
-  worker::RunFiles files_;
-  PolicyCatalog policies_;
-  FolderWatch policy_watch_;
-  PushDesk push_;
-  webhooks::HttpSender sender_;
-  webhooks::Dispatcher dispatcher_;
-  api::Api api_;
-  api::Health health_;
-  net::Server server_;
-  std::unique_ptr<worker::Worker> worker_;
-  asio::basic_signal_set<base::Executor> signals_;
-  base::Event ended_;
-  bool ending_ = false;
-  int exit_code_ = 0;
-  base::TaskScope tasks_;
-};
 
 namespace {
 
@@ -193,11 +48,12 @@ net::Handler& handler_of(const Config& config, api::Api& api, net::Handler& heal
 
 }  // namespace
 
-Program::Program(const Config& config, bool drain)
+Program::Program(const Config& config, const ServerNeeds& needs, Holdings& holdings)
     : config_(config),
-      drain_(drain),
+      needs_(needs),
+      holdings_(holdings),
       data_(value_or_throw(DataFolder::open(config.data))),
-      store_(value_or_throw(store::open_sqlite_store(data_.database(), {}))),
+      store_(value_or_throw(store::open_sqlite_store(data_.database(), {.lock = holdings.lock}))),
       blobs_(value_or_throw(blobs::open_fs_blobs(data_.blobs()))),
       trees_(
           value_or_throw(workspace::Trees::open(data_.trees(), config.trees.trees, base::system_entropy()))),
@@ -222,8 +78,10 @@ Program::Program(const Config& config, bool drain)
       server_(
           io_.get_executor(), handler_of(config_, api_, health_),
           [this](const net::ServerError& error) { return api_.error_reply(error); }, http_options(config)),
+      takeover_(io_.get_executor()),
       signals_(io_.get_executor()),
       ended_(io_.get_executor()),
+      hearing_(io_.get_executor()),
       tasks_(io_.get_executor()) {
   const base::Needles secrets = needles_of_secrets(config_, api_key_);
   base::hide_in_logs(base::Redactor({secrets}));
@@ -303,7 +161,7 @@ api::ApiOptions Program::api_options() {
   return options;
 }
 
-int Program::run() {
+Ending Program::run() {
   asio::co_spawn(io_.get_executor(), main(), [this](std::exception_ptr error) {
     // What is left then (a name look-up that nobody waits for) must not hold the process up.
     io_.stop();
@@ -312,41 +170,39 @@ int Program::run() {
       std::rethrow_exception(error);
     } catch (const std::exception& failure) {
       std::cerr << "agentrouter: " << failure.what() << std::endl;
-      exit_code_ = 1;
+      how_.next = Ending::Next::exit;
+      how_.exit_code = 1;
     }
   });
   io_.run();
   store_->close();
-  return exit_code_;
+  return std::move(how_);
 }
 
 base::Task<void> Program::main() {
-  signals_.add(SIGTERM);
-  signals_.add(SIGINT);
-  const auto port = value_or_throw(server_.listen(config_.listen_host, config_.listen_port));
-  const auto host = config_.listen_host.find(':') == std::string::npos ? config_.listen_host
-                                                                       : "[" + config_.listen_host + "]";
-  const auto url = "http://" + host + ":" + std::to_string(port);
-  value_or_throw(data_.announce(url, base::system_clock().now(),
-                                config_.sim ? DataFolder::Models::simulated : DataFolder::Models::real));
+  const auto url = url_of(config_, holdings_.sockets.front());
+  announce(url);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2}) signals_.add(signal);
+  hearing_.spawn(watch_signals());
+  if (needs_.told_to_end()) end(Ending::Next::exit);
+  open_sockets();
   if (worker_) {
+    worker_done_ = false;
     tasks_.spawn(watch_worker());
     tasks_.spawn(report_machine());
     watch_policies();
   }
   tasks_.spawn(dispatcher_.run());
   if (config_.idle_exit_seconds > 0) tasks_.spawn(wait_for_end());
-  std::cout << "agentrouter: listening on " << url << std::endl;
-  base::log(LogLevel::info, "listening",
-            {{"url", url}, {"data", data_.path().string()}, {"sim", config_.sim}});
-  signals_.async_wait([this](boost::system::error_code error, int signal) {
-    if (error) return;
-    base::log(LogLevel::info, "stopping", {{"signal", signal}});
-    ending_ = true;
-    ended_.notify();
-  });
+  if (const auto interval = needs_.notify.watchdog()) tasks_.spawn(feed_watchdog(*interval));
+  say_ready(url);
   while (!ending_) co_await ended_.wait();
-  co_await stop();
+  if (how_.next == Ending::Next::exit) {
+    co_await stop();
+  } else {
+    co_await pass_on();
+  }
+  co_await hearing_.cancel_and_join();
 }
 
 base::Task<void> Program::watch_worker() {
@@ -356,11 +212,12 @@ base::Task<void> Program::watch_worker() {
   } catch (const base::Failure& failure) {
     problem = failure.what();
   }
+  worker_done_ = true;
+  ended_.notify();
   if (ending_) co_return;
   std::cerr << "agentrouter: the worker has ended: " << problem << std::endl;
-  exit_code_ = 1;
-  ending_ = true;
-  ended_.notify();
+  how_.exit_code = 1;
+  end(Ending::Next::exit);
 }
 
 // A run that is held to a policy hears when its files become stricter.
@@ -395,32 +252,11 @@ base::Task<void> Program::wait_for_end() {
   co_await activity_.wait_for_quiet(std::chrono::seconds(config_.idle_exit_seconds),
                                     [this] { return api_.in_flight(); });
   base::log(LogLevel::info, "stopping: idle");
-  ending_ = true;
-  ended_.notify();
+  end(Ending::Next::exit);
 }
 
-base::Task<void> Program::stop() {
-  data_.withdraw();
-  signals_.cancel();
-  if (drain_) co_await activity_.wait_for_runs();
-  if (worker_) worker_->stop();
-  unpacker_.stop();
-  hub_.end_waits();
-  co_await server_.stop(base::SteadyClock::now() + stop_grace);
-  co_await tasks_.cancel_and_join();
-}
-
-int serve(const Config& config, bool drain) {
-  base::set_log_level(log_level(config.log_level));
-  raise_open_files();
-  std::signal(SIGPIPE, SIG_IGN);
-  try {
-    Program program(config, drain);
-    return program.run();
-  } catch (const base::Failure& failure) {
-    std::cerr << "agentrouter: " << failure.what() << std::endl;
-    return 1;
-  }
+Ending run_server(const Config& config, const ServerNeeds& needs, Holdings& holdings) {
+  return Program(config, needs, holdings).run();
 }
 
 }  // namespace agentrouter::apps

@@ -139,6 +139,19 @@ base::Result<int> start_self(const std::vector<std::string>& words, const std::v
   return start_program("/proc/self/exe", argv, fds);
 }
 
+base::Result<int> start_beside(const std::string& program, const std::vector<std::string>& argv,
+                               const std::vector<std::string>& environment) {
+  FileActions actions;
+  actions.open_null(0);
+  return start(program, argv, environment, actions);
+}
+
+bool reap_if_ended(int pid) {
+  int status = 0;
+  const auto got = ::waitpid(pid, &status, WNOHANG);
+  return got == pid || (got < 0 && errno == ECHILD);
+}
+
 void reap(int pid) {
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {

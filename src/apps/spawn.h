@@ -50,6 +50,13 @@ class SelfRun {
 // The same of this very program, as `agentrouter <words>`.
 [[nodiscard]] base::Result<int> start_self(const std::vector<std::string>& words, const std::vector<int>& fds);
 
+// Starts a program that stays beside this one, with its stdout and stderr. Returns its pid, which the caller reaps
+// if this process lives longer. Errors: not_found, unavailable.
+[[nodiscard]] base::Result<int> start_beside(const std::string& program, const std::vector<std::string>& argv,
+                                             const std::vector<std::string>& environment);
+// False when the child has not ended yet.
+[[nodiscard]] bool reap_if_ended(int pid);
+
 // Reaps a child. Blocks until it has ended.
 void reap(int pid);
 

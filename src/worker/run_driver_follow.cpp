@@ -52,7 +52,7 @@ base::Task<bool> RunDriver::connect() {
                 {{"runId", claim_.run.id.str()}, {"attemptId", claim_.attempt.id.str()}, {"cause", link.error().message}});
     }
     co_await kill_deaf_keeper();
-    co_await pause(stranger ? 1000ms : 100ms);
+    co_await pause(stranger ? 500ms : 100ms);
     co_return false;
   }
   link_ = std::move(*link);

@@ -176,6 +176,41 @@ def restart_ends_runs(service):
     return f"{state['failure']['code']}"
 
 
+def main_process(service):
+    return int(run("systemctl", "show", "-P", "MainPID", service.name).strip())
+
+
+def upgrade_in_place(service):
+    """SIGUSR2: the newer program is born in the service, and systemd follows it; the run does not notice."""
+    run_id = service.create("sim: sh echo one; sleep 20; echo two")
+    wait_for(lambda: any(e["type"] == "agent.tool_started" for e in service.events(run_id)), 60, "the run to be under way")
+    before = main_process(service)
+    run("systemctl", "kill", "--kill-whom=main", "--signal=USR2", service.name)
+    wait_for(lambda: main_process(service) not in (0, before), 120, f"another main process; {service.journal()}")
+    service.await_ready()
+    expect(service.is_active() and not os.path.exists(f"/proc/{before}"), service.journal())
+    expect(run("systemctl", "show", "-P", "NRestarts", service.name).strip() == "0", "systemd has started it again")
+    leaf = read(service.group / "agentrouter.supervisor/cgroup.procs").split()
+    expect(str(main_process(service)) in leaf, f"the newer server is not in the leaf: {leaf}")
+    state = service.finish(run_id)
+    expect(state["status"] == "completed", f"{state}")
+    return f"main process {before} -> {main_process(service)}, the run {state['status']}"
+
+
+def reload_counts(service):
+    file = service.data / "agentrouter.toml"
+    before, text = main_process(service), file.read_text()
+    file.write_text('log_level = "debug"\n' + text)
+    run("systemctl", "reload", service.name)
+    service.await_ready()
+    expect('"changed":"log_level"' in run("journalctl", "-u", service.name, "-o", "cat"), service.journal())
+    file.write_text(text)
+    run("systemctl", "reload", service.name)
+    service.await_ready()
+    expect(main_process(service) == before and service.is_active(), service.journal())
+    return "systemctl reload, twice"
+
+
 def sandbox_cases(service):
     """The room's own tests, in a delegated group of this kind of user."""
     code, output = service.as_service("/opt/vm/sandbox_test", f"--gtest_filter={SANDBOX_CASES}")
@@ -235,6 +270,7 @@ def main():
     if not quick:
         tests += [("memory.max kills what is too large", memory_bomb), ("a memory kill of the agent is named", memory_kill_is_named),
                   ("cpu.max holds", cpu_is_held), ("pids.max stops a fork bomb", fork_bomb), ("a cancel empties the group", cancel_empties),
+                  ("SIGUSR2 puts a newer program in its place", upgrade_in_place), ("a reload counts at once", reload_counts),
                   ("a restart of the service ends runs with a code", restart_ends_runs), ("sandbox_test, cgroup cases", sandbox_cases)]
     for service in services:
         for name, test in tests:

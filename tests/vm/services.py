@@ -151,7 +151,7 @@ class Service:
         """A command with the user, the delegated group and the confinement that the service has; gives (code, output)."""
         unit, said = f"vm-once-{self.mode}", pathlib.Path(f"/run/vm-once-{self.mode}.txt")
         lines = (UNITS / f"{self.name}.service").read_text().splitlines() + ["[Service]", *([] if not self.root else ["User=root", "Group=root", "CapabilityBoundingSet=~"])]
-        kept = [line for line in lines if not line.startswith(("Type=", "ExecStart=", "Restart=", "StateDirectory="))]
+        kept = [line for line in lines if not line.startswith(("Type=", "ExecStart=", "ExecReload=", "Restart=", "StateDirectory=", "TimeoutStartSec=", "WatchdogSec="))]
         (pathlib.Path("/run/systemd/system") / f"{unit}.service").write_text("\n".join(
             [*kept, "Type=oneshot", "Restart=no", f"TimeoutStartSec={seconds}", f"StandardOutput=file:{said}", "StandardError=inherit", "ExecStart=" + " ".join(command)]) + "\n")
         run("systemctl", "daemon-reload")

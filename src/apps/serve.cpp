@@ -1,0 +1,262 @@
+#include "apps/serve.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <iostream>
+
+#include "apps/config_check.h"
+#include "apps/data_folder.h"
+#include "apps/server.h"
+#include "apps/spawn.h"
+#include "base/log.h"
+
+namespace agentrouter::apps {
+
+namespace {
+
+using base::LogLevel;
+using base::value_or_throw;
+
+constexpr std::chrono::milliseconds barrier_time{1000};
+
+void raise_open_files() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+LogLevel log_level(const std::string& name) {
+  if (name == "debug") return LogLevel::debug;
+  if (name == "warn") return LogLevel::warn;
+  return name == "error" ? LogLevel::error : LogLevel::info;
+}
+
+// Keeps the signals of a server from ending this process while no rooms are open that hear them.
+class SignalsBetween {
+ public:
+  SignalsBetween() {
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2}) signals_.add(signal);
+    wait();
+  }
+  // Those of the time before were heard by rooms.
+  void begin() {
+    poll();
+    ended_ = false;
+  }
+  [[nodiscard]] bool told_to_end() {
+    poll();
+    return ended_;
+  }
+
+ private:
+  void wait() {
+    signals_.async_wait([this](boost::system::error_code error, int signal) {
+      if (error) return;
+      if (signal == SIGTERM || signal == SIGINT) ended_ = true;
+      wait();
+    });
+  }
+  void poll() {
+    io_.restart();
+    io_.poll();
+  }
+
+  asio::io_context io_{1};
+  asio::basic_signal_set<base::Executor> signals_{io_.get_executor()};
+  bool ended_ = false;
+};
+
+class Process {
+ public:
+  explicit Process(const ServeOrder& order)
+      : order_(order),
+        config_(order.config),
+        program_(std::filesystem::read_symlink("/proc/self/exe").string()),
+        notify_(value_or_throw(ServiceNotify::open(order.environment, ::getpid()))) {}
+
+  int run();
+
+ private:
+  void get_holdings();
+  void take_over(const DataFolder& data, std::vector<ListeningSocket> activated);
+  base::Result<void> choose(const Config& config, std::vector<ListeningSocket> activated,
+                            std::vector<ListeningSocket> passed);
+  base::Result<void> choose_again(const Config& config);
+  Ending run_rooms(const ServerNeeds& needs);
+  void reload(Config config);
+  bool pass_on(Successor& successor, bool told);
+  bool told_to_end();
+  base::Result<Config> read_config() const;
+  base::Result<void> start_newer();
+
+  const ServeOrder& order_;
+  Config config_;
+  std::optional<Config> before_;  // the configuration that is known to work, while a new one is tried
+  std::string program_;
+  ServiceNotify notify_;
+  std::optional<SignalsBetween> signals_;  // since the first rooms: before, a signal ends the process
+  Holdings holdings_;
+  std::unique_ptr<TakeoverRequest> predecessor_;
+  std::optional<int> newer_;  // a child that was to take over
+};
+
+base::Result<void> Process::choose(const Config& config, std::vector<ListeningSocket> activated,
+                                   std::vector<ListeningSocket> passed) {
+  AGENTROUTER_TRY(auto choice, choose_sockets(config, activated, passed));
+  holdings_.sockets = std::move(choice.serve);
+  holdings_.retiring = std::move(choice.retire);
+  return {};
+}
+
+// For another configuration; when that does not work, nothing changes.
+base::Result<void> Process::choose_again(const Config& config) {
+  std::vector<ListeningSocket> activated, others;
+  for (auto* list : {&holdings_.sockets, &holdings_.retiring}) {
+    for (auto& socket : *list) (socket.activated ? activated : others).push_back(std::move(socket));
+    list->clear();
+  }
+  auto choice = choose_sockets(config, activated, others);
+  if (choice) {
+    holdings_.sockets = std::move(choice->serve);
+    holdings_.retiring = std::move(choice->retire);
+    return {};
+  }
+  for (auto* list : {&activated, &others}) {
+    for (auto& socket : *list) holdings_.sockets.push_back(std::move(socket));
+  }
+  return tl::unexpected(std::move(choice).error());
+}
+
+void Process::take_over(const DataFolder& data, std::vector<ListeningSocket> activated) {
+  // All that can fail comes before the owner stops.
+  value_or_throw(check_config(config_, data.path()));
+  predecessor_ = value_or_throw(TakeoverRequest::to(data.path()));
+  if (!predecessor_) {
+    base::log(LogLevel::info, "nothing to take over: no server answers there", {{"data", data.path().string()}});
+    return value_or_throw(choose(config_, std::move(activated), {}));
+  }
+  value_or_throw(choose(config_, std::move(activated), predecessor_->take_sockets()));
+  base::log(LogLevel::info, "taking over", {{"pid", predecessor_->owner()}});
+  auto given = value_or_throw(predecessor_->go());
+  if (given.lock) {
+    holdings_.lock = std::make_shared<store::FolderLock>(
+        value_or_throw(store::FolderLock::adopt(data.path(), std::move(given.lock))));
+  } else {
+    predecessor_.reset();
+  }
+  holdings_.connections = std::move(given.connections);
+}
+
+void Process::get_holdings() {
+  auto activated = value_or_throw(activated_sockets(order_.environment, ::getpid()));
+  Environment::forget({"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"});
+  const auto data = value_or_throw(DataFolder::open(config_.data));
+  if (order_.flags.has("takeover")) {
+    take_over(data, std::move(activated));
+  } else {
+    holdings_.lock = std::make_shared<store::FolderLock>(value_or_throw(store::FolderLock::take(data.path())));
+    value_or_throw(choose(config_, std::move(activated), {}));
+  }
+  if (!holdings_.lock)
+    holdings_.lock = std::make_shared<store::FolderLock>(value_or_throw(store::FolderLock::take(data.path())));
+}
+
+bool Process::told_to_end() {
+  if (!signals_) signals_.emplace();
+  return signals_->told_to_end();
+}
+
+base::Result<Config> Process::read_config() const {
+  return load_config(order_.flags, order_.environment, order_.root);
+}
+
+base::Result<void> Process::start_newer() {
+  if (newer_ && !reap_if_ended(*newer_))
+    return base::fail(base::Code::conflict, "the one that was started before has not ended yet");
+  std::vector<std::string> argv{"agentrouter", "serve"};
+  argv.insert(argv.end(), order_.arguments.begin(), order_.arguments.end());
+  if (!order_.flags.has("takeover")) argv.emplace_back("--takeover");
+  AGENTROUTER_TRY(newer_, start_beside(program_, argv,
+                                       order_.environment.without({"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
+                                                                   "WATCHDOG_PID"})));
+  return {};
+}
+
+// When it does not work, the rooms are opened again as they were.
+void Process::reload(Config config) {
+  if (auto chosen = choose_again(config); !chosen) {
+    base::log(LogLevel::error, "the new configuration is not used", {{"cause", chosen.error().message}});
+    return;
+  }
+  before_ = std::exchange(config_, std::move(config));
+}
+
+Ending Process::run_rooms(const ServerNeeds& needs) {
+  try {
+    auto ending = run_server(config_, needs, holdings_);
+    before_.reset();
+    return ending;
+  } catch (const base::Failure& failure) {
+    if (!before_) throw;
+    base::log(LogLevel::error, "the new configuration is not used", {{"cause", failure.error().message}});
+    config_ = std::move(*before_);
+    before_.reset();
+    value_or_throw(choose_again(config_));
+    return {.next = Ending::Next::reload};
+  }
+}
+
+// False when this process goes on.
+bool Process::pass_on(Successor& successor, bool told) {
+  const auto pid = successor.pid();
+  if (!successor.hand_over(holdings_)) return false;
+  notify_.say("MAINPID=" + std::to_string(pid));
+  notify_.barrier(barrier_time);
+  // Whoever told this process to end meant the server.
+  if (told || told_to_end()) ::kill(pid, SIGTERM);
+  base::log(LogLevel::info, "handed over", {{"pid", pid}});
+  return true;
+}
+
+int Process::run() {
+  get_holdings();
+  ServerNeeds needs{.drain = order_.flags.has("drain"),
+                    .notify = notify_,
+                    .read_config = [this] { return read_config(); },
+                    .start_newer = [this] { return start_newer(); },
+                    .told_to_end = [this] { return told_to_end(); },
+                    .predecessor = predecessor_.get()};
+  for (;;) {
+    base::set_log_level(log_level(config_.log_level));
+    auto ending = run_rooms(needs);
+    if (signals_) signals_->begin();
+    predecessor_.reset();
+    needs.predecessor = nullptr;
+    needs.again = true;
+    if (ending.next == Ending::Next::exit) return ending.exit_code;
+    if (ending.successor && pass_on(*ending.successor, ending.told_to_end)) return 0;
+    if (ending.told_to_end || told_to_end()) return 0;
+    if (ending.config) reload(std::move(*ending.config));
+    (void)holdings_.lock->settle();
+  }
+}
+
+}  // namespace
+
+int serve(const ServeOrder& order) {
+  base::set_log_level(log_level(order.config.log_level));
+  raise_open_files();
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return Process(order).run();
+  } catch (const base::Failure& failure) {
+    std::cerr << "agentrouter: " << failure.what() << std::endl;
+    return 1;
+  }
+}
+
+}  // namespace agentrouter::apps

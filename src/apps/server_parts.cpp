@@ -1,0 +1,78 @@
+#include "apps/server_parts.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "sandbox/warden.h"
+
+namespace agentrouter::apps {
+
+using base::value_or_throw;
+
+// No more connections than there are descriptors for, some kept back for files and agents: beyond, accepting
+// would fail and a client would wait for nothing.
+net::ServerOptions http_options(const Config& config) {
+  constexpr std::size_t kept_back = 256;
+  auto options = config.http;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return options;
+  const std::size_t files = std::max<std::size_t>(limit.rlim_cur, 2 * kept_back);
+  options.max_connections = std::min(options.max_connections, files - kept_back);
+  return options;
+}
+
+worker::ProviderConfig provider_of(const Config& config, const std::string& base_url,
+                                   const std::optional<std::string>& key) {
+  if (config.sim) return {.kind = worker::ProviderKind::sim};
+  if (!key) return {};
+  return {.kind = worker::ProviderKind::upstream, .base_url = base_url, .api_key = *key};
+}
+
+worker::CassetteRules cassette_rules(const Config& config) {
+  if (!config.replay_dir.empty()) return {worker::CassetteMode::replay, config.replay_dir};
+  if (config.record_dir.empty()) return {};
+  value_or_throw(base::make_directories(config.record_dir));
+  return {worker::CassetteMode::record, config.record_dir};
+}
+
+workspace::AllowRules file_rules(const std::vector<std::string>& roots, const std::filesystem::path& data) {
+  workspace::AllowRules rules;
+  for (const auto& root : roots) rules.roots.emplace_back(root);
+  rules.data_directory = data;
+  return rules;
+}
+
+workspace::GitRules git_rules(const GitSettings& git, const std::filesystem::path& data) {
+  std::vector<std::string> ssh_hosts;
+  for (const auto& [host, access] : git.fetching.ssh) ssh_hosts.push_back(host);
+  return {.http_hosts = git.http_hosts,
+          .https_hosts = git.https_hosts,
+          .ssh_hosts = std::move(ssh_hosts),
+          .files = file_rules(git.file_roots, data)};
+}
+
+base::Result<model::GitSource> admit_source(model::GitSource source, const workspace::GitRules& rules) {
+  AGENTROUTER_TRY(source.url, workspace::admit_git_url(source.url, rules));
+  if (!source.ref.empty() && !workspace::is_git_ref(source.ref)) {
+    return base::fail(base::Code::invalid, "cannot use this repository: the ref is not the name of one",
+                      "workspace_forbidden");
+  }
+  if (!source.subdir.empty() && !workspace::is_git_subdir(source.subdir)) {
+    return base::fail(base::Code::invalid,
+                      "cannot use this repository: subdir is not a relative path without \"..\"",
+                      "workspace_forbidden");
+  }
+  return source;
+}
+
+// As root the privileged steps are the warden's; a plain user's are done here.
+std::unique_ptr<sandbox::Launcher> make_launcher() {
+  if (::geteuid() != 0) return std::make_unique<sandbox::LocalLauncher>();
+  const auto start = [] { return sandbox::start_warden({"agentrouter", "warden"}); };
+  return std::make_unique<sandbox::WardenLauncher>(value_or_throw(start()), start);
+}
+
+}  // namespace agentrouter::apps
