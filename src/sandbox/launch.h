@@ -119,6 +119,8 @@ class Launcher {
   //
   // Errors: invalid (the request), unsupported, denied, exhausted... each "cannot <stage>: <cause>", reason
   // sandbox_unavailable (runtime_missing: an image is asked for and there is no crun). Nothing of the attempt runs or is mounted then; its folder may hold empty folders.
+  // unavailable, reason launcher_lost: who was doing it has died. What there was of the sandbox ends by itself, but its
+  // groups may still be there: another launch needs another attempt.
   [[nodiscard]] virtual base::Result<Launched> launch(const LaunchRequest& request) = 0;
 
   // After the keeper has ended: kills what its cgroups still hold, removes them, and removes the files.

@@ -318,6 +318,8 @@ TEST(Warden, ItsEndIsAnErrorOfItsOwn) {
   WardenLauncher warden(std::move(started->socket));
   rig::Rig rig;
   EXPECT_EQ(warden.sweep(rig.ref().attempts).error().code, Code::unavailable);
+  rig.launcher = &warden;
+  EXPECT_EQ(rig.launch().error().reason, "launcher_lost");
 }
 
 TEST(RemoveTree, RemovesDeepForbiddenAndStrangeTreesButFollowsNothing) {

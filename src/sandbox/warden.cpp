@@ -264,6 +264,7 @@ Result<Launched> WardenLauncher::launch(const LaunchRequest& request) {
   const std::lock_guard lock(mutex_);
   AGENTROUTER_TRY(const int socket, reach());
   auto answer = ask(socket, *wire, encoded->fds);
+  if (!answer && is_lost(answer.error())) answer.error().reason = "launcher_lost";
   if (!answer) return tl::unexpected(answer.error());
   if (answer->fds.size() != 1)
     return base::fail(Code::internal, "cannot launch: the warden returned no keeper");

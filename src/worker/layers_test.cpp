@@ -169,6 +169,16 @@ TEST_F(LayersTest, AnAttemptThatIsRepeatedStandsOnThemAgain) {
   EXPECT_THAT(launcher_.requests[2].layers, ElementsAre(first.str()));
 }
 
+TEST_F(LayersTest, ALauncherThatDiesIsNoReasonToDoubtThem) {
+  start();
+  const auto first = first_turn();
+  launcher_.lost = 1;
+  next_turn(first, "two ");
+  ASSERT_THAT(launcher_.requests, SizeIs(3));
+  EXPECT_THAT(launcher_.requests[1].layers, ElementsAre(first.str()));
+  EXPECT_THAT(launcher_.requests[2].layers, ElementsAre(first.str()));
+}
+
 TEST_F(LayersTest, ClosingFreesThemButNotThoseOfAFork) {
   start();
   const auto first = first_turn();

@@ -174,8 +174,12 @@ class ScriptedLauncher final : public sandbox::Launcher {
     requests.push_back({request.attempt.id, request.plan, request.slot, request.keeper_argv, lower, {}, request.home_layers});
     for (const int layer : request.layers)
       requests.back().layers.push_back(std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(layer), none).filename());
-    if (request.keeper_argv.back() == "fetcher") return fetch(request);
+    if (request.keeper_argv.back() == "fetcher" && lost == 0) return fetch(request);
     if (refuse) return tl::unexpected(*refuse);
+    if (lost > 0) {
+      --lost;
+      return base::fail(base::Code::unavailable, "cannot reach the warden: it has ended", "launcher_lost");
+    }
     if (refuse_layers && !request.layers.empty()) return base::fail(base::Code::invalid, "cannot mount the overlay");
     if (makes_boxes) {
       const auto box = "/proc/self/fd/" + std::to_string(request.attempt.attempts) + "/" + request.attempt.id + "/box";
@@ -229,6 +233,7 @@ class ScriptedLauncher final : public sandbox::Launcher {
   std::function<void()> before_keeper;  // on the worker's pool, as is the other
   std::function<void(pid_t)> after_keeper;
   int stillborn = 0;  // keepers that die before they do anything
+  int lost = 0;       // launches that die with who makes them
   int sweeps = 0;
   std::atomic<int> releases = 0;
 

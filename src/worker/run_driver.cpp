@@ -161,7 +161,8 @@ base::Task<RunDriver::Next> RunDriver::step_unclosed() {
   if (fresh_) {
     auto refused = co_await start();
     fresh_ = false;
-    if (refused) co_await fail(std::move(*refused));
+    // Nothing has happened in an attempt whose launcher died: as without a keeper, there is another one.
+    if (refused && refused->code != launcher_lost) co_await fail(std::move(*refused));
     co_return Next::again;
   }
   std::optional<ExitRecord> exit;

@@ -94,7 +94,8 @@ class RunDriver {
   base::Task<Next> step_unclosed();
   base::Task<bool> keeper_lives();
 
-  // Starting: nothing, or why the run cannot be started.
+  // Starting: nothing, or why the run cannot be started. `launcher_lost`: this attempt cannot.
+  static constexpr std::string_view launcher_lost = "launcher_lost";
   base::Task<std::optional<model::RunFailure>> start();
   std::optional<model::RunFailure> check_provider() const;
   std::optional<model::RunFailure> check_isolation(const runs::RunOptions& options) const;

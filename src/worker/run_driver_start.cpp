@@ -268,7 +268,7 @@ base::Task<std::optional<model::RunFailure>> RunDriver::fetch_repository() {
   check_stopping();
   if (!fetched) {
     const auto& error = fetched.error();
-    if (error.reason == "sandbox_unavailable") co_return failure_of(error, error.reason);
+    if (error.reason == "sandbox_unavailable" || error.reason == launcher_lost) co_return failure_of(error, error.reason);
     co_return model::RunFailure{"workspace_failed", "The repository could not be fetched: " + error.message,
                                 error.reason.empty() ? "workspace_unavailable" : error.reason};
   }
@@ -324,7 +324,7 @@ base::Task<base::Result<void>> RunDriver::place_archive() {
 base::Task<base::Result<sandbox::Launched>> RunDriver::launch_on_state(const PreparedAgent& agent,
                                                                        int plan_end) {
   auto launched = co_await launch(agent, plan_end);
-  if (launched || !ground_) co_return launched;
+  if (launched || !ground_ || launched.error().reason == launcher_lost) co_return launched;
   base::log(base::LogLevel::warn, "a turn could not begin on kept layers; their archive is tried",
             {{"runId", claim_.run.id.str()}, {"cause", launched.error().message}});
   ground_.reset();

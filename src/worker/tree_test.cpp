@@ -269,6 +269,17 @@ TEST_F(SubmoduleTest, APathThatIsNoFolderOfTheTreeIsRefused) {
   }
 }
 
+TEST_F(TreeTest, AFetcherWhoseLauncherDiesIsStartedAgainInAnotherAttempt) {
+  fetch_well();
+  launcher_.lost = 1;
+  const auto id = submit_git();
+  start();
+  until_retired(id);
+  EXPECT_EQ(cause(id), "completed");
+  ASSERT_EQ(launcher_.requests.size(), 3u);
+  EXPECT_NE(launcher_.requests[0].attempt, launcher_.requests[1].attempt);
+}
+
 TEST_F(TreeTest, WhatCannotBeFetchedIsTheCauseOfTheFailure) {
   start();
   for (const char* why :

@@ -125,6 +125,22 @@ TEST_F(WorkerTest, KeeperLostBeforeAnythingHappenedIsReplaced) {
   EXPECT_THAT(left_in("attempts"), IsEmpty());
 }
 
+TEST_F(WorkerTest, LaunchWhoseLauncherDiesIsAnAttemptThatWasLost) {
+  launcher_.lost = 2;
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  EXPECT_EQ(failure(id), "completed");
+  EXPECT_EQ(std::ranges::count(types(id), "run.attempt_started"), 2);
+  ASSERT_EQ(launcher_.requests.size(), 3u);
+  EXPECT_NE(launcher_.requests[0].attempt, launcher_.requests[1].attempt);
+  launcher_.lost = 3;
+  const auto never = submit(simple_script);
+  until_retired(never);
+  EXPECT_EQ(failure(never), "attempts_exhausted");
+  EXPECT_THAT(left_in("attempts"), IsEmpty());
+}
+
 TEST_F(WorkerTest, KeeperLostWhileAPersonIsAskedAsksAgain) {
   start();
   const auto id = submit(simple_script, model::ApprovalMode::manual);
