@@ -69,6 +69,10 @@ base::Task<bool> Attempt::run() {
     result_.failure = std::move(*broken);
   }
   bool written = true;
+  if (lost_ && !cancelled_) {
+    co_await scope_.cancel_and_join();
+    co_return false;
+  }
   try {
     co_await finish();
   } catch (const std::exception&) {
@@ -111,6 +115,7 @@ base::Task<bool> Attempt::restore() {
   if (cancelled_) {
     result_.kind = Result::Kind::cancelled;
   } else if (!restored) {
+    lost_ = has_lost_sandbox(restored.error());
     set_failure("checkpoint_unavailable", restored.error().message);
   }
   co_return restored && !cancelled_;
@@ -169,8 +174,14 @@ base::Task<bool> Attempt::prove_boundary() {
   co_return holds;
 }
 
+bool Attempt::has_lost_sandbox(const base::Error& error) {
+  notices_.poll();
+  return error.reason == "sandbox_gone" || notices_.gone();
+}
+
 void Attempt::fail_boundary(const base::Result<BoundaryReport>& report) {
   if (!report) {
+    lost_ = has_lost_sandbox(report.error());
     result_.failure = {"credential_boundary_failed",
                        "It could not be proven that no secret is in the sandbox, so the agent was not started: " +
                            report.error().message,

@@ -48,7 +48,7 @@ class Attempt {
   ~Attempt();
 
   // Resumes when `exit` is in the journal and durable. Never throws; false when not even `exit` could be
-  // written.
+  // written, or there is none: the sandbox has gone before anything was let go, and another attempt may do it all.
   base::Task<bool> run();
 
   void decide(const DecisionMessage& message);
@@ -83,6 +83,7 @@ class Attempt {
   base::Task<void> take_turn(GateResult gate);
   void announce();
   base::Task<bool> prove_boundary();
+  [[nodiscard]] bool has_lost_sandbox(const base::Error& error);
   void fail_boundary(const base::Result<BoundaryReport>& report);
   base::Task<void> run_turns(const std::string& started);
   base::Task<TurnEnd> run_turn(const std::string& started);
@@ -148,6 +149,7 @@ class Attempt {
   std::string checkpoint_error_;
   bool helping_ = false;   // our own program is at work in the sandbox, before the agent
   bool released_ = false;  // the agent may have been started
+  bool lost_ = false;      // the sandbox was gone before that
   bool gone_ = false;
   bool files_open_ = false;
   std::set<pid_t> readers_;  // of files, as far as known still running

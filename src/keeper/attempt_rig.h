@@ -62,7 +62,14 @@ class ScriptedSession final : public agents::Session {
   }
   agents::Outputs interrupt() override { return {agents::SendBytes{"interrupt\n"}}; }
   agents::Outputs ended(std::string_view status) override {
-    return over_ ? agents::Outputs{} : agents::Outputs{finish(failed("agent_exited", std::string(status)))};
+    if (over_) return {};
+    agents::Outputs outputs;
+    for (const auto& call : std::exchange(open_, {})) {
+      outputs.push_back(agents::EmitEvent{
+          "agent.tool_completed", "line", {{"callId", call}, {"status", "failed"}, {"output", ""}}});
+    }
+    outputs.push_back(finish(failed("agent_exited", std::string(status))));
+    return outputs;
   }
 
  private:
@@ -102,6 +109,9 @@ class ScriptedSession final : public agents::Session {
       auto payload = base::parse_json(rest_after(2));
       json::object fields = payload ? payload->as_object() : json::object{};
       if (type == "agent.started") thread_ = base::get_string(fields, "threadId").value_or("");
+      const auto call = std::string(base::get_string(fields, "callId").value_or(""));
+      if (type == "agent.tool_started") open_.insert(call);
+      if (type == "agent.tool_completed") open_.erase(call);
       outputs.push_back(agents::EmitEvent{type, "line", std::move(fields)});
     } else if (line.starts_with("ask ") || line.starts_with("question ")) {
       const auto id = std::to_string(++asks_);
@@ -148,6 +158,7 @@ class ScriptedSession final : public agents::Session {
   std::string thread_;
   int asks_ = 0;
   std::set<std::string> asked_;
+  std::set<std::string> open_;  // calls
   std::map<std::string, std::string> edits_;  // commands, by ask
   bool blocked_ = false;
   bool over_ = false;

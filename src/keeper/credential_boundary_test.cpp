@@ -6,6 +6,7 @@ namespace agentrouter::keeper {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsSupersetOf;
 using ::testing::Not;
@@ -89,6 +90,13 @@ TEST_F(CredentialBoundary, CheckThatEndsBadlyOrCannotBeStartedStopsTheRun) {
   keep();
   EXPECT_EQ(outcome(), "failed credential_boundary_failed");
   EXPECT_THAT(exit_text(), HasSubstr("no process can be started"));
+}
+
+TEST_F(CredentialBoundary, SandboxThatIsGoneBeforeItWasCheckedIsNoAnswerAndLeavesTheAttemptToBeRepeated) {
+  agent({.says = "say done\n"}).refuse_check =
+      base::Error{base::Code::unavailable, "cannot reach the sandbox: its init has ended", "sandbox_gone"};
+  keep();
+  EXPECT_THAT(kinds(), ElementsAre("hello", "sandbox.created"));
 }
 
 TEST_F(CredentialBoundary, CheckThatTakesTooLongIsKilledAndProvesNothing) {

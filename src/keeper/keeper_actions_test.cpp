@@ -235,6 +235,18 @@ TEST_F(KeeperActionsTest, ADecisionThatNobodyMadeInTimeEndsTheRunAndNothingRuns)
   EXPECT_EQ(records("refused")[1].at("reason"), "turn_ended");
 }
 
+TEST_F(KeeperActionsTest, ACallThatIsOpenWhenTheRunIsEndedEndsWithIt) {
+  run("event agent.tool_started {\"callId\":\"call_1\",\"tool\":\"shell\"}\nask shell touch a\nsay ok\n",
+      [](int number, DecisionMessage yes) {
+        yes.decision = DecisionKind::expired;
+        return number == 0 ? Messages{yes} : Messages{};
+      });
+  EXPECT_EQ(outcome(), "failed approval_expired");
+  ASSERT_EQ(payloads("agent.tool_completed").size(), 1u);
+  EXPECT_EQ(payloads("agent.tool_completed")[0].at("callId"), "call_1");
+  EXPECT_EQ(payloads("agent.tool_completed")[0].at("status"), "failed");
+}
+
 TEST_F(KeeperActionsTest, AQuestionThatIsTakenBackCannotBeApprovedAnyMore) {
   DecisionMessage withdrawn;
   run("question shell touch a\nwithdraw 1\nask shell touch b\nsay ok\n",

@@ -54,6 +54,7 @@ base::Task<TurnEnd> Turn::run() {
     co_await end_process();
   }
   end_actions();
+  close_calls();
   const bool done = end_.outcome && end_.outcome->kind == agents::OutcomeKind::completed;
   const bool decided = needs_.progress.failure().has_value();
   if (given_up_ && !end_.failure && !end_.cancelled && (stopped_ || decided || !done)) end_.failure = std::move(*given_up_);

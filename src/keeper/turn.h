@@ -125,6 +125,7 @@ class Turn {
   void on_actions(const std::function<void()>& work);
   void watch_waiting();
   void end_actions();
+  void close_calls();
   void emit(agents::EmitEvent event);
   void record(agents::EmitEvent event);
   void signal(agents::EmitEvent event);

@@ -193,6 +193,19 @@ void Turn::end_actions() {
   watch_waiting();
 }
 
+// The calls that an agent has left open end with it, also where it was not asked how.
+void Turn::close_calls() {
+  if (end_.outcome || calls_.count() == 0) return;
+  try {
+    for (auto& output : needs_.session.ended("it was stopped")) {
+      auto* event = std::get_if<agents::EmitEvent>(&output);
+      if (event != nullptr && event->type == "agent.tool_completed") record(std::move(*event));
+    }
+  } catch (const base::Failure& failure) {
+    fail_with(failure.error());
+  }
+}
+
 void Turn::emit(agents::EmitEvent event) {
   // An event of the end that turns out not to be the last one was no end.
   if (end_.closing_event) {
