@@ -1,23 +1,9 @@
 """The audit chain, as docs/formats/audit.md says that any program can verify it."""
-import hashlib
-import json
+from harness import digest
 
 CHAINED = {"action.proposed", "policy.evaluated", "approval.requested", "approval.decided", "approval.expired", "approval.withdrawn", "approval.rule_given",
            "approval.rule_withdrawn", "action.edited", "execution.started", "execution.completed", "execution.failed", "limit.exceeded",
            "policy.tightened", "run.completed", "run.failed", "run.cancelled"}
-
-
-def canonical(value):
-    """RFC 8785 for what payloads hold: no fractions."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{canonical(value[k])}" for k in sorted(value, key=lambda k: k.encode("utf-16-be"))) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(canonical, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def digest(value):
-    return "sha256:" + hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
 def audit_rules(case):

@@ -3,11 +3,13 @@ import http.client
 import json
 import socket
 
+from contract import check
 from harness import KEY
+from http_bytes import Exchange
 
 # What a request may be answered with while processes die and the disk is full. Anything else is a violation of its own.
 EXPECTED = {200, 201, 202, 204, 404, 409, 429, 503}
-PASSING = {"unavailable", "storage_full", "storage_failed"}
+PASSING = {"unavailable", "storage_full", "storage_failed", "overloaded"}
 
 
 class Away(Exception):
@@ -53,6 +55,8 @@ class Api:
         finally:
             connection.close()
         self._look_at(method, path, reply)
+        if reply.status != 200:
+            self._hold_against_the_contract(Exchange(method, path, list(headers.items()), body or b"", reply.status, answer.getheaders(), reply.data))
         return reply
 
     def _look_at(self, method, path, reply):
@@ -61,6 +65,12 @@ class Api:
             odd = reply.code() not in PASSING or not reply.headers.get("retry-after", "").isdigit()
         if odd:
             self.report("odd_reply", request=f"{method} {path}", status=reply.status, body=reply.data[:500].decode(errors="replace"))
+
+    def _hold_against_the_contract(self, exchange):
+        try:
+            check(exchange)
+        except AssertionError as error:
+            self.report("odd_reply", request=f"{exchange.method} {exchange.target}", status=exchange.status, body=str(error)[:500])
 
     def get(self, path):
         """For reading when nothing dies any more. Raises AssertionError."""

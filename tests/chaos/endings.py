@@ -38,7 +38,7 @@ MOST_ATTEMPTS = 3
 NO_STATE = {"checkpoint_unavailable", "session_not_found"}
 MAY_CAUSE = {
     "keeper_kill": {"attempt_lost"},
-    "init_kill": {"attempt_lost", "agent_exited", "credential_boundary_failed"},
+    "init_kill": {"attempt_lost", "agent_exited", "worker_failed"},
     "warden_kill": {"attempt_lost"},
     "fill": FULL,
 }

@@ -21,6 +21,7 @@ WEIGHTS = {"server_kill": 30, "keeper_kill": 9, "server_stop": 4, "server_term":
 LONGEST_DOWN = 1.5      # seconds that a killed server stays away, now and then
 LONGEST_STOP = 3.0
 LONGEST_STARVING = 1.0
+LONGEST_TAKEOVER = 0.2  # until one of the two is killed
 LONGEST_FULL = 2.0
 
 
@@ -111,18 +112,27 @@ class Faults(threading.Thread):
         return {"server_died": pick < 0.3}
 
     def _reload(self, site, amount, pick):
-        if not site.reloads:
+        if not site.reloads():
             return None
         os.kill(site.server.pid, signal.SIGHUP)
         return {}
 
     def _takeover(self, site, amount, pick):
+        """By a newer server; now and then one of the two is killed in the middle of it."""
         if not site.takes_over:
             return None
-        before = site.server.process
-        site.take_over()
-        before.wait(20)
-        return {}
+        victim = {0: "newer", 1: "older"}.get(int(pick * 6))
+
+        def disturb(newer, older):
+            if victim:
+                self._wait(amount * LONGEST_TAKEOVER)
+                {"newer": newer, "older": older}[victim].kill()
+        trouble = site.take_over(disturb)
+        if trouble and not victim:
+            self.history.add("crash", site=site.name, code="takeover", log=str(trouble[0])[-2000:])
+        if site.server.process.poll() is not None:
+            self._start(site)
+        return {"victim": victim, "server_died": bool(victim)}
 
     # What belongs to a run.
     def _keeper(self, site, pick):

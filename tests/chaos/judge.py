@@ -11,10 +11,12 @@ import re
 import sys
 
 from audit_rules import audit_rules
-from endings import allowed_endings, faults_of, left_no_state
+from endings import allowed_endings, faults_of, left_no_state, may_lose_an_attempt
+from reading import value_of
 
 TERMINAL = {"run.completed": "completed", "run.failed": "failed", "run.cancelled": "cancelled"}
 ENDED = set(TERMINAL.values())
+TOLD = {"run.completed", "run.failed", "run.cancelled", "approval.decided"}  # what webhooks are asked to tell
 ALWAYS = {"stdout_log", "stderr_log", "workspace_file_index", "workspace_patch", "session_events", "session_manifest"}
 
 
@@ -118,7 +120,7 @@ def watchers(case):
         if run_id not in case.runs:
             yield f"a subscriber followed {run_id}, which is not there"
             continue
-        stored = {number: value for number, value in case.runs[run_id]["frames"]}
+        stored = {number: bytes_of for number, bytes_of, _ in case.runs[run_id]["frames"]}
         if seen.get("given_up"):
             yield f"a subscriber of {run_id} did not come to an end (status {seen['status']}, {'the end was seen' if seen['ended'] else 'no end'})"
         elif not seen["ended"]:
@@ -134,8 +136,8 @@ def watchers(case):
         if seen["ended"] and expected != len(stored) + 1:
             yield f"a subscriber of {run_id} saw its end and {expected - 1} of {len(stored)} events"
     for run_id, entry in case.runs.items():
-        if [number for number, _ in entry["frames"]] != [event["sequence"] for event in entry["events"]]:
-            yield f"{run_id}: stream and events have different sequences"
+        if [[number, value] for number, _, value in entry["frames"]] != [[event["sequence"], value_of(event)] for event in entry["events"]]:
+            yield f"{run_id}: its stream and its list have different events"
 
 
 # What people said was obeyed.
@@ -261,6 +263,17 @@ def told_outside(case):
                     yield f"{run_id}: {word} was told, says its event, and never arrived"
 
 
+def tools(case):
+    for run_id in case.runs:
+        calls = {kind: collections.Counter(e["payload"]["callId"] for e in case.events(run_id, kind)) for kind in ("agent.tool_started", "agent.tool_completed")}
+        started, completed = calls.values()
+        if max([0, *started.values(), *completed.values()]) > 1:
+            yield f"{run_id}: a call of a tool began or ended twice"
+        lost = case.runs[run_id]["run"]["status"] in ENDED and any(may_lose_an_attempt(fault) for fault in faults_of(case, run_id, case.runs[run_id]["run"]))
+        if completed - started or (started - completed and not lost):
+            yield f"{run_id}: calls of tools without an end: {sorted(started - completed)}, without a beginning: {sorted(completed - started)}"
+
+
 # Cancels and closes.
 def cancels(case):
     for fact in case.by_kind["cancelled"]:
@@ -340,6 +353,22 @@ def budgets(case):
             yield f"nothing runs and {item['reserved']} is reserved ({item['scope']}, {item['window']})"
 
 
+# Messages.
+def webhooks(case):
+    ids, told = {}, set()
+    for kind, run_id, sequence, message in case.evidence.get("told", ()):
+        told.add((kind, run_id, sequence))
+        if ids.setdefault(message, (kind, run_id, sequence)) != (kind, run_id, sequence):
+            yield f"{message} told about {ids[message]} and about {(kind, run_id, sequence)}"
+    due = {(event["type"], run_id, event["sequence"]) for run_id in case.runs for event in case.events(run_id, *TOLD)}
+    for one in due - told:
+        yield f"nobody was told of {one}"
+    for one in told - due:
+        yield f"somebody was told of {one}, which did not happen"
+    if len(ids) != len(set(ids.values())):
+        yield "an event was told under several ids"
+
+
 # What must never be seen.
 def misbehaviour(case):
     for fact in case.by_kind["odd_reply"]:
@@ -352,7 +381,7 @@ def misbehaviour(case):
         yield f"left behind, {kind}: {things}"
 
 
-RULES = (requests, endings, sequences, watchers, decisions, workspaces, told_outside, cancels, artifacts, conversations, budgets, audit_rules, misbehaviour)
+RULES = (requests, endings, sequences, watchers, decisions, workspaces, told_outside, tools, cancels, artifacts, conversations, budgets, audit_rules, webhooks, misbehaviour)
 
 
 def violations(facts, account, evidence):

@@ -5,6 +5,7 @@ make them, of the bytes that a stream of the ended run has; each artifact has th
 """
 import gzip
 import hashlib
+import json
 import re
 
 from watchers import digest
@@ -66,14 +67,14 @@ class Reader:
             found += page
 
     def frames(self, path):
-        """[[id, digest]...] in the order in which they come."""
+        """[[id, digest, value]...] in the order in which they come; `value`: a digest of the event that the frame holds."""
         found = []
         while True:
             data = self.api.get(f"{path}/stream?afterSeq={found[-1][0] if found else 0}").data
             frames = [frame for frame in data.split(b"\n\n") if FRAME.match(frame)]
             if not frames:
                 return found
-            found += [[int(FRAME.match(frame)[1]), digest(frame)] for frame in frames]
+            found += [[int(FRAME.match(frame)[1]), digest(frame), value_of(json.loads(frame.partition(b"data:")[2]))] for frame in frames]
 
     def read_artifact(self, path, artifact):
         reply = self.api.send("GET", f"{path}/artifacts/{artifact['id']}/download")
@@ -82,6 +83,10 @@ class Reader:
             artifact["text"] = reply.data.decode(errors="replace")
         elif artifact["kind"].endswith("_log"):
             artifact["found"]["readable"] = readable(reply.data)
+
+
+def value_of(event):
+    return digest(json.dumps(event, sort_keys=True).encode())
 
 
 def readable(data):

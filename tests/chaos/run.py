@@ -36,6 +36,7 @@ from load import Customer, Person  # noqa: E402
 from mcp_http import McpHttp  # noqa: E402
 from reading import Reader  # noqa: E402
 from sites import USER, Site  # noqa: E402
+from webhook_receiver import Receiver  # noqa: E402
 
 SECRET = "Bearer chaos-2f9b7c"
 SETTLES = 180         # seconds until everything that goes on has ended, once nothing dies any more
@@ -78,11 +79,13 @@ class Chaos:
         self.folder.chmod(0o755)
         self.history, self.over, self.decided = History(self.folder / "history.jsonl"), threading.Event(), threading.Event()
         self.remote, self.sites, self.watchers, self.threads = McpHttp(SECRET), [], {}, []
-        self.remote.server.handle_error = lambda *_: None  # clients that are killed in the middle of a call
+        self.receiver = Receiver().__enter__()
+        for server in (self.remote.server, self.receiver.server):
+            server.handle_error = lambda *_: None  # who asks may be killed in the middle of it
 
     def make_sites(self):
         user = USER if os.geteuid() == 0 else None
-        one = {"folder": self.folder, "mcp": self.remote.url, "word": SECRET}
+        one = {"folder": self.folder, "mcp": self.remote.url, "word": SECRET, "hooks": f"127.0.0.1:{self.receiver.port}"}
         self.sites = [Site("scripted", weight=4, scripted=True, concurrency=6, **one)]
         if not self.options.scripted_only:
             self.sites.append(Site("real", weight=1, scripted=False, user=user, concurrency=3, **one))
@@ -97,6 +100,7 @@ class Chaos:
         options = self.options
         for site in self.sites:
             site.start()
+            self.api(site).send("POST", "/v1/webhooks", {"url": self.receiver.url(f"/{site.name}"), "events": list(judge.TOLD)})
             share = options.subscribers if len(self.sites) == 1 else options.subscribers * site.weight // 5
             self.watchers[site.name] = Watchers(site, share, options.seed, self.folder)
             customers = options.customers if site.scripted else max(1, options.customers // 4)
@@ -186,10 +190,23 @@ class Chaos:
         account, evidence = {}, {}
         for site in self.sites:
             account[site.name] = Reader(self.api(site)).everything(lambda text, name=site.name: print(f"  {name}: {text}", flush=True))
-            evidence[site.name] = {"calls": [], "left": {}}
+            evidence[site.name] = {"calls": [], "told": self.told(site, account[site.name]["runs"]), "left": {}}
         calls = [arguments.get("text", "") for _, arguments in self.remote.calls]
         evidence[self.sites[-1].name]["calls"] = calls
         return account, evidence
+
+    def told(self, site, runs):
+        """What webhooks were sent, once each message that is due has had time to come: [type, run, sequence, message id]..."""
+        due = {(event["type"], run, event["sequence"]) for run, entry in runs.items() for event in entry["events"] if event["type"] in judge.TOLD}
+        found = []
+
+        def all_came():
+            found[:] = [[m["data"]["type"], m["data"]["data"]["runId"], m["data"]["data"]["sequence"], m["headers"]["webhook-id"]]
+                        for m in list(self.receiver.messages) if m["path"] == f"/{site.name}"]
+            return due <= {tuple(one[:3]) for one in found}
+        with contextlib.suppress(AssertionError):
+            wait_for(all_came, 90, "the messages of webhooks")
+        return found
 
     def clear(self, account, evidence):
         """Everything is closed; then a machine holds what it held before."""
@@ -230,9 +247,10 @@ class Chaos:
         seen = [self.watchers[site.name].finish(self.history) for site in self.sites]
         account, evidence = self.read()
         self.clear(account, evidence)
-        for name, value in (("account.json", account), ("evidence.json", evidence)):
-            (self.folder / name).write_text(json.dumps(value))
         found = judge.violations(self.history.facts, account, evidence)
+        if found or self.options.keep:
+            for name, value in (("account.json", account), ("evidence.json", evidence)):
+                (self.folder / name).write_text(json.dumps(value))
         self.tell(account, found, turns, seen)
         return bool(found)
 
@@ -263,6 +281,7 @@ class Chaos:
         for site in self.sites:
             site.remove()
         self.remote.close()
+        self.receiver.__exit__()
         self.history.close()
         if failed or self.options.keep:
             print(f"kept: {self.folder}", flush=True)

@@ -5,8 +5,10 @@ import json
 import unittest
 
 import judge
-from audit_rules import CHAINED, digest
+from audit_rules import CHAINED
 from endings import moment
+from harness import digest
+from reading import value_of
 from watchers import digest as frame_digest
 
 SITE = "one"
@@ -22,7 +24,7 @@ class World:
     """What clients know and what the API says of some runs; consistent until somebody doctors it."""
 
     def __init__(self):
-        self.facts, self.runs, self.turns, self.calls = [], {}, {}, []
+        self.facts, self.runs, self.turns, self.calls, self.told, self.left = [], {}, {}, [], None, {}
 
     def fact(self, what, **fields):
         self.facts.append({"what": what, "site": SITE, "time": 0, **fields})
@@ -54,7 +56,7 @@ class World:
     def seal(self, run_id):
         """Frames, archive and manifest of what the events say now."""
         entry = self.runs[run_id]
-        entry["frames"] = [[e["sequence"], frame_digest(json.dumps(e).encode())] for e in entry["events"]]
+        entry["frames"] = [[e["sequence"], frame_digest(json.dumps(e).encode()), value_of(e)] for e in entry["events"]]
         for one in entry["artifacts"]:
             if one["kind"] == "session_events":
                 one["text"] = "".join(json.dumps(event) + "\n" for event in entry["events"])
@@ -75,7 +77,7 @@ class World:
         frames, connections, after = self.runs[run_id]["frames"], [], 0
         for cut in (*cuts, len(frames)):
             piece = frames[after:cut]
-            connections.append({"after": after, "ids": [n for n, _ in piece], "digests": "".join(d for _, d in piece)})
+            connections.append({"after": after, "ids": [n for n, _, _ in piece], "digests": "".join(d for _, d, _ in piece)})
             after = cut
         return self.fact("watched", run=run_id, connections=connections, ended=True, status=200, given_up=False)
 
@@ -90,7 +92,12 @@ class World:
 
     def judged(self, account=None):
         account = account or self.account()
-        return {rule for rule, _, _ in judge.violations(self.facts, {SITE: account}, {SITE: {"calls": self.calls, "left": getattr(self, "left", {})}})}
+        return {rule for rule, _, _ in judge.violations(self.facts, {SITE: account}, {SITE: {"calls": self.calls, "told": self.messages() if self.told is None else self.told, "left": self.left}})}
+
+    def messages(self):
+        """Each twice, as a server may that was killed in between."""
+        return 2 * [[e["type"], run_id, e["sequence"], f"msg_{run_id}_{e['sequence']}"]
+                    for run_id, entry in self.runs.items() for e in entry["events"] if e["type"] in judge.TOLD]
 
     def account(self):
         spent = sum(entry["record"]["limits"]["used"]["tokens"] for entry in self.runs.values())
@@ -283,6 +290,10 @@ class Judge(unittest.TestCase):
         self.world.seal("run_a")
         self.assertIn("watchers", self.world.judged())
 
+    def test_a_stream_that_says_something_else_than_the_list(self):
+        self.world.runs["run_d"]["frames"][1][2] = "0000000000000000"
+        self.caught("watchers")
+
     def seen(self):
         return next(f for f in self.world.facts if f["what"] == "watched")["connections"]
 
@@ -383,6 +394,22 @@ class Judge(unittest.TestCase):
         self.world.calls = [YES, YES]
         self.caught("told_outside")
 
+    # Tools.
+    def test_a_call_of_a_tool_without_an_end(self):
+        self.drop("run_a", 3)
+        self.world.facts = [f for f in self.world.facts if f["what"] != "watched"]
+        self.caught("tools")
+
+    def test_a_call_of_a_tool_without_a_beginning(self):
+        self.drop("run_a", 2)
+        self.world.facts = [f for f in self.world.facts if f["what"] != "watched"]
+        self.caught("tools")
+
+    def test_a_call_of_a_tool_that_ends_twice(self):
+        self.insert("run_a", 4, "agent.tool_completed", callId="call_1", status="completed")
+        self.world.facts = [f for f in self.world.facts if f["what"] != "watched"]
+        self.caught("tools")
+
     # Cancels.
     def test_a_cancel_that_was_acknowledged_and_not_obeyed(self):
         self.world.fact("cancelled", run="run_a", state="cancelling", status=200)
@@ -477,6 +504,22 @@ class Judge(unittest.TestCase):
         account = self.world.account()
         account["audit"].pop()
         self.assertEqual(self.world.judged(account), {"audit_rules"})
+
+    def test_an_end_that_nobody_is_told_of(self):
+        self.world.told = [one for one in self.world.messages() if one[1] != "run_c"]
+        self.caught("webhooks")
+
+    def test_a_message_about_what_did_not_happen(self):
+        self.world.told = [*self.world.messages(), ["run.failed", "run_a", 5, "msg_x"]]
+        self.caught("webhooks")
+
+    def test_a_message_that_comes_again_under_another_id(self):
+        self.world.told = [*self.world.messages(), [*self.world.messages()[0][:3], "msg_x"]]
+        self.caught("webhooks")
+
+    def test_an_id_of_two_messages(self):
+        self.world.told = [[*one[:3], "msg_x"] for one in self.world.messages()]
+        self.assertIn("webhooks", self.world.judged())
 
     def test_a_reply_that_nobody_should_get(self):
         self.world.fact("odd_reply", request="GET /v1/runs", status=500, body="")
