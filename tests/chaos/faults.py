@@ -96,7 +96,7 @@ class Faults(threading.Thread):
         return {"server_died": True, "down": round(down, 2)}
 
     def _server_term(self, site, amount, pick):
-        site.server.stop(20)
+        site.server.stop(60)
         self._start(site)
         return {}
 

@@ -219,7 +219,7 @@ class Chaos:
             with contextlib.suppress(AssertionError):
                 wait_for(lambda at=site: not entries(at), 90, "what runs have left to be removed")
         for site in self.sites:
-            site.server.stop()
+            site.server.stop(60)
         for site in self.sites:
             evidence[site.name]["left"] = self.left(site)
 

@@ -162,7 +162,7 @@ class Site:
         disturb(newer.process, older.process)
         beginning.join()
         if not trouble:
-            older.process.wait(30)
+            older.process.wait(60)
             older.stop()
             newer.args, self.server = list(self.arguments), newer
         else:
