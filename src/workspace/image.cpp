@@ -68,8 +68,10 @@ class Layout {
 
   // Read and checked. Errors: invalid.
   Result<std::string> read(const Blob& blob) const {
-    AGENTROUTER_TRY(auto text, read_document(blob.path));
-    if (!blob.digest.empty() && std::string(algorithm) + base::Sha256::hex_of(text) != blob.digest) return wrong_digest(blob.path);
+    auto text = read_document(blob.path);
+    if (!text && text.error().code == Code::not_found) return unreadable_image("there is no file " + blob.path);
+    if (!text) return text;
+    if (!blob.digest.empty() && std::string(algorithm) + base::Sha256::hex_of(*text) != blob.digest) return wrong_digest(blob.path);
     return text;
   }
 
@@ -294,8 +296,8 @@ Result<ImageReport> unpack_image(const ImageFds& fds, std::string_view digest, c
   if (image.layers.size() > limits.layers)
     return fail(Code::invalid, "cannot use the image: it has too many layers", "image_limit");
   AGENTROUTER_TRY(const auto text, layout.read(image.config));
-  AGENTROUTER_TRY(const auto document, base::parse_json(text, {.max_depth = 32, .max_bytes = limits.document_bytes}));
-  const auto* config = document.if_object();
+  const auto document = base::parse_json(text, {.max_depth = 32, .max_bytes = limits.document_bytes});
+  const auto* config = document ? document->if_object() : nullptr;
   if (config == nullptr) return unreadable_image("its configuration is no object");
   if (base::get_string(*config, "os").value_or("") != "linux" || base::get_string(*config, "architecture").value_or("") != "amd64")
     return fail(Code::invalid, "cannot use the image: it is not for linux/amd64", "image_ambiguous");

@@ -220,6 +220,16 @@ TEST_F(Image, ArchivesOfALayoutAndOfDockerSave) {
   EXPECT_EQ(unpack_from(root / "saved.tar.gz").error().reason, "image_digest");
 }
 
+TEST_F(Image, WhatASavedImageLacksIsSaid) {
+  fs::create_directories(root / "saved");
+  write_text(root / "saved/manifest.json", R"([{"Config":"config.json","Layers":[]}])");
+  const auto error = unpack_from(root / "saved").error();
+  EXPECT_EQ(error.code, base::Code::invalid);
+  EXPECT_THAT(error.message, HasSubstr("no file config.json"));
+  write_text(root / "saved/config.json", "{");
+  EXPECT_EQ(unpack_from(root / "saved").error().reason, "image_unreadable");
+}
+
 TEST_F(Image, WhatIsNoImageIsSaid) {
   EXPECT_THAT(reason(), testing::AllOf(HasSubstr("image_unreadable"), HasSubstr("skopeo")));
   write_text(root / "noise", "no archive at all");

@@ -92,6 +92,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto again = workspace::parse_image_report(workspace::to_json(*report));
     require(again.has_value() && again->environment == report->environment && again->digest == report->digest);
   }
+  if (!report && report.error().code == base::Code::invalid) require(report.error().reason.starts_with("image_"));
+  if (!report) require(report.error().code != base::Code::not_found);
   place.require_untouched(2);
   return 0;
 }

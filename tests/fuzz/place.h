@@ -53,8 +53,9 @@ struct Place {
 
 // How many entries a tree has, all of them files, folders or links.
 inline std::uint64_t plain_entries(const std::filesystem::path& tree) {
+  constexpr auto options = std::filesystem::directory_options::skip_permission_denied;
   std::uint64_t entries = 0;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(tree)) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(tree, options)) {
     const auto kind = entry.symlink_status().type();
     require(kind == std::filesystem::file_type::regular || kind == std::filesystem::file_type::directory ||
             kind == std::filesystem::file_type::symlink);
