@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <latch>
 #include <limits>
 #include <mutex>
 #include <sstream>
@@ -129,11 +130,15 @@ class Helper {
     std::vector<One> all(order.count);
     const double before_kib = order.measure_memory ? available_kib() : 0;
     const double began = now_ms();
+    // bwrap dies with the thread that has started it, so it stays until all have begun.
+    std::latch started(1), begun(1);
     std::thread other([&] {
       for (std::size_t i = 1; i < all.size(); i += 2) start(order.other, all[i]);
+      started.count_down();
+      begun.wait();
     });
     for (std::size_t i = 0; i < all.size(); i += 2) start(order.other, all[i]);
-    other.join();
+    started.wait();
     double last = 0, first = std::numeric_limits<double>::max();
     for (auto& one : all) {
       const double stamp = read_stamp(one);
@@ -148,6 +153,8 @@ class Helper {
       answer.result.available_kib = (before_kib - available_kib()) / order.count;
     }
     for (auto& one : all) end(one);
+    begun.count_down();
+    other.join();
     return answer;
   }
 

@@ -106,6 +106,22 @@ Ours::Attempt Ours::prepare() {
   return attempt;
 }
 
+void Ours::make_ready(const Attempt& attempt) {
+  const auto encoded = value_or_throw(encode(attempt.request));
+  value_or_throw(pool_.make(
+      value_or_throw(check(*reinterpret_cast<const LaunchRecord*>(encoded.bytes.data()), encoded.fds))));
+}
+
+void Ours::build(const CheckedLaunch& launch, int folder, Groups groups, Held& held) {
+  CgroupSite site;
+  if (groups == Groups::limits) {
+    site = find_cgroup_site();
+    if (!site.unified.empty() || !site.v1.empty())
+      held.groups_.emplace(value_or_throw(CgroupSet::make(site, cgroup_label(held.attempt_), {})));
+  }
+  held.init_ = value_or_throw(start_init(launch, folder, held.groups_ ? &*held.groups_ : nullptr, site.mode));
+}
+
 Held Ours::start(const Attempt& attempt, Groups groups) {
   Held held;
   held.attempt_ = attempt.request.attempt;
@@ -113,15 +129,19 @@ Held Ours::start(const Attempt& attempt, Groups groups) {
   const auto checked =
       value_or_throw(check(*reinterpret_cast<const LaunchRecord*>(encoded.bytes.data()), encoded.fds));
   const auto folder = value_or_throw(open_attempt(held.attempt_));
-  CgroupSite site;
-  if (groups == Groups::limits) {
-    site = find_cgroup_site();
-    if (!site.unified.empty() || !site.v1.empty())
-      held.groups_.emplace(value_or_throw(CgroupSet::make(site, cgroup_label(held.attempt_), {})));
+  if (groups == Groups::warm) {
+    auto launch = checked;
+    auto box = pool_.take(launch);
+    if (!box) throw std::runtime_error("no box was ready");
+    value_or_throw(claim(*box, launch, folder.get()));
+    held.ids_.emplace(std::move(box->ids));
+    if (box->cgroups) held.groups_.emplace(std::move(*box->cgroups));
+    held.init_ = std::move(box->init);
+  } else {
+    build(checked, folder.get(), groups, held);
   }
-  held.init_ =
-      value_or_throw(start_init(checked, folder.get(), held.groups_ ? &*held.groups_ : nullptr, site.mode));
   held.ready_ms = now_ms();
+
   auto input = value_or_throw(base::make_pipe());
   auto output = value_or_throw(base::make_pipe());
   ask_init_to_start(held.init_.control.get(), input.first.get(), output.second.get());

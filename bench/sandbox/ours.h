@@ -6,11 +6,12 @@
 #include <string>
 
 #include "base/fd.h"
-#include "sandbox/start.h"
+#include "sandbox/warm.h"
 
 namespace agentrouter::bench {
 
-enum class Groups { none, limits };
+// `limits`: with groups; `warm`: too, in a box that was made before (make_ready).
+enum class Groups { none, limits, warm };
 
 // A sandbox in which the stamp program waits, ended by the destructor.
 class Held {
@@ -27,6 +28,7 @@ class Held {
   friend class Ours;
   Held() = default;
   sandbox::AttemptRef attempt_;
+  std::optional<sandbox::IdLock> ids_;
   std::optional<sandbox::CgroupSet> groups_;
   sandbox::RunningInit init_;
   base::Fd input_;  // closed: the program ends
@@ -43,6 +45,8 @@ class Ours {
     sandbox::LaunchRequest request;
   };
   [[nodiscard]] Attempt prepare();
+  // A box that the next start() with Groups::warm takes.
+  void make_ready(const Attempt& attempt);
   // Safe from several threads at once.
   [[nodiscard]] Held start(const Attempt& attempt, Groups groups);
   // A launch as the server does it, keeper included, until the program's first instruction. `keeper` is how
@@ -52,9 +56,12 @@ class Ours {
   [[nodiscard]] const std::filesystem::path& program_folder() const { return programs_; }
 
  private:
+  void build(const sandbox::CheckedLaunch& launch, int folder, Groups groups, Held& held);
+
   std::filesystem::path folder_, programs_;
   base::Fd attempts_;
   sandbox::LocalLauncher launcher_;
+  sandbox::WarmPool pool_;
   std::uint32_t next_slot_ = 0;
 };
 

@@ -5,6 +5,8 @@
 #include <sstream>
 #include <vector>
 
+#include "sandbox/launch.h"
+
 namespace agentrouter::apps {
 
 namespace {
@@ -67,7 +69,8 @@ const std::vector<MachineKey>& machine_keys() {
       part_key("machine.memory_bytes", 64 * mib, most_bytes, machine, &MachineLimits::memory_bytes, true),
       part_key("machine.pids", 16, 4'000'000, machine, &MachineLimits::pids, true),
       part_key("machine.cpu_percent", 1, 100'000, machine, &MachineLimits::cpu_percent, true),
-      part_key("machine.disk_reserve_bytes", mib, most_bytes, limits, &Limits::disk_reserve_bytes, true)};
+      part_key("machine.disk_reserve_bytes", mib, most_bytes, limits, &Limits::disk_reserve_bytes, true),
+      plain_key("machine.warm_sandboxes", 0, sandbox::max_warm, &MachineConfig::warm_sandboxes)};
   return keys;
 }
 

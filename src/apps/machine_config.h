@@ -16,6 +16,7 @@ struct MachineConfig {
   std::chrono::seconds wall_time{3600};
   std::uint64_t output_bytes = 256ull << 20;
   std::uint64_t output_bytes_per_second = 64ull << 20;
+  std::uint64_t warm_sandboxes = 0;
 };
 
 // "sandbox.limits.memory_bytes", "machine.pids" and the like.

@@ -21,10 +21,12 @@ TEST(MachineConfig, EveryKeyIsReadAndPrinted) {
   set("sandbox.limits.output_bytes_per_second", "0");
   set("machine.pids", "300");
   set("machine.disk_reserve_bytes", "0");
+  set("machine.warm_sandboxes", "3");
   EXPECT_EQ(config.limits.memory_bytes, 134'217'728u);
   EXPECT_EQ(config.limits.disk_inodes, 5000u);
   EXPECT_EQ(config.wall_time.count(), 60);
   EXPECT_EQ(config.machine.pids, 300u);
+  EXPECT_EQ(config.warm_sandboxes, 3u);
   const auto text = print_machine(config);
   EXPECT_THAT(text, HasSubstr("[sandbox.limits]\nmemory_bytes = 134217728\n"));
   EXPECT_THAT(text, HasSubstr("output_bytes_per_second = 0\n"));
@@ -40,6 +42,7 @@ TEST(MachineConfig, WhatDoesNotFitNamesTheKeyAndWhatIsWanted) {
   EXPECT_THAT(refusal("sandbox.limits.memory_bytes", "1000"), HasSubstr("a whole number from 67108864"));
   EXPECT_THAT(refusal("sandbox.limits.pids", "0"), HasSubstr("sandbox.limits.pids is \"0\""));
   EXPECT_THAT(refusal("machine.pids", "many"), HasSubstr("or 0 for no limit"));
+  EXPECT_THAT(refusal("machine.warm_sandboxes", "65"), HasSubstr("a whole number from 0 to 64"));
   EXPECT_THAT(refusal("sandbox.limits.swap", "1"), HasSubstr("unknown key"));
 }
 

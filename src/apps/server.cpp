@@ -99,6 +99,7 @@ Program::Program(const Config& config, const ServerNeeds& needs, Holdings& holdi
   options.provider = provider_of(config_, config_.openai_base_url, config_.openai_key);
   options.claude_provider = provider_of(config_, config_.anthropic_base_url, config_.anthropic_key);
   options.require_limits = config_.require_limits;
+  options.warm_sandboxes = static_cast<unsigned>(config_.machine.warm_sandboxes);
   options.git = config_.trees.git.fetching;
   options.layers = config_.trees.layers;
   options.git.rules = git_rules(config_.trees.git, data_.path());

@@ -1,19 +1,18 @@
 #include "sandbox/cgroup.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
-#include <filesystem>
 #include <sstream>
 #include <utility>
 
 #include "base/file.h"
+#include "sandbox/cgroup_tree.h"
 
 namespace agentrouter::sandbox {
 namespace {
@@ -22,39 +21,6 @@ using base::Fd;
 using base::Result;
 
 constexpr const char* supervisor = "agentrouter.supervisor";
-constexpr const char* controllers[] = {"memory", "pids", "cpu"};
-
-struct Hierarchy {
-  std::string mounted;  // where
-  std::string root;     // which folder of the hierarchy is seen there
-  std::string options;  // v1: its controllers; empty for v2
-  bool unified = false;
-};
-
-std::vector<Hierarchy> mounted_hierarchies() {
-  std::vector<Hierarchy> found;
-  std::istringstream lines(base::read_file("/proc/self/mountinfo").value_or(""));
-  for (std::string line; std::getline(lines, line);) {
-    const auto dash = line.find(" - ");
-    if (dash == std::string::npos) continue;
-    std::istringstream left(line.substr(0, dash)), right(line.substr(dash + 3));
-    std::string skip, root, mounted, type, source, options;
-    left >> skip >> skip >> skip >> root >> mounted;
-    right >> type >> source >> options;
-    if (type == "cgroup2") found.push_back({mounted, root, "", true});
-    if (type == "cgroup") found.push_back({mounted, root, options, false});
-  }
-  return found;
-}
-
-bool has_word(const std::string& list, const std::string& word, char separator) {
-  std::istringstream words(list);
-  for (std::string each; std::getline(words, each, separator);) {
-    if (each == word || each == word + "\n") return true;
-  }
-  return false;
-}
-
 // The folder of this process in a hierarchy, as a path of this mount namespace; empty when it is outside.
 std::string own_folder(const Hierarchy& hierarchy, const std::string& controller) {
   std::istringstream lines(base::read_file("/proc/self/cgroup").value_or(""));
@@ -80,22 +46,8 @@ bool writable(const std::string& folder) {
   return !folder.empty() && ::access(folder.c_str(), W_OK) == 0;
 }
 
-Result<void> write_to(const std::string& path, const std::string& text) {
-  Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!fd) return base::fail_errno("cannot open " + path, errno);
-  if (::write(fd.get(), text.data(), text.size()) < 0) return base::fail_errno("cannot write " + path, errno);
-  return {};
-}
-
 Fd open_to_read(const std::string& path) {
   return Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-}
-
-std::vector<pid_t> processes(const std::string& folder) {
-  std::vector<pid_t> pids;
-  std::istringstream words(base::read_file(folder + "/cgroup.procs").value_or(""));
-  for (pid_t pid; words >> pid;) pids.push_back(pid);
-  return pids;
 }
 
 // A v2 group can hand out controllers only while it holds no process itself: those that are in it (this one,
@@ -176,21 +128,6 @@ Result<void> write_around_v1(const std::string& folder, const std::string& contr
   return {};
 }
 
-void walk(const std::filesystem::path& folder, const std::string& label, Match match, int depth,
-          std::vector<std::string>& found) {
-  std::error_code error;
-  for (auto entry = std::filesystem::directory_iterator(folder, error);
-       !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    if (!entry->is_directory(error) || entry->is_symlink(error)) continue;
-    const auto name = entry->path().filename().string();
-    if (match == Match::whole ? name == label : name.rfind(label, 0) == 0) {
-      found.push_back(entry->path().string());
-    } else if (depth > 0) {
-      walk(entry->path(), label, match, depth - 1, found);
-    }
-  }
-}
-
 }  // namespace
 
 CgroupSite find_cgroup_site() {
@@ -216,7 +153,7 @@ CgroupSite find_cgroup_site() {
       if (writable(own)) site.v1.push_back(own);
     }
   }
-  if (site.v1.size() == std::size(controllers)) {
+  if (site.v1.size() == controllers.size()) {
     site.mode = LimitsMode::cgroup1;
     return site;
   }
@@ -252,6 +189,12 @@ std::string below(const std::string& parent, const Around& around) {
   return around.name.empty() ? parent : parent + "/" + around.name;
 }
 
+// The kernel refuses a part of the processors that is more than the whole.
+Limits within(Limits limits, const Around& around) {
+  if (const auto most = around.limits.cpu_percent) limits.cpu_percent = std::min(limits.cpu_percent, most);
+  return limits;
+}
+
 }  // namespace
 
 // Another launch may make, and a release remove, the group around at the same time.
@@ -282,6 +225,7 @@ Result<void> CgroupSet::make_unified(const CgroupSite& site, const std::string& 
   unified_ = Fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!unified_) return base::fail_errno("cannot open " + folder, errno);
   procs = open_to_read(folder + "/cgroup.events");
+  limiting_v2_ = limiting;
   if (!limiting) return {};
   if (!around.name.empty()) {
     if (auto done = write_around_v2(below(site.unified, around), around.limits); !done) return done;
@@ -303,18 +247,17 @@ Result<void> CgroupSet::make_v1(const std::string& parent, const std::string& co
     entries_.emplace_back(::open((folder + "/tasks").c_str(), O_WRONLY | O_CLOEXEC));
     if (!entries_.back()) return base::fail_errno("cannot open " + folder, errno);
   }
-  auto own = limits;
+  limited_.emplace_back(path, controller);
   if (!around.name.empty()) {
     if (auto done = write_around_v1(whole, controller, around.limits); !done) return done;
-    // The kernel refuses a part of the processors that is more than the whole.
-    if (const auto most = around.limits.cpu_percent) own.cpu_percent = std::min(own.cpu_percent, most);
   }
-  return write_limit_v1(path, controller, own);
+  return write_limit_v1(path, controller, within(limits, around));
 }
 
 Result<CgroupSet> CgroupSet::make(const CgroupSite& site, const std::string& label, const Limits& limits,
                                   const Around& around) {
   CgroupSet set;
+  set.limits_ = limits;
   if (!site.unified.empty()) {
     auto done = set.make_unified(site, label, limits, around);
     if (!done) return tl::unexpected(done.error());
@@ -331,6 +274,30 @@ Result<CgroupSet> CgroupSet::make(const CgroupSite& site, const std::string& lab
   return set;
 }
 
+Result<void> CgroupSet::adopt(const std::string& label, const Limits& limits, const Around& around) {
+  const bool same = limits.memory_bytes == limits_.memory_bytes && limits.pids == limits_.pids &&
+                    limits.cpu_percent == limits_.cpu_percent;
+  limits_ = limits;
+  for (auto& folder : folders_) {
+    if (std::find(v1_.begin(), v1_.end(), folder) == v1_.end()) {
+      if (limiting_v2_ && !same) {
+        if (auto done = write_limits_v2(folder, limits); !done) return done;
+      }
+      if (::setxattr(folder.c_str(), cgroup_label_attribute, label.data(), label.size(), 0) != 0)
+        return base::fail_errno("cannot label " + folder, errno);
+      continue;
+    }
+    for (const auto& [path, controller] : limited_) {
+      if (path != folder || same) continue;
+      if (auto done = write_limit_v1(path, controller, within(limits, around)); !done) return done;
+    }
+    const auto renamed = folder.substr(0, folder.rfind('/') + 1) + label;
+    if (::rename(folder.c_str(), renamed.c_str()) != 0) return base::fail_errno("cannot rename " + folder, errno);
+    folder = renamed;
+  }
+  return {};
+}
+
 CgroupSet::CgroupSet(CgroupSet&& other) noexcept
     : procs(std::move(other.procs)),
       memory_events(std::move(other.memory_events)),
@@ -338,43 +305,16 @@ CgroupSet::CgroupSet(CgroupSet&& other) noexcept
       unified_(std::move(other.unified_)),
       folders_(std::exchange(other.folders_, {})),
       around_(std::exchange(other.around_, {})),
+      limiting_v2_(other.limiting_v2_),
+      limits_(other.limits_),
       v1_(std::move(other.v1_)),
+      limited_(std::move(other.limited_)),
       entries_(std::move(other.entries_)) {}
 
 CgroupSet::~CgroupSet() {
   for (const auto& folder : folders_) (void)remove_cgroup(folder);
   // Those that hold others stay.
   for (const auto& folder : around_) (void)::rmdir(folder.c_str());
-}
-
-std::vector<std::string> find_cgroups(const std::string& label, Match match) {
-  std::vector<std::string> found;
-  for (const auto& hierarchy : mounted_hierarchies()) {
-    bool relevant = hierarchy.unified;
-    for (const auto* name : controllers) relevant = relevant || has_word(hierarchy.options, name, ',');
-    if (relevant) walk(hierarchy.mounted, label, match, 8, found);
-  }
-  return found;
-}
-
-void remove_empty_around(int attempts) {
-  // One that holds others refuses.
-  for (const auto& folder : find_cgroups(cgroup_around(attempts), Match::whole))
-    (void)::rmdir(folder.c_str());
-}
-
-Result<unsigned> remove_cgroup(const std::string& folder) {
-  const auto pids = processes(folder);
-  constexpr int tries = 2000;
-  for (int i = 0; i < tries; ++i) {
-    if (::rmdir(folder.c_str()) == 0 || errno == ENOENT) return static_cast<unsigned>(pids.size());
-    if (errno != EBUSY) return base::fail_errno("cannot remove " + folder, errno);
-    if (!write_to(folder + "/cgroup.kill", "1")) {
-      for (const auto pid : processes(folder)) ::kill(pid, SIGKILL);
-    }
-    ::poll(nullptr, 0, i < 50 ? 1 : 5);
-  }
-  return base::fail(base::Code::timeout, "cannot empty " + folder);
 }
 
 }  // namespace agentrouter::sandbox

@@ -4,12 +4,17 @@
 // a later process finds what an earlier one left.
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
 #include "sandbox/launch.h"
 
 namespace agentrouter::sandbox {
+
+// In the name of a group whose sandbox has no attempt yet, and where a v2 group carries its label once it has.
+inline constexpr const char* warm_word = ".warm_";
+inline constexpr const char* cgroup_label_attribute = "user.agentrouter.label";
 
 // Where groups of this process can be made. Modes: cgroup2 (memory, pids and cpu as v2 controllers), cgroup1
 // (as v1 controllers; with a v2 hierarchy beside it for killing), rlimit (neither is complete and writable).
@@ -43,6 +48,10 @@ class CgroupSet {
   CgroupSet& operator=(CgroupSet&&) = delete;
   ~CgroupSet();
 
+  // Gives the groups another name and other limits, as those of the sandbox they are for once there is one. A v2 group
+  // keeps its name and carries the label beside it. Errors: those of rename(2), setxattr(2) and of writing the limits.
+  [[nodiscard]] base::Result<void> adopt(const std::string& label, const Limits& limits, const Around& around = {});
+
   // For clone into it, or -1.
   [[nodiscard]] int unified() const { return unified_.get(); }
   // v1 knows no birth inside: whoever writes "0" to one of these moves its own thread there. That waits for
@@ -66,16 +75,24 @@ class CgroupSet {
                              const std::string& label, const Limits& limits, const Around& around);
   base::Fd unified_;
   std::vector<std::string> folders_, around_;
+  bool limiting_v2_ = false;
+  Limits limits_;  // as they were written last
   std::vector<std::string> v1_;
+  std::vector<std::pair<std::string, std::string>> limited_;  // a group of v1 and its controller
   std::vector<base::Fd> entries_;  // of each of v1_
 };
 
-// Folders anywhere in the mounted hierarchies whose name is `label` (or begins with it).
+// Folders anywhere in the mounted hierarchies whose label is `label` (or begins with it).
 enum class Match { whole, prefix };
 [[nodiscard]] std::vector<std::string> find_cgroups(const std::string& label, Match match);
+// The label of a group: the one that it was given by adopt(), else its name.
+[[nodiscard]] std::string label_of_cgroup(const std::string& folder);
 
 // Removes the groups around, once they are empty.
 void remove_empty_around(int attempts);
+
+// Removes the groups of boxes that were made for no attempt, with whatever runs in them.
+void remove_warm(int attempts);
 
 // Kills what is in the group, waits until it is empty, removes it. Returns how many processes it held.
 // Errors: timeout, those of rmdir(2).

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -41,6 +42,7 @@ enum class Range { next, at_slot };
 // The folder in an attempt's folder that holds what its agent wrote: `upper`, of the workspace, and `home`.
 inline constexpr const char* box_folder = "box";
 inline constexpr unsigned max_kept_layers = 16;
+inline constexpr unsigned max_warm = 64;
 
 // An attempt's folder: `id` ("attempt_<uuid>") below the folder `attempts` (borrowed).
 struct AttemptRef {
@@ -65,6 +67,9 @@ struct LaunchRequest {
   std::vector<std::string> keeper_argv;  // of this same program, e.g. {"agentrouter", "keeper"}; <= 512 bytes
   std::uint32_t slot = 0;                // where the search for a free range begins, < UidRange::slots
   Range range = Range::next;             // or somewhere else
+  // How many boxes are kept ready for launches like this one and the last ones, once it is through; at most max_warm.
+  // 0: none are made, but one that is there is used.
+  unsigned warm = 0;
 };
 
 // What the keeper finds open when it starts (see Box::adopt). Its stdin and stdout are /dev/null, stderr is
@@ -96,6 +101,7 @@ struct Launched {
   base::Fd keeper;  // pidfd: readable once the keeper has ended
   pid_t keeper_pid = -1;
   LimitsMode limits = LimitsMode::rlimit;
+  bool warm = false;  // its box had been made before
 };
 
 // `box`: what the agent wrote (box, work) but not the attempt's own files. `all`: the whole folder.
@@ -137,13 +143,22 @@ class Launcher {
 // meanwhile.
 [[nodiscard]] base::Result<void> release_whole(Launcher& launcher, const AttemptRef& attempt, Remove what);
 
+class WarmPool;
+
 // Safe from any thread.
 class LocalLauncher final : public Launcher {
  public:
-  LocalLauncher() = default;
+  LocalLauncher();
+  ~LocalLauncher() override;
   [[nodiscard]] base::Result<Launched> launch(const LaunchRequest& request) override;
   [[nodiscard]] base::Result<void> release(const AttemptRef& attempt, Remove what) override;
   [[nodiscard]] base::Result<SweepReport> sweep(int attempts) override;
+
+  // Makes one box for a launch like this, now: the next one that is takes it. Its attempt's folder is only looked at
+  // for the names of groups. Errors as of launch.
+  [[nodiscard]] base::Result<void> prepare(const LaunchRequest& request);
+  // The first processes of the boxes that wait.
+  [[nodiscard]] std::vector<pid_t> waiting() const;
 
  private:
   // What this process started and must reap; only an optimisation for everything else.
@@ -154,6 +169,7 @@ class LocalLauncher final : public Launcher {
   };
   void reap(const std::string& ending);
 
+  std::unique_ptr<WarmPool> pool_;
   std::mutex mutex_;
   std::vector<Started> started_;
 };

@@ -8,11 +8,11 @@
 #include <csignal>
 #include <optional>
 
+#include "base/log.h"
 #include "sandbox/doctor.h"
-#include "sandbox/id_lock.h"
 #include "sandbox/oci/guest.h"
 #include "sandbox/remove_tree.h"
-#include "sandbox/start.h"
+#include "sandbox/warm.h"
 
 namespace agentrouter::sandbox {
 namespace {
@@ -77,39 +77,69 @@ Result<Fd> open_attempt(const AttemptRef& attempt) {
   return folder;
 }
 
-Result<LaunchedPair> launch_checked(CheckedLaunch& launch, const Weakened& weakened) {
-  auto folder = open_attempt(launch.attempt);
-  if (!folder) return refuse(folder.error());
+namespace {
+
+Result<StandingBox> make_box(CheckedLaunch& launch, int folder, const Weakened& weakened) {
   const auto range = launch.record->at_slot ? Range::at_slot : Range::next;
-  auto ids = IdLock::take(launch.record->slot, range);
-  if (!ids) return refuse(ids.error());
-  launch.slot = ids->slot();
+  AGENTROUTER_TRY(auto ids, IdLock::take(launch.record->slot, range));
+  launch.slot = ids.slot();
   auto site = find_cgroup_site();
   if (weakened.bits & init::weaken_no_limits) site = {};
-  if (launch.record->spec.demand_cgroup && site.mode == LimitsMode::rlimit) {
-    return refuse({Code::unsupported, "cannot limit the sandbox by cgroups: " + site.why});
-  }
-  std::optional<CgroupSet> cgroups;
+  if (launch.record->spec.demand_cgroup && site.mode == LimitsMode::rlimit)
+    return base::fail(Code::unsupported, "cannot limit the sandbox by cgroups: " + site.why);
+  StandingBox box{std::move(ids), {}, {}, site.mode};
   if (!site.unified.empty() || !site.v1.empty()) {
-    Limits limits;
-    limits.memory_bytes = launch.record->spec.memory_bytes;
-    limits.pids = launch.record->spec.pids;
-    limits.cpu_percent = launch.record->spec.cpu_percent;
     const auto& spec = launch.record->spec;
+    Limits limits;
+    limits.memory_bytes = spec.memory_bytes;
+    limits.pids = spec.pids;
+    limits.cpu_percent = spec.cpu_percent;
     const Around around{cgroup_around(launch.attempt.attempts),
                         {spec.machine_memory, spec.machine_pids, spec.machine_cpu}};
     auto made = CgroupSet::make(site, cgroup_label(launch.attempt), limits, around);
-    if (!made) return refuse({made.error().code, "cannot make the cgroups: " + made.error().message});
-    cgroups.emplace(std::move(*made));
+    if (!made) return base::fail(made.error().code, "cannot make the cgroups: " + made.error().message);
+    box.cgroups.emplace(std::move(*made));
   }
-  const auto* groups = cgroups ? &*cgroups : nullptr;
-  auto init = launch.image.empty() ? start_init(launch, folder->get(), groups, site.mode, weakened)
-                                   : start_guest(launch, folder->get(), groups, site.mode);
-  if (!init) return refuse(init.error());
-  auto keeper = start_keeper({launch, folder->get(), *init, groups, ids->fd()});
+  const auto* groups = box.cgroups ? &*box.cgroups : nullptr;
+  auto init = launch.image.empty() ? start_init(launch, folder, groups, site.mode, weakened)
+                                   : start_guest(launch, folder, groups, site.mode);
+  if (!init) return tl::unexpected(init.error());
+  box.init = std::move(*init);
+  return box;
+}
+
+// A box that waits, if one fits. Whatever is wrong with it, there is the other way.
+std::optional<StandingBox> claim_box(CheckedLaunch& launch, int folder, WarmPool& pool) {
+  auto box = pool.take(launch);
+  if (!box) return {};
+  const auto claimed = claim(*box, launch, folder);
+  if (claimed) return box;
+  base::log(base::LogLevel::warn, "a sandbox that was made ahead could not be used; another one is made",
+            {{"attemptId", launch.attempt.id}, {"cause", claimed.error().message}});
+  // An overlay is not mounted again on a work folder that it has been mounted on.
+  for (const char* name : {"work", "work-home"}) (void)remove_tree(folder, name);
+  return {};
+}
+
+}  // namespace
+
+Result<LaunchedPair> launch_checked(CheckedLaunch& launch, const Weakened& weakened, WarmPool* pool) {
+  auto folder = open_attempt(launch.attempt);
+  if (!folder) return refuse(folder.error());
+  const bool may_be_warm = pool && launch.image.empty();
+  auto box = may_be_warm ? claim_box(launch, folder->get(), *pool) : std::nullopt;
+  const bool warm = box.has_value();
+  if (!box) {
+    auto made = make_box(launch, folder->get(), weakened);
+    if (!made) return refuse(made.error());
+    box.emplace(std::move(*made));
+  }
+  const auto* groups = box->cgroups ? &*box->cgroups : nullptr;
+  auto keeper = start_keeper({launch, folder->get(), box->init, groups, box->ids.fd()});
   if (!keeper) return refuse(keeper.error());
-  if (cgroups) cgroups->keep();
-  return LaunchedPair{std::move(init->process), std::move(*keeper), site.mode};
+  if (box->cgroups) box->cgroups->keep();
+  if (may_be_warm && launch.record->warm > 0) pool->expect(launch);
+  return LaunchedPair{std::move(box->init.process), std::move(*keeper), box->mode, warm};
 }
 
 Result<void> release_attempt(const AttemptRef& attempt, Remove what) {
@@ -152,7 +182,7 @@ Result<SweepReport> sweep_attempts(int attempts) {
   }
   const auto prefix = cgroup_prefix(attempts);
   for (const auto& group : find_cgroups(prefix, Match::prefix)) {
-    const auto id = group.substr(group.rfind('/') + 1 + prefix.size());
+    const auto id = label_of_cgroup(group).substr(prefix.size());
     if (std::find(report.live.begin(), report.live.end(), id) != report.live.end()) continue;
     auto killed = remove_cgroup(group);
     if (!killed) return tl::unexpected(killed.error());
@@ -165,20 +195,39 @@ Result<SweepReport> sweep_attempts(int attempts) {
   return report;
 }
 
+LocalLauncher::LocalLauncher() : pool_(std::make_unique<WarmPool>()) {}
+LocalLauncher::~LocalLauncher() = default;
+
 Result<Launched> LocalLauncher::launch(const LaunchRequest& request) {
   reap({});
   auto encoded = encode(request);
   if (!encoded) return refuse(encoded.error());
   auto checked = check(*reinterpret_cast<const LaunchRecord*>(encoded->bytes.data()), encoded->fds);
   if (!checked) return refuse(checked.error());
-  auto pair = launch_checked(*checked);
+  if (request.warm > 0) pool_->fill_in_background();
+  auto pair = launch_checked(*checked, {}, pool_.get());
   if (!pair) return tl::unexpected(pair.error());
   Fd keeper(::fcntl(pair->keeper.pidfd.get(), F_DUPFD_CLOEXEC, 3));
   if (!keeper) return base::fail_errno("cannot keep hold of the keeper", errno);
   const auto pid = pair->keeper.pid;
   const std::lock_guard lock(mutex_);
   started_.push_back({request.attempt.id, std::move(pair->init.pidfd), std::move(pair->keeper.pidfd)});
-  return Launched{std::move(keeper), pid, pair->limits};
+  return Launched{std::move(keeper), pid, pair->limits, pair->warm};
+}
+
+Result<void> LocalLauncher::prepare(const LaunchRequest& request) {
+  auto encoded = encode(request);
+  if (!encoded) return refuse(encoded.error());
+  auto checked = check(*reinterpret_cast<const LaunchRecord*>(encoded->bytes.data()), encoded->fds);
+  if (!checked) return refuse(checked.error());
+  if (!checked->image.empty())
+    return refuse({Code::unsupported, "cannot make a sandbox of an image ahead: crun starts it with its run"});
+  if (auto made = pool_->make(*checked); !made) return refuse(made.error());
+  return {};
+}
+
+std::vector<pid_t> LocalLauncher::waiting() const {
+  return pool_->waiting();
 }
 
 // Children of this process stay as zombies until they are waited for; `ending` is about to be released, so
@@ -203,6 +252,7 @@ Result<void> LocalLauncher::release(const AttemptRef& attempt, Remove what) {
 }
 
 Result<SweepReport> LocalLauncher::sweep(int attempts) {
+  pool_->clear();
   return sweep_attempts(attempts);
 }
 

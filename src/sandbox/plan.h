@@ -31,6 +31,7 @@ struct Bind {
   std::filesystem::path from;
   std::string to;
   Missing missing = Missing::refuse;
+  bool of_run = false;  // no other run has this source: a box that is made before its run gets it last
 };
 
 // A file that exists only in this sandbox, owned by root and read-only, also when it lies in the agent's

@@ -81,7 +81,7 @@ Result<void> put_binds(const Plan& plan, init::Spec& spec, Writer& writer, Encod
     }
     const std::uint32_t is_folder = S_ISDIR(info.st_mode) ? 1 : 0;
     const std::uint32_t veiled = is_folder && is_veiled(bind) ? 1 : 0;
-    spec.binds[spec.bind_count++] = {writer.put(bind.to), veiled, is_folder};
+    spec.binds[spec.bind_count++] = {writer.put(bind.to), veiled, is_folder, bind.of_run ? 1u : 0u};
     result.fds.push_back(source.get());
     result.opened.push_back(std::move(source));
   }
@@ -196,7 +196,7 @@ Result<void> check_spec(const init::Spec& spec) {
     return refuse("count");
   }
   for (std::uint32_t i = 0; i < spec.bind_count; ++i) {
-    if (!is_place_at(spec, spec.binds[i].to)) return refuse("bind");
+    if (!is_place_at(spec, spec.binds[i].to) || spec.binds[i].of_run > 1) return refuse("bind");
   }
   for (std::uint32_t i = 0; i < spec.file_count; ++i) {
     const auto& file = spec.files[i];
@@ -233,6 +233,7 @@ Result<EncodedLaunch> encode(const LaunchRequest& request) {
   auto& record = *reinterpret_cast<LaunchRecord*>(result.bytes.data());
   record.spec.version = init::version;
   record.slot = request.slot;
+  record.warm = request.warm;
   record.at_slot = request.range == Range::at_slot ? 1 : 0;
   std::memcpy(record.attempt_id, request.attempt.id.data(), request.attempt.id.size());
   for (const auto& argument : request.keeper_argv) {
@@ -276,6 +277,7 @@ Result<CheckedLaunch> check(const LaunchRecord& record, const std::vector<int>& 
   if (auto good = check_spec(record.spec); !good) return tl::unexpected(good.error());
   if (record.slot >= UidRange::slots || record.argv_size == 0 || record.argv_size > max_keeper_argv ||
       record.argv[record.argv_size - 1] != 0 || record.has_lower > 1 || record.at_slot > 1 || record.has_plan_pipe > 1 ||
+      record.warm > max_warm ||
       std::memchr(record.attempt_id, 0, max_attempt_id) == nullptr) {
     return fail(Code::invalid, "cannot launch: bad request");
   }

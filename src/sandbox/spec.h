@@ -22,6 +22,7 @@ struct LaunchRecord {
   std::uint32_t has_lower;
   std::uint32_t has_plan_pipe;
   std::uint32_t argv_size;
+  std::uint32_t warm;
   char attempt_id[max_attempt_id];
   char argv[max_keeper_argv];  // strings, each with its zero
 };

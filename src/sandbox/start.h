@@ -33,13 +33,23 @@ struct RunningInit {
 // Init's program, sealed; made once. Borrowed.
 [[nodiscard]] base::Result<int> open_init_program(const Weakened& weakened = {});
 
-// The folders of the attempt are made and the sources of its mounts are open.
+// What the attempt's folder holds for its sandbox, with the owners that they have inside. May be repeated.
+[[nodiscard]] base::Result<void> make_folders(const CheckedLaunch& launch, int attempt_dir, bool root);
+
+// The folders of the attempt are made and the sources of its mounts are open; with part_common there is no attempt
+// yet (-1).
 struct PreparedSetup {
   std::unique_ptr<init::Setup> setup;
   std::vector<base::Fd> sources;
 };
 [[nodiscard]] base::Result<PreparedSetup> prepare_setup(const CheckedLaunch& launch, int attempt_dir, LimitsMode mode,
-                                                        const Weakened& weakened = {});
+                                                        const Weakened& weakened = {},
+                                                        init::SetupPart part = init::part_whole);
+// An init in its namespaces that waits for a set-up. `own_map`: it makes the map of its ids itself.
+[[nodiscard]] base::Result<RunningInit> begin_init(UidRange range, bool own_map, const CgroupSet* cgroups,
+                                                   const Weakened& weakened = {});
+// Gives such an init the part that launches have in common, and waits until that is done.
+[[nodiscard]] base::Result<void> finish_common(RunningInit& running, const PreparedSetup& prepared);
 // Talks an init that waits for it through its set-up, until it is ready.
 [[nodiscard]] base::Result<void> finish_setup(RunningInit& running, const PreparedSetup& prepared);
 // The ids of a range but the keeper's own.
@@ -80,9 +90,10 @@ struct LaunchedPair {
   Cloned init;
   Cloned keeper;
   LimitsMode limits;
+  bool warm = false;
 };
-[[nodiscard]] base::Result<LaunchedPair> launch_checked(CheckedLaunch& launch,
-                                                        const Weakened& weakened = {});
+[[nodiscard]] base::Result<LaunchedPair> launch_checked(CheckedLaunch& launch, const Weakened& weakened = {},
+                                                        WarmPool* pool = nullptr);
 
 // The whole of Launcher::release and sweep for files and groups of this machine.
 [[nodiscard]] base::Result<void> release_attempt(const AttemptRef& attempt, Remove what);

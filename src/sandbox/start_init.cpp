@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <optional>
 
 #include "sandbox/idmap.h"
 #include "sandbox/init_image.h"
@@ -26,6 +25,8 @@ using base::Fd;
 using base::Result;
 
 constexpr int set_up_patience_ms = 20'000;
+// Of a box that was made before: there is another way.
+constexpr int claim_patience_ms = 5'000;
 
 // All of them only count inside the sandbox's own user namespace; without these init would lose every
 // capability at exec, because its id is not mapped yet.
@@ -82,76 +83,6 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) int run_init(void
   return 127;
 }
 
-// ---- the attempt's folders ----
-
-struct Owner {
-  uid_t uid = static_cast<uid_t>(-1);
-  gid_t gid = static_cast<gid_t>(-1);
-};
-
-// What a folder is to look like.
-struct FolderLook {
-  mode_t mode = 0700;
-  Owner owner;
-  std::optional<timespec> mtime = {};
-};
-
-Result<void> make_folder(int at, const char* name, const FolderLook& look) {
-  if (::mkdirat(at, name, 0700) != 0 && errno != EEXIST) {
-    return base::fail_errno(std::string("cannot make the attempt's folder ") + name, errno);
-  }
-  Fd folder(::openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  const timespec times[2] = {{0, UTIME_OMIT}, look.mtime.value_or(timespec{0, UTIME_OMIT})};
-  if (!folder || ::fchmod(folder.get(), look.mode) != 0 ||
-      (look.owner.uid != static_cast<uid_t>(-1) &&
-       ::fchown(folder.get(), look.owner.uid, look.owner.gid) != 0) ||
-      ::futimens(folder.get(), times) != 0) {
-    return base::fail_errno(std::string("cannot prepare the attempt's folder ") + name, errno);
-  }
-  return {};
-}
-
-// The merged root looks as the topmost folder does: as an earlier turn has left it, else as `otherwise`.
-FolderLook look_of_root(const CheckedLaunch& launch, const char* part, FolderLook otherwise) {
-  struct stat info{};
-  const bool home = std::string_view(part) == "home";
-  const auto count = home ? launch.record->spec.home_layers : launch.record->spec.layer_count;
-  if (count == 0 || ::fstatat(launch.layers.front(), part, &info, AT_SYMLINK_NOFOLLOW) != 0) return otherwise;
-  return {info.st_mode & 01777, otherwise.owner, info.st_mtim};
-}
-
-Result<void> make_folders(const CheckedLaunch& launch, int attempt, bool root) {
-  const auto range = UidRange::of_slot(launch.slot);
-  const Owner agent = root ? Owner{range.agent(), range.agent()} : Owner{};
-  const Owner inside = root ? Owner{range.init(), range.init()} : Owner{};
-  mode_t mode = 0755;
-  struct stat info{};
-  if (launch.lower >= 0 && ::fstat(launch.lower, &info) == 0) mode = (info.st_mode & 0777) | 0700;
-  // Init has to pass through the box; it is moved elsewhere when its content is kept.
-  if (auto made = make_folder(attempt, box_folder, {0711, Owner{}}); !made) return made;
-  const Fd box(::openat(attempt, box_folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  struct {
-    int at;
-    const char* name;
-    FolderLook look;
-  } const folders[] = {{box.get(), "upper", look_of_root(launch, "upper", {mode, agent})},
-                       {box.get(), "home", look_of_root(launch, "home", {0700, agent})},
-                       {attempt, "work", {0700, inside}},
-                       {attempt, "work-home", {0700, inside}},
-                       {attempt, "lower", {0755, Owner{}}}};
-  for (const auto& folder : folders) {
-    if (auto made = make_folder(folder.at, folder.name, folder.look); !made) return made;
-  }
-  if (!root) return {};
-  // Init has to pass through it, the keeper to write in it; DATA/attempts keeps everybody else out.
-  if (::fchmod(attempt, 0711) != 0 || ::fchown(attempt, range.keeper(), range.keeper()) != 0) {
-    return base::fail_errno("cannot give the attempt's folder to its keeper", errno);
-  }
-  return {};
-}
-
-// ---- the set-up conversation ----
-
 Result<void> put_host_path(init::Setup& setup, unsigned index, int fd, unsigned& used) {
   const auto link = "/proc/self/fd/" + std::to_string(fd);
   char path[4096];
@@ -166,38 +97,65 @@ Result<void> put_host_path(init::Setup& setup, unsigned index, int fd, unsigned&
   return {};
 }
 
+// What becomes a source, and how root shows it.
+struct Wanted {
+  enum class As { writable, fixed, mapped, layer } as;
+  int fd;
+};
+
+// In the order of init::Setup. `lower`: the folder, or an empty one.
+std::vector<Wanted> wanted_sources(const CheckedLaunch& launch, int attempt, int lower, init::SetupPart part) {
+  std::vector<Wanted> wanted;
+  if (part != init::part_common) {
+    wanted.push_back({Wanted::As::writable, attempt});
+    wanted.push_back({launch.lower >= 0 ? Wanted::As::mapped : Wanted::As::fixed, lower});
+    for (const int layer : launch.layers) wanted.push_back({Wanted::As::layer, layer});
+  }
+  for (std::size_t i = 0; i < launch.binds.size(); ++i) {
+    const bool of_run = launch.record->spec.binds[i].of_run != 0;
+    if (part == init::part_whole || of_run == (part == init::part_run))
+      wanted.push_back({Wanted::As::fixed, launch.binds[i]});
+  }
+  for (const int image : launch.image) wanted.push_back({Wanted::As::fixed, image});
+  return wanted;
+}
+
+Result<Fd> mount_source(const Wanted& wanted, UidRange range, LayerMounts& layers) {
+  switch (wanted.as) {
+    case Wanted::As::mapped:
+      return clone_mapped(wanted.fd, range);
+    case Wanted::As::layer:
+      return layers.clone(wanted.fd);
+    case Wanted::As::writable:
+      return clone_mount(wanted.fd, Access::read_write);
+    case Wanted::As::fixed:
+      break;
+  }
+  return clone_mount(wanted.fd, Access::read_only);
+}
+
 // Root makes the mounts; a plain user's init makes them itself, in its own mount namespace.
-Result<std::vector<Fd>> open_sources(const CheckedLaunch& launch, int attempt, bool root,
+Result<std::vector<Fd>> open_sources(const CheckedLaunch& launch, int attempt, init::SetupPart part,
                                      init::Setup& setup) {
   std::vector<Fd> sources;
   Fd empty;
-  int lower = launch.lower;
-  if (lower < 0) {
+  if (part != init::part_common && launch.lower < 0) {
     empty = Fd(::openat(attempt, "lower", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!empty) return base::fail_errno("cannot open the empty lower folder", errno);
-    lower = empty.get();
   }
-  std::vector<int> fds = {attempt, lower};
-  fds.insert(fds.end(), launch.layers.begin(), launch.layers.end());
-  fds.insert(fds.end(), launch.binds.begin(), launch.binds.end());
-  fds.insert(fds.end(), launch.image.begin(), launch.image.end());
+  const auto wanted = wanted_sources(launch, attempt, empty ? empty.get() : launch.lower, part);
+  const auto range = UidRange::of_slot(launch.slot);
+  LayerMounts layers(range);
   unsigned used = 0;
-  LayerMounts layers(UidRange::of_slot(launch.slot));
-  for (unsigned i = 0; i < fds.size(); ++i) {
-    if (!root) {
-      Fd copy(::fcntl(fds[i], F_DUPFD_CLOEXEC, 3));
-      if (!copy) return base::fail_errno("cannot open a source", errno);
-      sources.push_back(std::move(copy));
-      if (auto done = put_host_path(setup, i, fds[i], used); !done) return tl::unexpected(done.error());
-      continue;
+  for (unsigned i = 0; i < wanted.size(); ++i) {
+    if (setup.own_map) {
+      sources.emplace_back(::fcntl(wanted[i].fd, F_DUPFD_CLOEXEC, 3));
+      if (!sources.back()) return base::fail_errno("cannot open a source", errno);
+      if (auto done = put_host_path(setup, i, wanted[i].fd, used); !done) return tl::unexpected(done.error());
+    } else {
+      AGENTROUTER_TRY(auto mount, mount_source(wanted[i], range, layers));
+      sources.push_back(std::move(mount));
     }
-    const bool mapped = i == 1 && launch.lower >= 0;
-    const bool layer = i >= 2 && i < 2 + launch.layers.size();
-    auto mount = mapped  ? clone_mapped(fds[i], UidRange::of_slot(launch.slot))
-                 : layer ? layers.clone(fds[i])
-                         : clone_mount(fds[i], i == 0 ? Access::read_write : Access::read_only);
-    if (!mount) return tl::unexpected(mount.error());
-    sources.push_back(std::move(*mount));
   }
   return sources;
 }
@@ -246,11 +204,11 @@ Result<void> send_setup(int control, const init::Setup& setup, const std::vector
   return {};
 }
 
-// The listener, then those of the way out.
-Result<std::vector<Fd>> await_ready(int control, std::size_t wanted) {
+// The descriptors that come with init's answer.
+Result<std::vector<Fd>> await_answer(int control, init::ReplyType type, std::size_t wanted, int patience_ms) {
   pollfd ready{control, POLLIN, 0};
   int rc = 0;
-  while ((rc = ::poll(&ready, 1, set_up_patience_ms)) < 0 && errno == EINTR) {
+  while ((rc = ::poll(&ready, 1, patience_ms)) < 0 && errno == EINTR) {
   }
   if (rc == 0) return base::fail(Code::timeout, "cannot build the sandbox: init does not answer");
   auto message = base::receive_message(control, sizeof(init::Reply));
@@ -262,7 +220,7 @@ Result<std::vector<Fd>> await_ready(int control, std::size_t wanted) {
   reply.stage[sizeof reply.stage - 1] = 0;
   if (reply.type == init::reply_failed)
     return base::fail_errno(std::string("cannot ") + reply.stage, reply.error);
-  if (reply.type != init::reply_ready || message->fds.size() != wanted) {
+  if (reply.type != type || message->fds.size() != wanted) {
     return base::fail(Code::internal, "cannot build the sandbox: unexpected answer from init");
   }
   return std::move(message->fds);
@@ -335,41 +293,54 @@ std::array<IdSpan, 2> spans_of(UidRange range) {
 }
 
 Result<PreparedSetup> prepare_setup(const CheckedLaunch& launch, int attempt, LimitsMode mode,
-                                    const Weakened& weakened) {
+                                    const Weakened& weakened, init::SetupPart part) {
   const bool root = ::geteuid() == 0;
   PreparedSetup prepared{std::make_unique<init::Setup>(), {}};
+  prepared.setup->part = part;
   if (auto done = fill(*prepared.setup, launch, mode, root, weakened); !done) return tl::unexpected(done.error());
-  if (auto done = make_folders(launch, attempt, root); !done) return tl::unexpected(done.error());
-  AGENTROUTER_TRY(prepared.sources, open_sources(launch, attempt, root, *prepared.setup));
+  if (part != init::part_common) {
+    if (auto done = make_folders(launch, attempt, root); !done) return tl::unexpected(done.error());
+  }
+  AGENTROUTER_TRY(prepared.sources, open_sources(launch, attempt, part, *prepared.setup));
   return prepared;
+}
+
+Result<void> finish_common(RunningInit& running, const PreparedSetup& prepared) {
+  auto sent = send_setup(running.control.get(), *prepared.setup, prepared.sources);
+  if (!sent) return sent;
+  auto done = await_answer(running.control.get(), init::reply_prepared, 0, set_up_patience_ms);
+  if (!done) return tl::unexpected(done.error());
+  return {};
 }
 
 Result<void> finish_setup(RunningInit& running, const PreparedSetup& prepared) {
   if (auto done = send_setup(running.control.get(), *prepared.setup, prepared.sources); !done) return tl::unexpected(done.error());
   const auto& setup = *prepared.setup;
   const auto ports = setup.weakening & init::weaken_host_network ? 0 : setup.spec.outbound_count;
-  AGENTROUTER_TRY(auto sockets, await_ready(running.control.get(), ports == 0 ? 1 : 3 + ports));
+  const int patience = setup.part == init::part_run ? claim_patience_ms : set_up_patience_ms;
+  AGENTROUTER_TRY(auto sockets,
+                  await_answer(running.control.get(), init::reply_ready, ports == 0 ? 1 : 3 + ports, patience));
   running.listener = std::move(sockets.front());
   sockets.erase(sockets.begin());
   running.outbound = std::move(sockets);
   return {};
 }
 
-Result<RunningInit> start_init(const CheckedLaunch& launch, int attempt, const CgroupSet* cgroups,
-                               LimitsMode mode, const Weakened& weakened) {
-  AGENTROUTER_TRY(const auto prepared, prepare_setup(launch, attempt, mode, weakened));
+Result<RunningInit> begin_init(UidRange range, bool own_map, const CgroupSet* cgroups, const Weakened& weakened) {
   auto pair = base::make_seqpacket_pair();
   if (!pair) return tl::unexpected(pair.error());
   RunningInit running;
   running.control = std::move(pair->first);
-  auto cloned = clone_init(pair->second.get(), cgroups, weakened);
-  if (!cloned) return tl::unexpected(cloned.error());
-  running.process = std::move(*cloned);
-  pair->second.reset();
-  if (!prepared.setup->own_map) {
-    auto done = write_maps(running.process.pid, UidRange::of_slot(launch.slot));
-    if (!done) return tl::unexpected(done.error());
-  }
+  AGENTROUTER_TRY(running.process, clone_init(pair->second.get(), cgroups, weakened));
+  if (own_map) return running;
+  if (auto done = write_maps(running.process.pid, range); !done) return tl::unexpected(done.error());
+  return running;
+}
+
+Result<RunningInit> start_init(const CheckedLaunch& launch, int attempt, const CgroupSet* cgroups,
+                               LimitsMode mode, const Weakened& weakened) {
+  AGENTROUTER_TRY(const auto prepared, prepare_setup(launch, attempt, mode, weakened));
+  AGENTROUTER_TRY(auto running, begin_init(UidRange::of_slot(launch.slot), prepared.setup->own_map != 0, cgroups, weakened));
   if (auto done = finish_setup(running, prepared); !done) return tl::unexpected(done.error());
   return running;
 }

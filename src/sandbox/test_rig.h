@@ -32,6 +32,8 @@ class TemporaryFolder {
 class Rig {
  public:
   Rig();
+  // An attempt of the same installation, launched by the same launcher.
+  explicit Rig(Rig* beside);
   ~Rig();
 
   // Before launch().
@@ -43,8 +45,11 @@ class Rig {
   Launcher* launcher = nullptr;  // null: a LocalLauncher of the rig
   std::uint32_t slot = 7;
   Range range = Range::at_slot;
+  unsigned warm = 0;
 
   [[nodiscard]] base::Result<void> launch();
+  // A box that a launch like this one may take.
+  [[nodiscard]] base::Result<void> make_ahead();
 
   [[nodiscard]] Ran run(const std::string& script);
   [[nodiscard]] Ran collect(const std::string& script);  // /bin/sh as the collector; output 6 is captured
@@ -59,23 +64,29 @@ class Rig {
   void keep_as(const std::filesystem::path& place);
 
   [[nodiscard]] std::filesystem::path attempt_path() const { return attempts() / attempt_; }
-  [[nodiscard]] std::filesystem::path attempts() const { return data_.path() / "attempts"; }
+  [[nodiscard]] std::filesystem::path attempts() const { return attempts_; }
   [[nodiscard]] const std::string& id() const { return attempt_; }
   [[nodiscard]] AttemptRef ref() const { return {attempts_fd_.get(), attempt_}; }
+  [[nodiscard]] LocalLauncher& local() { return local_; }
   [[nodiscard]] Launcher& the_launcher() { return launcher ? *launcher : local_; }
   [[nodiscard]] const Launched& launched() const { return *launched_; }
   [[nodiscard]] bool is_root() const;
 
  private:
+  void make_attempt();
+
   TemporaryFolder data_;
+  std::filesystem::path attempts_;
   std::string attempt_;
   base::Fd attempts_fd_, keeper_socket_;
   LocalLauncher local_;
   std::optional<Launched> launched_;
 };
 
-// What the suite runs with: --driver=oci as the first argument.
+// What the suite runs with: --driver=oci as the first argument, or --warm: every box of a launch that can have one is
+// made ahead.
 [[nodiscard]] Driver driver();
+[[nodiscard]] bool makes_boxes_ahead();
 // A root with the host's programs that the suite uses, copied once.
 [[nodiscard]] const std::filesystem::path& test_image();
 

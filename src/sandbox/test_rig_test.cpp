@@ -250,6 +250,11 @@ Ran parse(const std::string& answer) {
 
 namespace {
 Driver chosen = Driver::process;
+bool ahead = false;
+}  // namespace
+
+bool makes_boxes_ahead() {
+  return ahead;
 }
 
 Driver driver() {
@@ -269,6 +274,21 @@ TemporaryFolder::~TemporaryFolder() {
 
 Rig::Rig() : plan(driver() == Driver::oci ? image_plan("/bin/bash") : curated_plan()) {
   if (driver() == Driver::oci) image = test_image();
+  attempts_ = data_.path() / "attempts";
+  make_attempt();
+}
+
+Rig::Rig(Rig* beside)
+    : plan(beside->plan),
+      launcher(&beside->the_launcher()),
+      slot(beside->slot),
+      range(beside->range),
+      warm(beside->warm),
+      attempts_(beside->attempts_) {
+  make_attempt();
+}
+
+void Rig::make_attempt() {
   attempt_ = "attempt_" + base::new_uuid(base::system_entropy());
   std::filesystem::create_directories(attempt_path());
   attempts_fd_ = base::value_or_throw(base::open_directory(attempts()));
@@ -308,10 +328,28 @@ base::Result<void> Rig::launch() {
   request.keeper_argv = {"sandbox_test", "--fake-keeper"};
   request.slot = slot;
   request.range = range;
+  request.warm = warm;
+  const bool prepared = ahead && !launcher && make_ahead();
   auto launched = the_launcher().launch(request);
   if (!launched) return tl::unexpected(launched.error());
+  EXPECT_TRUE(launched->warm || !prepared);
   launched_ = std::move(*launched);
   return {};
+}
+
+base::Result<void> Rig::make_ahead() {
+  LaunchRequest request;
+  request.attempt = ref();
+  request.plan = plan;
+  request.keeper_argv = {"sandbox_test", "--fake-keeper"};
+  request.slot = slot;
+  request.range = range;
+  Fd root;
+  if (!image.empty()) {
+    root = Fd(::open(image.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    request.image = root.get();
+  }
+  return local_.prepare(request);
 }
 
 std::string Rig::ask(const std::string& command) {
@@ -397,6 +435,12 @@ int main(int argc, char** argv) {
   if (mode == "--as-user") return rig::run_as_user(argv);
   if (mode == "--driver=oci") {
     rig::chosen = Driver::oci;
+    argv[1] = argv[0];
+    ++argv;
+    --argc;
+  }
+  if (argc > 1 && std::string_view(argv[1]) == "--warm") {
+    rig::ahead = true;
     argv[1] = argv[0];
     ++argv;
     --argc;

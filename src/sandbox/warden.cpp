@@ -12,7 +12,7 @@
 #include <cstring>
 
 #include "base/log.h"
-#include "sandbox/start.h"
+#include "sandbox/warm.h"
 
 namespace agentrouter::sandbox {
 namespace {
@@ -23,7 +23,7 @@ using base::Result;
 
 enum Operation : std::uint32_t { op_launch = 1, op_release = 2, op_sweep = 3 };
 
-constexpr std::uint32_t protocol_version = 2;
+constexpr std::uint32_t protocol_version = 3;
 constexpr unsigned max_fds = init::max_sources + 1;
 constexpr unsigned max_live = 256;
 constexpr int client_patience_ms = 120'000;
@@ -45,6 +45,7 @@ struct WardenReply {
   std::uint32_t cgroups_removed;
   std::uint32_t processes_killed;
   std::uint32_t live_count;
+  std::uint32_t warm;
   char message[480];
   char reason[64];
   char live[max_live][max_attempt_id];
@@ -111,19 +112,20 @@ void put_error(WardenReply& reply, const base::Error& error) {
   put_text(reply.reason, sizeof reply.reason, error.reason);
 }
 
-Fd serve_launch(const WardenRequest& request, const std::vector<int>& fds, WardenReply& reply) {
+Fd serve_launch(const WardenRequest& request, const std::vector<int>& fds, WarmPool& pool, WardenReply& reply) {
   auto checked = check(request.launch, fds);
   if (!checked) {
     put_error(reply, checked.error());
     return {};
   }
-  auto pair = launch_checked(*checked);
+  auto pair = launch_checked(*checked, {}, &pool);
   if (!pair) {
     put_error(reply, pair.error());
     return {};
   }
   reply.limits = static_cast<std::uint32_t>(pair->limits);
   reply.keeper_pid = pair->keeper.pid;
+  reply.warm = pair->warm ? 1 : 0;
   return std::move(pair->keeper.pidfd);
 }
 
@@ -153,19 +155,25 @@ void serve_sweep(const std::vector<int>& fds, WardenReply& reply) {
   }
 }
 
-Fd serve(const WardenRequest& request, const std::vector<int>& fds, WardenReply& reply) {
+Fd serve(const WardenRequest& request, const std::vector<int>& fds, WarmPool& pool, WardenReply& reply) {
   if (request.version != protocol_version) {
     put_error(reply, {Code::unsupported, "cannot serve this version of the warden's protocol"});
   } else if (request.operation == op_launch) {
-    return serve_launch(request, fds, reply);
+    return serve_launch(request, fds, pool, reply);
   } else if (request.operation == op_release) {
     serve_release(request, fds, reply);
   } else if (request.operation == op_sweep) {
+    pool.clear();
     serve_sweep(fds, reply);
   } else {
     put_error(reply, {Code::unsupported, "cannot serve this request"});
   }
   return {};
+}
+
+bool has_request(int socket, std::chrono::milliseconds patience) {
+  pollfd ready{socket, POLLIN, 0};
+  return ::poll(&ready, 1, static_cast<int>(patience.count())) != 0;
 }
 
 }  // namespace
@@ -179,7 +187,11 @@ Result<void> run_warden(int socket) {
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return base::fail_errno("cannot close the warden", errno);
   auto request = std::make_unique<WardenRequest>();
   auto reply = std::make_unique<WardenReply>();
+  WarmPool pool;
+  bool first = true;
   for (;;) {
+    // Boxes are made while nothing is asked for.
+    while (pool.wants() && !has_request(socket, WarmPool::quiet)) pool.make_one();
     std::vector<Fd> received;
     auto size = receive_record(socket, request.get(), sizeof(WardenRequest), received);
     if (size && *size == 0) return {};
@@ -191,7 +203,10 @@ Result<void> run_warden(int socket) {
     } else {
       std::vector<int> fds;
       for (const auto& fd : received) fds.push_back(fd.get());
-      answer = serve(*request, fds, *reply);
+      // Of a warden before this one that has died.
+      if (first && !fds.empty()) remove_warm(fds.front());
+      first = false;
+      answer = serve(*request, fds, pool, *reply);
     }
     const auto sent = send_record(socket, reply.get(), sizeof(WardenReply),
                                   answer ? std::vector<int>{answer.get()} : std::vector<int>{});
@@ -269,7 +284,7 @@ Result<Launched> WardenLauncher::launch(const LaunchRequest& request) {
   if (answer->fds.size() != 1)
     return base::fail(Code::internal, "cannot launch: the warden returned no keeper");
   return Launched{std::move(answer->fds[0]), answer->reply->keeper_pid,
-                  static_cast<LimitsMode>(answer->reply->limits)};
+                  static_cast<LimitsMode>(answer->reply->limits), answer->reply->warm != 0};
 }
 
 Result<void> WardenLauncher::release(const AttemptRef& attempt, Remove what) {

@@ -348,7 +348,8 @@ base::Task<base::Result<sandbox::Launched>> RunDriver::launch(const PreparedAgen
       .image = image.get(),
       .plan_pipe = plan_end,
       .keeper_argv = context_.config.keeper_argv,
-      .slot = static_cast<std::uint32_t>(claim_.attempt.slot)};
+      .slot = static_cast<std::uint32_t>(claim_.attempt.slot),
+      .warm = context_.config.warm_sandboxes};
   if (ground_) {
     for (const auto& layer : ground_->layers) request.layers.push_back(layer.get());
   }

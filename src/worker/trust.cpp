@@ -51,7 +51,7 @@ base::Result<void> give_trust(const keeper::EgressPlan& egress, int attempt, con
   if (auto done = write_certificates(folder.get(), "agentrouter.pem", own); !done) return tl::unexpected(done.error());
   if (auto done = write_certificates(folder.get(), "ca-certificates.crt", joined(of_machine(), own)); !done) return tl::unexpected(done.error());
   std::erase_if(plan.binds, [](const auto& bind) { return bind.to == trust_path; });
-  plan.binds.push_back({path + "/" + trust_folder, trust_path});
+  plan.binds.push_back({.from = path + "/" + trust_folder, .to = trust_path, .of_run = true});
   return {};
 }
 

@@ -76,6 +76,7 @@ struct WorkerConfig {
   std::string claude_model = "claude-opus-5-5";                      // for a Claude Code run that names none
   std::vector<std::string> keeper_argv = {"agentrouter", "keeper"};  // of this same program
   bool require_limits = false;                                       // refuse machines without cgroup limits
+  unsigned warm_sandboxes = 0;                                       // boxes that are kept ready
   ProviderConfig provider;                                           // of Codex
   ProviderConfig claude_provider;                                    // of Claude Code
   // Of each sandbox, but where a run asks for less (or more, as far as it may), and of all together. With less

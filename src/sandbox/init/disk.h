@@ -18,8 +18,9 @@ struct DiskCount {
 // One count in steps. It moves while the agent works, so it is a snapshot of no single moment.
 class DiskWalk {
  public:
-  // Begins anew below `folders` (kept open by the caller).
-  void begin(const int* folders, unsigned count);
+  // Begins anew below `folders` (kept open by the caller). `Held::none`: files without a name are not looked for.
+  enum class Held { counted, none };
+  void begin(const int* folders, unsigned count, Held held = Held::counted);
   // Works until `until_ns` of the monotonic clock. True when the count is complete.
   bool step(std::uint64_t until_ns);
   [[nodiscard]] DiskCount sum() const;

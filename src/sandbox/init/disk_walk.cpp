@@ -39,7 +39,7 @@ bool is_number(const char* text) {
 
 }  // namespace
 
-void DiskWalk::begin(const int* folders, unsigned count) {
+void DiskWalk::begin(const int* folders, unsigned count, Held held) {
   close_all();
   folders_ = folders;
   folder_count_ = count;
@@ -47,7 +47,7 @@ void DiskWalk::begin(const int* folders, unsigned count) {
   sum_ = {};
   shares_ = 0;
   running_ = true;
-  held_done_ = false;
+  held_done_ = held == Held::none;
 }
 
 void DiskWalk::close_all() {

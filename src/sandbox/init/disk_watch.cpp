@@ -44,7 +44,8 @@ void DiskWatch::start(const Spec& spec, const Grounds& grounds) {
   last_bytes_ = system.f_bfree * system.f_frsize;
   last_inodes_ = system.f_ffree;
   ended_ = now_ns();
-  walk_.begin(folders_, 2);
+  // Nothing runs that could hold a file open.
+  walk_.begin(folders_, 2, DiskWalk::Held::none);
   walk_.step(always);
   first_ = walk_.sum();
 }

@@ -4,7 +4,8 @@
 //
 //   launcher -> stage  Stage, once, where a container runtime makes the namespaces
 //   guest -> launcher  Reply{started}
-//   launcher -> init   Setup, once, with the source descriptors
+//   launcher -> init   Setup with the source descriptors: once, or before a run is known and again with it
+//   init -> launcher   Reply{prepared} between the two
 //   init -> launcher   Reply{ready} with the listener and those of the way out, or Reply{failed}
 //   keeper  -> init    Request, text behind it, descriptors beside it
 //   init -> keeper     Reply{done} for each Request; Reply{exited}, Reply{memory_kill}, Reply{disk_stop} by
@@ -17,7 +18,7 @@
 namespace agentrouter::sandbox::init {
 
 inline constexpr int control_fd = 3;
-inline constexpr std::uint32_t version = 3;
+inline constexpr std::uint32_t version = 4;
 
 inline constexpr unsigned max_binds = 24;
 inline constexpr unsigned max_files = 16;
@@ -38,6 +39,7 @@ struct BindSpec {
   std::uint32_t to;
   std::uint32_t veiled;
   std::uint32_t is_folder;
+  std::uint32_t of_run;  // a source that no other run has
 };
 struct FileSpec {
   std::uint32_t path;
@@ -89,9 +91,14 @@ struct Spec {
   std::uint32_t reserved_end;
 };
 
+// Which part of building a sandbox a set-up is for. A box can be made before there is a run for it: then the first
+// set-up names only what many runs have in common, and the second is the run's.
+enum SetupPart : std::uint32_t { part_whole = 0, part_common = 1, part_run = 2 };
+
 // What only the launcher decides. Source descriptors beside it: the attempt's folder, the lower folder, then
 // one per kept layer, the newest first, and one per bind; with an image its root, and then the loader and the folders
-// of libraries if there are any. `own_map` (plain user): they are opened again by the paths in `host_paths`, since a mount can
+// of libraries if there are any. With part_common only those of the binds that are of no run, with part_run all
+// others. `own_map` (plain user): they are opened again by the paths in `host_paths`, since a mount can
 // only be cloned inside its own namespace, and compared by device and inode; otherwise they are mounts.
 struct Setup {
   Spec spec;
@@ -109,6 +116,7 @@ struct Setup {
   std::uint32_t collector_filter_size;
   sock_filter collector_filter[max_filter];
   std::uint32_t guest;  // somebody else has made the namespaces, and shows the sources at `host_paths`
+  std::uint32_t part;   // SetupPart
 };
 
 // What init's program needs to have a container runtime start it again, as a guest. Said before Setup, on the same
@@ -167,7 +175,8 @@ enum ReplyType : std::uint32_t {
   reply_done = 3,    // id, value, error, stage
   reply_exited = 4,  // value: pid, error: wait status
   reply_memory_kill = 5,
-  reply_started = 16,  // of a guest, before Setup
+  reply_started = 16,   // of a guest, before Setup
+  reply_prepared = 17,  // after part_common
   reply_disk_stop = 6,  // a DiskReport in `stage`: everything inside is killed; once more when it is dead
 };
 

@@ -18,8 +18,15 @@ struct Grounds {
   int written_workspace = -1;
   int written_home = -1;
 };
-// Builds the root and enters it. `sources` as Setup describes them; all are closed.
-Grounds build_root(const Setup& setup, const int* sources);
+// How many source descriptors a set-up of this part has.
+unsigned count_sources(const Setup& setup);
+// Builds the root as far as the set-up's part has it and makes it the current folder. `fds` as Setup describes them;
+// all are closed once they are used.
+void prepare_root(const Setup& setup, const int* fds);
+// After part_common: those of part_run.
+void open_run_sources(const Setup& setup, const int* fds);
+// What is the run's, and the way in: the host's root is gone afterwards.
+Grounds enter_root(const Setup& setup);
 
 // With an image, in place of the host's /usr: the image's tree becomes the new root, and the current folder.
 void enter_image(const Setup& setup, int image);
@@ -58,7 +65,10 @@ struct Fences {
   int collector = -1;
   int version = 0;
 };
-Fences make_fences(const Setup& setup, const Grounds& grounds);
+// Before the root is entered, with the new root as the current folder: what many runs have in common.
+Fences prepare_fences(const Setup& setup);
+// In the new root: the rest.
+void finish_fences(const Fences& fences, const Setup& setup, const Grounds& grounds);
 // In a child, after no_new_privs: for ever, and for all that it starts. `program`: a descriptor that it may execute, or
 // -1. Returns false with errno.
 bool enter_fence(int fence, int program);
