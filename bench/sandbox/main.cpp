@@ -127,6 +127,7 @@ class Bench {
       }
       rows.insert(rows.end(), mine.begin(), mine.end());
     }
+    keep(memory, "ours, made ahead, without a run", waiting(100), true);
     print_rows("until all have begun, two threads, ms", rows);
     std::printf("\nidle, one of 100, KiB%24s %10s %24s\n", "", "PSS", "less memory available");
     for (const auto& line : memory) std::printf("%s\n", line.c_str());
@@ -215,6 +216,18 @@ class Bench {
       if (measure) result.pss_kib += pss_kib_of_tree(one->init()) / count;
     }
     if (measure) result.available_kib = (before_kib - available_kib()) / count;
+    return result;
+  }
+
+  // Boxes that wait for their run.
+  AtOnce waiting(unsigned count) {
+    const auto attempt = ours_.prepare();
+    const double before_kib = available_kib();
+    for (unsigned i = 0; i < count; ++i) ours_.make_ready(attempt);
+    AtOnce result;
+    for (const auto pid : ours_.waiting()) result.pss_kib += pss_kib_of_tree(pid) / count;
+    result.available_kib = (before_kib - available_kib()) / count;
+    ours_.drop_ready();
     return result;
   }
 

@@ -47,6 +47,8 @@ class Ours {
   [[nodiscard]] Attempt prepare();
   // A box that the next start() with Groups::warm takes.
   void make_ready(const Attempt& attempt);
+  [[nodiscard]] std::vector<pid_t> waiting() const { return pool_.waiting(); }
+  void drop_ready() { pool_.clear(); }
   // Safe from several threads at once.
   [[nodiscard]] Held start(const Attempt& attempt, Groups groups);
   // A launch as the server does it, keeper included, until the program's first instruction. `keeper` is how

@@ -1,7 +1,7 @@
 #pragma once
 // The root half of a root install: a small process that launches, releases and sweeps for a server. It takes
-// requests of one fixed size with descriptors beside them, keeps no state, and reads nothing that an agent
-// wrote. It ends when its socket does.
+// requests of one fixed size with descriptors beside them, keeps no state but boxes that it has made ahead (warm.h), and
+// reads nothing that an agent wrote. It ends when its socket does, and they with it.
 
 #include <functional>
 #include <mutex>

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""kill -9 of server, keepers and warden at random moments, again and again; afterwards nothing is left: run.py [KILLS] [--seed N] [--as root|user].
+"""kill -9 of server, keepers and warden at random moments, again and again; afterwards nothing is left: run.py [KILLS] [--seed N] [--as root|user] [--warm N].
 
 Needs the targets `agentrouter` and `scripted_agent`. As root it lives in a pid and a mount namespace of its own, so that processes, mounts and
 namespaces can be counted exactly, and tries a server of root and one of a plain user in turn.
@@ -35,11 +35,13 @@ TASKS = ("sim: sh echo one > one; mkdir -p d; echo two > d/two\nsim: reply done"
 
 
 class Lifetime:
-    def __init__(self, name, kills, seed):
-        self.name, self.kills, self.random = name, kills, random.Random(f"{seed} {name}")
+    def __init__(self, name, kills, seed, warm=0):
+        self.name, self.kills, self.random, self.warm = name, kills, random.Random(f"{seed} {name}"), warm
         self.user = USER if name == "user" else None
         self.agents = AgentsDir()
         self.data = pathlib.Path(tempfile.mkdtemp(prefix="agentrouter-lifetime-"))
+        if warm:
+            (self.data / "agentrouter.toml").write_text(f"[machine]\nwarm_sandboxes = {warm}\n")
         if self.user:
             os.chown(self.data, self.user, self.user)
         self.server = Server(data=self.data, agents_dir=self.agents.path, user=self.user, env={"HOME": str(self.data)} if self.user else {},
@@ -122,7 +124,13 @@ class Lifetime:
         wait_for(cancel_all, 90, f"all runs to end: {[r['status'] for r in self.active()]}")
         for run in self.server.call("GET", "/v1/runs?limit=100")["items"]:
             self.server.call("POST", f"/v1/runs/{run['id']}/close", expect=(200, 202, 204, 404, 409))
-        self.compare(before, "with the server idle", allowed=2)
+        if not self.warm:
+            self.compare(before, "with the server idle", allowed=2)
+            return
+        # An idle server has sandboxes that wait, and takes them with it.
+        self.server.stop()
+        self.compare(before, "after the server, with sandboxes made ahead")
+        self.start()
 
     def compare(self, before, when, allowed=0):
         """`allowed`: processes more than before, the server's own."""
@@ -153,10 +161,20 @@ class Lifetime:
             self.settle(before)
             print(f"  {self.name}: {done} kills, nothing left, {time.monotonic() - began:.0f} s", flush=True)
         self.count_ends()
+        if self.warm:
+            self.see_warm(before)
         self.server.stop()
         self.compare(before, "after the server")
         print(f"{self.name}: {done} kills ({', '.join(f'{n} of {w}' for w, n in sorted(self.killed.items()))}), slowest start {self.slowest:.1f} s, "
               f"runs: {self.statuses}, failures: {self.failures}; left: nothing")
+
+    def see_warm(self, before):
+        """Sandboxes do wait, when nothing runs."""
+        run = self.server.create("sim: reply done")["id"]
+        wait_for(lambda: not self.active(), 60, f"{run} to end")
+        self.server.call("POST", f"/v1/runs/{run}/close", expect=(200, 202, 204, 404, 409))
+        wait_for(lambda: len(world.differs(before, self.data).get("netns", {}).get("new", [])) == self.warm and not keepers(self.data), 30,
+                 "sandboxes that were made ahead")
 
     def count_ends(self):
         cursor = ""
@@ -183,7 +201,7 @@ class Lifetime:
 def inside(options):
     print(f"seed {options.seed}", flush=True)
     for name in options.names or (["root", "user"] if os.geteuid() == 0 else ["self"]):
-        one = Lifetime(name, options.kills, options.seed)
+        one = Lifetime(name, options.kills, options.seed, options.warm)
         try:
             one.run()
         except AssertionError as error:
@@ -200,6 +218,7 @@ def main():
     parser.add_argument("kills", nargs="?", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--as", dest="names", action="append", choices=("root", "user"))
+    parser.add_argument("--warm", type=int, default=0, help="machine.warm_sandboxes of the servers")
     parser.add_argument("--inside", action="store_true")
     options = parser.parse_args()
     if os.geteuid() == 0 and not options.inside:

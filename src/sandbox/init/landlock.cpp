@@ -150,6 +150,11 @@ void finish_fences(const Fences& fences, const Setup& setup, const Grounds& grou
   allow_binds(rules, spec, true);
   for (unsigned i = 0; i < spec.file_count && i < max_files; ++i)
     allow_look(rules, spec, text_at(spec, spec.files[i].path));
+#if AGENTROUTER_WEAK_INIT
+  // Something else is there by now.
+  if (setup.weakening & weaken_host_view) rules.allow("/tmp", rules.all(), look);
+  if (setup.weakening & weaken_host_processes) rules.allow("/proc", look);
+#endif
   rules.allow("/workspace", spec.read_only_workspace ? look : rules.all(), look);
   rules.allow("/home/agent", rules.all(), look);
   for (const int ground : {grounds.lower, grounds.upper, grounds.home})
