@@ -45,6 +45,16 @@ std::size_t open_files() {
   return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
 }
 
+// Of the process behind a pidfd.
+std::ptrdiff_t count_children(int pidfd) {
+  const auto info = base::read_file("/proc/self/fdinfo/" + std::to_string(pidfd)).value_or("");
+  const auto at = info.find("\nPid:\t");
+  if (at == std::string::npos) return -1;
+  const auto pid = std::to_string(std::atoi(info.c_str() + at + 6));
+  const auto children = base::read_file("/proc/" + pid + "/task/" + pid + "/children").value_or("");
+  return std::count(children.begin(), children.end(), ' ');
+}
+
 std::vector<std::string> warm_groups(const rig::Rig& rig) {
   return find_cgroups(cgroup_prefix(rig.ref().attempts) + "warm_", Match::prefix);
 }
@@ -239,15 +249,16 @@ TEST(Warm, AWardenMakesThemWhileNothingIsAskedForAndTheyEndWithIt) {
   first.warm = 1;
   ASSERT_TRUE(first.launch());
   EXPECT_FALSE(first.launched().warm);
-  const auto is_warm = [&] {
+  const auto three_children = [&] { return count_children(process.get()) == 3; };
+  ASSERT_TRUE(comes_true(three_children)) << "init and keeper of the first, and a box that waits";
+  {
     rig::Rig next(&first);
-    EXPECT_TRUE(next.launch());
+    ASSERT_TRUE(next.launch());
+    EXPECT_TRUE(next.launched().warm);
     EXPECT_EQ(next.run("echo here").output, "here\n");
-    return next.launched().warm;
-  };
-  EXPECT_TRUE(comes_true(is_warm));
-  const bool has_groups = first.launched().limits != LimitsMode::rlimit;
-  if (has_groups) EXPECT_TRUE(comes_true([&] { return !warm_groups(first).empty(); }));
+  }
+  EXPECT_TRUE(comes_true(three_children));
+  EXPECT_EQ(warm_groups(first).empty(), first.launched().limits == LimitsMode::rlimit);
   const auto left = warm_groups(first);
   ASSERT_TRUE(send_signal(process.get(), SIGKILL));
   ASSERT_TRUE(wait_for_end(process.get(), 10'000));
