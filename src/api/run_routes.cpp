@@ -213,6 +213,8 @@ base::Task<void> Api::download(Call& call) {
                         "The bytes of artifact " + artifact->id.str() + " are gone: " + blob.error().message,
                         "artifact_not_found");
   }
+  const auto whole = co_await needs_.pool.run([&] { return blobs::check_blob(*blob, artifact->sha256); });
+  if (!whole) throw base::Failure(whole.error());
   net::Response head;
   head.headers.add("Content-Type",
                    artifact->content_type.empty() ? "application/octet-stream" : artifact->content_type);

@@ -158,6 +158,9 @@ TEST_F(RunRoutes, AnArtifactIsDownloadedByteForByteAndOnlyFromItsOwnRun) {
   EXPECT_EQ(get("/v1/runs/" + created() + "/artifacts/" + artifact.id.str() + "/download").error_code(),
             "artifact_not_found");
   EXPECT_EQ(get("/v1/runs/run_none/artifacts").error_code(), "run_not_found");
+  blobs_->put(artifact.r2_key, std::string(299'999, 'p') + "q");
+  EXPECT_EQ(get(path).error_code(), "artifact_damaged");
+  EXPECT_EQ(get(path).status, 503);
   blobs_->remove(artifact.r2_key);
   EXPECT_EQ(get(path).error_code(), "artifact_not_found");
 }

@@ -14,6 +14,10 @@ namespace agentrouter::apps {
 // check, explain and test look at files; suggest asks a server.
 [[nodiscard]] int policy_command(const std::vector<std::string>& arguments, const Environment& environment);
 [[nodiscard]] int suggest_policy(const std::string& run, const std::string& data);
+// Beside a server or without one; fsck also has 2 for what could not be looked at.
+[[nodiscard]] int backup_command(const std::vector<std::string>& arguments, const Environment& environment);
+[[nodiscard]] int restore_command(const std::vector<std::string>& arguments, const Environment& environment);
+[[nodiscard]] int fsck_command(const std::vector<std::string>& arguments, const Environment& environment);
 [[nodiscard]] int doctor_command(const std::vector<std::string>& arguments, const Environment& environment);
 
 }  // namespace agentrouter::apps

@@ -37,7 +37,7 @@ int run(int argc, char** argv) {
   if (command == "keeper") return keeper::run_keeper();
   if (command == "fetcher") return keeper::run_fetcher();
   if (command == "warden") return run_warden_command();
-  for (const char* inside : {"collect", "read-files", "checkpoint", "check-boundary", "restore"}) {
+  for (const char* inside : {"collect", "read-files", "checkpoint", "check-boundary", "restore-state"}) {
     if (command == inside) sandbox::leave_loader();
   }
   if (command == "collect") return workspace::run_collector(workspace::collect_what(argc > 2 ? argv[2] : ""));
@@ -46,7 +46,7 @@ int run(int argc, char** argv) {
   if (command == "unpack") return workspace::run_unpacker(argc > 2 ? argv[2] : "");
   if (command == "check-boundary") return keeper::run_boundary_checker({argv + 2, argv + argc});
   if (command == "unpack-image") return workspace::run_image_unpacker(argc > 2 ? argv[2] : "");
-  if (command == "restore") {
+  if (command == "restore-state") {
     const bool files_only = argc > 2 && std::string(argv[2]) == keeper::restore_files_only;
     return workspace::run_restorer(sandbox::workspace_path, files_only ? nullptr : sandbox::home_path);
   }
@@ -56,6 +56,9 @@ int run(int argc, char** argv) {
   if (command == "serve") return apps::serve_command(rest, environment);
   if (command == "sim") return apps::sim_command(rest);
   if (command == "doctor") return apps::doctor_command(rest, environment);
+  if (command == "backup") return apps::backup_command(rest, environment);
+  if (command == "restore") return apps::restore_command(rest, environment);
+  if (command == "fsck") return apps::fsck_command(rest, environment);
   if (command == "agents") return apps::agents_command(rest, environment);
   if (command == "policy") return apps::policy_command(rest, environment);
   return cli::run_client_command(argc, argv);

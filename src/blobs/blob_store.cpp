@@ -5,6 +5,8 @@
 #include <array>
 #include <cerrno>
 
+#include "base/hash.h"
+
 namespace agentrouter::blobs {
 
 bool is_blob_key(std::string_view key) {
@@ -41,6 +43,25 @@ base::Result<BlobInfo> BlobStore::put_from(std::string_view key, int fd, std::in
     }
     writer->write({piece.data(), static_cast<std::size_t>(got)});
   }
+}
+
+base::Result<void> check_blob(const Blob& blob, std::string_view sha256) {
+  base::Sha256 hash;
+  std::string piece(256u << 10, '\0');
+  off_t at = 0;
+  for (;;) {
+    const ssize_t got = ::pread(blob.fd.get(), piece.data(), piece.size(), at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      auto error = base::fail_errno("cannot read the bytes of the artifact", errno).value();
+      return base::fail(base::Code::unavailable, std::move(error.message), "storage_failed");
+    }
+    if (got == 0) break;
+    hash.update({piece.data(), static_cast<std::size_t>(got)});
+    at += got;
+  }
+  if (at == blob.size && hash.hex() == sha256) return {};
+  return base::fail(base::Code::corrupt, "the bytes of the artifact are not what was written", "artifact_damaged");
 }
 
 }  // namespace agentrouter::blobs

@@ -59,4 +59,8 @@ class BlobStore {
 
 [[nodiscard]] bool is_blob_key(std::string_view key);
 
+// Reads all of it and compares; its descriptor stays where it stands. Blocks. Errors: corrupt (artifact_damaged),
+// unavailable (storage_failed: the disk cannot read it).
+[[nodiscard]] base::Result<void> check_blob(const Blob& blob, std::string_view sha256);
+
 }  // namespace agentrouter::blobs

@@ -22,8 +22,11 @@ namespace {
 
 constexpr std::string_view version = "0.1.0";
 
-constexpr std::array<ServerCommand, 5> served = {{
+constexpr std::array<ServerCommand, 8> served = {{
     {"serve", "Run the server"},
+    {"backup", "Copy the server's data, while it serves or not"},
+    {"restore", "Make a data folder from a backup"},
+    {"fsck", "Read all of the server's data and say what is damaged"},
     {"agents", "Install and list the agents' own programs"},
     {"policy", "Check, test and explain policies, or draft one from a run"},
     {"doctor", "Say what this machine can and cannot do, and how to fix it"},

@@ -1,6 +1,7 @@
 #include "keeper/agent_log.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,6 +13,7 @@ namespace agentrouter::keeper {
 namespace {
 
 constexpr std::size_t text_line_bytes = 64u << 10;
+constexpr std::size_t kept_bytes = 8u << 20;
 
 }  // namespace
 
@@ -24,15 +26,34 @@ base::Result<AgentLog> AgentLog::create(int attempt_dir, const char* name, const
 void AgentLog::line(std::string line) {
   redactor_->clean(line, base::Redactor::Text::json);
   line += '\n';
-  auto written = base::write_all(fd_.get(), line);
-  if (!written) {
-    if (written.error().code == base::Code::exhausted) {
-      base::throw_failure(base::Code::exhausted, "cannot write the agent's log: the disk is full",
-                          "storage_full");
-    }
-    throw base::Failure(std::move(written).error());
+  if (!catch_up() && behind_.size() + line.size() > kept_bytes) {
+    base::throw_failure(base::Code::exhausted, "cannot write the agent's log: the disk is full",
+                        "storage_full");
   }
-  bytes_ += line.size();
+  std::string_view rest = line;
+  if (behind_.empty() && put(rest)) return;
+  behind_ += rest;
+  if (full_) full_();
+}
+
+bool AgentLog::catch_up() {
+  std::string_view rest = behind_;
+  const bool all = rest.empty() || put(rest);
+  behind_.erase(0, behind_.size() - rest.size());
+  return all;
+}
+
+// Takes away what was written; false when the disk is full.
+bool AgentLog::put(std::string_view& bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd_.get(), bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) return false;
+    if (written < 0) base::throw_errno("cannot write the agent's log", errno);
+    bytes_ += static_cast<std::size_t>(written);
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
 }
 
 void TextLines::feed(std::string_view bytes) {

@@ -3,6 +3,7 @@
 // so that the worker may copy finished pieces while the agent runs.
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -17,17 +18,27 @@ class AgentLog {
   [[nodiscard]] static base::Result<AgentLog> create(int attempt_dir, const char* name,
                                                      const base::Redactor& redactor);
 
-  // One line, without its end. Throws Failure (exhausted with reason storage_full when the disk is full).
+  // One line, without its end. While the disk is full it is kept in memory, up to 8 MiB of them. Throws Failure
+  // (exhausted with reason storage_full when that is full, too).
   void line(std::string line);
+  // Called when the disk takes no more.
+  void on_full(std::function<void()> listener) { full_ = std::move(listener); }
+  [[nodiscard]] bool is_behind() const { return !behind_.empty(); }
+  // Writes what was kept; true when all of it is in the file.
+  bool catch_up();
+  // That are in the file.
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
   [[nodiscard]] const base::Redactor& redactor() const { return *redactor_; }
 
  private:
   AgentLog(base::Fd fd, const base::Redactor& redactor) : fd_(std::move(fd)), redactor_(&redactor) {}
+  bool put(std::string_view& bytes);
 
   base::Fd fd_;
   const base::Redactor* redactor_;
   std::uint64_t bytes_ = 0;
+  std::string behind_;
+  std::function<void()> full_;
 };
 
 // Cuts a byte stream into lines of JSON, {"text":"..."}: at line ends, and where a line grows over 64 KiB. Of a

@@ -8,6 +8,7 @@
 #include "base/task_scope.h"
 #include "keeper/collection.h"
 #include "keeper/credential_boundary.h"
+#include "keeper/disk_hold.h"
 #include "keeper/launch_gate.h"
 #include "keeper/limit_watch.h"
 #include "keeper/network_gate.h"
@@ -43,6 +44,7 @@ class Attempt {
     const base::Clock& clock;
     base::Entropy& entropy;
     SessionFactory make_session;
+    DiskPatience disk_patience = {};
   };
   explicit Attempt(Needs needs);
   ~Attempt();
@@ -67,6 +69,7 @@ class Attempt {
   base::Result<base::Fd> open_files(const std::string& request);
 
  private:
+  enum class Holder : unsigned { person = 1, disk = 2 };
   struct Result {
     enum class Kind { completed, failed, cancelled };
     Kind kind = Kind::failed;
@@ -89,6 +92,9 @@ class Attempt {
   base::Task<TurnEnd> run_turn(const std::string& started);
   void watch_provider();
   base::Task<void> watch_time();
+  base::Task<void> watch_disk();
+  void hold_for_disk(Hold wish);
+  void hold_requests(Holder who, Hold wish);
   base::Task<bool> goes_on_after(TurnEnd& end);
   base::Task<bool> waited_for_person(TurnEnd& end);
   base::Task<bool> waited_for_quota(TurnEnd& end);
@@ -137,6 +143,7 @@ class Attempt {
   std::optional<agents::TokenUsage> earlier_usage_;  // of the turns before a wait
   double earlier_cost_ = 0;
   std::chrono::milliseconds earlier_time_{0};  // of those turns
+  unsigned holders_ = 0;  // of requests
   bool cancelled_ = false;
   Result result_;
   std::optional<workspace::CollectReport> changes_;

@@ -255,6 +255,15 @@ class ScriptedSandbox final : public Sandbox {
     notify(sandbox::Exited{restorer_pid, 0, 0});
     return restorer_pid;
   }
+  base::Result<void> freeze() override {
+    ++freezes;
+    frozen = true;
+    return {};
+  }
+  base::Result<void> thaw() override {
+    frozen = false;
+    return {};
+  }
   base::Result<void> kill_all() override {
     if (running_) exit({agent_pid, -1, 9});
     // It comes with the reply: the descriptor has nothing more to tell.
@@ -283,6 +292,8 @@ class ScriptedSandbox final : public Sandbox {
   std::string index_says = "{\"files\":[]}";
   std::string patch_says = "a patch";
   bool refuse_destroy = false;
+  int freezes = 0;
+  bool frozen = false;
   bool destroyed = false;
   int collections = 0;
   int checkpoints = 0;

@@ -111,6 +111,7 @@ base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
         .recorder = needs_.recorder, .plan = turn_plan_, .clock = needs_.clock, .prior_event_id = started});
   }
   session_ = needs_.make_session(turn_plan_, progress_.signals());
+  holders_ = 0;
   egress_->release();
   way_out_.release();
   turn_ = std::make_unique<Turn>(Turn::Needs{.executor = needs_.executor,
@@ -127,10 +128,7 @@ base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
                                              .limits = &limits_,
                                              .progress = progress_,
                                              .hold_requests =
-                                                 [this](Hold wish) {
-                                                   wish == Hold::hold ? egress_->hold() : egress_->release();
-                                                   wish == Hold::hold ? way_out_.hold() : way_out_.release();
-                                                 },
+                                                 [this](Hold wish) { hold_requests(Holder::person, wish); },
                                              .open_forwards = [this] { return egress_->open_forwards(); },
                                              .answer_request = [this](const ActionReply& reply) { return network_.answer(reply); },
                                              .goes_on = goes_on});
@@ -139,6 +137,7 @@ base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
   limits_.on_stop([this](const model::RunFailure& failure) { turn_->stop(failure); });
   base::TaskScope timing(needs_.executor);
   timing.spawn(watch_time());
+  timing.spawn(watch_disk());
   if (actions_) network_.open(*turn_, *actions_);
   TurnEnd end = co_await turn_->run();
   network_.close();
@@ -155,6 +154,40 @@ base::Task<void> Attempt::watch_time() {
     const auto rest = *next - (earlier_time_ + turn_->taken());
     if (rest.count() > 0) co_await base::sleep_for(std::max<std::chrono::milliseconds>(rest, 10ms));
     if (rest.count() <= 0) limits_.see_time(earlier_time_ + turn_->taken());
+  }
+}
+
+base::Task<void> Attempt::watch_disk() {
+  DiskHold disk({.executor = needs_.executor,
+                 .recorder = needs_.recorder,
+                 .patience = needs_.disk_patience,
+                 .hold = [this](Hold wish) { hold_for_disk(wish); },
+                 .give_up = [this](model::RunFailure failure) { turn_->abort(std::move(failure)); }});
+  const auto notice = [&disk] { disk.notice(); };
+  const DiskListeners listeners(needs_.recorder, {&*stdout_log_, &*stderr_log_}, notice);
+  co_await disk.watch({&*stdout_log_, &*stderr_log_});
+}
+
+void Attempt::hold_for_disk(Hold wish) {
+  if (wish == Hold::hold) {
+    (void)needs_.sandbox.freeze();
+  } else {
+    (void)needs_.sandbox.thaw();
+  }
+  notices_.poll();  // what came with the reply
+  hold_requests(Holder::disk, wish);
+  turn_->hold_for_disk(wish);
+}
+
+void Attempt::hold_requests(Holder who, Hold wish) {
+  const auto bit = static_cast<unsigned>(who);
+  holders_ = wish == Hold::hold ? holders_ | bit : holders_ & ~bit;
+  if (holders_ != 0) {
+    egress_->hold();
+    way_out_.hold();
+  } else {
+    egress_->release();
+    way_out_.release();
   }
 }
 

@@ -106,7 +106,7 @@ base::Task<base::Result<void>> restore_checkpoint(Sandbox& sandbox, Notices& not
   if (!file) co_return base::fail_errno("cannot open the checkpoint", errno);
   AGENTROUTER_CO_TRY(base::FdPair report, base::make_pipe());
   sandbox::Restore request{.program = program.get(),
-                           .argv = {"agentrouter", "restore"},
+                           .argv = {"agentrouter", "restore-state"},
                            .files = {file.get(), report.second.get()}};
   if (part == RestorePart::files) request.argv.emplace_back(restore_files_only);
   AGENTROUTER_CO_TRY(const pid_t pid, sandbox.restore(request));

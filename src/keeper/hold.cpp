@@ -17,6 +17,8 @@ class HeldBox final : public Sandbox {
   base::Result<pid_t> spawn(const sandbox::Spawn& request) override { return box_.spawn(request); }
   base::Result<pid_t> collect(const sandbox::Collect& request) override { return box_.collect(request); }
   base::Result<pid_t> restore(const sandbox::Restore& request) override { return box_.restore(request); }
+  base::Result<void> freeze() override { return box_.freeze(); }
+  base::Result<void> thaw() override { return box_.thaw(); }
   base::Result<void> kill_all() override { return box_.kill_all(); }
   base::Result<sandbox::DestroyProof> destroy() override { return box_.destroy(); }
   [[nodiscard]] sandbox::MemoryReport memory() const override { return box_.memory(); }

@@ -63,15 +63,36 @@ base::Result<void> Journal::write(std::string_view kind, json::object data, std:
   if (end + kept_back > limits_.bytes) {
     return base::fail(base::Code::exhausted, "cannot write the journal: it is at its limit", "storage_full");
   }
-  if (end + kept_back > allocated_) {
-    const std::uint64_t wanted = std::min(end + kept_back + limits_.ahead, limits_.bytes);
-    if (auto allocated = file_->allocate(wanted); !allocated) return allocated;
-    allocated_ = wanted;
+  const bool must = end + kept_back > allocated_;
+  // While it is tight, relieve() asks; else each record would.
+  if (must || (!tight_ && end + limits_.reserve + limits_.ahead / 2 > allocated_)) {
+    auto extended = extend(end);
+    if (!extended && must) {
+      if (auto allocated = file_->allocate(end + kept_back); !allocated) return allocated;
+      allocated_ = end + kept_back;
+    }
   }
   if (auto written = write_line(line); !written) return written;
   length_ = end;
   ++last_n_;
   return {};
+}
+
+// Room for `ahead` more bytes behind `end`, and for the reserve.
+base::Result<void> Journal::extend(std::uint64_t end) {
+  const std::uint64_t wanted = std::min(end + limits_.reserve + limits_.ahead, limits_.bytes);
+  if (wanted <= allocated_) {
+    tight_ = false;
+    return {};
+  }
+  auto allocated = file_->allocate(wanted);
+  tight_ = !allocated;
+  if (allocated) allocated_ = wanted;
+  return allocated;
+}
+
+bool Journal::relieve() {
+  return extend(length_).has_value();
 }
 
 base::Result<void> Journal::write_line(std::string_view line) {

@@ -43,6 +43,12 @@ class Journal {
   // Everything appended so far is on the disk when it returns.
   [[nodiscard]] base::Result<void> sync();
 
+  // There is no more room on the disk than what was preallocated: whoever can should stop before that is used
+  // up, too. Said from the first append on that finds less than half of `ahead` left.
+  [[nodiscard]] bool is_tight() const { return tight_; }
+  // Asks the disk again; true when it has room.
+  bool relieve();
+
   // Bytes of whole records.
   [[nodiscard]] std::uint64_t length() const { return length_; }
   [[nodiscard]] JournalFile& file() { return *file_; }
@@ -51,12 +57,14 @@ class Journal {
   Journal(std::unique_ptr<JournalFile> file, const base::Clock& clock, JournalLimits limits);
   base::Result<void> write(std::string_view kind, json::object data, std::uint64_t kept_back);
   base::Result<void> write_line(std::string_view line);
+  base::Result<void> extend(std::uint64_t end);
 
   std::unique_ptr<JournalFile> file_;
   const base::Clock* clock_;
   JournalLimits limits_;
   std::uint64_t length_ = 0;
   std::uint64_t allocated_ = 0;
+  bool tight_ = false;
   std::int64_t last_n_ = 0;
 };
 

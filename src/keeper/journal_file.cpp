@@ -28,7 +28,7 @@ class DiskJournalFile final : public JournalFile {
     }
   }
 
-  base::Result<void> sync() override {
+  base::Result<void> sync_once() override {
     if (::fdatasync(fd_.get()) != 0) return tl::unexpected(disk_error("cannot sync the journal", errno));
     return {};
   }
@@ -44,6 +44,14 @@ class DiskJournalFile final : public JournalFile {
 };
 
 }  // namespace
+
+base::Result<void> JournalFile::sync() {
+  if (refused_)
+    return base::fail(base::Code::unavailable, "cannot sync the journal: the disk refused before");
+  auto done = sync_once();
+  if (!done) refused_ = true;
+  return done;
+}
 
 std::unique_ptr<JournalFile> open_journal_file(base::Fd fd) {
   return std::make_unique<DiskJournalFile>(std::move(fd));

@@ -38,13 +38,15 @@ class MemoryFile final : public JournalFile {
     disk_.bytes.replace(offset, bytes.size(), bytes);
     return bytes.size();
   }
-  base::Result<void> sync() override {
-    ++disk_.syncs;
-    return {};
-  }
   base::Result<void> allocate(std::uint64_t size) override {
     if (size > disk_.capacity) return base::fail(base::Code::exhausted, "disk full", "storage_full");
     disk_.allocated = std::max(disk_.allocated, size);
+    return {};
+  }
+
+ protected:
+  base::Result<void> sync_once() override {
+    ++disk_.syncs;
     return {};
   }
 

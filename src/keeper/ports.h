@@ -23,6 +23,9 @@ class Sandbox {
   [[nodiscard]] virtual base::Result<pid_t> spawn(const sandbox::Spawn& request) = 0;
   [[nodiscard]] virtual base::Result<pid_t> collect(const sandbox::Collect& request) = 0;
   [[nodiscard]] virtual base::Result<pid_t> restore(const sandbox::Restore& request) = 0;
+  // Everything inside stands still, and goes on.
+  [[nodiscard]] virtual base::Result<void> freeze() = 0;
+  [[nodiscard]] virtual base::Result<void> thaw() = 0;
   [[nodiscard]] virtual base::Result<void> kill_all() = 0;
   [[nodiscard]] virtual base::Result<sandbox::DestroyProof> destroy() = 0;
   [[nodiscard]] virtual sandbox::MemoryReport memory() const = 0;

@@ -88,6 +88,7 @@ void Recorder::record(std::string_view kind, json::object data) {
     throw base::Failure(std::move(written).error());
   }
   if (listener_) listener_(journal_.length());
+  if (tight_ && journal_.is_tight()) tight_();
 }
 
 void Recorder::hide(json::object& data) const {

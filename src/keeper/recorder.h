@@ -32,6 +32,11 @@ class Recorder {
   // `exit`.
   void last(json::object data);
 
+  // Called after an append that found no more room than what the journal has preallocated.
+  void on_tight(std::function<void()> listener) { tight_ = std::move(listener); }
+  [[nodiscard]] bool is_tight() const { return journal_.is_tight(); }
+  // Asks the disk for more; true when it has some.
+  bool relieve() { return journal_.relieve(); }
   void begin_reserve() { reserve_ = true; }
   [[nodiscard]] std::uint64_t length() const { return journal_.length(); }
   [[nodiscard]] JournalFile& file() { return journal_.file(); }
@@ -51,6 +56,7 @@ class Recorder {
   bool reserve_ = false;
   std::map<std::string, std::string> ends_;  // of what the agent has said, by event and field
   std::function<void(std::uint64_t)> listener_;
+  std::function<void()> tight_;
 };
 
 }  // namespace agentrouter::keeper

@@ -207,7 +207,8 @@ bool Turn::was_out_of_memory(const sandbox::Exited& exited) const {
 
 void Turn::cancel() {
   if (over() || std::exchange(end_.cancelled, true)) return;
-  grace_deadline_ = now() + needs_.plan.limits.cancel_grace;
+  // One that is frozen cannot be told.
+  grace_deadline_ = now() + (disk_is_full_ ? 0ms : needs_.plan.limits.cancel_grace);
   wake_.notify();
 }
 

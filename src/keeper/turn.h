@@ -85,6 +85,8 @@ class Turn {
   void request_done(const std::string& call_id, const egress::RequestRecord& record);
   // Something happened elsewhere (a provider request): the agent is alive.
   void touch();
+  // The disk is full: nothing more is read of the agent, and the run's time stands still.
+  void hold_for_disk(Hold wish);
   // Ends the turn for a reason from elsewhere.
   void abort(model::RunFailure failure);
   // The same, but lets the agent end it: it is interrupted, and killed after the grace. Nothing while it has
@@ -136,6 +138,7 @@ class Turn {
   // Nothing of the agent goes on before a person has decided.
   [[nodiscard]] bool held() const { return needs_.progress.asking() && !end_.cancelled; }
   base::Task<void> while_held();
+  base::Task<void> while_disk_is_full();
   bool count_output(std::size_t bytes);
   base::Task<void> slow_down(std::size_t bytes);
   bool check_limits();
@@ -161,6 +164,7 @@ class Turn {
   bool close_stdin_ = false;
   bool stdout_ended_ = false;
   bool interrupted_ = false;
+  bool disk_is_full_ = false;
   std::optional<model::RunFailure> given_up_;
   bool stopped_ = false;  // whatever the outcome
   base::Deadline began_ = base::SteadyClock::now();

@@ -165,7 +165,7 @@ void Turn::edit(const DecisionMessage& message) {
 // While a person is asked, the agent may be quiet and the run's time stands still.
 void Turn::watch_waiting() {
   const bool waiting =
-      needs_.progress.asking() || (needs_.actions != nullptr && needs_.actions->waiting());
+      disk_is_full_ || needs_.progress.asking() || (needs_.actions != nullptr && needs_.actions->waiting());
   if (waiting == waiting_since_.has_value()) return;
   if (waiting) {
     waiting_since_ = base::SteadyClock::now();

@@ -30,6 +30,7 @@ base::Task<void> Turn::read_stdout() {
     needs_.progress.signals().message();
     handle(needs_.session.feed(std::string_view(buffer).substr(0, n)));
     while ((to_write_bytes_ > write_queue_bytes || held()) && !over()) co_await writing_.wait();
+    co_await while_disk_is_full();
   }
   stdout_ended_ = true;
   wake_.notify();
@@ -46,6 +47,7 @@ base::Task<void> Turn::read_stderr() {
     co_await slow_down(n);
     stderr_lines_.feed(std::string_view(buffer).substr(0, n));
     report(needs_.progress.signals().raw_output(std::string_view(buffer).substr(0, n)));
+    co_await while_disk_is_full();
   }
 }
 
@@ -81,6 +83,16 @@ bool Turn::count_output(std::size_t bytes) {
   if (output_bytes_ <= needs_.plan.limits.output_bytes) return true;
   fail("output_limit", "The agent wrote more than it may");
   return false;
+}
+
+void Turn::hold_for_disk(Hold wish) {
+  disk_is_full_ = wish == Hold::hold;
+  watch_waiting();
+  writing_.notify();
+}
+
+base::Task<void> Turn::while_disk_is_full() {
+  while (disk_is_full_ && !over()) co_await writing_.wait();
 }
 
 // An agent that writes faster than it may waits at its full pipe. Up to a second of it comes at once.

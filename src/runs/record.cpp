@@ -34,6 +34,7 @@ std::optional<QuotaWait> quota_wait(store::Reader& reader, const model::Run& run
     if (after && after->sequence > waiting->sequence) return std::nullopt;
   }
   const auto payload = payload_of(waiting);
+  if (base::get_string(payload, "reason") == "storage_full") return std::nullopt;  // the server's disk, not a quota
   return QuotaWait{std::string(base::get_string(payload, "reason").value_or("")),
                    std::string(base::get_string(payload, "resumesAt").value_or(""))};
 }

@@ -114,6 +114,18 @@ SimDisk::Status SimDisk::remove(const std::string& name) {
   return files_.erase(name) == 0 ? Status::missing : Status::ok;
 }
 
+SimDisk::Status SimDisk::rename(const std::string& from, const std::string& to) {
+  const std::lock_guard lock(mutex_);
+  if (const auto alive = step(); alive != Status::ok) return alive;
+  auto moved = files_.extract(from);
+  if (moved.empty()) return Status::missing;
+  files_.erase(to);
+  moved.key() = to;
+  moved.mapped().named = true;
+  files_.insert(std::move(moved));
+  return Status::ok;
+}
+
 std::uint64_t SimDisk::size(const std::string& name) const {
   const std::lock_guard lock(mutex_);
   const auto found = files_.find(name);

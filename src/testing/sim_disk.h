@@ -52,6 +52,9 @@ class SimDisk {
   [[nodiscard]] Status allocate(const std::string& name, std::uint64_t size);
   [[nodiscard]] Status sync(const std::string& name);
   [[nodiscard]] Status remove(const std::string& name);
+  // Over what has the name already; durable at once, as with a sync of the folder. Bytes that were not synced stay
+  // so.
+  [[nodiscard]] Status rename(const std::string& from, const std::string& to);
   [[nodiscard]] std::uint64_t size(const std::string& name) const;
   // What a program reads now; empty when there is no such file.
   [[nodiscard]] std::string content(const std::string& name) const;

@@ -107,19 +107,41 @@ base::Task<void> Worker::State::work() {
   context_.cassettes = &cassettes_;
   co_await open_folders();
   co_await open_layers();
-  co_await adopt_all();
+  while (!co_await stored(adopt_all())) co_await rest();
   scope_.spawn(keep_leases());
   scope_.spawn(reclaimer_.run());
   while (!context_.stopping) {
     work_due_ = false;
-    co_await settle_cancelled();
-    co_await take_queued();
-    co_await look_after_others();
-    const auto disk = disk_is_low_ ? base::after(look_at_disk_again) : base::Deadline::max();
+    const bool settled = co_await stored(settle_cancelled());
+    const bool taken = settled && co_await stored(take_queued());
+    const bool looked = taken && co_await stored(look_after_others());
+    const auto disk = disk_is_low_ || !looked ? base::after(look_at_disk_again) : base::Deadline::max();
     const auto look_again = std::min(disk, next_look());
     while (!work_due_ && !context_.stopping && !is_look_due() && !base::passed(look_again))
       co_await wake_.wait_until(look_again);
   }
+}
+
+// False when the store is away: its disk is full or refuses, and comes back.
+base::Task<bool> Worker::State::stored(base::Task<void> work) {
+  try {
+    co_await std::move(work);
+  } catch (const base::Failure& failure) {
+    if (failure.error().code != base::Code::unavailable || context_.stopping) throw;
+    if (!std::exchange(store_is_away_, true)) {
+      base::log(base::LogLevel::warn, "the store is away: runs are taken later",
+                {{"cause", failure.error().message}});
+    }
+    co_return false;
+  }
+  if (std::exchange(store_is_away_, false)) base::log(base::LogLevel::info, "the store is back", {});
+  co_return true;
+}
+
+base::Task<void> Worker::State::rest() {
+  const auto deadline = base::after(look_at_disk_again);
+  while (!context_.stopping && !base::passed(deadline)) co_await wake_.wait_until(deadline);
+  if (context_.stopping) base::throw_failure(base::Code::cancelled, "the worker is stopping");
 }
 
 base::Task<void> Worker::State::open_folders() {

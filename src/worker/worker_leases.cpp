@@ -35,6 +35,7 @@ base::Task<void> Worker::State::adopt_all() {
   if (!context_.config.owns_folder) co_return;
   for (const auto& attempt : open) {
     if (!context_.is_here(attempt)) continue;
+    if (driver_of(attempt.run_id) != nullptr) continue;  // taken before the store went away
     if (newest.at(attempt.run_id) == attempt.id) {
       co_await adopt(attempt, std::nullopt);
     } else {

@@ -41,6 +41,8 @@ class Worker::State final : public store::CommitListener {
   };
 
   base::Task<void> work();
+  base::Task<bool> stored(base::Task<void> work);
+  base::Task<void> rest();
   base::Task<void> open_folders();
   base::Task<void> open_layers();
   base::Task<void> adopt_all();
@@ -83,6 +85,7 @@ class Worker::State final : public store::CommitListener {
   std::set<model::AttemptId> lost_;     // attempts with folders here that another worker settles now
   base::Deadline tidy_due_ = base::Deadline::max();  // whether their folders are needed any more
   bool disk_is_low_ = false;
+  bool store_is_away_ = false;
   base::Event wake_;
   base::Event leases_wake_;
   Reclaimer reclaimer_;

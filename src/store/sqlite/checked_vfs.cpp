@@ -5,17 +5,13 @@
 #include <memory>
 #include <mutex>
 
-#include "base/hash.h"
+#include "store/sqlite/page_checksum.h"
 #include "store/sqlite/vfs_shim.h"
 
 namespace agentrouter::store {
 namespace {
 
-constexpr int checksum_bytes = 8;
 constexpr int largest_page = 65536;
-constexpr std::string_view magic("SQLite format 3\0", 16);
-// Behind the CRC-32C of the page; another way of making checksums would have another word.
-constexpr std::string_view mark = "AgC1";
 
 struct CheckedFile {
   sqlite3_file base;
@@ -28,29 +24,10 @@ CheckedFile* checked(sqlite3_file* any) {
   return reinterpret_cast<CheckedFile*>(any);
 }
 
-void put_checksum(char* page, int size) {
-  char* end = page + size - checksum_bytes;
-  const std::uint32_t crc = base::crc32c({page, static_cast<std::size_t>(size - checksum_bytes)});
-  std::memcpy(end, &crc, sizeof crc);
-  std::memcpy(end + sizeof crc, mark.data(), mark.size());
-}
-
-// A page of zeros is a hole: SQLite never wrote it, because nothing is on it.
-bool is_whole(const char* page, int size) {
-  const char* end = page + size - checksum_bytes;
-  std::uint32_t crc = 0;
-  std::memcpy(&crc, end, sizeof crc);
-  if (std::memcmp(end + sizeof crc, mark.data(), mark.size()) == 0)
-    return crc == base::crc32c({page, static_cast<std::size_t>(size - checksum_bytes)});
-  return std::all_of(page, page + size, [](char byte) { return byte == 0; });
-}
-
 // What the first bytes of a database say about its pages.
 void learn(CheckedFile& file, const void* start, int size) {
-  const auto* bytes = static_cast<const unsigned char*>(start);
-  if (size < 100 || std::memcmp(bytes, magic.data(), magic.size()) != 0) return;
-  const int page = bytes[16] << 8 | bytes[17];
-  file.page_size = bytes[20] == checksum_bytes ? (page == 1 ? largest_page : page) : 0;
+  const auto format = page_format({static_cast<const char*>(start), static_cast<std::size_t>(size)});
+  if (format) file.page_size = format->has_checksums ? static_cast<int>(format->size) : 0;
 }
 
 bool is_page(const CheckedFile& file, int size, sqlite3_int64 at) {
@@ -62,7 +39,7 @@ int read(sqlite3_file* any, void* to, int size, sqlite3_int64 at) {
   const int status = file.real()->pMethods->xRead(file.real(), to, size, at);
   if (status != SQLITE_OK || !file.database) return status;
   if (at == 0) learn(file, to, size);
-  if (is_page(file, size, at) && !is_whole(static_cast<const char*>(to), size)) {
+  if (is_page(file, size, at) && !is_whole_page({static_cast<const char*>(to), static_cast<std::size_t>(size)})) {
     sqlite3_log(SQLITE_IOERR_DATA, "page %lld does not match its checksum", at / size + 1);
     return SQLITE_IOERR_DATA;
   }
@@ -75,7 +52,7 @@ int write(sqlite3_file* any, const void* bytes, int size, sqlite3_int64 at) {
   if (!is_page(file, size, at)) return file.real()->pMethods->xWrite(file.real(), bytes, size, at);
   thread_local std::array<char, largest_page> page;
   std::memcpy(page.data(), bytes, static_cast<std::size_t>(size));
-  put_checksum(page.data(), size);
+  put_page_checksum({page.data(), static_cast<std::size_t>(size)});
   return file.real()->pMethods->xWrite(file.real(), page.data(), size, at);
 }
 
@@ -151,11 +128,11 @@ std::string checked_vfs(const std::string& base) {
 }
 
 void reserve_checksums(Connection& connection) {
-  (void)fixed(connection.handle(), checksum_bytes);
+  (void)fixed(connection.handle(), static_cast<int>(page_checksum_bytes));
 }
 
 bool has_checksums(Connection& connection) {
-  return fixed(connection.handle(), -1) == checksum_bytes;
+  return fixed(connection.handle(), -1) == static_cast<int>(page_checksum_bytes);
 }
 
 }  // namespace agentrouter::store

@@ -7,7 +7,10 @@
 // A database that was made without room for checksums is read and written as before. One that has them must be
 // written through here only: another program would leave checksums behind that do not fit.
 
+#include <cstdint>
+#include <filesystem>
 #include <string>
+#include <vector>
 
 #include "store/sqlite/statement.h"
 
@@ -21,5 +24,22 @@ void reserve_checksums(Connection& connection);
 
 // Whether the pages of this database have checksums.
 [[nodiscard]] bool has_checksums(Connection& connection);
+
+// Looks at every page of the file without SQLite; the numbers of those that do not match their checksums, up to
+// `at_most`. A page that is being written to is looked at again. Nothing when pages have none. Only before this
+// process has connections to the database: closing the file lets go of their locks.
+//
+// Errors: not_found, corrupt (store_corrupt: no database), those of reading.
+struct PageScan {
+  std::uint64_t pages = 0;
+  bool has_checksums = false;
+  std::vector<std::uint64_t> damaged;  // counted from 1, as SQLite does
+};
+[[nodiscard]] base::Result<PageScan> scan_pages(const std::filesystem::path& database,
+                                                std::size_t at_most = 100);
+
+// Writes the checksum that each page should have. For whoever has just given a database room for them and has
+// no connection to it. Durable.
+[[nodiscard]] base::Result<void> seal_pages(const std::filesystem::path& database);
 
 }  // namespace agentrouter::store
