@@ -37,6 +37,7 @@ class SimBlobs final : public blobs::BlobStore {
   void remove(std::string_view key) override {
     if (disk_.remove(place(key)) == SimDisk::Status::io) refuse();
   }
+  void remove_empty(std::string_view) override {}
   // 64 hex digits; empty when there is none.
   std::string digest(std::string_view key) {
     return exists(key) ? base::Sha256::hex_of(disk_.content(place(key))) : "";
@@ -80,10 +81,19 @@ struct Known {
 
 // One life of the server and of the keeper, from its start to the next loss of power.
 class Life {
+  template <class Work>
+  auto write(Work work) {
+    return testing::run_task(io_, store_->write(std::move(work)));
+  }
+  template <class Work>
+  auto read(Work work) {
+    return testing::run_task(io_, store_->read(std::move(work)));
+  }
+
  public:
   Life(SimDisk& disk, const std::string& vfs, const std::filesystem::path& folder, Known& known)
       : disk_(disk), blobs_(disk), known_(known) {
-    store_ = base::value_or_throw(open_sqlite_store(folder / "a.db", {.readers = 1,
+    store_ = base::value_or_throw(store::open_sqlite_store(folder / "a.db", {.readers = 1,
                                                                       .wal_cap_bytes = 200 << 10,
                                                                       .checkpoint_delay = std::chrono::hours(1),
                                                                       .vfs = vfs}));
@@ -122,14 +132,6 @@ class Life {
   }
 
  private:
-  template <class Work>
-  auto write(Work work) {
-    return testing::run_task(io_, store_->write(std::move(work)));
-  }
-  template <class Work>
-  auto read(Work work) {
-    return testing::run_task(io_, store_->read(std::move(work)));
-  }
   runs::Context now() { return {clock_, entropy_}; }
 
   void check_bytes(const model::RunId& run) {
