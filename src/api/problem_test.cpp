@@ -59,7 +59,7 @@ TEST(Problem, AReasonThatIsNoCodeIsToldByTheClassOfItsError) {
       {{Code::timeout, "m"}, 503, "unavailable"},
       {{Code::cancelled, "m"}, 503, "unavailable"},
       {{Code::denied, "m", "storage_failed"}, 503, "storage_failed"},
-      {{Code::corrupt, "secret", "store_corrupt"}, 500, "internal_error"},
+      {{Code::corrupt, "secret", "file_corrupt"}, 500, "internal_error"},
       {{Code::internal, "secret"}, 500, "internal_error"},
   };
   for (const auto& [error, status, code] : table) {

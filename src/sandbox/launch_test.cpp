@@ -320,6 +320,7 @@ TEST(Warden, ItsEndIsAnErrorOfItsOwn) {
   EXPECT_EQ(warden.sweep(rig.ref().attempts).error().code, Code::unavailable);
   rig.launcher = &warden;
   EXPECT_EQ(rig.launch().error().reason, "launcher_lost");
+  rig.launcher = nullptr;  // what is left is removed without it
 }
 
 TEST(RemoveTree, RemovesDeepForbiddenAndStrangeTreesButFollowsNothing) {
