@@ -128,6 +128,7 @@ class Lifetime:
             self.compare(before, "with the server idle", allowed=2)
             return
         # An idle server has sandboxes that wait, and takes them with it.
+        self.files_are_gone(before)
         self.server.stop()
         self.compare(before, "after the server, with sandboxes made ahead")
         self.start()
@@ -168,11 +169,18 @@ class Lifetime:
         print(f"{self.name}: {done} kills ({', '.join(f'{n} of {w}' for w, n in sorted(self.killed.items()))}), slowest start {self.slowest:.1f} s, "
               f"runs: {self.statuses}, failures: {self.failures}; left: nothing")
 
+    def files_are_gone(self, before):
+        def rest():
+            inside = ("processes", "netns", "mountns", "namespaces", "cgroups")
+            return {k: v for k, v in world.differs(before, self.data).items() if k not in inside}
+        wait_for(lambda: not rest(), 30, f"nothing but sandboxes that wait to be left: {rest()}")
+
     def see_warm(self, before):
         """Sandboxes do wait, when nothing runs."""
         run = self.server.create("sim: reply done")["id"]
         wait_for(lambda: not self.active(), 60, f"{run} to end")
         self.server.call("POST", f"/v1/runs/{run}/close", expect=(200, 202, 204, 404, 409))
+        self.files_are_gone(before)
         wait_for(lambda: len(world.differs(before, self.data).get("netns", {}).get("new", [])) == self.warm and not keepers(self.data), 30,
                  "sandboxes that were made ahead")
 

@@ -55,6 +55,8 @@ def entries_of(data):
         names[:] = [name for name in names if name not in ("blobs", "attempts", "trees", "layers")]
         for name in files:
             path = pathlib.Path(folder, name)
+            if name == "takeover.sock":  # the server's own; the next one makes it anew
+                continue
             if path.is_socket() or name.endswith((".new", ".tmp", ".part")):
                 found.append(str(path.relative_to(data)))
     return sorted(set(found))
