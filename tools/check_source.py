@@ -14,7 +14,8 @@ BANS = {
     "system_clock::now": (r"system_clock::now", {"src/base/clock.cpp": "the one place that reads the clock"}),
     "asio::detached": (r"\bdetached\b", {}),
     "std::thread": (r"std::j?thread\b", {
-        "src/cli/interrupt": "waits for signals while the client waits for the server"}),
+        "src/cli/interrupt": "waits for signals while the client waits for the server",
+        "src/sandbox/warm": "makes boxes while nothing is launched; no event loop there, and no thread of a pool is to be held"}),
     "sleep": (r"\b(usleep|nanosleep|sleep|sleep_until)\s*\(|this_thread::sleep", {"src/sandbox/init/": "no event loop there"}),
     "getenv": (r"\bgetenv\b|\benviron\b", {
         "src/apps/environment.cpp": "the server's environment", "src/cli/environment.cpp": "the client's environment"}),
