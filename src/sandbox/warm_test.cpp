@@ -218,6 +218,7 @@ TEST(Warm, TheGroupsOfABoxBecomeThoseOfItsAttempt) {
   ASSERT_TRUE(rig.launched().warm);
   EXPECT_THAT(warm_groups(rig), IsEmpty());
   EXPECT_THAT(find_cgroups(cgroup_label(rig.ref()), Match::whole), SizeIs(before.size()));
+  ASSERT_EQ(rig.run("true").code, 0) << "its keeper is up";
   auto swept = rig.local().sweep(rig.ref().attempts);
   ASSERT_TRUE(swept);
   EXPECT_THAT(find_cgroups(cgroup_label(rig.ref()), Match::whole), SizeIs(before.size())) << "its keeper lives";
