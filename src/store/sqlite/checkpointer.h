@@ -27,6 +27,7 @@ class Checkpointer {
   const std::chrono::milliseconds delay_;
   std::atomic<bool> scheduled_{false};
   std::atomic<bool> closed_{false};
+  std::atomic<bool> refused_{false};  // by the disk
   base::Threads thread_{1};
 };
 
