@@ -170,7 +170,7 @@ class Audit(Case):
             for number, (sql, code) in enumerate(cases.items()):
                 with self.subTest(sql):
                     data = self.folder / f"copy-{number}"
-                    shutil.copytree(self.server.data, data)
+                    shutil.copytree(self.server.data, data, ignore=shutil.ignore_patterns("*.sock"))
                     with sqlite3.connect(data / "agentrouter.db") as database:
                         database.executescript(sql)
                     database.close()

@@ -26,7 +26,7 @@ def command(*words, code=0):
 def everything(server):
     """Runs, events and artifacts with their bytes, as clients see them."""
     seen = {}
-    for run in server.call("GET", "/v1/runs?limit=200")["items"]:
+    for run in server.call("GET", "/v1/runs?limit=100")["items"]:
         artifacts = {}
         for kind, artifact in server.artifacts(run["id"]).items():
             data = server.download(run["id"], artifact["id"])
@@ -60,6 +60,8 @@ class Backup(WithData):
             ended = [server.finish(server.create(TASK)["id"])[0]["id"] for _ in range(3)]
             waiting = server.create(TASK, approvalMode="manual")["id"]
             server.wait_until(waiting, lambda e: e["type"] == "approval.requested")
+            busy = server.create("sim: sh while sleep 0.1; do :; done\nsim: reply Done.")["id"]
+            server.wait_until(busy, lambda e: e["type"] == "agent.tool_started")
             report = json.loads(command("backup", to, "--data", data, "--json").stdout)
             before = everything(server)
             again = json.loads(command("backup", to, "--data", data, "--json").stdout)
@@ -68,17 +70,25 @@ class Backup(WithData):
             self.assertEqual(to.stat().st_mode & 0o777, 0o700)
             self.assertEqual({p.stat().st_mode & 0o077 for p in to.rglob("*") if p.is_file()}, {0})
             command("restore", to, "--data", data, code=1)
-            server.call("POST", f"/v1/runs/{waiting}/cancel", {})
-            server.finish(waiting)
+            for run in (waiting, busy):
+                server.call("POST", f"/v1/runs/{run}/cancel", {})
+                server.finish(run)
             server.tidy()
             later = server.finish(server.create(TASK)["id"])[0]["id"]
         new = self.folder / "new"
         command("restore", to, "--data", new)
-        self.assertIn("Nothing is damaged", command("fsck", "--data", new).stdout)
+        problems = json.loads(command("fsck", "--data", new, "--json", code=1).stdout)["problems"]
+        self.assertEqual([p["code"] for p in problems], ["journal_missing"] * 2, "of runs that were going on, and nothing else")
         with self.server(new) as server:
-            lost, events = server.finish(waiting)
+            lost, events = server.finish(busy)
             self.assertEqual((lost["status"], lost["failure"]["code"]), ("failed", "attempt_lost"))
-            self.assertEqual(events[:len(before[waiting][1])], before[waiting][1], "what clients had seen is not changed")
+            self.assertEqual(events[:len(before[busy][1])], before[busy][1], "what clients had seen is not changed")
+            # Nothing had happened in the other one: it begins again and asks again.
+            known = before[waiting][1]
+            server.wait_until(waiting, lambda e: e["type"] == "approval.requested", after=known[-1]["sequence"])
+            self.assertEqual(server.events(waiting)[:len(known)], known)
+            server.call("POST", f"/v1/runs/{waiting}/cancel", {})
+            server.finish(waiting)
             after = everything(server)
             for run in ended:
                 self.assertEqual(after[run], before[run])
@@ -135,7 +145,7 @@ class Fsck(WithData):
     @contextlib.contextmanager
     def copy(self):
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            shutil.copytree(self.data, pathlib.Path(folder, "data"))
+            shutil.copytree(self.data, pathlib.Path(folder, "data"), ignore=shutil.ignore_patterns("*.sock"))
             yield pathlib.Path(folder, "data")
 
     def found(self, data, *words, code=1):

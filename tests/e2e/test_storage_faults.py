@@ -91,7 +91,7 @@ class FullDisk(SmallDisk):
             server.start()
             listed, cursor = [], ""
             while cursor is not None:
-                page = server.call("GET", f"/v1/runs?limit=200{cursor and '&cursor=' + cursor}")
+                page = server.call("GET", f"/v1/runs?limit=100{cursor and '&cursor=' + cursor}")
                 listed += [run["id"] for run in page["items"]]
                 cursor = page.get("nextCursor")
             self.assertEqual(sorted(listed), sorted(acknowledged.values()), "what was refused is not there, what was acknowledged is")
@@ -161,7 +161,8 @@ class ReadOnlyDisk(SmallDisk):
             run = server.create("sim: reply Hi.")["id"]
             before = server.finish(run)[1]
             server.tidy()
-        subprocess.run(["mount", "-o", "remount,ro", self.disk], check=True)
+        remount = ["mount", "-o", "remount,ro", self.disk]
+        wait_for(lambda: subprocess.run(remount, stderr=subprocess.DEVNULL).returncode == 0, 10, "nobody to write there any more")
         env = {"PATH": os.environ["PATH"], "AGENTROUTER_API_KEY": KEY}
         command = [PROGRAM, "serve", "--listen", "127.0.0.1:0", "--data", self.disk / "data", "--sim"]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=20)
