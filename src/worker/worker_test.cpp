@@ -4,6 +4,7 @@
 #include "worker/fixture_test.h"
 #include "worker/journal_copy.h"
 #include "worker/log_archive.h"
+#include "worker/run_driver.h"
 
 namespace agentrouter::worker {
 namespace {
@@ -363,6 +364,14 @@ TEST(Preview, KeepsTheShapeAndMarksWhatWasCut) {
   json::array many;
   for (int i = 0; i < 100'000; ++i) many.emplace_back(i);
   EXPECT_LE(base::to_text(preview_of({{"many", many}}, 32u << 10)).size(), 32u << 10);
+}
+
+// The clock may be set meanwhile.
+TEST(DeadlineOf, ATimeOfTheWallClockIsLookedAtAgainAfterAMinute) {
+  testing::ManualClock clock;
+  EXPECT_LE(deadline_of(clock.now() + 2h, clock), base::after(1min + 1s));
+  EXPECT_GT(deadline_of(clock.now() + 30s, clock), base::after(29s));
+  EXPECT_LE(deadline_of(clock.now() - 1h, clock), base::after(1s));
 }
 
 TEST(Concurrency, DefaultIsAtLeastOne) {

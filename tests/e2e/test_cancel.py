@@ -12,17 +12,18 @@ import time
 
 from agents import keepers, processes_in, sandbox_of
 from harness import Case, Server, main, wait_for
+from person import Person
 
 BOUND = 2.0
 KINDS = ("codex", "claude_code")
 KEPT = "sim: write kept.txt kept\\n\n"
 DEAF = "trap '' INT TERM HUP; "
-# What the agent's command does: the name of the state and how many processes it has at least.
+# What the agent's command does: the name of the state, and how many processes sleep then; with none all are stopped.
 COMMANDS = {
     "a command": ("exec /bin/sleep 1000", 1),
-    "processes that ignore signals": (f"{DEAF}(while :; do /bin/sleep 1; done) & while :; do /bin/sleep 1; done", 3),
+    "processes that ignore signals": (f"{DEAF}(while :; do /bin/sleep 1000; done) & while :; do /bin/sleep 1000; done", 2),
     "a new session": (f"{DEAF}setsid sh -c \"{DEAF}exec /bin/sleep 1000\" & {DEAF}exec /bin/sleep 1000", 2),
-    "an agent that is stopped": ("/bin/sleep 1000 & kill -STOP -1; /bin/sleep 1000", 2),
+    "an agent that is stopped": ("/bin/sleep 1000 & kill -STOP -1; /bin/sleep 1000", 0),
 }
 FORKS = "f() { f & f & }; while :; do f; done"
 QUOTA = "sim: error 429 rate_limit_exceeded retry-after=600 always\n"
@@ -39,6 +40,22 @@ def of_agent(space):
             if "agentrouter" not in exe and "memfd:" not in exe:
                 found.append(pid)
     return found
+
+
+def sleepers(space):
+    found = 0
+    for pid in processes_in(space):
+        with contextlib.suppress(OSError):
+            found += os.readlink(f"/proc/{pid}/exe").endswith("/sleep")
+    return found
+
+
+def are_stopped(space):
+    def state(pid):
+        with contextlib.suppress(OSError):
+            return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    # But for the shell that stops the others.
+    return sum(state(pid) == "T" for pid in of_agent(space)) >= 2
 
 
 def configured(text, *args):
@@ -95,11 +112,14 @@ class Cancelling(Case):
         self.assertIn(b"+kept", server.download(run, artifacts["workspace_patch"]["id"]), kind)
         self.assertIn(b"kept.txt", gzip.decompress(server.download(run, artifacts["stdout_log"]["id"])))
 
-    def go_on(self, server, runs):
+    def go_on(self, server, runs, asked=False):
         turns = [server.call("POST", f"/v1/runs/{run}/messages", {"message": "sim: sh ls\nsim: reply Went on."}, expect=(202,))["runId"] for run in runs]
-        for turn in turns:
-            record, _ = server.finish(turn, 60)
-            self.assertEqual(record["status"], "completed", record.get("failure"))
+        with contextlib.ExitStack() as people:
+            for turn in turns if asked else ():
+                people.enter_context(Person(server, turn))
+            for turn in turns:
+                record, _ = server.finish(turn, 60)
+                self.assertEqual(record["status"], "completed", record.get("failure"))
 
 
 class Cancel(Cancelling):
@@ -118,20 +138,16 @@ class Cancel(Cancelling):
         cls.server.remove_data()
         super().tearDownClass()
 
-    def at_work(self, kind, command, processes):
+    def at_work(self, kind, command, sleeping):
         run = self.server.create(f"{KEPT}sim: sh {command}\n{NEVER}", runtime={"kind": kind})["id"]
         self.server.wait_until(run, lambda e: e["type"] == "agent.tool_completed")
         space = sandbox_of(self.keeper(self.server, run))
-        quiet = len(of_agent(space))
-        wait_for(lambda: len(of_agent(space)) >= quiet + processes or self.is_stopped(space), 30, "the command to be at work")
+        wait_for(lambda: sleepers(space) >= sleeping if sleeping else are_stopped(space), 30, "the command to be at work")
         return run, space
 
-    def is_stopped(self, space):
-        return all(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T" for pid in of_agent(space))
-
     def test_running_whatever_its_processes_do_about_signals(self):
-        for name, (command, processes) in COMMANDS.items():
-            runs = {kind: self.at_work(kind, command, processes) for kind in KINDS}
+        for name, (command, sleeping) in COMMANDS.items():
+            runs = {kind: self.at_work(kind, command, sleeping) for kind in KINDS}
             for kind, (run, space) in runs.items():
                 with self.subTest((name, kind)):
                     self.measured(self.server, run, f"{name}, {kind}", space)
@@ -164,7 +180,7 @@ class Cancel(Cancelling):
                     self.assertIn("approval.withdrawn", [e["type"] for e in events])
             late = self.server.call("POST", f"/v1/runs/{launch}/actions/{asked['actionId']}/approve", {"actionDigest": asked["actionDigest"]}, expect=(409,))
             self.assertIn(late["error"]["code"], ("approval_not_pending", "run_not_active"))
-        self.go_on(self.server, [run for pair in runs.values() for run in pair])
+        self.go_on(self.server, [run for pair in runs.values() for run in pair], asked=True)
 
     def test_waiting_for_quota(self):
         runs = {kind: self.server.create(KEPT + QUOTA + NEVER, runtime={"kind": kind}, waitForQuota=True)["id"] for kind in KINDS}
@@ -260,7 +276,8 @@ class InLine(Cancelling):
             self.assertNotIn("agent.message", [e["type"] for e in self.ended(server, waiting)])
             self.measured(server, holder, "in a provider's answer")
             self.ended(server, holder)
-            self.go_on(server, [waiting, queued])
+            for run in (waiting, queued):  # nothing is left of the budget for more than the question
+                server.finish(server.call("POST", f"/v1/runs/{run}/messages", {"message": "sim: reply Went on."}, expect=(202,))["runId"])
 
 
 if __name__ == "__main__":
