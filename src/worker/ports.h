@@ -70,6 +70,8 @@ class TreeUnpacker {
 // Ends a keeper that does not obey. SIGKILL through a pidfd; a process that has ended is no error.
 using KillKeeper = std::function<void(pid_t)>;
 void kill_process(pid_t pid);
+// By a signal or a debugger: it will do nothing until somebody lets it go on.
+[[nodiscard]] bool is_stopped(pid_t pid);
 
 // A connection to the keeper of the attempt with this folder. Errors: unavailable (nobody listens).
 using ConnectKeeper =

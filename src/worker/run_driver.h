@@ -163,6 +163,7 @@ class RunDriver {
   base::Deadline lease_until_;
   bool cancel_due_ = false;
   bool cancel_heard_ = false;
+  bool cancel_late_ = false;  // the keeper is given more time to hear it
   bool decisions_due_ = true;
   bool policy_due_ = true;
   std::string policy_sent_;    // its version

@@ -139,14 +139,15 @@ base::Task<std::optional<ExitRecord>> RunDriver::follow() {
   }
 }
 
-// Says it once on each link. A keeper that does not hear it in time is killed, and its sandbox with it; one that
-// has heard it empties its sandbox by itself, and is given the time that collecting may take.
+// Says it once on each link. A keeper that does not hear it in time is killed, and its sandbox with it: soon if it is
+// stopped, later if it is only slow, since what it has not written down is lost. One that has heard it empties its
+// sandbox by itself, and is given the time that collecting may take.
 base::Task<void> RunDriver::pass_cancel(bool& sent) {
   if (!cancel_due_ || link_->closed()) co_return;
   const auto& config = context_.config;
   if (!sent) {
     sent = true;
-    cancel_heard_ = false;
+    cancel_heard_ = cancel_late_ = false;
     cancel_deadline_ = base::after(link_->acknowledges_cancel() ? config.cancel_patience : config.cancel_bound);
     (void)co_await link_->send(keeper::CancelMessage{});
   }
@@ -154,6 +155,11 @@ base::Task<void> RunDriver::pass_cancel(bool& sent) {
     cancel_deadline_ = base::after(collecting_bound);
   } else if (cancel_deadline_ && base::passed(*cancel_deadline_)) {
     co_await hold_lease();
+    if (!cancel_heard_ && !cancel_late_ && !is_stopped(link_->keeper_pid())) {
+      cancel_late_ = true;
+      cancel_deadline_ = base::after(3 * config.cancel_patience);
+      co_return;
+    }
     base::log(base::LogLevel::warn, "a keeper does not cancel and is killed", {{"runId", claim_.run.id.str()}});
     context_.needs.kill_keeper(link_->keeper_pid());
     cancel_deadline_ = base::after(config.cancel_bound);

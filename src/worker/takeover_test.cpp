@@ -1,5 +1,6 @@
 // Two workers on one store. The first one is frozen by not running it; its keepers go on, as they always do.
 
+#include "keeper/fetch/fetch_plan.h"
 #include "worker/fixture_test.h"
 
 namespace agentrouter::worker {
@@ -37,7 +38,8 @@ class TakeoverTest : public WorkerTest {
       config.data_dir = second_folder_.path();
     }
     second_ = std::make_unique<Worker>(
-        Worker::Needs{second_io_.get_executor(), *store_, *blobs_, second_launcher_, preparer_, clock_, entropy_},
+        Worker::Needs{second_io_.get_executor(), *store_, *blobs_, second_launcher_, preparer_, clock_, entropy_,
+                      kill_process, trees_.get(), &unpacker_},
         config);
     second_runs_ = true;
     asio::co_spawn(second_io_.get_executor(), second_->run(), [this](std::exception_ptr error) {
@@ -189,6 +191,38 @@ TEST_F(TakeoverTest, OnAnotherMachineARunWhoseAgentHasBegunIsLostWithWhatIsKnown
   until([&] { return left_in("attempts").empty(); });
   EXPECT_THAT(killed_, AllOf(Not(IsEmpty()), Each(launcher_.keepers.at(0))));
   EXPECT_EQ(failure(id), "attempt_lost");
+}
+
+TEST_F(TakeoverTest, AFetchOfAFrozenWorkerIsBegunAnewAndIsNotTouchedByIt) {
+  std::atomic<bool> asked = false;
+  launcher_.fetcher = [&asked](int stream, int) {
+    (void)keeper::receive_fetch(stream);
+    asked = true;
+    char order[16];
+    (void)::read(stream, order, sizeof order);
+  };
+  second_launcher_.fetcher = [](int stream, int) {
+    (void)keeper::receive_fetch(stream);
+    (void)base::write_all(stream, keeper::failed_line({"workspace_ref_not_found", "no such branch"}));
+    char order[16];
+    (void)::read(stream, order, sizeof order);
+  };
+  start();
+  runs::NewRun request;
+  request.input = request.task = "{}";
+  request.workspace = {.kind = model::WorkspaceKind::git, .git = {.url = "https://h.test/a.git", .ref = "main"}};
+  const auto id =
+      write([&](store::Transaction& tx) { return runs::create_run(tx, request, now()); })->run.id;
+  until([&] { return asked.load(); });
+  start_second(Where::same_machine);
+  until_by_second([&] { return is_ended(id); });
+  EXPECT_EQ(failure(id), "workspace_failed");
+  EXPECT_EQ(attempt(id).number, 2);
+  const auto before = types(id);
+  let_both_work();
+  EXPECT_EQ(types(id), before);
+  EXPECT_THAT(killed_, IsEmpty());
+  EXPECT_EQ(launcher_.releases, 0);
 }
 
 TEST_F(TakeoverTest, OnAnotherMachineACancelledRunEndsCancelled) {

@@ -374,6 +374,21 @@ TEST(DeadlineOf, ATimeOfTheWallClockIsLookedAtAgainAfterAMinute) {
   EXPECT_LE(deadline_of(clock.now() - 1h, clock), base::after(1s));
 }
 
+TEST(IsStopped, IsSeenOfAProcessThatASignalHasStopped) {
+  EXPECT_FALSE(is_stopped(::getpid()));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (;;) ::pause();
+  }
+  ::kill(child, SIGSTOP);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, WUNTRACED), child);
+  EXPECT_TRUE(is_stopped(child));
+  ::kill(child, SIGKILL);
+  ::waitpid(child, &status, 0);
+  EXPECT_FALSE(is_stopped(child));
+}
+
 TEST(Concurrency, DefaultIsAtLeastOne) {
   EXPECT_GE(default_concurrency(), 1);
 }
