@@ -101,6 +101,7 @@ base::Task<std::optional<runs::Claim>> RunDriver::next_attempt(const runs::Claim
 
 base::Task<bool> RunDriver::is_safe_to_repeat() {
   if (cancel_due_ || damaged_) co_return false;
+  if (!context_.is_here(claim_.attempt) && context_.config.owns_store) co_return false;
   if (!folder_) {
     const auto& attempt = claim_.attempt;
     co_return co_await context_.needs.store.read(

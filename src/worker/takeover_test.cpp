@@ -31,10 +31,9 @@ class TakeoverTest : public WorkerTest {
   void start_second(Where where) {
     WorkerConfig config = config_;
     config.worker_id = "worker_2";
-    config.owns_folder = false;
+    config.owns_store = false;
     if (where == Where::another_machine) {
       config.host = "host_2";
-      config.owns_folder = true;
       config.data_dir = second_folder_.path();
     }
     second_ = std::make_unique<Worker>(
@@ -223,6 +222,20 @@ TEST_F(TakeoverTest, AFetchOfAFrozenWorkerIsBegunAnewAndIsNotTouchedByIt) {
   EXPECT_EQ(types(id), before);
   EXPECT_THAT(killed_, IsEmpty());
   EXPECT_EQ(launcher_.releases, 0);
+}
+
+TEST_F(TakeoverTest, AStoreThatWasRestoredElsewhereRepeatsNothingOfItsAttempts) {
+  start();
+  const auto id = submit(simple_script, model::ApprovalMode::manual);
+  until_event(id, "approval.requested");
+  stop();
+  for (const pid_t keeper : launcher_.keepers) ::kill(keeper, SIGKILL);
+  std::filesystem::remove_all(folder_ / "attempts");
+  config_.host = "host_3";
+  start();
+  until_retired(id);
+  EXPECT_EQ(failure(id), "attempt_lost");
+  EXPECT_THAT(launcher_.requests, SizeIs(1));
 }
 
 TEST_F(TakeoverTest, OnAnotherMachineACancelledRunEndsCancelled) {

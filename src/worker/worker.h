@@ -64,9 +64,10 @@ struct WorkerConfig {
   std::string worker_id;
   // store::Attempt::host: this folder of attempts on this machine. Keepers of another host cannot be reached.
   std::string host = {};
-  // The worker is the only one that uses the data folder, so whoever held the attempts of this host before is
-  // gone. Without it their leases have to stand still first, like those of other hosts.
-  bool owns_folder = true;
+  // No other worker uses this store: whoever held its attempts before is gone, and those of another host came with
+  // a store that was restored from a backup. It may be older than what they have done, so none of them is repeated.
+  // Without it their leases have to stand still first.
+  bool owns_store = true;
   std::filesystem::path data_dir;
   int concurrency = 1;
   // So many runs that wait for a person or for their provider's limit do not count as one of them. Their sandboxes

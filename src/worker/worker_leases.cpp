@@ -32,9 +32,8 @@ base::Task<void> Worker::State::adopt_all() {
   const auto folders = co_await pool_.run([this] { return attempts_with_folders(context_.attempts); });
   const auto open = co_await open_attempts();
   const auto newest = newest_of(open);
-  if (!context_.config.owns_folder) co_return;
+  if (!context_.config.owns_store) co_return;
   for (const auto& attempt : open) {
-    if (!context_.is_here(attempt)) continue;
     if (driver_of(attempt.run_id) != nullptr) continue;  // taken before the store went away
     if (newest.at(attempt.run_id) == attempt.id) {
       co_await adopt(attempt, std::nullopt);
