@@ -261,7 +261,7 @@ class Judge(Case):
         self.assertEqual(problems(), "")
         self.assertIn("query limit", problems(target="/v1/runs?limit=0"))
         self.assertIn("no such operation", problems(target="/v1/sessions"))
-        self.assertIn("no such operation", problems(method="DELETE"))
+        self.assertIn("no such operation", problems(method="PUT"))
         self.assertIn("body: ", problems(method="POST", target="/v1/runs", body=b"{}"))
 
 
