@@ -14,7 +14,7 @@ namespace {
 
 using namespace agentrouter;
 
-constexpr int runs_at_once = 1000;  // in one commit
+constexpr int runs_at_once = 200;  // in one commit
 constexpr std::int64_t a_month_of_ms = 30ll * 24 * 3600 * 1000;
 
 constexpr const char* types[] = {"agent.message", "agent.progress", "agent.tool_started", "agent.tool_completed",

@@ -24,6 +24,8 @@ Writer::Writer(Connection connection, const SqliteOptions& options, Listeners& l
       listeners_(listeners),
       checkpointer_(checkpointer) {
   connection_.execute("PRAGMA synchronous = FULL");
+  // A large commit is kept in memory until its end: spilling looks through every changed page for each new one.
+  connection_.execute("PRAGMA cache_spill = OFF");
   auto size = connection_.statement("PRAGMA page_size");
   if (size.step()) page_size_ = size.integer(0);
   sqlite3_wal_hook(connection_.handle(), &Writer::on_wal, this);
