@@ -270,6 +270,13 @@ std::string Checker::describe_unfinished() const {
   return all;
 }
 
+std::int64_t Checker::open_attempts() {
+  auto* const statement = prepare("SELECT count(*) FROM attempts WHERE open = 1");
+  const auto count = sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : -1;
+  sqlite3_reset(statement);
+  return count;
+}
+
 void Checker::at_the_end() {
   committed();
   for (auto& [attempt, truth] : attempts_) {
@@ -285,9 +292,7 @@ void Checker::at_the_end() {
     const std::string wanted = *decision.answered ? "approved" : "denied";
     if (state == states_.end() || state->second != wanted) fail("an acknowledged decision about " + action + " is gone");
   }
-  auto* const open = prepare("SELECT count(*) FROM attempts WHERE open = 1");
-  if (sqlite3_step(open) == SQLITE_ROW && sqlite3_column_int64(open, 0) != 0) fail("an attempt is open for ever");
-  sqlite3_reset(open);
+  if (open_attempts() != 0) fail("an attempt is open for ever");
   auto* const check = prepare("PRAGMA integrity_check");
   if (sqlite3_step(check) != SQLITE_ROW || text(check, 0) != "ok") fail("the database is damaged: " + text(check, 0));
   sqlite3_reset(check);

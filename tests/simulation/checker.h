@@ -57,6 +57,7 @@ class Checker final : public Witness {
   [[nodiscard]] bool has_ended(const std::string& run) const;
   [[nodiscard]] std::size_t runs() const { return runs_.size(); }
   [[nodiscard]] std::size_t unfinished() const;
+  [[nodiscard]] std::int64_t open_attempts();
   [[nodiscard]] std::string describe_unfinished() const;
   [[nodiscard]] std::uint64_t events() const { return events_; }
   [[nodiscard]] std::uint64_t releases() const { return launches_.size() + actions_run_.size(); }

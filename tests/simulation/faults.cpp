@@ -34,7 +34,7 @@ void World::one_fault() {
     if (!process) return;
     loop_.note("paused: " + process->name);
     loop_.pause(*process);
-    loop_.after(ms(random.between(100, 60'000)), "worker goes on", [this, process] { loop_.go_on(*process); });
+    loop_.after(ms(random.between(100, random.once_in(2) ? 5'000 : 90'000)), "worker goes on", [this, process] { loop_.go_on(*process); });
   } else if (random.once_in(faults_.kill_server)) {
     kill_server();
   } else if (random.once_in(faults_.power)) {

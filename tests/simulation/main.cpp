@@ -13,6 +13,7 @@
 #include <map>
 
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "world.h"
 
@@ -37,12 +38,15 @@ struct Total {
 // Its report comes through a pipe.
 struct Running {
   std::uint64_t seed = 0;
+  pid_t pid = -1;
   base::Fd report;
   std::string folder;
 };
 
 void child(const Options& options, int to, const std::string& folder) {
   std::filesystem::create_directories(folder);
+  // What the product logs is part of the trace; else it is only looked at when the program dies.
+  if (!options.trace && std::freopen((folder + "/stderr").c_str(), "w", stderr) == nullptr) ::_exit(1);
   Report report;
   try {
     World* const world = new World(options, folder);  // never destroyed: see above
@@ -62,11 +66,12 @@ void child(const Options& options, int to, const std::string& folder) {
 Running begin(Options options) {
   auto pipe = base::value_or_throw(base::make_pipe());
   static int count = 0;
-  Running running{options.seed, {}, "/dev/shm/agentrouter-simulation-" + std::to_string(::getpid()) + "-" + std::to_string(++count)};
+  Running running{options.seed, -1, {}, "/dev/shm/agentrouter-simulation-" + std::to_string(::getpid()) + "-" + std::to_string(++count)};
   std::fflush(nullptr);
   const pid_t pid = ::fork();
   if (pid < 0) base::throw_errno("cannot start a seed", errno);
   if (pid == 0) child(options, pipe.second.get(), running.folder);
+  running.pid = pid;
   running.report = std::move(pipe.first);
   return running;
 }
@@ -75,14 +80,16 @@ Report finish(Running& running) {
   Report report;
   const auto text = base::value_or_throw(base::read_all(running.report.get(), 1 << 20));
   int status = 0;
-  ::wait(&status);
+  ::waitpid(running.pid, &status, 0);
+  const auto last_words = base::read_file(running.folder + "/stderr").value_or("");
   std::filesystem::remove_all(running.folder);
   unsigned long long steps = 0, hash = 0, runs = 0, events = 0, faults = 0, releases = 0;
   long long time = 0;
   int end = 0;
   if (std::sscanf(text.c_str(), "%llu %llu %llu %llu %llu %llu %lld %n", &steps, &hash, &runs, &events, &faults,
                   &releases, &time, &end) < 7) {
-    report.violation = "the program died: " + std::string(WIFSIGNALED(status) ? ::strsignal(WTERMSIG(status)) : "no report");
+    report.violation = "the program died: " + std::string(WIFSIGNALED(status) ? ::strsignal(WTERMSIG(status)) : "no report") + "\n" +
+                       last_words.substr(last_words.size() - std::min<std::size_t>(last_words.size(), 20'000));
     return report;
   }
   report = {steps, hash, runs, events, faults, releases, std::chrono::milliseconds(time), text.substr(static_cast<std::size_t>(end))};
@@ -131,12 +138,16 @@ int many(const Arguments& arguments) {
     ++total.violations;
     print_violation(options, report);
   }
+  rusage used{};
+  ::getrusage(RUSAGE_CHILDREN, &used);
+  const double cpu = static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+                     static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-  std::printf("%llu seeds, %llu steps, %llu runs, %llu events, %llu faults, %llu actions run, %.1f simulated hours in %.1f s (%.0f steps/s): %llu violations\n",
+  std::printf("%llu seeds, %llu steps, %llu runs, %llu events, %llu faults, %llu actions run, %.1f simulated hours in %.1f s, %.1f s of a processor (%.0f steps/s of it): %llu violations\n",
               static_cast<unsigned long long>(total.seeds), static_cast<unsigned long long>(total.steps),
               static_cast<unsigned long long>(total.runs), static_cast<unsigned long long>(total.events),
               static_cast<unsigned long long>(total.faults), static_cast<unsigned long long>(total.releases),
-              static_cast<double>(total.time.count()) / 3.6e6, seconds, static_cast<double>(total.steps) / seconds,
+              static_cast<double>(total.time.count()) / 3.6e6, seconds, cpu, static_cast<double>(total.steps) / cpu,
               static_cast<unsigned long long>(total.violations));
   return total.violations == 0 ? 0 : 1;
 }

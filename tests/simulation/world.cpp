@@ -217,7 +217,7 @@ void World::mutate() {
 }
 
 bool World::all_done() {
-  return checker_.unfinished() == 0 && clients_.content() && keepers_.living() == 0;
+  return checker_.unfinished() == 0 && clients_.content() && keepers_.living() == 0 && checker_.open_attempts() == 0;
 }
 
 Report World::run() {
@@ -236,7 +236,7 @@ Report World::run() {
       if (server_ && ++idle % 64 == 0 && all_done()) break;
       if (loop_.now() > end)
         throw Violation("the faults are over and it does not end: runs" + checker_.describe_unfinished() + "; clients" +
-                        clients_.describe() + "; keepers " + std::to_string(keepers_.living()));
+                        clients_.describe() + "; keepers " + std::to_string(keepers_.living()) + "; attempts " + std::to_string(checker_.open_attempts()));
       if (loop_.steps() > steps_at_most) throw Violation("it goes round and round");
     }
     checker_.at_the_end();
