@@ -23,7 +23,7 @@ class Journals::File final : public keeper::JournalFile {
     bytes_.written += bytes;
     return bytes.size();
   }
-  base::Result<void> sync() override {
+  base::Result<void> sync_once() override {
     if (!journals_.lying) bytes_.durable = bytes_.written.size();
     return {};
   }

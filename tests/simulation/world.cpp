@@ -77,7 +77,7 @@ worker::WorkerConfig World::worker_config(std::size_t number) const {
   config.provider.kind = worker::ProviderKind::sim;
   config.limits.disk_reserve_bytes = 0;
   config.host = "machine";
-  config.owns_folder = worker_count_ == 1;
+  config.owns_store = worker_count_ == 1;
   return config;
 }
 
