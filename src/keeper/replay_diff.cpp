@@ -16,9 +16,9 @@ std::string request_text(const egress::AskedRequest& request) {
   return request.method + " " + request.path + "\n" + egress::readable(request.body);
 }
 
-using Lines = std::vector<std::string_view>;
+using DiffLines = std::vector<std::string_view>;
 
-void put_lines(std::string& out, char mark, const Lines& lines, std::uint32_t begin, std::uint32_t end) {
+void put_lines(std::string& out, char mark, const DiffLines& lines, std::uint32_t begin, std::uint32_t end) {
   for (std::uint32_t i = begin; i < end; ++i) {
     auto line = lines[i];
     if (line.ends_with('\n')) line.remove_suffix(1);
@@ -33,7 +33,7 @@ std::string range(std::uint32_t begin, std::uint32_t end) {
 }
 
 // Edits [first, last) whose surroundings touch.
-void put_hunk(std::string& out, const Lines& a, const Lines& b, const std::vector<workspace::Edit>& edits,
+void put_hunk(std::string& out, const DiffLines& a, const DiffLines& b, const std::vector<workspace::Edit>& edits,
               std::size_t first, std::size_t last) {
   const auto before = std::min(edits[first].a_begin, context_lines);
   const auto a_begin = edits[first].a_begin - before;
@@ -55,8 +55,8 @@ void put_hunk(std::string& out, const Lines& a, const Lines& b, const std::vecto
 std::string replay_diff(const egress::ReplayMismatch& mismatch, std::size_t most) {
   const std::string expected = mismatch.expected ? request_text(*mismatch.expected) : std::string();
   const std::string asked = request_text(mismatch.asked);
-  const Lines a = workspace::split_lines(expected);
-  const Lines b = workspace::split_lines(asked);
+  const DiffLines a = workspace::split_lines(expected);
+  const DiffLines b = workspace::split_lines(asked);
   const auto edits = workspace::diff_lines(a, b);
   std::string out = "--- cassette, request " + std::to_string(mismatch.number) + "\n+++ this run\n";
   for (std::size_t first = 0; first < edits.size() && out.size() < most;) {
