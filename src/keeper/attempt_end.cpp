@@ -24,6 +24,8 @@ base::Task<void> Attempt::finish() {
     auto collected = co_await collect_changes(needs_.sandbox, notices_, needs_.attempt_dir, turn_start());
     if (collected && clean_changes(*collected)) changes_ = std::move(*collected);
     if (released_) co_await save();
+  } else if (released_) {
+    checkpoint_error_ = "cannot keep the state: the sandbox had gone before";
   }
   const auto proof = needs_.sandbox.destroy();
   gone_ = proof && proof->init_gone && proof->cgroup_empty.value_or(true);

@@ -177,6 +177,7 @@ struct AgentScript {
   std::function<base::Task<void>()> does = {};  // before it says anything
   std::uint64_t loses_children = 0;             // to the limit of memory
   std::optional<sandbox::DiskStop> overfills = {};  // init kills everything, and says this
+  bool takes_sandbox_along = false;                 // init ends with it
 };
 
 class ScriptedSandbox final : public Sandbox {
@@ -362,6 +363,7 @@ class ScriptedSandbox final : public Sandbox {
     running_ = false;
     close();
     notify(exited);
+    if (script_.takes_sandbox_along) notify(sandbox::Gone{});
   }
   void close() {
     boost::system::error_code ignored;

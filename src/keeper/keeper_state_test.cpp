@@ -29,6 +29,14 @@ TEST_F(KeeperTest, ACheckpointThatFailsIsNamedAndChangesNothingElse) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "checkpoint.tar.zst"));
 }
 
+TEST_F(KeeperTest, ASandboxThatGoesBeforeItsStateIsKeptSaysSo) {
+  agent({.says = "say done\n", .takes_sandbox_along = true});
+  keep();
+  EXPECT_EQ(outcome(), "completed");
+  EXPECT_EQ(sandbox_->checkpoints, 0);
+  EXPECT_THAT(exit_text(), HasSubstr("cannot keep the state: the sandbox had gone before"));
+}
+
 TEST_F(KeeperTest, AnAgentThatWasNeverReleasedLeavesNoCheckpoint) {
   plan_.approval_mode = model::ApprovalMode::block;
   keep();
