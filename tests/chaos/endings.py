@@ -34,7 +34,7 @@ def allowed_endings(case, run_id):
     return f"failed with {run.get('failure')}; done to it: {[fault['kind'] for fault in faults]}"
 
 
-MOST_ATTEMPTS = 3
+MOST_ATTEMPTS = 6  # the server is told so: with three, a busy machine has hardly a run that gets through its launch
 NO_STATE = {"checkpoint_unavailable", "session_not_found"}
 MAY_CAUSE = {
     "keeper_kill": {"attempt_lost"},
@@ -61,8 +61,12 @@ def stopped(case, run_id):
     return any(fact["run"] in (run_id, conversation) for kind in ("cancelled", "closed") for fact in case.by_kind[kind])
 
 
+def may_lose_state(fault):
+    return fault["kind"] in ("fill", "init_kill")
+
+
 def left_no_state(case, run_id):
-    """A turn before met a full disk: it could not keep its state, and said so, or its agent could not write down what it would remember."""
+    """A turn before could not keep its state, and said so, or its agent could not write down what it would remember."""
     conversation = case.runs[run_id]["run"]["conversationId"]
     turns = [turn["runId"] for turn in case.account["turns"].get(conversation, ())]
     before = turns[turns.index(run_id) - 1] if run_id in turns and turns.index(run_id) else None
@@ -70,5 +74,5 @@ def left_no_state(case, run_id):
         return False
     run = case.runs[before]["run"]
     said = run["status"] == "failed" or any("checkpointError" in event["payload"] for event in case.events(before, "sandbox.destroyed"))
-    full = any(fault["kind"] == "fill" for fault in faults_of(case, before, run))
-    return (said and full) or left_no_state(case, before)
+    hit = any(may_lose_state(fault) for fault in faults_of(case, before, run))
+    return (said and hit) or left_no_state(case, before)

@@ -126,7 +126,9 @@ class Faults(threading.Thread):
         def disturb(newer, older):
             if victim:
                 self._wait(amount * LONGEST_TAKEOVER)
-                {"newer": newer, "older": older}[victim].kill()
+                dies = {"newer": newer, "older": older}[victim]
+                dies.kill()
+                dies.wait()
         trouble = site.take_over(disturb)
         if trouble and not victim:
             self.history.add("crash", site=site.name, code="takeover", log=str(trouble[0])[-2000:])

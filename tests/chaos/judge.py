@@ -11,7 +11,7 @@ import re
 import sys
 
 from audit_rules import audit_rules
-from endings import allowed_endings, faults_of, left_no_state, may_lose_an_attempt
+from endings import allowed_endings, faults_of, left_no_state, may_lose_an_attempt, may_lose_state
 from reading import value_of
 
 TERMINAL = {"run.completed": "completed", "run.failed": "failed", "run.cancelled": "cancelled"}
@@ -206,15 +206,16 @@ def workspaces(case):
                 yield f"{run_id}: {word} is in its workspace and belongs to no turn before it"
             if word.startswith(("no-", "never-")):
                 yield f"{run_id}: {word} was done and nobody allowed it"
-        if entry["run"]["status"] == "completed" and not cut_by_a_full_disk(case, run_id, patch):
+        if entry["run"]["status"] == "completed" and not cut(case, run_id, patch):
             for one in (*before, run_id):
                 for word in must_have(case, one):
                     if word not in counted:
                         yield f"{run_id}: {word} was done in {one} and is not in the workspace"
 
 
-def cut_by_a_full_disk(case, run_id, patch):
-    return patch["metadata"].get("truncated") and any(fault["kind"] == "fill" for fault in faults_of(case, run_id, case.runs[run_id]["run"]))
+def cut(case, run_id, patch):
+    """It says so, and the disk was full or the sandbox killed when it was made."""
+    return patch["metadata"].get("truncated") and any(may_lose_state(fault) for fault in faults_of(case, run_id, case.runs[run_id]["run"]))
 
 
 def words_of(case, run_id):
@@ -325,6 +326,25 @@ def archives(case, run_id):
         yield f"{run_id}: its manifest lists other artifacts than the API"
 
 
+# What a turn leaves to the next one.
+def states(case):
+    for run_id in case.runs:
+        kinds = collections.Counter(event["type"] for event in case.runs[run_id]["events"])
+        for event in case.events(run_id, "sandbox.destroyed"):
+            kept, said = kinds["checkpoint.created"], "checkpointError" in event["payload"]
+            lost = case.runs[run_id]["run"].get("failure", {}).get("code") == "attempt_lost"
+            if kept > 1 or (kept and said):
+                yield f"{run_id}: its state was kept {kept} times and {'could not be kept' if said else 'that was well'}"
+            if kinds["agent.started"] and not kept and not said and not (lost or may_have_lost_its_keeper(case, run_id)):
+                yield f"{run_id}: its agent was started, and there is neither a checkpoint nor the reason why"
+        if kinds["sandbox.destroyed"] > 1:
+            yield f"{run_id}: its sandbox was destroyed twice"
+
+
+def may_have_lost_its_keeper(case, run_id):
+    return any(fault["kind"] == "keeper_kill" for fault in faults_of(case, run_id, case.runs[run_id]["run"]))
+
+
 # Conversations.
 def conversations(case):
     for conversation, turns in case.account["turns"].items():
@@ -381,7 +401,7 @@ def misbehaviour(case):
         yield f"left behind, {kind}: {things}"
 
 
-RULES = (requests, endings, sequences, watchers, decisions, workspaces, told_outside, tools, cancels, artifacts, conversations, budgets, audit_rules, webhooks, misbehaviour)
+RULES = (requests, endings, sequences, watchers, decisions, workspaces, told_outside, tools, cancels, artifacts, states, conversations, budgets, audit_rules, webhooks, misbehaviour)
 
 
 def violations(facts, account, evidence):

@@ -11,12 +11,14 @@ import tarfile
 import threading
 
 from agents import AgentsDir
+from endings import MOST_ATTEMPTS
 from harness import PROGRAM, Server, wait_for
 
 MIB = 1 << 20
 INSTALLED = pathlib.Path(os.environ.get("AGENTROUTER_AGENTS_DIR", "/opt/agentrouter/agents"))
 USER = 20001
 CONFIG = """
+max_attempts = {attempts}
 [machine]
 disk_reserve_bytes = {reserve}
 [sandbox.limits]
@@ -111,9 +113,10 @@ class Site:
         for name in ("claude_code",) if scripted else ("claude_code", "codex"):
             show(INSTALLED / name, self.agents.path / name)
         config = pathlib.Path(folder, name + ".toml")
-        config.write_text(CONFIG.format(reserve=self.disk.reserve if self.disk else 0, files=self.files, mcp=mcp, word=word, hooks=hooks))
+        config.write_text(CONFIG.format(reserve=self.disk.reserve if self.disk else 0, files=self.files, mcp=mcp, word=word, hooks=hooks, attempts=MOST_ATTEMPTS))
         if user:
-            os.chown(self.data, user, user)
+            for path in (self.data, self.files, *self.files.rglob("*")):
+                os.chown(path, user, user)
         self.arguments = ("--sim", "--config", str(config), "--workspace-root", str(self.files), "--concurrency", str(concurrency), "--log-level", "warn")
         self.listen = f"127.0.0.1:{quiet_port()}"
         self.server = self._server()

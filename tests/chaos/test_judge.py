@@ -458,6 +458,23 @@ class Judge(unittest.TestCase):
         self.world.measure(manifest)
         self.caught("artifacts")
 
+    # States.
+    def test_a_turn_that_leaves_neither_a_state_nor_a_reason(self):
+        self.insert("run_d", 2, "agent.started")
+        self.insert("run_d", 3, "sandbox.destroyed")
+        self.world.runs["run_d"]["run"]["failure"]["code"] = "agent_exited"
+        fault = next(f for f in self.world.facts if f["what"] == "fault")
+        fault["kind"] = "init_kill"
+        self.caught("states")
+        self.events("run_d")[3]["payload"]["checkpointError"] = "no room"
+        self.world.seal("run_d")
+        self.caught()
+
+    def test_a_state_that_was_kept_and_was_not(self):
+        self.insert("run_d", 2, "checkpoint.created")
+        self.insert("run_d", 3, "sandbox.destroyed", checkpointError="no room")
+        self.caught("states")
+
     # The rest.
     def test_a_conversation_that_cannot_go_on(self):
         run = self.world.runs["run_e"]["run"]
