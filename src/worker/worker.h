@@ -110,7 +110,7 @@ struct WorkerConfig {
   std::chrono::milliseconds launch_wait = std::chrono::seconds{20};  // for the keeper's socket to answer
   // For a keeper to say that it has heard a cancel; then one that is stopped is killed, and its sandbox with it, and
   // one that is only slow (its disk, the machine) after four times as long.
-  std::chrono::milliseconds cancel_patience = std::chrono::milliseconds{1500};
+  std::chrono::milliseconds cancel_patience = std::chrono::milliseconds{1000};
   // For one that cannot say so, or that does not end when its run has.
   std::chrono::milliseconds cancel_bound = std::chrono::seconds{30};
   CassetteRules cassettes = {};  // record what providers are asked, or play it
