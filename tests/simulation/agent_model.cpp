@@ -67,7 +67,7 @@ base::Task<void> AgentModel::work(const std::string& started) {
   }
   const auto steps = random.between(1, 14);
   for (int i = 0; i < steps && !cancelled_ && failure_.code.empty(); ++i) {
-    co_await nap(random.once_in(12) ? 20'000 : 400);
+    co_await nap(random.once_in(40) ? 60'000 : random.once_in(12) ? 20'000 : 400);
     if (cancelled_) break;
     switch (random.below(8)) {
       case 0:

@@ -34,7 +34,10 @@ void World::one_fault() {
     if (!process) return;
     loop_.note("paused: " + process->name);
     loop_.pause(*process);
-    loop_.after(ms(random.between(100, random.once_in(2) ? 5'000 : 90'000)), "worker goes on", [this, process] { loop_.go_on(*process); });
+    // Often until just after somebody else may have taken what it held.
+    const auto lease = std::chrono::milliseconds(leases_.duration).count();
+    const auto time = random.once_in(3) ? random.between(100, 5'000) : random.between(lease, 2 * lease + 3'000);
+    loop_.after(ms(time), "worker goes on", [this, process] { loop_.go_on(*process); });
   } else if (random.once_in(faults_.kill_server)) {
     kill_server();
   } else if (random.once_in(faults_.power)) {

@@ -16,7 +16,7 @@ class Leases {
   using Attempts = std::map<std::string, store::Attempt>;
 
   // How long a lease must stand still before another worker may take the attempt of one that lives.
-  static constexpr auto duration = std::chrono::seconds(30);
+  std::chrono::seconds duration{30};
 
   void judge(const std::shared_ptr<Process>& writer, const Attempts& before, const Attempts& after);
   void forget();  // the server is gone, and with it all workers

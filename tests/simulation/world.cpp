@@ -55,6 +55,8 @@ World::World(const Options& options, std::string folder)
       clients_({.loop = loop_, .checker = checker_, .runs = static_cast<int>(loop_.random.between(4, 24))}) {
   std::filesystem::create_directories(folder_ + "/attempts");
   worker_count_ = static_cast<std::size_t>(loop_.random.between(1, 3));
+  // Short ones, so that they run out while something still goes on.
+  leases_.duration = std::chrono::seconds(loop_.random.once_in(2) ? 30 : loop_.random.between(3, 12));
   loop_.after_step = [this] { after_step(); };
   if (options_.faults) draw();
 }
@@ -76,6 +78,7 @@ worker::WorkerConfig World::worker_config(std::size_t number) const {
   config.concurrency = 4;
   config.provider.kind = worker::ProviderKind::sim;
   config.limits.disk_reserve_bytes = 0;
+  config.lease = leases_.duration;
   config.host = "machine";
   config.owns_store = worker_count_ == 1;
   return config;
