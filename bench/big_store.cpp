@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/task_scope.h"
 #include "model/artifact.h"
 #include "store/sqlite/sqlite_store.h"
 #include "testing/run_task.h"
@@ -90,6 +91,23 @@ void add_ended(store::Transaction& tx, const model::Run& made, int events) {
   tx.put_conversation(conversation);
 }
 
+using Add = std::function<void(store::Transaction&, int number)>;
+
+base::Task<void> write_some(store::Store& store, int& next, int all, const Add& add) {
+  while (next < all) {
+    const int number = next++;
+    co_await store.write([&add, number](store::Transaction& tx) { add(tx, number); });
+  }
+}
+
+// One run in each closure and many of them in a commit: what a savepoint costs grows with the pages in it.
+base::Task<void> write_all(asio::io_context& io, store::Store& store, int all, Add add) {
+  base::TaskScope scope(io.get_executor());
+  int next = 0;
+  for (int i = 0; i < runs_at_once; ++i) scope.spawn(write_some(store, next, all, add));
+  co_await scope.join();
+}
+
 void fill(const std::filesystem::path& data, const Size& size) {
   asio::io_context io;
   auto store = base::value_or_throw(
@@ -99,22 +117,15 @@ void fill(const std::filesystem::path& data, const Size& size) {
   const auto seconds = [&] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   };
-  for (int next = 0; next < size.runs; next += runs_at_once) {
-    testing::run_task(io, store->write([&](store::Transaction& tx) {
-      for (int i = next; i < std::min(next + runs_at_once, size.runs); ++i)
-        add_ended(tx, make_run(i, now, size.runs), size.events);
-    }));
-    if (next % 10'000 == 0) std::printf("%d runs, %.0f s\n", next, seconds()), std::fflush(stdout);
-  }
-  for (int next = 0; next < size.queued; next += 1000) {
-    testing::run_task(io, store->write([&](store::Transaction& tx) {
-      for (int i = next; i < std::min(next + 1000, size.queued); ++i) {
-        auto run = make_run(size.runs + i, now, size.runs + size.queued);
-        run.started_at.reset();
-        tx.insert_run(run, "tag:" + std::to_string(i % 10));
-      }
-    }));
-  }
+  testing::run_task(io, write_all(io, *store, size.runs, [&](store::Transaction& tx, int number) {
+    add_ended(tx, make_run(number, now, size.runs), size.events);
+    if (number % 10'000 == 0) std::printf("%d runs, %.0f s\n", number, seconds()), std::fflush(stdout);
+  }));
+  testing::run_task(io, write_all(io, *store, size.queued, [&](store::Transaction& tx, int number) {
+    auto run = make_run(size.runs + number, now, size.runs + size.queued);
+    run.started_at.reset();
+    tx.insert_run(run, "tag:" + std::to_string(number % 10));
+  }));
   store->close();
   const double took = seconds();
   const double events = static_cast<double>(size.runs) * size.events;
