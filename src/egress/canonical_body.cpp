@@ -4,6 +4,8 @@
 #include <array>
 #include <vector>
 
+#include "base/utf8.h"
+
 namespace agentrouter::egress {
 namespace {
 
@@ -209,7 +211,7 @@ std::string canonical_text(std::string_view text) {
 
 json::value canonical_body(std::string_view body) {
   const auto value = base::parse_json(body, {.max_depth = 128, .max_bytes = 32u << 20});
-  if (!value || !value->is_object()) return json::string(canonical_text(body));
+  if (!value || !value->is_object()) return json::string(canonical_text(base::to_utf8(body)));
   return canonical_value(*value, 0);
 }
 

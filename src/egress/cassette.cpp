@@ -51,7 +51,7 @@ tl::unexpected<base::Error> bad_line(std::size_t number, std::string_view why) {
 }  // namespace
 
 AskedRequest asked_request(std::string_view method, std::string_view path, std::string_view body) {
-  return {std::string(method), std::string(path), canonical_body(body)};
+  return {base::to_utf8(method), base::to_utf8(path), canonical_body(body)};
 }
 
 CassetteWriter::CassetteWriter(int file, const CassetteLabel& label, const base::Redactor& redactor)
@@ -238,10 +238,11 @@ CassettePlayer::CassettePlayer(Cassette cassette, const base::Redactor& redactor
       used_(cassette_.exchanges().size()) {}
 
 sim::Reply CassettePlayer::answer(std::string_view method, std::string_view path, std::string_view body) {
-  std::string text = base::to_text(asked_request(method, path, body).body);
+  auto asked = asked_request(method, path, body);
+  std::string text = base::to_text(asked.body);
   redactor_.clean(text, base::Redactor::Text::json);
   auto redacted = base::parse_json(text, {.max_depth = 136, .max_bytes = cassette_line_bytes});
-  AskedRequest asked{std::string(method), std::string(path), redacted ? std::move(*redacted) : json::value(text)};
+  asked.body = redacted ? std::move(*redacted) : json::value(text);
   const auto& all = cassette_.exchanges();
   for (std::size_t at = next_, seen = 0; at < all.size() && seen < ahead && !broken_; ++at) {
     if (used_[at]) continue;

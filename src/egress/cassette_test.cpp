@@ -162,6 +162,17 @@ TEST_F(CassetteTest, ASecretInBytesThatAreNoTextLeavesACassetteThatCanBePlayed) 
   EXPECT_EQ(player(text()).answer("POST", responses, "{}").body(), "\xff[REDACTED]\xfe");
 }
 
+TEST_F(CassetteTest, ARequestThatIsNoTextLeavesACassetteThatCanBePlayed) {
+  CassetteWriter writer(file_.get(), {"codex", "gpt-5.5"}, redactor_);
+  auto take = writer.begin("POST", "/v1/responses?\xff", "\xff\xfe{");
+  take->head(200, net::Headers());
+  take->piece("fine");
+  take->finish();
+  take.reset();
+  ASSERT_TRUE(writer.end());
+  EXPECT_EQ(player(text()).answer("POST", "/v1/responses?\xff", "\xff\xfe{").body(), "fine");
+}
+
 TEST_F(CassetteTest, BrokenOnesAreRefusedWithTheReason) {
   const std::string good = recorded();
   EXPECT_EQ(reason_of(good), "");
