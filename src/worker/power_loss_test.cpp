@@ -13,8 +13,8 @@
 #include "store/sqlite/sqlite_store.h"
 #include "testing/fixed_entropy.h"
 #include "testing/manual_clock.h"
+#include "testing/memory_dir.h"
 #include "testing/run_task.h"
-#include "testing/temp_dir.h"
 #include "worker/journal_copy.h"
 
 namespace agentrouter::worker {
@@ -341,7 +341,7 @@ class PowerLoss : public ::testing::Test {
   }
   void check(Known& known) { Life(disk_, vfs_.name(), folder_.path(), known).check(); }
 
-  testing::TempDir folder_;
+  testing::MemoryDir folder_;
   SimDisk disk_;
   store::SimVfs vfs_{disk_};
   Known nobody_;

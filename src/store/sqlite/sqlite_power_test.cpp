@@ -4,6 +4,7 @@
 #include "store/sqlite/sim_vfs_conformance.h"
 #include "store/sqlite/sqlite_store.h"
 #include "testing/builders.h"
+#include "testing/memory_dir.h"
 #include "testing/run_task.h"
 #include "testing/temp_dir.h"
 
@@ -67,7 +68,7 @@ class SqlitePower : public ::testing::Test {
     }
   }
 
-  testing::TempDir folder_;
+  testing::MemoryDir folder_;
   std::int64_t wal_cap_ = 48 << 10;
   SimDisk disk_;
   SimVfs vfs_{disk_};
