@@ -23,12 +23,19 @@ Leases::Attempts open_attempts(store::Reader& reader) {
 
 void Leases::forget() {
   leases_.clear();
+  before_.clear();
+}
+
+void Leases::undone() {
+  for (auto& [id, lease] : before_) leases_[id] = std::move(lease);
+  before_.clear();
 }
 
 void Leases::judge(const std::shared_ptr<Process>& writer, const Attempts& before, const Attempts& after) {
   const auto name_of = [](const Lease& lease) { return lease.holder ? lease.holder->name : std::string("nobody"); };
   for (const auto& [id, now] : after) {
     auto& lease = leases_[id];
+    before_.emplace(id, lease);
     const auto known = before.find(id);
     if (known == before.end()) {
       lease = {writer, loop_.now()};
@@ -82,8 +89,13 @@ void ObservedStore::remove_listener(store::CommitListener* listener) {
 
 void ObservedStore::submit_write(WriteWork work, Done done) {
   // Nothing of a worker that was killed is destroyed, so this is there.
-  auto observed = [work = std::move(work), this](store::Transaction& tx) { return run(work, tx); };
-  (inner_.*(&Inner::submit_write))(std::move(observed), std::move(done));
+  const auto kept = std::make_shared<bool>(false);
+  auto observed = [work = std::move(work), kept, this](store::Transaction& tx) { return *kept = run(work, tx); };
+  auto judged = [done = std::move(done), kept, &leases = leases_](std::exception_ptr error) {
+    if (*kept) error ? leases.undone() : leases.committed();
+    done(error);
+  };
+  (inner_.*(&Inner::submit_write))(std::move(observed), std::move(judged));
 }
 
 bool ObservedStore::run(const WriteWork& work, store::Transaction& tx) {

@@ -19,6 +19,9 @@ class Leases {
   std::chrono::seconds duration{30};
 
   void judge(const std::shared_ptr<Process>& writer, const Attempts& before, const Attempts& after);
+  // What was judged since then is in the store, or was undone by a disk that refused the commit.
+  void committed() { before_.clear(); }
+  void undone();
   void forget();  // the server is gone, and with it all workers
 
  private:
@@ -29,6 +32,7 @@ class Leases {
     Moment newest{};  // when it was given or renewed
   };
   std::map<std::string, Lease> leases_;
+  std::map<std::string, Lease> before_;  // of those that uncommitted writes have changed
 };
 
 class ObservedStore final : public store::Store {

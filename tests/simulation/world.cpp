@@ -68,6 +68,12 @@ void World::draw() {
   faults_ = {.kill_server = some(6), .kill_worker = some(6), .kill_keeper = some(6), .pause_worker = some(6),
              .pause_keeper = some(6), .cut = some(2), .power = some(12), .power_within = some(12), .full = some(10),
              .sync = some(10), .slow = some(6), .jump = some(10), .launches = some(10)};
+  // Now and then nothing but workers that freeze for about as long as a lease.
+  if (random.once_in(4)) {
+    faults_ = {.pause_worker = 1};
+    worker_count_ = static_cast<std::size_t>(random.between(2, 3));
+    leases_.duration = std::chrono::seconds(random.between(2, 4));
+  }
   loop_.after(Duration(2s), "faults begin", [this] { fault(); });
 }
 
