@@ -77,8 +77,8 @@ const std::vector<CodeFacts>& all_codes() {
       {"overloaded", {503}, "The server has too much to do", 1},
       {"storage_full", {503}, "The server's disk is full", 10},
       {"storage_failed", {503}, "The server's disk refuses", 10},
-      {"store_corrupt", {503}, "What the server has stored is damaged"},
-      {"artifact_damaged", {503}, "The bytes of the artifact are damaged"},
+      {"store_corrupt", {503}, "What the server has stored is damaged", 60},
+      {"artifact_damaged", {503}, "The bytes of the artifact are damaged", 60},
       {"push_timeout", {504}, "The push took too long"},
   };
   return table;

@@ -50,11 +50,12 @@ class KeeperOnFullDisk : public KeeperTest {
   base::Task<void> watch(Attempt& attempt, const std::function<void(Attempt&)>& when_full) {
     while (!sandbox_->frozen) co_await base::sleep_for(1ms);
     // Time for whatever would go on although it must not.
-    co_await base::sleep_for(30ms);
+    co_await base::sleep_for(stands_);
     when_full(attempt);
   }
 
   testing::SimDisk sim_;
+  std::chrono::milliseconds stands_ = 30ms;
 };
 
 TEST_F(KeeperOnFullDisk, EverythingStandsStillUntilThereIsRoomAndNothingIsLost) {
@@ -92,7 +93,8 @@ TEST_F(KeeperOnFullDisk, ACancelIsObeyedWhileEverythingStandsStill) {
 
 TEST_F(KeeperOnFullDisk, TheTimeThatIsWaitedIsNotTheRuns) {
   plan_.limits.wall_time = 20s;
-  plan_.limits.quiet = 25ms;
+  plan_.limits.quiet = 600ms;
+  stands_ = 700ms;
   drive([&](Attempt&) { sim_.heal(); });
   EXPECT_EQ(outcome(), "completed");
 }

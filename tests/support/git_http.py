@@ -73,6 +73,6 @@ class GitHttp:
 
 if __name__ == "__main__":
     server = GitHttp(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)
-    print(server.port, flush=True)
+    os.write(1, f"{server.port}\n".encode())  # in one piece: who reads it reads once
     sys.stdin.read()
     server.close()
