@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 namespace {
 
-constexpr int mutations = 3000;
+constexpr int usual_mutations = 3000;
 
 void run(const std::string& bytes) {
   LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
@@ -45,6 +45,7 @@ int main(int argc, char** argv) {
     }
   }
   for (const auto& bytes : corpus) run(bytes);
+  const int mutations = argc > 2 ? std::stoi(argv[2]) : usual_mutations;
   std::mt19937 random(20261124);
   for (int i = 0; i < mutations; ++i) run(mutate(corpus[static_cast<std::size_t>(i) % corpus.size()], random));
   std::cout << corpus.size() << " inputs and " << mutations << " mutations passed\n";
