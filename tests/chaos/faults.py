@@ -184,13 +184,15 @@ class Faults(threading.Thread):
     def _warden_kill(self, site, amount, pick):
         found = wardens_of(site.server.pid)
         for pid in found:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         return {} if found else None
 
     def _warden_stop(self, site, amount, pick):
         found = wardens_of(site.server.pid)
         for pid in found:
-            os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
         self._wait(amount * LONGEST_STOP)
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
@@ -226,7 +228,7 @@ class Faults(threading.Thread):
 
 def run_of(data, attempt):
     """The run of an attempt, from the first record of its journal (docs/formats/journal.md); None before there is one."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, KeyError, IndexError):
         with open(pathlib.Path(data, "attempts", attempt, "journal"), "rb") as journal:
             return json.loads(journal.readline().split(b" ", 1)[1])["data"]["runId"]
     return None
