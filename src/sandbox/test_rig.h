@@ -18,6 +18,9 @@ struct Ran {
   std::string error;   // the program could not be started
 };
 
+// Where docs/seccomp.md is open when the suite runs as a plain user.
+inline constexpr int seccomp_list_fd = 900;
+
 // A folder that is gone, with everything below, when the test ends.
 class TemporaryFolder {
  public:

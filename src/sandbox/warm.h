@@ -6,11 +6,13 @@
 // A box lives as long as its control socket: it ends with the process that made it, however that ends. Groups that are left then
 // bear `warm_word` in their names and are swept as those of an attempt without a keeper are.
 
+#include <chrono>
 #include <condition_variable>
 #include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
