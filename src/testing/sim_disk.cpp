@@ -95,7 +95,7 @@ SimDisk::Status SimDisk::sync(const std::string& name) {
   const auto found = files_.find(name);
   if (found == files_.end()) return Status::missing;
   auto& file = found->second;
-  if (syncs_to_fail_ > 0) {
+  if (syncs_to_fail_ > 0 && (fails_only_.empty() || fails_only_ == name)) {
     --syncs_to_fail_;
     settle(file);
     return Status::io;
@@ -148,9 +148,10 @@ void SimDisk::set_capacity(std::uint64_t bytes) {
   capacity_ = bytes;
 }
 
-void SimDisk::fail_syncs(int count) {
+void SimDisk::fail_syncs(int count, std::string only) {
   const std::lock_guard lock(mutex_);
   syncs_to_fail_ = count;
+  fails_only_ = std::move(only);
 }
 
 void SimDisk::fail_writes(Status status, int after) {

@@ -63,9 +63,9 @@ class SimDisk {
   void die_at(std::uint64_t step);
   // All files together may have so many bytes; what is there stays.
   void set_capacity(std::uint64_t bytes);
-  // The next `count` syncs fail. As on Linux, what they were to write may be lost for good: it is read as if
+  // The next `count` syncs fail (of the file `only`, if it is given). As on Linux, what they were to write may be lost for good: it is read as if
   // it were there, but a later sync that succeeds does not write it.
-  void fail_syncs(int count);
+  void fail_syncs(int count, std::string only = {});
   // Writes fail from the `after`-th on, with io, full or read_only.
   void fail_writes(Status status, int after = 1);
   // Reads fail with io.
@@ -118,6 +118,7 @@ class SimDisk {
   std::uint64_t last_step_ = UINT64_MAX;
   std::uint64_t capacity_ = UINT64_MAX;
   int syncs_to_fail_ = 0;
+  std::string fails_only_;  // empty: any file
   int writes_left_ = -1;  // until they fail; below 0: for ever
   Status write_status_ = Status::ok;
   bool reads_fail_ = false;

@@ -22,6 +22,7 @@ struct Disk::Handle {
   std::shared_ptr<File>* file;
   int lock;
   bool wal;
+  unsigned failures_told;
   std::uint16_t shm_shared;
   std::uint16_t shm_exclusive;
 };
@@ -141,6 +142,7 @@ int Disk::Calls::open(sqlite3_vfs*, const char* path, sqlite3_file* made, int fl
       files.emplace(name_of(path), found);
     }
   }
+  opened->failures_told = found->failed_syncs;
   opened->file = new std::shared_ptr<File>(std::move(found));
   opened->wal = (flags & SQLITE_OPEN_WAL) != 0;
   opened->base.pMethods = &all;
@@ -186,14 +188,16 @@ int Disk::Calls::sync(sqlite3_file* any, int) {
     the_disk->sync_failure_ = -1;
     // The kernel throws away what it could not write and calls it clean.
     file(any).waiting.clear();
-    return SQLITE_IOERR_FSYNC;
+    ++file(any).failed_syncs;
   }
   if (!the_disk->operation()) return SQLITE_OK;
   if (handle(any)->wal) ++the_disk->log_syncs_;
   if (the_disk->lying_) return SQLITE_OK;
   for (const auto& write : file(any).waiting) the_disk->apply(file(any).durable, write);
   file(any).waiting.clear();
-  return SQLITE_OK;
+  if (handle(any)->failures_told == file(any).failed_syncs) return SQLITE_OK;
+  handle(any)->failures_told = file(any).failed_syncs;
+  return SQLITE_IOERR_FSYNC;
 }
 
 int Disk::Calls::lock(sqlite3_file* any, int level) {
@@ -299,7 +303,10 @@ sqlite3_io_methods Disk::Calls::methods() {
   };
   all.xFileControl = [](sqlite3_file*, int, void*) { return SQLITE_NOTFOUND; };
   all.xSectorSize = [](sqlite3_file*) { return static_cast<int>(sector); };
-  all.xDeviceCharacteristics = [](sqlite3_file*) { return 0; };
+  // As SQLite takes every file system of Linux to be, and as sectors are here. Without it a commit is padded to its
+  // sector, and the end of the padding is written behind the sync: a sync that fails later on loses it, and with it
+  // all commits that follow it in the log, although their own syncs work.
+  all.xDeviceCharacteristics = [](sqlite3_file*) { return SQLITE_IOCAP_POWERSAFE_OVERWRITE; };
   all.xShmMap = &shm_map;
   all.xShmLock = &shm_lock;
   all.xShmBarrier = [](sqlite3_file*) {};

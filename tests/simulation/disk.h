@@ -31,7 +31,8 @@ class Disk {
 
   // Writes are refused.
   void set_full(bool full) { full_ = full; }
-  // The n-th next sync fails, and what it was about is only in the cache from then on.
+  // The n-th next sync fails, and what it was about is only in the cache from then on. Every handle that the file
+  // has then is told so by its next sync, as Linux does (errseq_t).
   void fail_sync_after(int syncs) { sync_failure_ = syncs; }
   // A disk that lies: it says that it has synced.
   void set_lying(bool lying) { lying_ = lying; }
@@ -49,6 +50,7 @@ class Disk {
     std::string cached;
     std::string durable;
     std::vector<Write> waiting;  // since the last sync
+    unsigned failed_syncs = 0;
     // Locks of open handles.
     int shared = 0;
     void* reserved = nullptr;

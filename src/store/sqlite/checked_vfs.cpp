@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "store/sqlite/page_checksum.h"
+#include "store/sqlite/unsynced_pages.h"
 #include "store/sqlite/vfs_shim.h"
 
 namespace agentrouter::store {
@@ -17,6 +18,7 @@ struct CheckedFile {
   sqlite3_file base;
   bool database;
   int page_size;  // 0: unknown, or pages have no checksums
+  std::shared_ptr<UnsyncedPages> unsynced;  // of a database; lives while the file is open
   sqlite3_file* real() { return reinterpret_cast<sqlite3_file*>(this + 1); }
 };
 
@@ -48,12 +50,33 @@ int read(sqlite3_file* any, void* to, int size, sqlite3_int64 at) {
 
 int write(sqlite3_file* any, const void* bytes, int size, sqlite3_int64 at) {
   auto& file = *checked(any);
-  if (file.database && at == 0) learn(file, bytes, size);
-  if (!is_page(file, size, at)) return file.real()->pMethods->xWrite(file.real(), bytes, size, at);
+  if (!file.database) return file.real()->pMethods->xWrite(file.real(), bytes, size, at);
+  const std::string_view whole(static_cast<const char*>(bytes), static_cast<std::size_t>(size));
+  if (at == 0) learn(file, bytes, size);
+  if (!is_page(file, size, at)) return file.unsynced->write(file.real(), whole, at);
   thread_local std::array<char, largest_page> page;
-  std::memcpy(page.data(), bytes, static_cast<std::size_t>(size));
-  put_page_checksum({page.data(), static_cast<std::size_t>(size)});
-  return file.real()->pMethods->xWrite(file.real(), page.data(), size, at);
+  std::memcpy(page.data(), bytes, whole.size());
+  put_page_checksum({page.data(), whole.size()});
+  return file.unsynced->write(file.real(), {page.data(), whole.size()}, at);
+}
+
+int truncate(sqlite3_file* any, sqlite3_int64 size) {
+  auto& file = *checked(any);
+  if (!file.database) return file.real()->pMethods->xTruncate(file.real(), size);
+  return file.unsynced->truncate(file.real(), size);
+}
+
+int sync(sqlite3_file* any, int flags) {
+  auto& file = *checked(any);
+  if (!file.database) return file.real()->pMethods->xSync(file.real(), flags);
+  return file.unsynced->sync(file.real(), flags);
+}
+
+int close(sqlite3_file* any) {
+  auto& file = *checked(any);
+  const int status = file.real()->pMethods->xClose(file.real());
+  std::destroy_at(&file.unsynced);
+  return status;
 }
 
 const sqlite3_io_methods& methods() {
@@ -61,6 +84,9 @@ const sqlite3_io_methods& methods() {
     auto all = pass_on<CheckedFile>();
     all.xRead = &read;
     all.xWrite = &write;
+    all.xTruncate = &truncate;
+    all.xSync = &sync;
+    all.xClose = &close;
     return all;
   }();
   return made;
@@ -79,6 +105,9 @@ int open(sqlite3_vfs* vfs, const char* path, sqlite3_file* made, int flags, int*
   std::memset(file.real(), 0, static_cast<std::size_t>(under->szOsFile));
   const int status = under->xOpen(under, path, file.real(), flags, out_flags);
   if (file.real()->pMethods == nullptr) return status;
+  std::construct_at(&file.unsynced);
+  if (file.database)
+    file.unsynced = UnsyncedPages::of(std::string(vfs->zName) + ":" + (path != nullptr ? path : ""));
   file.base.pMethods = &methods();
   return status;
 }

@@ -27,6 +27,7 @@ void Checkpointer::checkpoint() {
   const int status =
       sqlite3_wal_checkpoint_v2(connection_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
   // A full disk or a reader in the way: nothing is lost, the WAL only stays longer.
+  if (status != SQLITE_OK && may_have_lost(sqlite3_extended_errcode(connection_.handle()))) suspect_ = true;
   const bool refused = status != SQLITE_OK && status != SQLITE_BUSY;
   // Said once each time it changes.
   if (refused && !refused_)

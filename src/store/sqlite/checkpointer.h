@@ -17,6 +17,8 @@ class Checkpointer {
 
   // Something was committed. Cheap; any thread.
   void poke();
+  // Whether the disk has lost something of what a checkpoint synced or wrote since this was asked last. Any thread.
+  [[nodiscard]] bool take_suspicion() { return suspect_.exchange(false); }
   // Waits for a checkpoint that has begun.
   void close();
 
@@ -28,6 +30,7 @@ class Checkpointer {
   std::atomic<bool> scheduled_{false};
   std::atomic<bool> closed_{false};
   std::atomic<bool> refused_{false};  // by the disk
+  std::atomic<bool> suspect_{false};
   base::Threads thread_{1};
 };
 

@@ -21,13 +21,23 @@ class SqlitePower : public ::testing::Test {
   bool open() {
     auto opened = open_sqlite_store(file(), {.readers = 1,
                                              .wal_cap_bytes = wal_cap_,
-                                             .checkpoint_delay = std::chrono::hours(1),
+                                             .checkpoint_delay = checkpoint_delay_,
                                              .vfs = vfs_.name()});
     if (opened) store_ = std::move(*opened);
     return opened.has_value();
   }
   std::filesystem::path file() const { return folder_ / "a.db"; }
   std::string wal() const { return file().string() + "-wal"; }
+  // As kill -9: nothing reaches the disk any more, and what is in its cache stays there.
+  void kill() {
+    disk_.die_at(disk_.steps());
+    store_.reset();
+    disk_.heal();
+  }
+  // Of a connection beside the store's; the pages of the WAL, and those that are in the database.
+  static int checkpoint(Connection& connection, int& pages, int& moved) {
+    return sqlite3_wal_checkpoint_v2(connection.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+  }
   void lose_power() {
     store_.reset();
     disk_.lose_power();
@@ -70,6 +80,7 @@ class SqlitePower : public ::testing::Test {
 
   testing::MemoryDir folder_;
   std::int64_t wal_cap_ = 48 << 10;
+  std::chrono::milliseconds checkpoint_delay_ = std::chrono::hours(1);
   SimDisk disk_;
   SimVfs vfs_{disk_};
   asio::io_context io_;
@@ -161,6 +172,87 @@ TEST_F(SqlitePower, NothingIsWrittenBeforeTheStoreHasRecovered) {
   lose_power();
   ASSERT_TRUE(open());
   EXPECT_EQ(contiguous(), 2);
+}
+
+TEST_F(SqlitePower, ACommitBehindOneThatAKilledServerCouldNotSyncIsThere) {
+  wal_cap_ = 64 << 20;
+  ASSERT_TRUE(open());
+  for (std::uint64_t round = 0; round < 60; ++round) {
+    ASSERT_EQ(append(), "");
+    auto acknowledged = contiguous();
+    auto seen = acknowledged;
+    disk_.fail_syncs(1);
+    ASSERT_EQ(append(), "storage_failed");
+    kill();
+    // Power is lost while it starts, after its next commits, or somewhere between.
+    disk_.die_at(disk_.steps() + 1 + 3 * round);
+    if (open()) {
+      seen = contiguous();
+      while (append() == "") {
+        ++acknowledged;
+        ++seen;
+      }
+    }
+    lose_power();
+    ASSERT_TRUE(open()) << "round " << round;
+    ASSERT_GE(contiguous(), acknowledged) << "round " << round;
+    ASSERT_GE(contiguous(), seen) << "what was seen has been there, round " << round;
+    ASSERT_EQ(integrity(), "ok") << "round " << round;
+    ASSERT_TRUE(open());
+  }
+}
+
+TEST_F(SqlitePower, PagesThatAPartOfACheckpointMovedOutliveASyncThatFails) {
+  wal_cap_ = 64 << 20;
+  ASSERT_TRUE(open());
+  int pages = 0;
+  int moved = 0;
+  for (int round = 0; round < 20; ++round) {
+    {
+      Connection reader(file(), checked_vfs(vfs_.name()));
+      Connection mover(file(), checked_vfs(vfs_.name()));
+      mover.execute("SELECT count(*) FROM runs");
+      for (int i = 0; i < 6; ++i) ASSERT_EQ(append(), "");
+      reader.execute("BEGIN; SELECT count(*) FROM runs");
+      ASSERT_EQ(append(), "");
+      ASSERT_EQ(checkpoint(mover, pages, moved), SQLITE_OK);
+      ASSERT_TRUE(moved > 0 && moved < pages) << moved << " of " << pages;
+      reader.execute("COMMIT");
+      disk_.fail_syncs(1, file().string());
+      ASSERT_EQ(checkpoint(mover, pages, moved) & 0xff, SQLITE_IOERR);
+      ASSERT_EQ(checkpoint(mover, pages, moved), SQLITE_OK);
+      ASSERT_EQ(moved, pages);
+    }
+    ASSERT_EQ(append(), "") << "the WAL begins anew";
+    const auto acknowledged = contiguous();
+    lose_power();
+    ASSERT_TRUE(open()) << "round " << round;
+    ASSERT_EQ(contiguous(), acknowledged) << "round " << round;
+    ASSERT_EQ(integrity(), "ok") << "round " << round;
+    ASSERT_TRUE(open());
+  }
+}
+
+TEST_F(SqlitePower, ACheckpointThatCouldNotSyncEmptiesTheWalBeforeTheNextCommit) {
+  wal_cap_ = 64 << 20;
+  for (const auto& failing : {file().string(), wal()}) {
+    checkpoint_delay_ = std::chrono::hours(1);
+    ASSERT_TRUE(open());
+    for (int i = 0; i < 8; ++i) ASSERT_EQ(append(), "");
+    kill();
+    checkpoint_delay_ = std::chrono::milliseconds(1);
+    ASSERT_TRUE(open());
+    auto acknowledged = contiguous();
+    const auto long_wal = disk_.size(wal());
+    // The WAL's may be met by a commit instead, which then fails.
+    disk_.fail_syncs(1, failing);
+    for (int i = 0; i < 5'000 && disk_.size(wal()) >= long_wal; ++i) acknowledged += append() == "" ? 1 : 0;
+    EXPECT_LT(disk_.size(wal()), long_wal) << failing;
+    lose_power();
+    ASSERT_TRUE(open());
+    EXPECT_GE(contiguous(), acknowledged);
+    store_.reset();
+  }
 }
 
 TEST_F(SqlitePower, AFullDiskAndOneThatIsReadOnlyAreAnsweredAndPass) {

@@ -31,6 +31,34 @@ void use_wal(Connection& connection) {
   }
 }
 
+constexpr sqlite3_int64 piece = 64 << 10;  // SQLite's file system takes less than 128 KiB at once
+
+void write_anew(sqlite3_file& file) {
+  const auto check = [](int status) {
+    if (status != SQLITE_OK) throw base::Failure(sqlite_error(nullptr, "write the log of the store anew", status));
+  };
+  sqlite3_int64 size = 0;
+  check(file.pMethods->xFileSize(&file, &size));
+  std::vector<char> bytes(static_cast<std::size_t>(std::min(size, piece)));
+  for (sqlite3_int64 at = 0; at < size;) {
+    const auto count = static_cast<int>(std::min(size - at, piece));
+    check(file.pMethods->xRead(&file, bytes.data(), count, at));
+    check(file.pMethods->xWrite(&file, bytes.data(), count, at));
+    at += count;
+  }
+  if (size > 0) check(file.pMethods->xSync(&file, SQLITE_SYNC_FULL));
+}
+
+// A process that ended after a sync of the WAL had failed leaves commits in it that are read but are not on the disk,
+// and that no later sync would write, because the kernel calls them clean. What is acknowledged from now on comes
+// behind them and would be lost with them. So what is read is made what is on the disk.
+void make_wal_durable(Connection& connection) {
+  connection.statement("SELECT count(*) FROM sqlite_schema").run();
+  sqlite3_file* wal = nullptr;
+  sqlite3_file_control(connection.handle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+  if (wal != nullptr && wal->pMethods != nullptr) write_anew(*wal);
+}
+
 Connection connect(const std::filesystem::path& path, const SqliteOptions& options) {
   Connection connection(path, checked_vfs(options.vfs));
   connection.execute("PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON");
@@ -91,6 +119,7 @@ base::Result<std::unique_ptr<Store>> open_sqlite_store(const std::filesystem::pa
     if (auto checked = check_schema(writer); !checked) return tl::unexpected(checked.error());
     reserve_checksums(writer);
     use_wal(writer);
+    make_wal_durable(writer);
     writer.execute("PRAGMA synchronous = FULL");
     migrate(writer);
     if (auto synced = base::sync_directory(path.parent_path()); !synced)

@@ -2,6 +2,11 @@
 
 namespace agentrouter::store {
 
+bool may_have_lost(int extended_status) {
+  return extended_status == SQLITE_IOERR_FSYNC || extended_status == SQLITE_IOERR_DIR_FSYNC ||
+         extended_status == SQLITE_IOERR_WRITE || extended_status == SQLITE_IOERR_TRUNCATE;
+}
+
 base::Error sqlite_error(sqlite3* db, std::string_view action, int status) {
   std::string message = "cannot ";
   message.append(action).append(": ");

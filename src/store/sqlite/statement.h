@@ -83,6 +83,9 @@ class Connection {
   std::unordered_map<std::string_view, sqlite3_stmt*> prepared_;
 };
 
+// Whether this extended status says that the disk may have lost what it was given although it is read back.
+[[nodiscard]] bool may_have_lost(int extended_status);
+
 // The Error for what `db` said last.
 [[nodiscard]] base::Error sqlite_error(sqlite3* db, std::string_view action, int status);
 

@@ -4,16 +4,6 @@
 
 namespace agentrouter::store {
 
-namespace {
-
-// What was written may be lost although it is read.
-bool is_suspicious(int status) {
-  return status == SQLITE_IOERR_FSYNC || status == SQLITE_IOERR_DIR_FSYNC || status == SQLITE_IOERR_WRITE ||
-         status == SQLITE_IOERR_TRUNCATE;
-}
-
-}  // namespace
-
 Writer::Writer(Connection connection, const SqliteOptions& options, Listeners& listeners,
                Checkpointer& checkpointer)
     : connection_(std::move(connection)),
@@ -69,11 +59,12 @@ void Writer::drain() {
 }
 
 void Writer::commit(std::vector<Item>& batch) {
+  suspect_ = checkpointer_.take_suspicion() || suspect_;
   if (suspect_) {
     if (const auto refused = recover()) return give_back(batch, refused);
   }
   const auto failed = capture([&] { run_all(batch); });
-  if (failed && is_suspicious(sqlite3_extended_errcode(connection_.handle()))) {
+  if (failed && may_have_lost(sqlite3_extended_errcode(connection_.handle()))) {
     suspect_ = true;
     base::log(base::LogLevel::error, "the disk did not take a commit: the store recovers before it writes again",
               {{"cause", sqlite3_errmsg(connection_.handle())}});
@@ -162,7 +153,7 @@ void Writer::cap_wal() {
     next_cap_ = wal_cap_;
     return;
   }
-  suspect_ = suspect_ || is_suspicious(status);
+  suspect_ = suspect_ || may_have_lost(sqlite3_extended_errcode(connection_.handle()));
   // A reader holds an old state: try again when the WAL has grown by another quarter.
   next_cap_ = wal_pages_ * page_size_ + wal_cap_ / 4;
   base::log(base::LogLevel::warn, "the write-ahead log is over its cap",
