@@ -104,7 +104,7 @@ POINTS = {
 # One round is the bounded form for CI; four make 60 kills.
 ROUNDS = int(os.environ.get("AGENTROUTER_CRASH_ROUNDS", "1"))
 # Some moments are so short that a run can pass them between two looks: then another run is tried.
-TRIES = 5
+TRIES = 20
 
 
 class Follower(threading.Thread):
