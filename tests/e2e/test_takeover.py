@@ -25,7 +25,8 @@ class Peer:
     """One side of a takeover in a process of its own, as the other side may kill it."""
 
     def __init__(self, role, data, *steps, prefix=()):
-        self.process = subprocess.Popen([*prefix, sys.executable, str(PEER), role, str(data), *steps], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # As text: another user may not see where it lies.
+        self.process = subprocess.Popen([*prefix, sys.executable, "-c", PEER.read_text(), role, str(data), *steps], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def get(self):
         """What it has received; None when the other side is gone."""
