@@ -180,6 +180,7 @@ class Crash(Case):
         self.assertEqual(own, self.expected[0], name)
         self.assertEqual(requests, self.expected[1], name)
         self.assertEqual(len(server.artifacts(run_id)), 6, name)
+        server.tidy()
 
     def crash_once(self, server, name, points, down=0.0):
         run_id = server.create(TASK)["id"]
