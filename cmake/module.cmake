@@ -1,12 +1,13 @@
-# agentrouter_module(<name> [DEPS <room>...] [LINKS <external target>...] [SUBDIRS <folder>...] [TESTS_ALONE])
+# agentrouter_module(<name> [DEPS <room>...] [LINKS <external target>...] [SUBDIRS <folder>...] [TESTS_ALONE <file>...] [TEST_SHARDS <n>])
 #
 # Declares src/<name>/ as one library, agentrouter::<name>, and its *_test.cpp files as one test binary.
 # DEPS is the whole list of rooms that <name> may include. It is checked twice: here against
 # AGENTROUTER_LAYERS (a room may only depend on one listed before it), and by tools/check_layers.py
 # against the #include lines. SUBDIRS are folders inside the room that belong to the same library.
-# TESTS_ALONE: test files that share names of fixtures are never compiled in groups.
+# TESTS_ALONE: test files that share names with others of the room, so that they are not compiled in groups with them.
+# TEST_SHARDS: its tests, which take minutes, are as many tests of CTest: <name>_1, <name>_2...
 function(agentrouter_module name)
-  cmake_parse_arguments(arg "TESTS_ALONE" "" "DEPS;LINKS;TEST_DEPS;TEST_LINKS;SUBDIRS" ${ARGN})
+  cmake_parse_arguments(arg "" "TEST_SHARDS" "DEPS;LINKS;TEST_DEPS;TEST_LINKS;SUBDIRS;TESTS_ALONE" ${ARGN})
   list(FIND AGENTROUTER_LAYERS ${name} rank)
   if(rank EQUAL -1)
     message(FATAL_ERROR "room '${name}' is not in AGENTROUTER_LAYERS (src/CMakeLists.txt)")
@@ -66,7 +67,10 @@ function(agentrouter_module name)
     if(alone)
       add_library(${target}_alone OBJECT EXCLUDE_FROM_ALL ${alone})
       target_link_libraries(${target}_alone PRIVATE ${target} ${arg_TEST_LINKS})
+      target_compile_definitions(${target}_alone PRIVATE
+        AGENTROUTER_SOURCE_DIR="${PROJECT_SOURCE_DIR}" AGENTROUTER_BINARY_DIR="${PROJECT_BINARY_DIR}")
       agentrouter_use_pch(${target}_alone)
+      set_target_properties(${target}_alone PROPERTIES COMPILE_OPTIONS "-fsyntax-only")
       set_property(GLOBAL APPEND PROPERTY AGENTROUTER_ALONE ${target}_alone)
     endif()
   endif()
@@ -79,11 +83,21 @@ function(agentrouter_module name)
     target_compile_definitions(${name}_test PRIVATE
       AGENTROUTER_SOURCE_DIR="${PROJECT_SOURCE_DIR}" AGENTROUTER_BINARY_DIR="${PROJECT_BINARY_DIR}")
     agentrouter_use_pch(${name}_test tests)
-    if(NOT arg_TESTS_ALONE)
-      set_target_properties(${name}_test PROPERTIES UNITY_BUILD ${AGENTROUTER_UNITY} UNITY_BUILD_BATCH_SIZE 4)
+    list(TRANSFORM arg_TESTS_ALONE PREPEND ${dir}/)
+    set_source_files_properties(${arg_TESTS_ALONE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    set_target_properties(${name}_test PROPERTIES UNITY_BUILD ${AGENTROUTER_UNITY} UNITY_BUILD_BATCH_SIZE 6)
+    if(arg_TEST_SHARDS)
+      foreach(shard RANGE 1 ${arg_TEST_SHARDS})
+        math(EXPR index "${shard} - 1")
+        add_test(NAME ${name}_${shard} COMMAND ${name}_test)
+        set_tests_properties(${name}_${shard} PROPERTIES TIMEOUT 900 LABELS unit COST 100
+          ENVIRONMENT "GTEST_TOTAL_SHARDS=${arg_TEST_SHARDS};GTEST_SHARD_INDEX=${index}")
+      endforeach()
+    else()
+      add_test(NAME ${name} COMMAND ${name}_test)
+      list(LENGTH tests cost)  # the larger ones begin first, so that none of them is left alone at the end
+      set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS unit COST ${cost})
     endif()
-    add_test(NAME ${name} COMMAND ${name}_test)
-    set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS unit)
   endif()
 endfunction()
 

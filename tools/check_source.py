@@ -21,7 +21,9 @@ BANS = {
         "src/apps/environment.cpp": "the server's environment", "src/cli/environment.cpp": "the client's environment"}),
     "fork": (r"\b(v?fork|posix_spawnp?)\s*\(", {
         "src/sandbox/": "starting confined processes is what this room is for",
-        "src/apps/spawn.cpp": "starting the warden and npm", "src/cli/": "starting a local server"}),
+        "src/testing/postgres_server.cpp": "starting the database of tests",
+        "src/apps/spawn.cpp": "starting the warden and npm",
+        "src/vault/kms_process.cpp": "starting a key service's program", "src/cli/": "starting a local server"}),
     "system()": (r"(?<![\w:.])system\s*\(", {}),
     "remove_all": (r"remove_all", {"src/testing/": "temporary folders of tests"}),
     "catch (...)": (r"catch\s*\(\s*\.\.\.\s*\)", {

@@ -1,11 +1,15 @@
 #pragma once
 // The HTTP API of the contract: authenticates, validates, calls a use case, answers. It holds no state of
-// runs and decides nothing. Order of judgement: key (except where none is needed), route, method, path, query
-// and headers, body, use case.
+// runs and decides nothing. Order of judgement: key (except where none is needed), route, method, scope of
+// the key, workspace, path, query and headers, body, use case.
+//
+// Each route reads and writes the store within the workspace of its request (store::Reader::scope), so that
+// what belongs to another one is not found, by the same statements that do not find what never was.
 
 #include <functional>
 #include <memory>
 #include <string>
+#include <unordered_map>
 
 #include "api/auth.h"
 #include "api/overload.h"
@@ -19,6 +23,8 @@
 #include "runs/conversations.h"
 #include "store/store.h"
 #include "stream/hub.h"
+#include "tenancy/entry.h"
+#include "vault/provider_keys.h"
 #include "webhooks/guard.h"
 #include "workspace/file_answer.h"
 
@@ -30,6 +36,7 @@ struct ApiNeeds {
   blobs::BlobStore& blobs;
   stream::Hub& hub;
   base::Pool& pool;  // for file system calls
+  vault::Vault& vault;
   const base::Clock& clock;
   base::Entropy& entropy;
 };
@@ -65,8 +72,13 @@ struct ApiOptions {
                                                                                  workspace::FileRequest)>
       files;
   webhooks::GuardRules webhook_rules;         // where messages may go
+  vault::ProviderKeyRules provider_keys;      // what workspaces may bring along
   PushOffice push;                           // may be null: nothing is pushed
   std::function<void()> on_request = [] {};  // told of each authenticated request
+  // Told at most once a minute of each stored key that is used. Returns at once.
+  std::function<void(const std::string& key, base::Time at)> on_key_used = [](const auto&, base::Time) {};
+  // Told of each answer whose head was sent: the first word of its route, or "other", and its status.
+  std::function<void(std::string_view route, int status)> on_answer = [](std::string_view, int) {};
 };
 
 class Api final : public net::Handler {
@@ -78,17 +90,26 @@ class Api final : public net::Handler {
   // How this API tells what fails outside of its handlers: for net::Server.
   [[nodiscard]] net::Response error_reply(const net::ServerError& error);
 
+  // "GET /v1/runs/{run}", in the order of the table.
+  [[nodiscard]] static std::vector<std::string> route_names();
+
   // Requests being answered right now, live streams included.
   [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
 
  private:
   struct Call;
+  struct Answered;
   using Route = base::Task<void> (Api::*)(Call&);
   struct RouteEntry;
 
   static const std::vector<RouteEntry>& routes();
   base::Task<void> dispatch(Call& call);
   base::Task<void> answer(Call& call, const RouteEntry& entry);
+  base::Task<base::Result<void>> identify(Call& call);
+  base::Task<base::Result<void>> look_up_key(Call& call, const std::string& key, const std::string& wanted);
+  [[nodiscard]] base::Result<void> admit(Call& call, const RouteEntry& entry);
+  base::Task<void> admit_run(Call& call);
+  void note_use(const std::string& key);
 
   base::Task<void> health(Call& call);
   base::Task<void> ready(Call& call);
@@ -126,7 +147,23 @@ class Api final : public net::Handler {
   base::Task<void> test_webhook(Call& call);
   base::Task<void> list_deliveries(Call& call);
   base::Task<void> redeliver(Call& call);
+  base::Task<void> respond_with_secret(Call& call, int status, store::Webhook webhook, bool replayed);
+  base::Task<void> list_provider_keys(Call& call);
+  base::Task<void> get_provider_key(Call& call);
+  base::Task<void> put_provider_key(Call& call);
+  base::Task<void> delete_provider_key(Call& call);
+  base::Task<void> get_vault(Call& call);
+  base::Task<void> rotate_vault(Call& call);
   base::Task<void> get_budgets(Call& call);
+  base::Task<void> list_keys(Call& call);
+  base::Task<void> create_key(Call& call);
+  base::Task<void> get_key(Call& call);
+  base::Task<void> revoke_key(Call& call);
+  base::Task<void> rotate_key(Call& call);
+  base::Task<void> list_workspaces(Call& call);
+  base::Task<void> create_workspace(Call& call);
+  base::Task<void> get_workspace(Call& call);
+  base::Task<void> change_workspace(Call& call);
   base::Task<void> upload(Call& call);
   base::Task<base::Result<ReceivedUpload>> receive(Call& call, UploadDesk& desk);
   base::Task<void> make_room(UploadDesk& desk, ReceivedUpload& received);
@@ -138,6 +175,10 @@ class Api final : public net::Handler {
   base::Task<void> read_file(Call& call);
   base::Task<void> download_archive(Call& call);
   base::Task<void> push_run(Call& call);
+  base::Task<void> list_nodes(Call& call);
+  base::Task<void> drain_node(Call& call);
+  base::Task<void> undrain_node(Call& call);
+  base::Task<void> set_draining(Call& call, bool draining);
 
   [[nodiscard]] base::Result<void> check_isolation(model::Isolation demanded) const;
   [[nodiscard]] base::Result<void> check_mcp(const std::vector<std::string>& names,
@@ -149,7 +190,9 @@ class Api final : public net::Handler {
   ApiOptions options_;
   Overload overload_;
   std::size_t in_flight_ = 0;
-  std::size_t uploads_ = 0;    // on their way
+  std::size_t uploads_ = 0;                           // on their way
+  std::unordered_map<std::string, base::Time> used_;  // keys, and when their use was told last
+  base::Pool blob_pool_{4};                           // a store of blobs elsewhere may take long
   base::Pool upload_pool_{2};  // unpacking takes long: it does not hold up anybody else's file calls
 };
 

@@ -76,8 +76,8 @@ base::Task<void> Api::list_approvals(Call& call) {
   QuestionPage page;
   for (;;) {
     const auto seen = needs_.hub.questions();
-    page = co_await needs_.store.read(
-        [&wanted](store::Reader& reader) { return read_questions(reader, wanted.query); });
+    page = co_await needs_.store.read_in(
+        call.workspace, [&wanted](store::Reader& reader) { return read_questions(reader, wanted.query); });
     if (!page.empty || base::passed(deadline) || needs_.hub.stopping()) break;
     co_await needs_.hub.question_after(seen, deadline);
   }
@@ -105,8 +105,8 @@ base::Task<void> Api::decide_many(Call& call) {
   if (!json_body) throw base::Failure(json_body.error());
   const auto body = base::value_or_throw(parse_decisions_body(*json_body));
   const auto run = call.run();
-  const auto items = co_await needs_.store.write(
-      [&, context = context()](store::Transaction& tx) -> base::Result<std::string> {
+  const auto items = co_await needs_.store.write_in(
+      call.workspace, [&, context = context()](store::Transaction& tx) -> base::Result<std::string> {
         if (auto found = runs::find_run(tx, run); !found) return tl::unexpected(found.error());
         std::string texts;
         for (const auto& one : body.decisions) {
@@ -116,8 +116,9 @@ base::Task<void> Api::decide_many(Call& call) {
               .action_digest = one.action_digest,
               .decision = one.approved ? runs::Decision::approved : runs::Decision::denied,
               .reason = one.reason,
-              .decided_by = authenticator_.key_name()};
-          texts += (texts.empty() ? "" : ",") + answer_text(one.action_id, runs::decide_action(tx, request, context));
+              .decided_by = call.caller.key};
+          texts += (texts.empty() ? "" : ",") +
+                   answer_text(one.action_id, runs::decide_action(tx, request, context));
         }
         return texts;
       });

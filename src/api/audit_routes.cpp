@@ -29,8 +29,9 @@ base::Result<AuditWanted> audit_wanted(const net::Request& request) {
 
 base::Task<void> Api::get_audit(Call& call) {
   const auto wanted = base::value_or_throw(audit_wanted(call.request()));
-  const auto page = co_await needs_.store.read(
-      [&wanted](store::Reader& reader) { return runs::audit_page(reader, wanted.after, wanted.limit); });
+  const auto page = co_await needs_.store.read_in(call.workspace, [&wanted](store::Reader& reader) {
+    return runs::audit_page(reader, wanted.after, wanted.limit);
+  });
   co_await call.respond_json(200, page);
 }
 

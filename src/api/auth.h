@@ -1,5 +1,6 @@
 #pragma once
-// Who may call: one API key, kept and compared as its SHA-256.
+// The key that a request brings, and the server's own key, which is kept and compared as its SHA-256. All
+// other keys are in the store (tenancy/entry.h).
 
 #include <string>
 #include <string_view>
@@ -16,7 +17,9 @@ class Authenticator {
 
   // Exactly one Authorization field; the scheme is spelled exactly "Bearer ", the key is trimmed.
   // Errors: denied with reason unauthorized.
-  [[nodiscard]] base::Result<void> check(const net::Headers& headers) const;
+  [[nodiscard]] static base::Result<std::string> key_in(const net::Headers& headers);
+  // Whether this is the server's own key. Takes the same time wherever the difference is.
+  [[nodiscard]] bool is_own(std::string_view key) const;
   // Names the key without giving anything of it away: "key_" and the begin of its SHA-256.
   [[nodiscard]] std::string key_name() const { return "key_" + digest_.substr(0, 12); }
 

@@ -58,6 +58,7 @@ base::Error reading_fault(const base::Error& error) {
 }
 
 net::Response Api::Call::finished(net::Response response) const {
+  status = response.status;
   finish(response, occasion);
   return response;
 }

@@ -16,6 +16,11 @@ struct Api::Call {
   std::string run_id;   // of the path, if it has one
   std::string item_id;  // action, artifact or webhook of the path, if it has one
   std::string part_id;  // message of a webhook or rule of a run, if it has one
+  tenancy::Caller caller;
+  base::Result<std::string> place = {};  // the workspace that the request is about, or why there is none
+  std::string workspace;                 // the same, on a route that needs one
+  std::string_view route = "other";  // the first word of the route
+  mutable int status = 0;            // of the answer, once there is one
 
   [[nodiscard]] const net::Request& request() const { return exchange.request(); }
   [[nodiscard]] model::RunId run() const { return model::RunId(run_id); }

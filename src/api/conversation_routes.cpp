@@ -31,9 +31,9 @@ base::Task<void> Api::send_message(Call& call) {
                                       .idempotency_key = key,
                                       .scope = body.approval_scope,
                                       .limits = body.limits,
-                                      .api_key = authenticator_.key_name()};
-  const auto continued =
-      co_await needs_.store.write([&request, context = context(), this](store::Transaction& tx) {
+                                      .api_key = call.caller.key};
+  const auto continued = co_await needs_.store.write_in(
+      call.workspace, [&request, context = context(), this](store::Transaction& tx) {
         return runs::continue_run(tx, request, context, options_.conversations, options_.spending,
                                   options_.queue);
       });
@@ -49,16 +49,16 @@ base::Task<void> Api::fork_run(Call& call) {
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   const auto body = base::value_or_throw(parse_fork_body(*json_body));
-  const runs::ForkRequest request{
-      .run = call.run(),
-      .message = body.message,
-      .at_turn = body.at_turn,
-      .idempotency_key = key,
-      .limits = body.limits,
-      .api_key = authenticator_.key_name()};
-  const auto forked = co_await needs_.store.write([&request, context = context(), this](store::Transaction& tx) {
-    return runs::fork_run(tx, request, context, options_.spending, options_.queue);
-  });
+  const runs::ForkRequest request{.run = call.run(),
+                                  .message = body.message,
+                                  .at_turn = body.at_turn,
+                                  .idempotency_key = key,
+                                  .limits = body.limits,
+                                  .api_key = call.caller.key};
+  const auto forked = co_await needs_.store.write_in(
+      call.workspace, [&request, context = context(), this](store::Transaction& tx) {
+        return runs::fork_run(tx, request, context, options_.spending, options_.queue);
+      });
   if (!forked) throw base::Failure(forked.error());
   auto response = json_response(forked->replayed ? 200 : 201, forked->run.to_wire());
   response.headers.add("Location", "/v1/runs/" + forked->run.id.str());
@@ -68,8 +68,8 @@ base::Task<void> Api::fork_run(Call& call) {
 
 base::Task<void> Api::list_turns(Call& call) {
   const auto id = call.run();
-  const auto turns =
-      co_await needs_.store.read([&id](store::Reader& reader) { return runs::turns(reader, id); });
+  const auto turns = co_await needs_.store.read_in(
+      call.workspace, [&id](store::Reader& reader) { return runs::turns(reader, id); });
   if (!turns) throw base::Failure(turns.error());
   co_await call.respond_json(200, turns->to_wire());
 }
@@ -79,9 +79,10 @@ base::Task<void> Api::close_conversation(Call& call) {
   if (!body) throw base::Failure(body.error());
   base::value_or_throw(parse_empty_body(*body));
   const auto id = call.run();
-  const auto closed = co_await needs_.store.write([&id, context = context()](store::Transaction& tx) {
-    return runs::close_conversation(tx, id, context);
-  });
+  const auto closed =
+      co_await needs_.store.write_in(call.workspace, [&id, context = context()](store::Transaction& tx) {
+        return runs::close_conversation(tx, id, context);
+      });
   if (!closed) throw base::Failure(closed.error());
   co_await call.respond_json(200, closed->to_wire());
 }

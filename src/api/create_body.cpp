@@ -9,6 +9,8 @@
 #include "base/ascii.h"
 #include "base/utf8.h"
 #include "model/defaults.h"
+#include "runs/options.h"
+#include "runs/placement.h"
 
 namespace agentrouter::api {
 
@@ -24,7 +26,7 @@ const Names later_workspaces{"artifactId"};
 const Names known_keys{"task",          "runtime",          "approvalMode", "metadata",
                        "workspace",     "priority",         "tags",         "approvalTimeoutSeconds",
                        "approvalScope", "requireIsolation", "waitForQuota", "mcp",
-                       "policy",        "limits",           "image"};
+                       "policy",        "limits",           "image",    "requires"};
 constexpr Bounds priority_bounds{-100, 100};
 constexpr Bounds approval_timeout_bounds{1, 604'800};
 constexpr std::size_t max_tags = 32;
@@ -186,6 +188,27 @@ std::string image_of(Issues& issues, const json::value* value) {
   return name;
 }
 
+// Labels that the worker must have.
+void check_requirements(Issues& issues, const json::value* value) {
+  if (!value) return;
+  const auto* object = value->if_object();
+  if (!object) return issues.wrong_type({"requires"}, "record", value);
+  if (object->size() > runs::needs_at_most) return issues.other({"requires"}, "Too big: expected at most 16 labels");
+  constexpr std::string_view pattern = "/^[A-Za-z0-9._-]{1,64}$/";
+  for (const auto& member : *object) {
+    const std::string name(member.key().data(), member.key().size());
+    const auto* text = member.value().if_string();
+    if (!runs::is_label_text(name)) issues.bad_format({"requires", name}, pattern);
+    if (!text) {
+      issues.wrong_type({"requires", name}, "string", &member.value());
+    } else if (!runs::is_label_text(view(*text))) {
+      issues.bad_format({"requires", name}, pattern);
+    } else if (name == "isolation" && !holds(isolations, view(*text))) {
+      issues.not_one_of({"requires", name}, isolations);
+    }
+  }
+}
+
 // What is only checked: the run keeps it in its input, or it has one value in this version.
 void check_settled(Issues& issues, const json::object& object) {
   std::ignore = approval_scope_of(issues, object.if_contains("approvalScope"));
@@ -237,10 +260,12 @@ base::Result<CreateBody> parse_create_body(const json::value& body) {
   result.image = image_of(issues, object->if_contains("image"));
   result.mcp = mcp_of(issues, object->if_contains("mcp"));
   result.limits = limits_of(issues, object->if_contains("limits"));
+  check_requirements(issues, object->if_contains("requires"));
   check_settled(issues, *object);
   check_keys(issues, {}, *object, known_keys);
   if (!issues.empty()) return tl::unexpected(issues.to_error());
   result.input = input_of(result, *object);
+  if (object->contains("requires")) result.isolation = runs::options_of(result.input).isolation;
   return result;
 }
 

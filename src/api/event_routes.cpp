@@ -73,8 +73,9 @@ base::Task<void> Api::list_events(Call& call) {
   const int limit = static_cast<int>(query.number("limit", 100, 1, 500));
   if (!issues.empty()) throw base::Failure(issues.to_error());
   const auto id = call.run();
-  const auto page = co_await needs_.store.read(
-      [&id, after, limit](store::Reader& reader) { return read_page(reader, id, after, limit); });
+  const auto page = co_await needs_.store.read_in(call.workspace, [&id, after, limit](store::Reader& reader) {
+    return read_page(reader, id, after, limit);
+  });
   if (!page) throw base::Failure(page.error());
   std::string body = "{\"items\":[";
   for (const auto& event : page->events)
@@ -97,8 +98,9 @@ base::Task<void> Api::stream_batch(Call& call) {
   if (!call.request().query_value("afterSeq")) after = last_event_id(call.request()).value_or(0);
   if (!issues.empty()) throw base::Failure(issues.to_error());
   const auto id = call.run();
-  const auto page = co_await needs_.store.read(
-      [&id, after](store::Reader& reader) { return read_page(reader, id, after, batch_events); });
+  const auto page = co_await needs_.store.read_in(call.workspace, [&id, after](store::Reader& reader) {
+    return read_page(reader, id, after, batch_events);
+  });
   if (!page) throw base::Failure(page.error());
   auto response = stream_head();
   for (const auto& event : page->events) response.body += stream::event_frame(event);
@@ -112,8 +114,8 @@ base::Task<void> Api::stream_live(Call& call) {
       std::max(after_sequence(call.request(), issues), last_event_id(call.request()).value_or(0));
   if (!issues.empty()) throw base::Failure(issues.to_error());
   const auto id = call.run();
-  const auto page = co_await needs_.store.read(
-      [&id](store::Reader& reader) { return read_page(reader, id, any_sequence, 1); });
+  const auto page = co_await needs_.store.read_in(
+      call.workspace, [&id](store::Reader& reader) { return read_page(reader, id, any_sequence, 1); });
   if (!page) throw base::Failure(page.error());
   if (model::is_terminal(page->run.status) && after >= page->run.last_event_seq) {
     net::Response ended;
@@ -130,9 +132,8 @@ base::Task<void> Api::stream_live(Call& call) {
   while (!writer->ended()) {
     stream::Batch batch;
     try {
-      batch = co_await asio::co_spawn(
-          executor, subscription->next(next_beat(options_.heartbeat)),
-          asio::bind_cancellation_slot(wake.slot(), base::use_task));
+      batch = co_await asio::co_spawn(executor, subscription->next(next_beat(options_.heartbeat)),
+                                      asio::bind_cancellation_slot(wake.slot(), base::use_task));
     } catch (const boost::system::system_error&) {
       break;  // the peer has gone or the server is stopping
     } catch (const base::Failure&) {

@@ -6,6 +6,7 @@
 #include "api/call.h"
 #include "api/query.h"
 #include "base/utf8.h"
+#include "runs/queries.h"
 #include "workspace/path_text.h"
 
 namespace agentrouter::api {
@@ -66,7 +67,8 @@ struct Range {
 std::optional<Range> range_of(const net::Request& http) {
   constexpr std::string_view unit = "bytes=";
   auto text = http.headers.get("Range");
-  if (http.headers.count("Range") != 1 || http.headers.find("If-Range") || !text.starts_with(unit)) return std::nullopt;
+  if (http.headers.count("Range") != 1 || http.headers.find("If-Range") || !text.starts_with(unit))
+    return std::nullopt;
   text.remove_prefix(unit.size());
   const auto dash = text.find('-');
   if (dash == std::string_view::npos) return std::nullopt;
@@ -98,7 +100,8 @@ FileRequest archive_request(const net::Request& http, Issues& issues) {
   Query query(http, issues);
   FileRequest request;
   request.what = FileRequest::What::archive;
-  if (query.choice("format", {"tar.gz", "tar.zst"}) == "tar.zst") request.format = FileRequest::Format::tar_zst;
+  if (query.choice("format", {"tar.gz", "tar.zst"}) == "tar.zst")
+    request.format = FileRequest::Format::tar_zst;
   if (is_true(query, "changes")) request.files = FileRequest::Files::changed;
   return request;
 }
@@ -132,10 +135,19 @@ base::Task<void> pass_on(workspace::FileAnswer& answer, net::StreamWriter& write
 
 }  // namespace
 
+// Who answers knows no workspaces.
+base::Task<void> Api::admit_run(Call& call) {
+  const auto id = call.run();
+  const auto run = co_await needs_.store.read_in(
+      call.workspace, [&id](store::Reader& reader) { return runs::find_run(reader, id); });
+  if (!run) throw base::Failure(run.error());
+}
+
 base::Task<Api::FileReply> Api::ask_files(Call& call, workspace::FileRequest request) {
   if (!options_.files) {
     base::throw_failure(base::Code::unavailable, "This server does not read the files of runs");
   }
+  co_await admit_run(call);
   auto answer = co_await options_.files(call.run(), std::move(request));
   if (!answer) throw base::Failure(answer.error());
   co_return std::move(*answer);
@@ -152,11 +164,13 @@ base::Task<void> Api::list_files(Call& call) {
     if (!piece) throw base::Failure(base::Error{base::Code::unavailable, piece.error().message});
     if (piece->empty()) break;
     body += *piece;
-    if (body.size() > max_page_bytes) base::throw_failure(base::Code::unavailable, "The list of files is too long");
+    if (body.size() > max_page_bytes)
+      base::throw_failure(base::Code::unavailable, "The list of files is too long");
   }
   // It comes from inside a sandbox: nothing is passed on that is not read first.
   const auto page = base::parse_json(body, {.max_bytes = max_page_bytes});
-  if (!page || !page->is_object()) base::throw_failure(base::Code::unavailable, "The list of files cannot be read");
+  if (!page || !page->is_object())
+    base::throw_failure(base::Code::unavailable, "The list of files cannot be read");
   co_await call.respond_json(200, base::to_text(*page));
 }
 
@@ -174,8 +188,8 @@ base::Task<void> Api::read_file(Call& call) {
   head.headers.add("Content-Length", std::to_string(length));
   if (partial && length > 0) {
     head.status = 206;
-    head.headers.add("Content-Range", "bytes " + std::to_string(offset) + "-" + std::to_string(offset + length - 1) +
-                                          "/" + std::to_string(size));
+    head.headers.add("Content-Range", "bytes " + std::to_string(offset) + "-" +
+                                          std::to_string(offset + length - 1) + "/" + std::to_string(size));
   }
   auto* writer = co_await call.exchange.start_stream(call.finished(std::move(head)));
   co_await pass_on(*answer, *writer, length);

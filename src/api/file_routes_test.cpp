@@ -10,7 +10,12 @@ class FileRoutesTest : public ApiRig {
  protected:
   FileRoutesTest() {
     tell({}, {});
-    pushes_ = [] { return PushAnswer{"agentrouter/x", std::string(40, 'a'), "https://git.example/x.git", 3}; };
+    auto run = testing::make_run("run_1");
+    run.id = run.conversation_id = model::RunId("run_1");
+    write([&](store::Transaction& tx) { tx.insert_run(run); });
+    pushes_ = [] {
+      return PushAnswer{"agentrouter/x", std::string(40, 'a'), "https://git.example/x.git", 3};
+    };
   }
   void tell(json::object head, std::vector<std::string> pieces, bool cut = false) {
     files_ = [=] { return std::make_unique<ToldFiles>(head, pieces, cut); };
@@ -48,9 +53,9 @@ TEST_F(FileRoutesTest, PathsOfAnyBytesAreAskedForEscaped) {
 TEST_F(FileRoutesTest, BadQuestionsAre400AndNobodyIsAsked) {
   for (const auto* target :
        {"files?limit=0", "files?limit=1001", "files?prefix=../x", "files?prefix=%2Fetc", "files?prefix=a//b",
-        "files?recursive=maybe", "files?encoding=base64", "files?cursor=..",
-        "files/../x", "files/a/%2e%2e/b", "files/a%2F..", "files/%5Cx2e%5Cx2e?encoding=escaped", "files/a//b",
-        "files/%00", "files/a/", "files/..%c0%af", "archive?format=zip", "archive?changes=1"}) {
+        "files?recursive=maybe", "files?encoding=base64", "files?cursor=..", "files/../x", "files/a/%2e%2e/b",
+        "files/a%2F..", "files/%5Cx2e%5Cx2e?encoding=escaped", "files/a//b", "files/%00", "files/a/",
+        "files/..%c0%af", "archive?format=zip", "archive?changes=1"}) {
     EXPECT_EQ(get(run_files(target)).status, 400) << target;
   }
   EXPECT_TRUE(asked_files_.empty());
@@ -80,7 +85,8 @@ TEST_F(FileRoutesTest, ARangeIsAPart) {
   EXPECT_EQ(asked_files_.at(1).offset, 7u);
   EXPECT_EQ(asked_files_.at(1).length, std::nullopt);
   tell({{"size", 3}, {"offset", 0}, {"length", 3}}, {"all"});
-  for (const auto* ignored : {"bytes=-5", "bytes=4-2", "bytes=1-2,4-5", "lines=1-2", "bytes=99999999999999999999-", "bytes=a-b"}) {
+  for (const auto* ignored :
+       {"bytes=-5", "bytes=4-2", "bytes=1-2,4-5", "lines=1-2", "bytes=99999999999999999999-", "bytes=a-b"}) {
     EXPECT_EQ(get(run_files("files/a"), std::string("Range: ") + ignored + "\r\n").status, 200) << ignored;
     EXPECT_EQ(asked_files_.back().offset, 0u);
   }
@@ -144,7 +150,8 @@ TEST_F(FileRoutesTest, HeadAsksAndSendsNothing) {
 }
 
 TEST_F(FileRoutesTest, APushIsToldWithItsCommit) {
-  const auto reply = post(run_files("push"), R"({"branch":"agentrouter/x","message":" m ","author":{"name":"n","email":"e@x"}})");
+  const auto reply = post(
+      run_files("push"), R"({"branch":"agentrouter/x","message":" m ","author":{"name":"n","email":"e@x"}})");
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(reply.body, R"({"push":{"branch":"agentrouter/x","commit":")" + std::string(40, 'a') +
                             R"(","url":"https://git.example/x.git","files":3}})");
@@ -155,7 +162,8 @@ TEST_F(FileRoutesTest, APushIsToldWithItsCommit) {
 TEST_F(FileRoutesTest, BadPushesAre400) {
   for (const auto* body :
        {"{}", R"({"branch":"x"})", R"({"branch":"../x","message":"m"})", R"({"branch":"x","message":" "})",
-        R"({"branch":"x","message":"m","force":true})", R"({"branch":"x","message":"m","author":{"name":"n"}})",
+        R"({"branch":"x","message":"m","force":true})",
+        R"({"branch":"x","message":"m","author":{"name":"n"}})",
         R"({"branch":"x","message":"m","author":{"name":"n<","email":"e"}})",
         R"({"branch":"x","message":"m","author":"me"})", R"({"branch":5,"message":"m"})", "[]"}) {
     EXPECT_EQ(post(run_files("push"), body).error_code(), "validation_error") << body;
@@ -165,12 +173,15 @@ TEST_F(FileRoutesTest, BadPushesAre400) {
 
 TEST_F(FileRoutesTest, RefusedPushesHaveTheirCodes) {
   const std::vector<std::pair<const char*, int>> codes{
-      {"run_not_found", 404},   {"files_not_kept", 404},  {"files_gone", 410},        {"push_forbidden", 403},
-      {"run_not_ended", 409},   {"no_git_workspace", 409}, {"no_changes", 409},        {"too_many_changes", 409},
-      {"push_rejected", 409},   {"push_base_missing", 409}, {"push_bad_name", 409},    {"push_auth_failed", 502},
-      {"push_unreachable", 502}, {"push_timeout", 504}};
+      {"run_not_found", 404},     {"files_not_kept", 404},   {"files_gone", 410},
+      {"push_forbidden", 403},    {"run_not_ended", 409},    {"no_git_workspace", 409},
+      {"no_changes", 409},        {"too_many_changes", 409}, {"push_rejected", 409},
+      {"push_base_missing", 409}, {"push_bad_name", 409},    {"push_auth_failed", 502},
+      {"push_unreachable", 502},  {"push_timeout", 504}};
   for (const auto& [code, status] : codes) {
-    pushes_ = [code = code]() -> base::Result<PushAnswer> { return base::fail(base::Code::conflict, "why", code); };
+    pushes_ = [code = code]() -> base::Result<PushAnswer> {
+      return base::fail(base::Code::conflict, "why", code);
+    };
     const auto reply = post(run_files("push"), R"({"branch":"x","message":"m"})");
     EXPECT_EQ(reply.status, status) << code;
     EXPECT_EQ(reply.error_code(), code);

@@ -46,7 +46,7 @@ base::Result<store::RunQuery> run_query(const net::Request& request) {
 
 base::Task<void> Api::list_runs(Call& call) {
   const auto wanted = base::value_or_throw(run_query(call.request()));
-  const auto body = co_await needs_.store.read([&wanted](store::Reader& reader) {
+  const auto body = co_await needs_.store.read_in(call.workspace, [&wanted](store::Reader& reader) {
     const auto page = reader.runs(wanted);
     std::string text = "{\"items\":[";
     for (std::size_t i = 0; i < page.items.size(); ++i)

@@ -67,7 +67,7 @@ class WorkerHealth : public ApiRig {
     });
   }
 
-  Health health_{entropy_};
+  Health health_{*store_, entropy_};
   net::Server worker_{io_.get_executor(), health_,
                       [this](const net::ServerError& error) { return api_.error_reply(error); }};
 };
@@ -78,6 +78,15 @@ TEST_F(WorkerHealth, AWorkerAnswersItsHealthAndNothingElse) {
   EXPECT_EQ(raw(request("POST", "/readyz", "", "")).header("Allow"), "GET, HEAD");
   EXPECT_EQ(get("/v1/runs").error_code(), "not_found");
   EXPECT_EQ(get("/v1/runs", "X-Request-Id: mine\r\n").header("X-Request-Id"), "mine");
+}
+
+TEST_F(WorkerHealth, AWorkerWhoseStoreIsAwayIsNotReadyButHealthy) {
+  EXPECT_EQ(get("/readyz").status, 200);
+  store_->close();
+  const auto reply = get("/readyz");
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.error_code(), "unavailable");
+  EXPECT_EQ(get("/healthz").status, 200);
 }
 
 }  // namespace

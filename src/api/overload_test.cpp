@@ -34,7 +34,7 @@ class Overloads : public ApiRig {
   }
 
   std::atomic<std::uint64_t> memory_ = 0;
-  Api busy_{{*store_, *blobs_, hub_, pool_, clock_, entropy_}, Authenticator("test-key"), options()};
+  Api busy_{{*store_, *blobs_, hub_, pool_, vault_, clock_, entropy_}, Authenticator("test-key"), options()};
   net::Server busy_server_{io_.get_executor(), busy_,
                            [this](const net::ServerError& error) { return busy_.error_reply(error); }};
 };

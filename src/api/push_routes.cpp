@@ -40,7 +40,8 @@ base::Result<PushBody> parse_push_body(const json::value& body) {
       issues.other({"branch"}, "Invalid branch: expected letters, digits and - . _ / as git takes them");
     result.branch = std::move(*branch);
   }
-  result.message = text_of(issues, {"message"}, object->if_contains("message"), {1, message_chars}).value_or("");
+  result.message =
+      text_of(issues, {"message"}, object->if_contains("message"), {1, message_chars}).value_or("");
   if (const auto* author = object->if_contains("author")) result.author = author_of(issues, *author);
   check_keys(issues, {}, *object, {"branch", "message", "author"});
   if (!issues.empty()) return tl::unexpected(issues.to_error());
@@ -54,12 +55,11 @@ base::Task<void> Api::push_run(Call& call) {
   if (!options_.push) {
     base::throw_failure(base::Code::denied, "This server pushes nothing", "push_forbidden");
   }
+  co_await admit_run(call);
   const auto pushed = co_await options_.push(call.run(), std::move(body));
   if (!pushed) throw base::Failure(pushed.error());
-  const json::object told{{"branch", pushed->branch},
-                          {"commit", pushed->commit},
-                          {"url", pushed->url},
-                          {"files", pushed->files}};
+  const json::object told{
+      {"branch", pushed->branch}, {"commit", pushed->commit}, {"url", pushed->url}, {"files", pushed->files}};
   co_await call.respond_json(200, base::to_text(json::object{{"push", told}}));
 }
 

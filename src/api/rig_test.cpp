@@ -121,7 +121,14 @@ class TestUpload final : public IncomingUpload {
 
 }  // namespace
 
-base::Result<std::unique_ptr<IncomingUpload>> TestDesk::begin() {
+static vault::Keyring keyring_of(const std::string& master_key) {
+  std::vector<vault::Key> keys;
+  if (!master_key.empty())
+    keys.push_back(vault::Key::of(base::Sha256::hex_of(master_key).substr(0, vault::Key::bytes)));
+  return vault::Keyring(std::move(keys));
+}
+
+base::Result<std::unique_ptr<IncomingUpload>> TestDesk::begin(const std::string&) {
   return std::make_unique<TestUpload>(*this);
 }
 
@@ -130,8 +137,9 @@ bool TestDesk::trim(const std::vector<std::string>& used) {
   return has_room;
 }
 
-ApiRig::ApiRig()
-    : api_({*store_, *blobs_, hub_, pool_, clock_, entropy_}, Authenticator("test-key"),
+ApiRig::ApiRig(const std::string& master_key, runs::QueueRules queue)
+    : vault_({*store_, clock_, entropy_}, keyring_of(master_key)),
+      api_({*store_, *blobs_, hub_, pool_, vault_, clock_, entropy_}, Authenticator("test-key"),
            {.admit_workspace = [](std::string_view path) -> base::Result<std::string> {
               if (path == "/allowed") return std::string(path);
               if (path == "/defect") throw std::logic_error("what only the log may say");
@@ -144,6 +152,7 @@ ApiRig::ApiRig()
             },
             .heartbeat = std::chrono::milliseconds(50),
             .mcp_servers = {{.name = "codex-only", .claude_code = false}},
+            .queue = queue,
             .check_policy = [](std::string_view name) -> base::Result<model::Isolation> {
               if (name.empty() || name == "known") return model::Isolation::process;
               if (name == "sealed") return model::Isolation::vm;
@@ -160,6 +169,7 @@ ApiRig::ApiRig()
               asked_files_.push_back(std::move(request));
               co_return files_();
             },
+            .provider_keys = {.base_urls = {"https://eu.example.test/v1"}},
             .push = [this](model::RunId, PushBody body) -> base::Task<base::Result<PushAnswer>> {
               asked_pushes_.push_back(std::move(body));
               co_return pushes_();

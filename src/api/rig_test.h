@@ -10,6 +10,7 @@
 #include <future>
 #include <thread>
 
+#include "api/blobs_test.h"
 #include "api/api.h"
 #include "base/json.h"
 #include "blobs/fs/fs_blobs.h"
@@ -87,7 +88,7 @@ class TestDesk final : public UploadDesk {
  public:
   [[nodiscard]] std::uint64_t max_bytes() const override { return 100'000; }
   [[nodiscard]] std::chrono::milliseconds keep() const override { return std::chrono::hours(1); }
-  [[nodiscard]] base::Result<std::unique_ptr<IncomingUpload>> begin() override;
+  [[nodiscard]] base::Result<std::unique_ptr<IncomingUpload>> begin(const std::string& workspace) override;
   [[nodiscard]] bool trim(const std::vector<std::string>& in_use) override;
 
   // What a folder would hold. An upload says which way it goes: "refused", "limit", "unreadable", "full".
@@ -99,7 +100,8 @@ class TestDesk final : public UploadDesk {
 
 class ApiRig : public ::testing::Test {
  protected:
-  ApiRig();
+  // `master_key` of "" is none: the vault is locked, or has nothing yet.
+  explicit ApiRig(const std::string& master_key = "master key", runs::QueueRules queue = {});
   ~ApiRig() override;
 
   template <class MakeTask>
@@ -148,10 +150,11 @@ class ApiRig : public ::testing::Test {
   base::Pool pool_{1};
   std::unique_ptr<store::Store> store_ =
       base::value_or_throw(store::open_sqlite_store(folder_.path() / "db"));
-  std::unique_ptr<blobs::BlobStore> blobs_ =
-      base::value_or_throw(blobs::open_fs_blobs(folder_.path() / "blobs"));
+  std::unique_ptr<TestBlobs> blobs_ =
+      std::make_unique<TestBlobs>(base::value_or_throw(blobs::open_fs_blobs(folder_.path() / "blobs")));
   stream::Hub hub_{io_.get_executor(), *store_};
   TestDesk desk_;
+  vault::Vault vault_;
   Api api_;
   net::Server server_;
   std::optional<asio::executor_work_guard<base::Executor>> work_{io_.get_executor()};

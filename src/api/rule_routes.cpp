@@ -17,7 +17,8 @@ base::Result<runs::NewStandingRule> parse_standing_rule(const json::value& body)
   runs::NewStandingRule result;
   const auto* decision = object->if_contains("decision");
   const auto* word = decision ? decision->if_string() : nullptr;
-  if (!word || (*word != "approved" && *word != "denied")) issues.not_one_of({"decision"}, {"approved", "denied"});
+  if (!word || (*word != "approved" && *word != "denied"))
+    issues.not_one_of({"decision"}, {"approved", "denied"});
   if (word && *word == "approved") result.decision = runs::Decision::approved;
   const auto* rule = object->if_contains("rule");
   if (rule && rule->is_object()) result.rule = rule->get_object();
@@ -33,8 +34,8 @@ base::Result<runs::NewStandingRule> parse_standing_rule(const json::value& body)
 
 base::Task<void> Api::list_rules(Call& call) {
   const auto run = call.run();
-  const auto rules = co_await needs_.store.read(
-      [&run](store::Reader& reader) { return runs::standing_rules(reader, run); });
+  const auto rules = co_await needs_.store.read_in(
+      call.workspace, [&run](store::Reader& reader) { return runs::standing_rules(reader, run); });
   if (!rules) throw base::Failure(rules.error());
   std::string items;
   for (const auto& rule : *rules) items += (items.empty() ? "" : ",") + runs::to_wire(rule);
@@ -47,11 +48,12 @@ base::Task<void> Api::give_rule(Call& call) {
   if (!json_body) throw base::Failure(json_body.error());
   auto request = base::value_or_throw(parse_standing_rule(*json_body));
   request.run = call.run();
-  request.given_by = authenticator_.key_name();
+  request.given_by = call.caller.key;
   request.idempotency_key = key;
-  const auto given = co_await needs_.store.write([&request, context = context()](store::Transaction& tx) {
-    return runs::give_rule(tx, request, context);
-  });
+  const auto given =
+      co_await needs_.store.write_in(call.workspace, [&request, context = context()](store::Transaction& tx) {
+        return runs::give_rule(tx, request, context);
+      });
   if (!given) throw base::Failure(given.error());
   auto text = runs::to_wire(given->rule);
   text.pop_back();
@@ -63,10 +65,11 @@ base::Task<void> Api::give_rule(Call& call) {
 
 base::Task<void> Api::withdraw_rule(Call& call) {
   const auto run = call.run();
-  const auto by = std::string(authenticator_.key_name());
-  const auto rule = co_await needs_.store.write([&, context = context()](store::Transaction& tx) {
-    return runs::withdraw_rule(tx, run, call.part_id, by, context);
-  });
+  const auto by = call.caller.key;
+  const auto rule =
+      co_await needs_.store.write_in(call.workspace, [&, context = context()](store::Transaction& tx) {
+        return runs::withdraw_rule(tx, run, call.part_id, by, context);
+      });
   if (!rule) throw base::Failure(rule.error());
   co_await call.respond_json(200, runs::to_wire(*rule));
 }

@@ -19,6 +19,13 @@ std::string items(const std::vector<std::string>& texts) {
   return out + "]}";
 }
 
+// A store that is away, or that gives other bytes, says so itself.
+base::Error as_download(const base::Error& error, const model::Artifact& artifact) {
+  if (error.code == base::Code::unavailable || error.code == base::Code::corrupt) return error;
+  return {base::Code::not_found, "The bytes of artifact " + artifact.id.str() + " are gone: " + error.message,
+          "artifact_not_found"};
+}
+
 }  // namespace
 
 // Errors: invalid (mcp_server_unknown).
@@ -75,7 +82,8 @@ base::Task<void> Api::create_run(Call& call) {
                        .tags = body.tags,
                        .approval_timeout = body.approval_timeout,
                        .limits = body.limits,
-                       .api_key = authenticator_.key_name()};
+                       .api_key = call.caller.key,
+                       .isolation = demanded};
   if (body.workspace.kind == model::WorkspaceKind::path) {
     auto admitted = co_await needs_.pool.run([&] { return options_.admit_workspace(body.workspace.path); });
     request.workspace.path = base::value_or_throw(std::move(admitted));
@@ -84,9 +92,10 @@ base::Task<void> Api::create_run(Call& call) {
     auto admitted = co_await needs_.pool.run([&] { return options_.admit_git(body.workspace.git); });
     request.workspace.git = base::value_or_throw(std::move(admitted));
   }
-  auto created = co_await needs_.store.write([&request, context = context(), this](store::Transaction& tx) {
-    return runs::create_run(tx, request, context, options_.spending, options_.queue);
-  });
+  auto created = co_await needs_.store.write_in(
+      call.workspace, [&request, context = context(), this](store::Transaction& tx) {
+        return runs::create_run(tx, request, context, options_.spending, options_.queue);
+      });
   if (!created) throw base::Failure(created.error());
   auto response = json_response(created->replayed ? 200 : 201, created->run.to_wire());
   response.headers.add("Location", "/v1/runs/" + created->run.id.str());
@@ -96,35 +105,36 @@ base::Task<void> Api::create_run(Call& call) {
 
 base::Task<void> Api::get_run(Call& call) {
   const auto id = call.run();
-  const auto run =
-      co_await needs_.store.read([&id](store::Reader& reader) { return runs::find_run(reader, id); });
+  const auto run = co_await needs_.store.read_in(
+      call.workspace, [&id](store::Reader& reader) { return runs::find_run(reader, id); });
   if (!run) throw base::Failure(run.error());
   co_await call.respond_json(200, run->to_wire());
 }
 
 base::Task<void> Api::get_session(Call& call) {
   const auto id = call.run();
-  const auto session =
-      co_await needs_.store.read([&id](store::Reader& reader) { return runs::run_session(reader, id); });
+  const auto session = co_await needs_.store.read_in(
+      call.workspace, [&id](store::Reader& reader) { return runs::run_session(reader, id); });
   if (!session) throw base::Failure(session.error());
   co_await call.respond_json(200, session->to_wire());
 }
 
 base::Task<void> Api::get_record(Call& call) {
   const auto id = call.run();
-  const auto record =
-      co_await needs_.store.read([&id, now = needs_.clock.now(), this](store::Reader& reader) {
-        return runs::run_record(reader, id, now, options_.conversations);
+  const auto record = co_await needs_.store.read_in(
+      call.workspace, [&id, now = needs_.clock.now(), this](store::Reader& reader) {
+        return runs::run_record(reader, id, now, options_.conversations, options_.queue.roots);
       });
   if (!record) throw base::Failure(record.error());
   co_await call.respond_json(200, record->to_wire());
 }
 
 base::Task<void> Api::get_budgets(Call& call) {
-  const auto key = authenticator_.key_name();
-  const auto text = co_await needs_.store.read([&key, now = needs_.clock.now(), this](store::Reader& reader) {
-    return runs::budgets_wire(reader, options_.spending, key, now);
-  });
+  const auto key = call.caller.key;
+  const auto text = co_await needs_.store.read_in(
+      call.workspace, [&key, now = needs_.clock.now(), this](store::Reader& reader) {
+        return runs::budgets_wire(reader, options_.spending, key, now);
+      });
   co_await call.respond_json(200, text);
 }
 
@@ -133,24 +143,27 @@ base::Task<void> Api::cancel_run(Call& call) {
   if (!body) throw base::Failure(body.error());
   base::value_or_throw(parse_empty_body(*body));
   const auto id = call.run();
-  const auto run = co_await needs_.store.write(
+  const auto run = co_await needs_.store.write_in(
+      call.workspace,
       [&id, context = context()](store::Transaction& tx) { return runs::cancel_run(tx, id, context); });
   if (!run) throw base::Failure(run.error());
   co_await call.respond_json(200, run->to_wire());
   if (run->status != model::RunStatus::cancelling) co_return;
   // A run that nobody has begun ends here, also where no worker runs. With an attempt open this changes
   // nothing.
-  (void)co_await needs_.store.write([&id, context = context(), this](store::Transaction& tx) {
-    return runs::settle_cancelled(tx, id, context, options_.conversations);
-  });
+  (void)co_await needs_.store.write_in(
+      call.workspace, [&id, context = context(), this](store::Transaction& tx) {
+        return runs::settle_cancelled(tx, id, context, options_.conversations);
+      });
 }
 
 // What it has left is removed behind the answer.
 base::Task<void> Api::delete_run(Call& call) {
-  const runs::Deletion deletion{.run = call.run(), .by = authenticator_.key_name()};
-  const auto deleted = co_await needs_.store.write([&deletion, context = context()](store::Transaction& tx) {
-    return runs::delete_run(tx, deletion, context);
-  });
+  const runs::Deletion deletion{.run = call.run(), .by = call.caller.key};
+  const auto deleted = co_await needs_.store.write_in(
+      call.workspace, [&deletion, context = context()](store::Transaction& tx) {
+        return runs::delete_run(tx, deletion, context);
+      });
   if (!deleted) throw base::Failure(deleted.error());
   net::Response gone;
   gone.status = 204;
@@ -177,11 +190,12 @@ base::Task<void> Api::decide(Call& call, bool approved) {
       .decision = approved ? runs::Decision::approved : runs::Decision::denied,
       .reason = std::move(body.reason),
       .idempotency_key = key,
-      .decided_by = authenticator_.key_name(),
+      .decided_by = call.caller.key,
       .updated_input = std::move(body.updated_input)};
-  const auto event = co_await needs_.store.write([&request, context = context()](store::Transaction& tx) {
-    return runs::decide_action(tx, request, context);
-  });
+  const auto event =
+      co_await needs_.store.write_in(call.workspace, [&request, context = context()](store::Transaction& tx) {
+        return runs::decide_action(tx, request, context);
+      });
   if (!event) throw base::Failure(event.error());
   auto response = json_response(200, event->to_wire());
   call.mark_replay(response, event->replayed);
@@ -190,8 +204,8 @@ base::Task<void> Api::decide(Call& call, bool approved) {
 
 base::Task<void> Api::list_artifacts(Call& call) {
   const auto id = call.run();
-  const auto texts =
-      co_await needs_.store.read([&id](store::Reader& reader) -> base::Result<std::vector<std::string>> {
+  const auto texts = co_await needs_.store.read_in(
+      call.workspace, [&id](store::Reader& reader) -> base::Result<std::vector<std::string>> {
         if (auto run = runs::find_run(reader, id); !run) return tl::unexpected(run.error());
         std::vector<std::string> found;
         for (const auto& artifact : reader.artifacts(id)) found.push_back(artifact.to_wire());
@@ -204,16 +218,26 @@ base::Task<void> Api::list_artifacts(Call& call) {
 base::Task<void> Api::download(Call& call) {
   const auto run = call.run();
   const model::ArtifactId id(call.item_id);
-  const auto artifact = co_await needs_.store.read(
-      [&run, &id](store::Reader& reader) { return runs::find_artifact(reader, run, id); });
+  const auto artifact = co_await needs_.store.read_in(
+      call.workspace, [&run, &id](store::Reader& reader) { return runs::find_artifact(reader, run, id); });
   if (!artifact) throw base::Failure(artifact.error());
-  auto blob = co_await needs_.pool.run([&] { return needs_.blobs.open(artifact->r2_key); });
-  if (!blob) {
-    base::throw_failure(base::Code::not_found,
-                        "The bytes of artifact " + artifact->id.str() + " are gone: " + blob.error().message,
-                        "artifact_not_found");
+  // A link is good for GET alone.
+  const bool wants_bytes = !call.exchange.request().is_head();
+  const auto link = co_await blob_pool_.run([&]() -> base::Result<std::optional<std::string>> {
+    if (!wants_bytes) return std::optional<std::string>();
+    return needs_.blobs.link(artifact->r2_key, artifact->sha256, artifact->content_type);
+  });
+  if (!link) throw base::Failure(as_download(link.error(), *artifact));
+  if (*link) {
+    net::Response elsewhere;
+    elsewhere.status = 307;
+    elsewhere.headers.add("Location", **link);
+    co_await call.respond(std::move(elsewhere));
+    co_return;
   }
-  const auto whole = co_await needs_.pool.run([&] { return blobs::check_blob(*blob, artifact->sha256); });
+  auto blob = co_await blob_pool_.run([&] { return needs_.blobs.open(artifact->r2_key, artifact->sha256); });
+  if (!blob) throw base::Failure(as_download(blob.error(), *artifact));
+  const auto whole = co_await blob_pool_.run([&] { return blobs::check_blob(*blob, artifact->sha256); });
   if (!whole) throw base::Failure(whole.error());
   net::Response head;
   head.headers.add("Content-Type",

@@ -158,6 +158,17 @@ TEST_F(RunRoutes, AnArtifactIsDownloadedByteForByteAndOnlyFromItsOwnRun) {
   EXPECT_EQ(get("/v1/runs/" + created() + "/artifacts/" + artifact.id.str() + "/download").error_code(),
             "artifact_not_found");
   EXPECT_EQ(get("/v1/runs/run_none/artifacts").error_code(), "run_not_found");
+  blobs_->away = true;
+  EXPECT_EQ(get(path).error_code(), "storage_failed");
+  EXPECT_THAT(get(path).head, AllOf(HasSubstr("503"), HasSubstr("Retry-After: 10")));
+  blobs_->away = false;
+  blobs_->links = "https://store.example/";
+  const auto elsewhere = get(path);
+  EXPECT_EQ(elsewhere.status, 307);
+  EXPECT_EQ(elsewhere.body, "");
+  EXPECT_THAT(elsewhere.head, AllOf(HasSubstr("Location: https://store.example/" + artifact.r2_key + "/" + info.sha256),
+                                    HasSubstr("Cache-Control: no-store")));
+  blobs_->links.clear();
   blobs_->put(artifact.r2_key, std::string(299'999, 'p') + "q");
   EXPECT_EQ(get(path).error_code(), "artifact_damaged");
   EXPECT_EQ(get(path).status, 503);

@@ -31,15 +31,21 @@ base::Error upload_fault(const base::Error& error, std::uint64_t most) {
       "archive_limit", base::to_text(json::object{{"limit", "archive_bytes"}, {"most", most}})};
 }
 
-store::Upload record_of(const ReceivedUpload& received, std::string id, base::Time now,
+struct UploadPlace {
+  std::string workspace;
+  std::string id;
+};
+
+store::Upload record_of(const ReceivedUpload& received, UploadPlace place, base::Time now,
                         std::chrono::milliseconds keep) {
-  return {.id = std::move(id),
+  return {.id = std::move(place.id),
           .sha256 = received.sha256,
           .size_bytes = static_cast<std::int64_t>(received.bytes),
           .tree = received.tree,
           .files = static_cast<std::int64_t>(received.files),
           .created_at = now,
-          .expires_at = now + keep};
+          .expires_at = now + keep,
+          .workspace_id = std::move(place.workspace)};
 }
 
 std::string upload_wire(const store::Upload& upload) {
@@ -61,15 +67,16 @@ base::Task<void> Api::upload(Call& call) {
   auto received = co_await receive(call, desk);
   if (!received) throw base::Failure(received.error());
   co_await make_room(desk, *received);
-  const auto record =
-      record_of(*received, "upload_" + base::new_uuid(needs_.entropy), needs_.clock.now(), desk.keep());
-  co_await needs_.store.write([&record](store::Transaction& tx) { tx.put_upload(record); });
+  const auto record = record_of(*received, {call.workspace, "upload_" + base::new_uuid(needs_.entropy)},
+                                needs_.clock.now(), desk.keep());
+  co_await needs_.store.write_in(call.workspace,
+                                 [&record](store::Transaction& tx) { tx.put_upload(record); });
   co_await call.respond_json(201, upload_wire(record));
 }
 
 base::Task<base::Result<ReceivedUpload>> Api::receive(Call& call, UploadDesk& desk) {
   call.exchange.limit_body(desk.max_bytes());
-  auto incoming = co_await needs_.pool.run([&desk] { return desk.begin(); });
+  auto incoming = co_await needs_.pool.run([&desk, &call] { return desk.begin(call.workspace); });
   if (!incoming) co_return tl::unexpected(incoming.error());
   auto& archive = **incoming;
   for (;;) {
@@ -79,7 +86,11 @@ base::Task<base::Result<ReceivedUpload>> Api::receive(Call& call, UploadDesk& de
     const auto written = co_await needs_.pool.run([&archive, &piece] { return archive.write(*piece); });
     if (!written) co_return tl::unexpected(written.error());
   }
-  co_return co_await upload_pool_.run([&archive] { return archive.finish(); });
+  auto received = co_await upload_pool_.run([&archive] { return archive.finish(); });
+  if (!received) co_return received;
+  const auto shared = co_await desk.share(received->tree, archive);
+  if (!shared) co_return tl::unexpected(shared.error());
+  co_return received;
 }
 
 // A tree for which there is no room goes again.

@@ -4,6 +4,7 @@
 #include "api/call.h"
 #include "api/query.h"
 #include "api/webhook_body.h"
+#include "model/audit.h"
 
 namespace agentrouter::api {
 
@@ -37,7 +38,7 @@ base::Result<std::string> deliveries_text(store::Reader& reader, const store::De
 }  // namespace
 
 base::Task<void> Api::list_webhooks(Call& call) {
-  const auto body = co_await needs_.store.read([](store::Reader& reader) {
+  const auto body = co_await needs_.store.read_in(call.workspace, [](store::Reader& reader) {
     std::string items;
     for (const auto& webhook : reader.webhooks()) items += (items.empty() ? "" : ",") + to_wire(webhook);
     return "{\"items\":[" + items + "]}";
@@ -51,18 +52,28 @@ base::Task<void> Api::create_webhook(Call& call) {
   if (!json_body) throw base::Failure(json_body.error());
   auto request = base::value_or_throw(parse_new_webhook(*json_body));
   request.idempotency_key = key;
-  const auto made = co_await needs_.store.write([&, context = context()](store::Transaction& tx) {
-    return webhooks::create_webhook(tx, request, options_.webhook_rules, context);
-  });
+  const auto sealing = base::value_or_throw(co_await needs_.vault.sealing_key(call.workspace));
+  auto made =
+      co_await needs_.store.write_in(call.workspace, [&, context = context()](store::Transaction& tx) {
+        return webhooks::create_webhook(tx, request, options_.webhook_rules, context, *sealing);
+      });
   if (!made) throw base::Failure(made.error());
-  auto response = json_response(made->replayed ? 200 : 201, to_wire(made->webhook, webhooks::Secret::shown));
-  call.mark_replay(response, made->replayed);
+  co_await respond_with_secret(call, made->replayed ? 200 : 201, std::move(made->webhook), made->replayed);
+}
+
+base::Task<void> Api::respond_with_secret(Call& call, int status, store::Webhook webhook, bool replayed) {
+  std::vector<std::string> stored{webhook.secret};
+  const auto secrets = base::value_or_throw(
+      co_await webhooks::open_secrets(needs_.vault, vault::secret_place(webhook), std::move(stored)));
+  auto response = json_response(status, to_wire(webhook, secrets.front().view()));
+  call.mark_replay(response, replayed);
   co_await call.respond(std::move(response));
 }
 
 base::Task<void> Api::get_webhook(Call& call) {
-  const auto webhook = co_await needs_.store.read(
-      [&call](store::Reader& reader) { return webhooks::find_webhook(reader, call.item_id); });
+  const auto webhook = co_await needs_.store.read_in(call.workspace, [&call](store::Reader& reader) {
+    return webhooks::find_webhook(reader, call.item_id);
+  });
   if (!webhook) throw base::Failure(webhook.error());
   co_await call.respond_json(200, to_wire(*webhook));
 }
@@ -71,16 +82,17 @@ base::Task<void> Api::change_webhook(Call& call) {
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   const auto change = base::value_or_throw(parse_webhook_change(*json_body));
-  const auto changed = co_await needs_.store.write([&, context = context()](store::Transaction& tx) {
-    return webhooks::change_webhook(tx, call.item_id, change, options_.webhook_rules, context);
-  });
+  const auto changed =
+      co_await needs_.store.write_in(call.workspace, [&, context = context()](store::Transaction& tx) {
+        return webhooks::change_webhook(tx, call.item_id, change, options_.webhook_rules, context);
+      });
   if (!changed) throw base::Failure(changed.error());
   co_await call.respond_json(200, to_wire(*changed));
 }
 
 base::Task<void> Api::delete_webhook(Call& call) {
-  const auto gone = co_await needs_.store.write(
-      [&call](store::Transaction& tx) { return webhooks::delete_webhook(tx, call.item_id); });
+  const auto gone = co_await needs_.store.write_in(
+      call.workspace, [&call](store::Transaction& tx) { return webhooks::delete_webhook(tx, call.item_id); });
   if (!gone) throw base::Failure(gone.error());
   co_await call.respond_json(200, base::to_text(json::object{{"id", call.item_id}, {"deleted", true}}));
 }
@@ -89,28 +101,31 @@ base::Task<void> Api::rotate_webhook_secret(Call& call) {
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   const auto secret = base::value_or_throw(parse_rotation(*json_body));
-  const auto rotated = co_await needs_.store.write([&, context = context()](store::Transaction& tx) {
-    return webhooks::rotate_secret(tx, call.item_id, secret, context);
-  });
+  const auto sealing = base::value_or_throw(co_await needs_.vault.sealing_key(call.workspace));
+  auto rotated =
+      co_await needs_.store.write_in(call.workspace, [&, context = context()](store::Transaction& tx) {
+        return webhooks::rotate_secret(tx, call.item_id, secret, context, *sealing);
+      });
   if (!rotated) throw base::Failure(rotated.error());
-  co_await call.respond_json(200, to_wire(*rotated, webhooks::Secret::shown));
+  co_await respond_with_secret(call, 200, std::move(*rotated), false);
 }
 
 base::Task<void> Api::test_webhook(Call& call) {
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   base::value_or_throw(parse_empty_body(*json_body));
-  const auto queued = co_await needs_.store.write([&, context = context()](store::Transaction& tx) {
-    return webhooks::test_webhook(tx, call.item_id, context);
-  });
+  const auto queued =
+      co_await needs_.store.write_in(call.workspace, [&, context = context()](store::Transaction& tx) {
+        return webhooks::test_webhook(tx, call.item_id, context);
+      });
   if (!queued) throw base::Failure(queued.error());
   co_await call.respond_json(202, to_wire(*queued));
 }
 
 base::Task<void> Api::list_deliveries(Call& call) {
   const auto wanted = base::value_or_throw(delivery_query(call.request(), call.item_id));
-  const auto page = co_await needs_.store.read(
-      [&wanted](store::Reader& reader) { return deliveries_text(reader, wanted); });
+  const auto page = co_await needs_.store.read_in(
+      call.workspace, [&wanted](store::Reader& reader) { return deliveries_text(reader, wanted); });
   if (!page) throw base::Failure(page.error());
   co_await call.respond_json(200, *page);
 }
@@ -119,9 +134,10 @@ base::Task<void> Api::redeliver(Call& call) {
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   base::value_or_throw(parse_empty_body(*json_body));
-  const auto queued = co_await needs_.store.write([&, context = context()](store::Transaction& tx) {
-    return webhooks::redeliver(tx, call.item_id, call.part_id, context);
-  });
+  const auto queued =
+      co_await needs_.store.write_in(call.workspace, [&, context = context()](store::Transaction& tx) {
+        return webhooks::redeliver(tx, call.item_id, call.part_id, context);
+      });
   if (!queued) throw base::Failure(queued.error());
   co_await call.respond_json(202, to_wire(*queued));
 }

@@ -176,6 +176,15 @@ Result<const McpServerConfig*> AgentStore::mcp_server(const std::string& name,
               "mcp_server_unknown");
 }
 
+std::set<std::string> AgentStore::installed() const {
+  std::set<std::string> names;
+  std::error_code error;
+  for (const auto& agent : pinned_agents()) {
+    if (fs::exists(binaries(directory_, agent) / agent.program, error)) names.insert(agent.name);
+  }
+  return names;
+}
+
 Result<worker::PreparedAgent> AgentStore::prepare(const worker::AgentRequest& request) {
   const auto kind = request.runtime.kind;
   AGENTROUTER_TRY(const auto* agent, named(std::string(model::to_string(kind))));

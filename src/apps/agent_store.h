@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ class AgentStore final : public worker::AgentPreparer {
 
   // Safe from any thread. The version is asked for once per installed file, not once per run.
   base::Result<worker::PreparedAgent> prepare(const worker::AgentRequest& request) override;
+
+  // Names of the agents whose programs are there, whatever their version.
+  [[nodiscard]] std::set<std::string> installed() const;
 
  private:
   base::Result<std::filesystem::path> find(const PinnedAgent& agent);

@@ -9,14 +9,14 @@ namespace agentrouter::apps {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 const model::Runtime claude{.kind = model::RuntimeKind::claude_code};
 
-class AgentStoreTest : public testing::Test {
+class AgentStoreTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string path = testing::TempDir() + "agents-XXXXXX";
+    std::string path = ::testing::TempDir() + "agents-XXXXXX";
     ASSERT_NE(::mkdtemp(path.data()), nullptr);
     folder_ = path;
   }
@@ -76,12 +76,12 @@ TEST_F(AgentStoreTest, MCPServersOfTheRequestAreGivenWithTheirFolders) {
   EXPECT_EQ(prepared->binds[1].to, "/opt/mcp/notes");
   ASSERT_EQ(prepared->program.files.size(), 1u);
   EXPECT_THAT(prepared->program.files[0].content, HasSubstr("notes"));
-  EXPECT_THAT(prepared->program.files[0].content, testing::Not(HasSubstr("other")));
+  EXPECT_THAT(prepared->program.files[0].content, ::testing::Not(HasSubstr("other")));
   EXPECT_TRUE(prepared->mcp.empty());
   const auto far = agents.prepare({.runtime = claude, .model = "m", .mcp = {"far"}});
   ASSERT_TRUE(far) << far.error().message;
   EXPECT_THAT(far->program.files.at(0).content, HasSubstr("http://127.83.1.1/mcp/far"));
-  EXPECT_THAT(far->program.files.at(0).content, testing::Not(HasSubstr("far-secret")));
+  EXPECT_THAT(far->program.files.at(0).content, ::testing::Not(HasSubstr("far-secret")));
   EXPECT_EQ(far->mcp.at(0).headers.at(0).value, "far-secret");
   for (const auto* name : {"gone", "codex-only"}) {
     const auto refused = agents.prepare({.runtime = claude, .model = "m", .mcp = {name}});

@@ -9,15 +9,15 @@
 namespace agentrouter::apps {
 namespace {
 
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 Flags flags(const std::vector<std::string>& words) {
   return base::value_or_throw(parse_flags(words, serve_flags()));
 }
 
 std::string temporary_file(const std::string& text) {
-  std::string path = testing::TempDir() + "config-XXXXXX";
+  std::string path = ::testing::TempDir() + "config-XXXXXX";
   const int fd = ::mkstemp(path.data());
   std::ofstream(path) << text;
   ::close(fd);
@@ -25,7 +25,7 @@ std::string temporary_file(const std::string& text) {
 }
 
 base::Result<Config> load(const std::string& text) {
-  return load_config(flags({"--config", temporary_file(text), "--data", testing::TempDir()}),
+  return load_config(flags({"--config", temporary_file(text), "--data", ::testing::TempDir()}),
                      Environment({{"HOME", "/nowhere"}}), false);
 }
 
@@ -40,7 +40,7 @@ TEST(Config, FlagsWinOverEnvironmentWhichWinsOverTheFile) {
   const auto file = temporary_file(
       "listen = \"127.0.0.1:1\"\nconcurrency = 3\nmax_attempts = 5\n[providers.openai]\nbase_url = "
       "\"http://127.0.0.1:9/v1/\"\n");
-  const auto base_flags = std::vector<std::string>{"--config", file, "--data", testing::TempDir()};
+  const auto base_flags = std::vector<std::string>{"--config", file, "--data", ::testing::TempDir()};
   const Environment environment({{"AGENTROUTER_PORT", "2"}, {"OPENAI_BASE_URL", "http://127.0.0.1:8/v1"}});
   auto config = base::value_or_throw(load_config(flags(base_flags), environment, false));
   EXPECT_EQ(config.listen_port, 2);
@@ -58,7 +58,7 @@ TEST(Config, McpServersAreReadAndTheirFoldersNamed) {
       "\"{mount}/run\"\n"
       "args = [\"--data\", \"{mount}/{mount}\"]\nmount = \"/srv/notes\"\nruntimes = [\"codex\"]\n"
       "[mcp_servers.notes.env]\nTOKEN = \"secret-word\"\n");
-  const std::vector<std::string> from_file{"--config", file, "--data", testing::TempDir()};
+  const std::vector<std::string> from_file{"--config", file, "--data", ::testing::TempDir()};
   const auto config = base::value_or_throw(load_config(flags(from_file), Environment({}), false));
   EXPECT_EQ(config.quota.first, std::chrono::seconds(3));
   EXPECT_EQ(config.quota.most, std::chrono::minutes(0));
@@ -82,7 +82,7 @@ TEST(Config, HeadersOfAnMcpServerComeFromFilesAndVariablesAndAreNotShown) {
       secret +
       "\"\n"
       "[mcp_servers.far.headers_env]\nX-Key = \"FAR_KEY\"\n");
-  const std::vector<std::string> from_file{"--config", file, "--data", testing::TempDir()};
+  const std::vector<std::string> from_file{"--config", file, "--data", ::testing::TempDir()};
   const Environment environment({{"FAR_KEY", "word-of-variable"}});
   const auto config = base::value_or_throw(load_config(flags(from_file), environment, false));
   ASSERT_EQ(config.mcp_servers.size(), 1u);
@@ -131,7 +131,7 @@ TEST(Config, WhatIsWrongWithAnMcpServerIsNamedWithItsLine) {
            {"mcp_servers = 7\n", ":1: unknown key \"mcp_servers\""}}) {
     const auto file = temporary_file(text);
     const auto refused =
-        load_config(flags({"--config", file, "--data", testing::TempDir()}), Environment({}), false);
+        load_config(flags({"--config", file, "--data", ::testing::TempDir()}), Environment({}), false);
     ASSERT_FALSE(refused) << text;
     EXPECT_THAT(refused.error().message, HasSubstr(problem)) << text;
   }
@@ -151,7 +151,7 @@ TEST(Config, ConversationsHaveTheirTimesAndTheirCompatibility) {
   const auto file = temporary_file(
       "[conversations]\none_shot_grace_minutes = 5\nidle_ttl_minutes = 0\n[compat]\npublished_turn2 = "
       "true\n");
-  const std::vector<std::string> from_file{"--config", file, "--data", testing::TempDir()};
+  const std::vector<std::string> from_file{"--config", file, "--data", ::testing::TempDir()};
   auto config = base::value_or_throw(load_config(flags(from_file), Environment({}), false)).conversations;
   EXPECT_EQ(config.one_shot_grace, std::chrono::minutes(5));
   EXPECT_EQ(config.idle_ttl, std::chrono::minutes(0));
@@ -174,20 +174,21 @@ TEST(Config, RunsAreEitherRecordedOrPlayed) {
   EXPECT_EQ(base::value_or_throw(load("replay = \"/\"\n")).replay_dir, "/");
   EXPECT_THAT(load("record = \"/\"\nreplay = \"/\"\n").error().message, HasSubstr("record and replay"));
   EXPECT_THAT(load("provider = \"sim\"\nreplay = \"/\"\n").error().message, HasSubstr("sim and replay"));
-  EXPECT_THAT(load("replay = \"/no/such/folder\"\n").error().message, HasSubstr("no folder that can be read"));
+  EXPECT_THAT(load("replay = \"/no/such/folder\"\n").error().message,
+              HasSubstr("no folder that can be read"));
 }
 
 TEST(Config, UnknownKeyNamesTheKeyAndTheLine) {
   const auto file = temporary_file("\nlisten_port = 1\n");
   const auto error =
-      load_config(flags({"--config", file, "--data", testing::TempDir()}), Environment({}), false).error();
+      load_config(flags({"--config", file, "--data", ::testing::TempDir()}), Environment({}), false).error();
   EXPECT_EQ(error.code, base::Code::invalid);
   EXPECT_THAT(error.message, HasSubstr(":2: unknown key \"listen_port\""));
 }
 
 TEST(Config, WrongTypesRangesAndBrokenTomlAreNamed) {
   const auto message = [](const std::string& text) {
-    return load_config(flags({"--config", temporary_file(text), "--data", testing::TempDir()}),
+    return load_config(flags({"--config", temporary_file(text), "--data", ::testing::TempDir()}),
                        Environment({}), false)
         .error()
         .message;
@@ -197,8 +198,19 @@ TEST(Config, WrongTypesRangesAndBrokenTomlAreNamed) {
   EXPECT_THAT(message("max_attempts = 0\n"), HasSubstr("want a whole number"));
   EXPECT_THAT(message("role = \"boss\"\n"), HasSubstr("want all, api or worker"));
   EXPECT_THAT(message("listen = \"8787\"\n"), HasSubstr("want HOST:PORT"));
+  EXPECT_THAT(message("listen = \"::1:8787\"\n"), HasSubstr("want HOST:PORT, or [ADDRESS]:PORT"));
+  EXPECT_THAT(message("listen = \"[::1]\"\n"), HasSubstr("want HOST:PORT, or [ADDRESS]:PORT"));
+  EXPECT_THAT(message("listen = \"[]:1\"\n"), HasSubstr("want HOST:PORT, or [ADDRESS]:PORT"));
+  EXPECT_THAT(message("listen = \"[::1]:70000\"\n"), HasSubstr("the port of listen"));
   EXPECT_THAT(message("workspace_roots = [\"relative\"]\n"), HasSubstr("want absolute paths"));
   EXPECT_THAT(message("listen = \n"), HasSubstr(":1:"));
+}
+
+TEST(Config, AnAddressOfIPv6StandsInBrackets) {
+  const auto config = base::value_or_throw(load("listen = \"[::1]:8787\"\n"));
+  EXPECT_EQ(config.listen_host, "::1");
+  EXPECT_EQ(config.listen_port, 8787);
+  EXPECT_THAT(print_config(config), HasSubstr("listen = '[::1]:8787'"));
 }
 
 TEST(Config, TheExampleKeyIsRefusedAndSecretsAreNeverPrinted) {

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "apps/backup_manifest.h"
+#include "apps/blob_config.h"
 #include "apps/copied_files.h"
 #include "base/file.h"
 #include "store/sqlite/snapshot.h"
@@ -89,7 +90,9 @@ class Backup {
     AGENTROUTER_TRY(store::Connection connection, store::open_as_guest(to_ / database));
     std::set<std::string> missed;
     manifest_.blobs.clear();
+    report_.elsewhere = blobs_elsewhere(data_);
     for (const auto& blob : store::named_blobs(connection)) {
+      if (!report_.elsewhere.empty()) break;
       AGENTROUTER_TRY(const bool there, copy_blob(blob));
       if (there) {
         manifest_.blobs.push_back({.path = blob.key, .bytes = blob.size, .sha256 = blob.sha256});

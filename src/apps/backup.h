@@ -9,7 +9,11 @@
 //   DIR/trees/<name>            base trees
 //   DIR/files/...               api_key, agentrouter.toml, policies and whatever else lies in the folder
 //
-// Secrets are in it (the API key, webhook secrets in the database, headers in agentrouter.toml): 0700, 0600.
+// Blobs that are in a store elsewhere ([blobs]) are not copied: they stay where they are, and the restored folder names
+// them. Whoever runs that store keeps them, with versions of its objects or a copy of its own.
+//
+// Secrets are in it (the API key, headers in agentrouter.toml): 0700, 0600. What the database has of secrets is sealed,
+// and DATA/master_key is not in it: who has the backup alone cannot open them, and neither can who lost the key.
 // Left out: journals and sandboxes of runs that are going on, kept layers (their checkpoints are there), images
 // (they are unpacked again), logs.
 
@@ -32,6 +36,7 @@ struct BackupReport {
   std::int64_t trees = 0;
   std::int64_t files = 0;
   std::vector<std::string> lost;  // blobs that the data folder does not have any more as they were written
+  std::string elsewhere;          // the store that has the blobs; empty: they are in the backup
 };
 
 // Makes `to`, or brings an earlier backup up to date; a crash leaves the earlier one. Everything has been read
@@ -48,6 +53,7 @@ struct RestoreReport {
   std::int64_t trees = 0;
   std::int64_t files = 0;
   std::string made_at;  // the moment that it goes back to
+  bool sealed = false;  // there are values that need the master key, which is in no backup
   std::vector<std::string> lost;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "apps/copied_files.h"
+#include "apps/vault_config.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
@@ -148,7 +149,8 @@ base::Result<std::vector<std::string>> small_files_of(const fs::path& data) {
   for (fs::directory_iterator at(data, error), end; !error && at != end; at.increment(error)) {
     const auto name = at->path().filename().string();
     const bool state = name.starts_with("agentrouter.db") || name == "server.json" ||
-                       name.starts_with("server.log") || name.ends_with(".lock") || name.ends_with(".part");
+                       name.starts_with("server.log") || name == own_master_key_name || name == "host_id" ||
+                       name.ends_with(".lock") || name.ends_with(".part");
     if (at->symlink_status().type() == fs::file_type::regular && !state) names.push_back(name);
   }
   if (error) return base::fail_errno("cannot read " + data.string(), error.value());

@@ -18,6 +18,10 @@ namespace agentrouter::apps {
 [[nodiscard]] int backup_command(const std::vector<std::string>& arguments, const Environment& environment);
 [[nodiscard]] int restore_command(const std::vector<std::string>& arguments, const Environment& environment);
 [[nodiscard]] int fsck_command(const std::vector<std::string>& arguments, const Environment& environment);
+// Without a server.
+[[nodiscard]] int migrate_command(const std::vector<std::string>& arguments, const Environment& environment);
+// Without a server: from the data folder into the configured store.
+[[nodiscard]] int upload_blobs_command(const std::vector<std::string>& arguments, const Environment& environment);
 [[nodiscard]] int doctor_command(const std::vector<std::string>& arguments, const Environment& environment);
 
 }  // namespace agentrouter::apps

@@ -48,7 +48,12 @@ Result<void> apply_value(Config& config, const std::string& file, const std::str
   const bool of_egress = is_egress_setting(key);
   const bool of_machine = is_machine_setting(key);
   const bool of_keeping = is_keeping_setting(key);
-  if (known == settings().end() && !of_trees && !of_spending && !of_egress && !of_machine && !of_keeping) {
+  const bool of_store = is_store_setting(key);
+  const bool of_blobs = is_blob_setting(key);
+  const bool of_vault = is_vault_setting(key);
+  const bool of_cluster = is_cluster_setting(key);
+  if (known == settings().end() && !of_trees && !of_spending && !of_egress && !of_machine && !of_keeping &&
+      !of_store && !of_blobs && !of_vault && !of_cluster) {
     return fail(Code::invalid,
                 place(file, node) + ": unknown key \"" + key + "\": docs/operating.md lists all keys",
                 "usage");
@@ -74,6 +79,10 @@ Result<void> apply_value(Config& config, const std::string& file, const std::str
                       : of_spending ? set_spending_value(config.spending, key, value)
                       : of_machine  ? set_machine_value(config.machine, key, value)
                       : of_keeping  ? set_keeping_value(config.keeping, key, value)
+                      : of_store    ? set_store_value(config.store, key, value)
+                      : of_blobs    ? set_blob_value(config.blobs, key, value)
+                      : of_vault    ? set_vault_value(config.vault, key, value)
+                      : of_cluster  ? set_cluster_value(config.cluster, key, value)
                                     : known->second.set(config, value);
     if (!done) {
       return fail(Code::invalid, place(file, node) + ": " + done.error().message, "usage");
@@ -104,10 +113,12 @@ Result<void> apply_mcp(Config& config, const std::string& file, std::string_view
   return {};
 }
 
-Result<void> apply_image(Config& config, const std::string& file, std::string_view key, const toml::node& node) {
+Result<void> apply_image(Config& config, const std::string& file, std::string_view key,
+                         const toml::node& node) {
   const auto* text = node.as_string();
   if (text == nullptr)
-    return fail(Code::invalid, place(file, node) + ": \"" + std::string(key) + "\" has the wrong type", "usage");
+    return fail(Code::invalid, place(file, node) + ": \"" + std::string(key) + "\" has the wrong type",
+                "usage");
   if (auto done = set_image(config.images, key.substr(image_prefix.size()), text->get()); !done)
     return fail(Code::invalid, place(file, node) + ": " + done.error().message, "usage");
   return {};
@@ -117,10 +128,10 @@ Result<void> apply_table(Config& config, const std::string& file, const std::str
                          const toml::table& table) {
   for (const auto& [name, node] : table) {
     const std::string key = prefix + std::string(name.str());
-    auto done = node.is_table()               ? apply_table(config, file, key + ".", *node.as_table())
-                : key.starts_with(mcp_prefix) ? apply_mcp(config, file, key, node)
+    auto done = node.is_table()                 ? apply_table(config, file, key + ".", *node.as_table())
+                : key.starts_with(mcp_prefix)   ? apply_mcp(config, file, key, node)
                 : key.starts_with(image_prefix) ? apply_image(config, file, key, node)
-                                              : apply_value(config, file, key, node);
+                                                : apply_value(config, file, key, node);
     if (!done) return done;
   }
   return {};
@@ -155,19 +166,14 @@ Result<void> apply_environment(Config& config, const Environment& environment) {
   if (auto key = environment.secret("CODEX_API_KEY")) config.openai_key = key;
   if (auto key = environment.secret("ANTHROPIC_API_KEY")) config.anthropic_key = key;
   config.api_key = environment.secret("AGENTROUTER_API_KEY");
-  return {};
+  return read_vault_environment(config.vault, environment);
 }
 
 Result<void> apply_flags(Config& config, const Flags& flags) {
-  static const std::map<std::string, std::string> keys{{"listen", "listen"},
-                                                       {"data", "data"},
-                                                       {"role", "role"},
-                                                       {"concurrency", "concurrency"},
-                                                       {"log-level", "log_level"},
-                                                       {"idle-exit", "idle_exit_seconds"},
-                                                       {"record", "record"},
-                                                       {"replay", "replay"},
-                                                       {"workspace-root", "workspace_roots"}};
+  static const std::map<std::string, std::string> keys{
+      {"listen", "listen"},           {"data", "data"},           {"role", "role"},
+      {"concurrency", "concurrency"}, {"log-level", "log_level"}, {"idle-exit", "idle_exit_seconds"},
+      {"record", "record"},           {"replay", "replay"},       {"workspace-root", "workspace_roots"}};
   for (const auto& [flag, key] : keys) {
     for (const auto& value : flags.all(flag)) {
       if (auto done = settings().at(key).set(config, value); !done) return done;
@@ -180,8 +186,10 @@ Result<void> apply_flags(Config& config, const Flags& flags) {
 Result<void> settle_cassettes(const Config& config) {
   const auto refuse = [](const std::string& why) { return fail(Code::invalid, why, "usage"); };
   if (config.replay_dir.empty()) return {};
-  if (!config.record_dir.empty()) return refuse("record and replay are both given: a run is either recorded or played");
-  if (config.sim) return refuse("sim and replay are both given: what is played takes the place of every provider");
+  if (!config.record_dir.empty())
+    return refuse("record and replay are both given: a run is either recorded or played");
+  if (config.sim)
+    return refuse("sim and replay are both given: what is played takes the place of every provider");
   if (::access(config.replay_dir.c_str(), R_OK | X_OK) != 0)
     return refuse("replay is \"" + config.replay_dir + "\", which is no folder that can be read");
   return {};
@@ -201,11 +209,13 @@ std::string_view serve_help() {
          "\n"
          "Serves the API and runs agents on this machine.\n"
          "\n"
-         "  --listen HOST:PORT     where to listen (default 127.0.0.1:8787; port 0 takes a free one)\n"
+         "  --listen HOST:PORT     where to listen (default 127.0.0.1:8787; [::1]:8787; port 0 takes a free "
+         "one)\n"
          "  --data DIR             database, artifacts and journals\n"
          "  --config FILE          agentrouter.toml (default: DATA/agentrouter.toml when it exists)\n"
          "  --sim                  simulate the model providers: no key and no network needed\n"
-         "  --record DIR           keep what each run asks its provider, and the answers, as a cassette in DIR\n"
+         "  --record DIR           keep what each run asks its provider, and the answers, as a cassette in "
+         "DIR\n"
          "  --replay DIR           answer runs from their cassettes: no key and no network needed\n"
          "  --role all|api|worker  what this process does (default all)\n"
          "  --concurrency N        runs at the same time (default: from cores and memory)\n"
@@ -214,7 +224,8 @@ std::string_view serve_help() {
          "  --log-level LEVEL      debug, info, warn or error\n"
          "  --drain                on SIGTERM wait for running agents instead of leaving them to the next "
          "server\n"
-         "  --takeover             take over from the server that runs on this data folder; no request fails\n"
+         "  --takeover             take over from the server that runs on this data folder; no request "
+         "fails\n"
          "  --print-config         show the resulting configuration, secrets redacted, and end\n"
          "\n"
          "Example: OPENAI_API_KEY=... agentrouter serve --workspace-root /srv/repositories\n";
@@ -238,6 +249,8 @@ Result<Config> load_config(const Flags& flags, const Environment& environment, b
   if (auto done = apply_environment(config, environment); !done) return tl::unexpected(done.error());
   if (auto done = apply_flags(config, flags); !done) return tl::unexpected(done.error());
   if (const auto agents = environment.get("AGENTROUTER_AGENTS_DIR")) config.agents_dir = *agents;
+  if (auto done = settle_store(config.store, environment); !done) return tl::unexpected(done.error());
+  config.vault.shared_store = config.store.is_shared();
   if (auto done = settle_tree_config(config.trees, environment); !done) return tl::unexpected(done.error());
   if (auto done = settle_spending(config.spending, config.codex_model, config.claude_model); !done)
     return tl::unexpected(done.error());
@@ -245,6 +258,7 @@ Result<Config> load_config(const Flags& flags, const Environment& environment, b
     return fail(Code::invalid, "AGENTROUTER_API_KEY is the published example key: choose one of your own",
                 "usage");
   }
+  if (auto done = settle_blobs(config.blobs, environment); !done) return tl::unexpected(done.error());
   if (auto done = settle_cassettes(config); !done) return tl::unexpected(done.error());
   for (auto* url : {&config.openai_base_url, &config.anthropic_base_url}) {
     while (url->ends_with('/')) url->pop_back();

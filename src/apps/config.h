@@ -7,17 +7,21 @@
 #include <string>
 #include <vector>
 
+#include "apps/blob_config.h"
+#include "apps/cluster_config.h"
 #include "apps/egress_config.h"
 #include "apps/environment.h"
 #include "apps/flags.h"
-#include "apps/machine_config.h"
 #include "apps/image_store.h"
 #include "apps/keeping_config.h"
+#include "apps/machine_config.h"
 #include "apps/mcp_config.h"
 #include "apps/policy_files.h"
 #include "apps/push_desk.h"
 #include "apps/spending_config.h"
+#include "apps/store_config.h"
 #include "apps/tree_config.h"
+#include "apps/vault_config.h"
 #include "base/error.h"
 #include "net/server.h"
 #include "policy/quota.h"
@@ -52,7 +56,7 @@ struct Config {
   std::optional<std::string> api_key;  // none: made on first start and kept in the data folder
   bool require_limits = false;
   std::vector<ImageConfig> images;
-  std::string image;  // of a run that names none; empty: the host's programs
+  std::string image;          // of a run that names none; empty: the host's programs
   int idle_exit_seconds = 0;  // 0: never
   std::string log_level = "info";
   runs::ConversationRules conversations;
@@ -61,11 +65,15 @@ struct Config {
   PolicyConfig policy;
   webhooks::GuardRules webhooks;  // where messages may go
   std::string webhooks_ca_file;   // certificates that are believed besides the system's
-  policy::QuotaRules quota;  // of runs with waitForQuota
+  policy::QuotaRules quota;       // of runs with waitForQuota
   SpendingConfig spending;
   MachineConfig machine;
   KeepingConfig keeping;
+  StoreConfig store;
+  BlobConfig blobs;
+  ClusterConfig cluster;
   std::vector<McpServerConfig> mcp_servers;
+  VaultConfig vault;    // master keys, and keys of workspaces
   EgressConfig egress;  // secrets, and what of private networks runs may reach
   net::ServerOptions http = {.max_connections = default_connections};
 };

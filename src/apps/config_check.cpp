@@ -42,8 +42,14 @@ base::Result<void> check_config(const Config& config, const std::filesystem::pat
     webhooks::HttpSender sender(base::system_clock(), config.webhooks_ca_file);
     if (auto read = sender.read_certificates(); !read) return read;
   }
+  if (auto ring = vault::Keyring::open(keyring_config(config.vault, data)); !ring) return tl::unexpected(ring.error());
+  if (config.blobs.is_s3()) {
+    AGENTROUTER_TRY(const auto store, open_s3_blobs(config.blobs, data / "blob_cache"));
+    if (auto works = store->check(); !works && works.error().code == base::Code::denied) return works;
+  }
   if (config.role == Role::api) return {};
-  auto images = ImageStore::open(data / "images", config.images, base::system_entropy(), ImageStore::Unused::keep);
+  auto images =
+      ImageStore::open(data / "images", config.images, base::system_entropy(), ImageStore::Unused::keep);
   return images.map([](const ImageStore&) {});
 }
 
@@ -59,6 +65,9 @@ std::string changed_keys(const Config& before, const Config& after) {
   }
   if (before.openai_key != after.openai_key) keys.insert("providers.openai.api_key");
   if (before.anthropic_key != after.anthropic_key) keys.insert("providers.anthropic.api_key");
+  if (before.store.postgres.url != after.store.postgres.url) keys.insert("store.url");
+  if (before.store.postgres.listen_url != after.store.postgres.listen_url) keys.insert("store.listen_url");
+  if (before.vault.master_keys != after.vault.master_keys) keys.insert("AGENTROUTER_MASTER_KEY");
   if (before.api_key != after.api_key) keys.insert("AGENTROUTER_API_KEY");
   std::string text;
   for (const auto& key : keys) text += (text.empty() ? "" : ", ") + key;

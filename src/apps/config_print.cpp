@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "apps/config.h"
+#include "net/listener.h"
 
 namespace agentrouter::apps {
 namespace {
@@ -39,7 +40,7 @@ std::string print_webhooks(const Config& config) {
 std::string print_config(const Config& config) {
   static constexpr std::string_view roles[] = {"all", "api", "worker"};
   std::ostringstream out;
-  out << "listen = " << quoted(config.listen_host + ":" + std::to_string(config.listen_port)) << "\n"
+  out << "listen = " << quoted(net::ListenerAddress{config.listen_host, config.listen_port}.name()) << "\n"
       << "data = " << quoted(config.data) << "\n"
       << "agents_dir = " << quoted(config.agents_dir) << "\n"
       << "role = " << quoted(std::string(roles[static_cast<int>(config.role)])) << "\n"
@@ -59,7 +60,7 @@ std::string print_config(const Config& config) {
       << "# api_key: " << (config.openai_key ? "[REDACTED]" : "not set") << "\n"
       << "\n[providers.anthropic]\nbase_url = " << quoted(config.anthropic_base_url) << "\n"
       << "# api_key: " << (config.anthropic_key ? "[REDACTED]" : "not set") << "\n"
-      << "\n[conversations]\none_shot_grace_minutes = " << minutes(config.conversations.one_shot_grace)
+      << print_workspace_keys(config.vault) << "\n[conversations]\none_shot_grace_minutes = " << minutes(config.conversations.one_shot_grace)
       << "\nidle_ttl_minutes = " << minutes(config.conversations.idle_ttl) << "\n"
       << "\n[compat]\npublished_turn2 = " << (config.conversations.published_turn2 ? "true" : "false") << "\n"
       << "\n[quota]\nfirst_wait_seconds = " << seconds(config.quota.first)
@@ -75,10 +76,11 @@ std::string print_config(const Config& config) {
       << "author_name = " << quoted(config.push.author_name) << "\n"
       << "author_email = " << quoted(config.push.author_email) << "\n"
       << "timeout_seconds = " << config.push.timeout.count() << "\n"
-      << print_policy_config(config.policy) << print_webhooks(config) << print_spending(config.spending)
+      << print_vault(config.vault) << print_policy_config(config.policy) << print_webhooks(config) << print_spending(config.spending)
       << "\n[sandbox]\nrequire_limits = " << (config.require_limits ? "true" : "false") << "\n"
       << (config.image.empty() ? "" : "image = " + quoted(config.image) + "\n") << print_machine(config.machine)
-      << print_keeping(config.keeping)
+      << print_keeping(config.keeping) << print_store(config.store) << print_blobs(config.blobs)
+      << print_cluster(config.cluster)
       << print_images(config.images) << print_egress(config.egress) << print_mcp(config.mcp_servers)
       << "\n# AGENTROUTER_API_KEY: " << (config.api_key ? "[REDACTED]" : "kept in the data folder") << "\n";
   return out.str();

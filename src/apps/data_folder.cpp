@@ -51,12 +51,16 @@ base::Result<std::string> DataFolder::host_id() const {
   return id;
 }
 
-base::Result<void> DataFolder::announce(const std::string& url, base::Time start, Models models) const {
+base::Result<void> DataFolder::announce(const Announcement& what) const {
   json::object document;
-  document["url"] = url;
+  document["url"] = what.url;
   document["pid"] = static_cast<std::int64_t>(::getpid());
-  document["startTime"] = base::to_iso(start);
-  document["sim"] = models == Models::simulated;
+  document["startTime"] = base::to_iso(what.start);
+  document["sim"] = what.sim;
+  for (const auto& [name, folder] :
+       {std::pair("record", &what.record_dir), std::pair("replay", &what.replay_dir)}) {
+    if (!folder->empty()) document[name] = std::filesystem::absolute(*folder).lexically_normal().string();
+  }
   return base::write_file_durably(path_ / "server.json", base::to_text(document) + "\n", 0600);
 }
 

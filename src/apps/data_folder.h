@@ -27,13 +27,19 @@ class DataFolder {
   [[nodiscard]] base::Result<std::string> api_key() const;
   // The configured key where the client commands of this machine find it.
   [[nodiscard]] base::Result<void> save_api_key(const std::string& key) const;
-  // What names this folder of attempts in the store, made on first use and kept in `host_id`. It is in no backup:
-  // a store that is restored elsewhere has its attempts on another host.
+  // What names this folder of attempts in the store, made on first use and kept in `host_id`. It is in no
+  // backup: a store that is restored elsewhere has its attempts on another host.
   [[nodiscard]] base::Result<std::string> host_id() const;
-  // {"url","pid","startTime","sim"} in server.json (0600). `sim` keeps a client that expects a real model
-  // from using a simulated one, and the other way round.
-  enum class Models { real, simulated };
-  [[nodiscard]] base::Result<void> announce(const std::string& url, base::Time start, Models models) const;
+  // {"url","pid","startTime","sim","record"?,"replay"?} in server.json (0600). `sim` keeps a client that
+  // expects a real model from using a simulated one, and the other way round; so do the folders of cassettes.
+  struct Announcement {
+    std::string url;
+    base::Time start;
+    bool sim = false;
+    std::string record_dir = {};
+    std::string replay_dir = {};
+  };
+  [[nodiscard]] base::Result<void> announce(const Announcement& what) const;
   void withdraw() const;
 
  private:

@@ -1,10 +1,12 @@
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 
 #include "apps/agent_store.h"
 #include "apps/commands.h"
+#include "apps/config.h"
 #include "apps/flags.h"
 #include "base/json.h"
 #include "sandbox/doctor.h"
@@ -37,6 +39,35 @@ sandbox::Probe agent_probe(const PinnedAgent& agent, const Environment& environm
   return probe;
 }
 
+// The store of artifacts, when the configuration names one elsewhere.
+std::optional<sandbox::Probe> blob_probe(const Flags& flags, const Environment& environment, bool root) {
+  Flags asked;
+  if (const auto data = flags.value("data")) asked.values["data"] = {*data};
+  const auto config = load_config(asked, environment, root);
+  if (config && !config->blobs.is_s3()) return std::nullopt;
+  sandbox::Probe probe;
+  probe.name = "blobs";
+  probe.found = sandbox::Found::missing;
+  probe.remedy = "correct [blobs] in agentrouter.toml: docs/operating.md";
+  if (!config) {
+    probe.detail = config.error().message;
+    return probe;
+  }
+  // Of its own: a server may be using the one of the data folder.
+  std::string scratch = (std::filesystem::temp_directory_path() / "agentrouter-doctor-XXXXXX").string();
+  if (::mkdtemp(scratch.data()) == nullptr) return probe;
+  const auto store = open_s3_blobs(config->blobs, scratch);
+  const auto works = store ? (*store)->check() : base::Result<void>(tl::unexpected(store.error()));
+  std::error_code ignored;
+  std::filesystem::remove(scratch, ignored);
+  probe.detail = works ? config->blobs.url + " puts, gets, lists and deletes" : works.error().message;
+  if (works) {
+    probe.found = sandbox::Found::ok;
+    probe.remedy.clear();
+  }
+  return probe;
+}
+
 void print(const sandbox::Probe& probe) {
   std::cout << (probe.found == sandbox::Found::ok         ? "  ok        "
                 : probe.found == sandbox::Found::degraded ? "  degraded  "
@@ -66,6 +97,7 @@ int doctor_command(const std::vector<std::string>& arguments, const Environment&
   for (const auto& agent : pinned_agents()) probes.push_back(agent_probe(agent, environment, root));
   probes.push_back(sandbox::probe_images(
       existing_parent(flags->value("data").value_or(default_paths(environment, root).data))));
+  if (auto blobs = blob_probe(*flags, environment, root)) probes.push_back(std::move(*blobs));
   const auto required = sandbox::require(probes);
   if (flags->has("json")) {
     json::array items;

@@ -10,13 +10,16 @@
 #include <set>
 
 #include "apps/backup_manifest.h"
+#include "apps/blob_config.h"
 #include "apps/copied_files.h"
 #include "base/fd.h"
 #include "keeper/journal.h"
 #include "model/audit.h"
 #include "store/sqlite/checked_vfs.h"
 #include "store/sqlite/folder_lock.h"
+#include "store/sqlite/inspect_texts.h"
 #include "store/sqlite/snapshot.h"
+#include "vault/values.h"
 
 namespace agentrouter::apps {
 namespace {
@@ -41,7 +44,8 @@ class Fsck {
     {
       auto database = store::open_as_guest(data_ / database_name);
       if (!database && database.error().code == base::Code::corrupt) {
-        damage("database_damaged", database.error().message, "agentrouter.db", "restore a backup: agentrouter restore");
+        damage("database_damaged", database.error().message, "agentrouter.db",
+               "restore a backup: agentrouter restore");
         return std::move(report_);
       }
       if (!database) return tl::unexpected(database.error());
@@ -70,10 +74,12 @@ class Fsck {
     const auto tell = [this](store::Finding finding) { tell_damage(std::move(finding)); };
     guarded([&] { store::inspect_trees(database, tell); });
     guarded([&] { store::inspect_rows(database, tell); });
+    guarded([&] { store::inspect_texts(database, tell); });
     guarded([&] { check_audit(database); });
     guarded([&] { check_blobs(database); });
     guarded([&] { check_trees(database); });
     guarded([&] { check_journals(database); });
+    guarded([&] { check_sealed(database); });
   }
 
   template <class Work>
@@ -81,23 +87,37 @@ class Fsck {
     try {
       work();
     } catch (const base::Failure& failure) {
-      damage("database_unreadable", failure.error().message, "agentrouter.db", "restore a backup: agentrouter restore");
+      damage("database_unreadable", failure.error().message, "agentrouter.db",
+             "restore a backup: agentrouter restore");
     }
   }
 
   void check_audit(store::Connection& database) {
     const auto reader = store::reader_of(database);
+    std::int64_t after = 0;
+    for (bool more = true; more;) {
+      const auto workspaces = reader->workspaces(after, audit_page);
+      more = static_cast<int>(workspaces.size()) == audit_page;
+      for (const auto& workspace : workspaces) {
+        after = workspace.number;
+        check_chain(*reader, workspace.id);
+      }
+    }
+  }
+
+  void check_chain(store::Reader& reader, const std::string& workspace) {
     model::AuditVerifier verifier;
     std::int64_t after = 0;
     for (bool more = true; more;) {
-      const auto entries = reader->audit(model::default_workspace, after, audit_page);
+      const auto entries = reader.audit(workspace, after, audit_page);
       more = static_cast<int>(entries.size()) == audit_page;
       for (const auto& entry : entries) {
         after = entry.number;
         const auto taken = verifier.take(base::to_canonical(entry.to_json()));
         if (!taken) {
           damage(taken.error().reason, "the audit chain is broken: " + taken.error().message,
-                 "audit entry " + std::to_string(entry.number),
+                 "audit entry " + std::to_string(entry.number) +
+                     (workspace == model::default_workspace ? "" : " of workspace " + workspace),
                  "compare with an export: agentrouter audit verify; restore a backup");
           return;
         }
@@ -108,6 +128,8 @@ class Fsck {
 
   void check_blobs(store::Connection& database) {
     std::set<std::string> named;
+    report_.elsewhere = blobs_elsewhere(data_);
+    if (!report_.elsewhere.empty()) return;
     for (const auto& blob : store::named_blobs(database)) {
       named.insert(blob.key);
       ++report_.blobs;
@@ -119,11 +141,12 @@ class Fsck {
         damage("blob_missing", "the bytes of an " + blob.owner + " cannot be read: " + found.error().message,
                "blobs/" + blob.key, from_a_backup);
       } else {
-        damage("blob_damaged", "the bytes of an " + blob.owner + " are not what was written", "blobs/" + blob.key,
-               from_a_backup);
+        damage("blob_damaged", "the bytes of an " + blob.owner + " are not what was written",
+               "blobs/" + blob.key, from_a_backup);
       }
     }
-    for (const auto& attempt : store::reader_of(database)->open_attempts()) working_.insert(attempt.run_id.str());
+    for (const auto& attempt : store::reader_of(database)->open_attempts())
+      working_.insert(attempt.run_id.str());
     find_leftovers(named);
   }
 
@@ -167,8 +190,8 @@ class Fsck {
     for (const auto& tree : store::reader_of(database)->trees_in_use()) {
       std::error_code error;
       if (fs::is_directory(data_ / "trees" / tree / "tree", error)) continue;
-      damage("tree_missing", "a base tree that conversations or uploads stand on is not there", "trees/" + tree,
-             from_a_backup);
+      damage("tree_missing", "a base tree that conversations or uploads stand on is not there",
+             "trees/" + tree, from_a_backup);
     }
   }
 
@@ -186,6 +209,46 @@ class Fsck {
                                   {"attempt_leftover", "the folder of an attempt that is over is still there",
                                    "attempts/" + name, "a start of the server removes it"}});
     }
+  }
+
+  void check_sealed(store::Connection& database) {
+    if (!store::has_sealed_values(database)) return;
+    const auto reader = store::reader_of(database);
+    std::map<std::pair<std::string, int>, std::optional<vault::Key>> keys;
+    for (const auto& row : reader->data_keys()) keys.emplace(std::pair(row.workspace, row.version), open_data_key(row));
+    for (const auto& value : vault::stored_values(*reader)) check_value(value, keys);
+  }
+
+  std::optional<vault::Key> open_data_key(const store::DataKey& row) {
+    if (options_.keyring == nullptr) {
+      report_.locked = "no master key was looked for";
+      return std::nullopt;
+    }
+    auto key = options_.keyring->unwrap({row.wrapped_by, row.wrapped}, vault::place_of(row));
+    if (key) return std::move(*key);
+    const auto& error = key.error();
+    if (error.code == base::Code::corrupt)
+      damage("sealed_damaged", error.message, "data key " + std::to_string(row.version) + " of " + row.workspace,
+             from_a_backup);
+    else
+      report_.locked = error.message;
+    return std::nullopt;
+  }
+
+  void check_value(const vault::StoredValue& value,
+                   const std::map<std::pair<std::string, int>, std::optional<vault::Key>>& keys) {
+    if (!vault::is_sealed(value.text)) return;
+    ++report_.sealed_values;
+    const auto where = value.place.kind + " " + value.place.id + " of " + value.place.workspace;
+    const auto head = vault::read_head(value.text);
+    if (!head) return damage("sealed_damaged", head.error().message, where, from_a_backup);
+    const auto key = keys.find({value.place.workspace, static_cast<int>(head->key_version)});
+    if (key == keys.end())
+      return damage("sealed_damaged", "the data key of a sealed value is not there", where, from_a_backup);
+    if (!key->second) return;
+    if (const auto opened = vault::open(*key->second, value.place, value.text); !opened)
+      return damage("sealed_damaged", opened.error().message, where, from_a_backup);
+    ++report_.opened_values;
   }
 
   // The store must not be ahead of the journal.
@@ -207,13 +270,14 @@ class Fsck {
       at = slice->end;
     }
     if (!met)
-      damage("journal_behind", "the journal of a run that goes on ends before what the store has of it", where, fix);
+      damage("journal_behind", "the journal of a run that goes on ends before what the store has of it",
+             where, fix);
   }
 
   void repair_indices() {
-    const auto repairable = [](const Problem& problem) {
-      return problem.finding.code == "index_damaged" || problem.finding.code == "newest_event" || problem.finding.code == "totals_wrong";
-    };
+    static const std::set<std::string> made_anew{"index_damaged", "newest_event", "totals_wrong",
+                                                 "shares_wrong", "search_wrong"};
+    const auto repairable = [](const Problem& problem) { return made_anew.contains(problem.finding.code); };
     const auto& all = report_.problems;
     const bool wanted = std::any_of(all.begin(), all.end(), repairable);
     const bool worse = std::any_of(all.begin(), all.end(), [](const Problem& problem) {
@@ -222,6 +286,7 @@ class Fsck {
     if (!wanted || worse) return;
     store::Connection connection(data_ / database_name, store::checked_vfs(""));
     store::rebuild_indices(connection);
+    store::rebuild_texts(connection);
     for (auto& problem : report_.problems) problem.repaired = problem.repaired || repairable(problem);
   }
 
@@ -252,7 +317,8 @@ bool FsckReport::ok() const {
   });
 }
 
-base::Result<FsckReport> check_data(const fs::path& data, const FsckOptions& options, const base::Clock& clock) {
+base::Result<FsckReport> check_data(const fs::path& data, const FsckOptions& options,
+                                    const base::Clock& clock) {
   return Fsck(fs::absolute(data), options, clock.now()).check();
 }
 

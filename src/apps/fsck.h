@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "store/sqlite/inspect.h"
+#include "vault/keyring.h"
 
 namespace agentrouter::apps {
 
@@ -31,6 +32,7 @@ enum class Repair { no, yes };
 struct FsckOptions {
   Repair repair = Repair::no;
   std::chrono::hours grace{24};  // younger leftovers may belong to something that is going on
+  const vault::Keyring* keyring = nullptr;  // none: what is sealed is not opened
 };
 
 struct FsckReport {
@@ -38,8 +40,12 @@ struct FsckReport {
   bool page_checksums = false;
   std::uint64_t pages = 0;
   std::int64_t blobs = 0;
+  std::string elsewhere;  // the store that has them: their bytes are compared when they are read, and not here
   std::int64_t audit_entries = 0;
   std::int64_t journals = 0;
+  std::int64_t sealed_values = 0;
+  std::int64_t opened_values = 0;   // of them
+  std::string locked;               // why the rest was not opened; no damage
   [[nodiscard]] bool ok() const;  // nothing is damaged but what was repaired
 };
 

@@ -19,6 +19,10 @@ void Activity::touch() {
 void Activity::committed(std::shared_ptr<const std::vector<model::Event>>) {}
 
 void Activity::run_changed(const model::RunId&, model::RunStatus) {
+  look_again();
+}
+
+void Activity::look_again() {
   asio::post(executor_, [this, alive = alive_] {
     if (!*alive) return;
     touch();
@@ -27,8 +31,7 @@ void Activity::run_changed(const model::RunId&, model::RunStatus) {
 }
 
 base::Task<bool> Activity::runs_are_active() {
-  co_return co_await store_.read(
-      [](store::Reader& reader) { return !reader.runs({.status = "active", .limit = 1}).items.empty(); });
+  co_return co_await store_.read([](store::Reader& reader) { return reader.has_active_runs(); });
 }
 
 base::Task<void> Activity::wait_for_quiet(std::chrono::seconds quiet,

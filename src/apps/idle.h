@@ -23,9 +23,11 @@ class Activity final : public store::CommitListener {
 
   void committed(std::shared_ptr<const std::vector<model::Event>> events) override;
   void run_changed(const model::RunId& run, model::RunStatus status) override;
+  void missed() override { look_again(); }
 
  private:
   base::Task<bool> runs_are_active();
+  void look_again();
 
   base::Executor executor_;
   store::Store& store_;

@@ -6,9 +6,9 @@
 namespace agentrouter::apps {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
-class ImageSettings : public testing::Test {
+class ImageSettings : public ::testing::Test {
  protected:
   std::string set(std::string_view key, const std::string& text) {
     const auto done = set_image(images, key, text);

@@ -1,9 +1,13 @@
 #include "apps/inherited_sockets.h"
 
 #include <fcntl.h>
+#include <poll.h>
 
 #include <algorithm>
+#include <chrono>
 #include <sstream>
+
+#include "base/event.h"
 
 namespace agentrouter::apps {
 
@@ -55,15 +59,26 @@ Result<std::vector<ListeningSocket>> activated_sockets(const Environment& enviro
   return sockets;
 }
 
+AddressWait wait_for_address() {
+  return [deadline = base::after(std::chrono::seconds(2))] {
+    constexpr int try_again_ms = 20;
+    ::poll(nullptr, 0, try_again_ms);
+    return !base::passed(deadline);
+  };
+}
+
 Result<SocketChoice> choose_sockets(const Config& config, std::vector<ListeningSocket>& activated,
-                                    std::vector<ListeningSocket>& passed) {
+                                    std::vector<ListeningSocket>& passed, const AddressWait& wait) {
   const auto fits = [&](const ListeningSocket& socket) {
     return activated.empty() &&
            (socket.activated || net::listens_at(socket.address, config.listen_host, config.listen_port));
   };
   SocketChoice choice;
   if (activated.empty() && std::ranges::none_of(passed, fits)) {
-    AGENTROUTER_TRY(auto fd, net::open_listener(config.listen_host, config.listen_port));
+    auto opened = net::open_listener(config.listen_host, config.listen_port);
+    while (!opened && opened.error().code == Code::conflict && passed.empty() && wait())
+      opened = net::open_listener(config.listen_host, config.listen_port);
+    AGENTROUTER_TRY(auto fd, std::move(opened));
     AGENTROUTER_TRY(auto address, net::listener_address(fd.get()));
     choice.serve.push_back({std::move(fd), std::move(address), false});
   }

@@ -17,6 +17,8 @@ struct KeepingConfig {
   std::size_t max_waiting_calls = api::OverloadRules{}.max_waiting_calls;
   std::optional<std::uint64_t> max_memory_bytes;  // none: half of the machine's; 0: no bound
   runs::RetentionRules retention;
+  std::int64_t max_active_runs_of_workspace = 0;  // by all workers together; 0: any number
+  std::chrono::minutes unplaceable{0};            // for a worker that can carry a run out; 0: for ever
 };
 
 [[nodiscard]] bool is_keeping_setting(const std::string& key);

@@ -7,7 +7,7 @@ namespace agentrouter::apps {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 TEST(KeepingConfig, EveryKeyIsReadAndPrinted) {
   KeepingConfig config;
@@ -36,7 +36,7 @@ TEST(KeepingConfig, EveryKeyIsReadAndPrinted) {
   EXPECT_EQ(overload_rules(config).max_memory_bytes, 2'097'152u);
   EXPECT_EQ(print_keeping(config),
             "\n[admission]\nshare_tag = \"team\"\nmax_queued_runs = 7\nmax_queued_runs_of_share = 3\n"
-            "max_waiting_runs = 0\nmax_waiting_calls = 9\nmax_memory_bytes = 2097152\n"
+            "max_active_runs_of_workspace = 0\nunplaceable_minutes = 0\nmax_waiting_runs = 0\nmax_waiting_calls = 9\nmax_memory_bytes = 2097152\n"
             "\n[retention]\nmax_age_hours = 48\nmax_runs = 100\nmax_bytes = 4194304\n");
 }
 

@@ -11,8 +11,8 @@ namespace agentrouter::apps {
 
 namespace {
 
-constexpr std::uint64_t mib = 1ull << 20;
-constexpr std::uint64_t most_bytes = 1ull << 44;
+constexpr std::uint64_t one_mib = 1ull << 20;
+constexpr std::uint64_t bytes_at_most = 1ull << 44;
 
 struct MachineKey {
   std::string_view key;
@@ -50,26 +50,28 @@ const std::vector<MachineKey>& machine_keys() {
   constexpr auto limits = &MachineConfig::limits;
   constexpr auto machine = &MachineConfig::machine;
   static const std::vector<MachineKey> keys{
-      part_key("sandbox.limits.memory_bytes", 64 * mib, most_bytes, limits, &Limits::memory_bytes),
+      part_key("sandbox.limits.memory_bytes", 64 * one_mib, bytes_at_most, limits, &Limits::memory_bytes),
       part_key("sandbox.limits.cpu_percent", 1, 100'000, limits, &Limits::cpu_percent),
       part_key("sandbox.limits.pids", 16, 1'000'000, limits, &Limits::pids),
-      part_key("sandbox.limits.disk_bytes", mib, most_bytes, limits, &Limits::disk_bytes),
+      part_key("sandbox.limits.disk_bytes", one_mib, bytes_at_most, limits, &Limits::disk_bytes),
       part_key("sandbox.limits.disk_inodes", 64, 1'000'000'000, limits, &Limits::disk_inodes),
-      part_key("sandbox.limits.file_bytes", mib, most_bytes, limits, &Limits::file_bytes),
+      part_key("sandbox.limits.file_bytes", one_mib, bytes_at_most, limits, &Limits::file_bytes),
       part_key("sandbox.limits.open_files", 64, 1'000'000, limits, &Limits::open_files),
-      part_key("sandbox.limits.tmp_bytes", mib, most_bytes, limits, &Limits::tmp_bytes),
+      part_key("sandbox.limits.tmp_bytes", one_mib, bytes_at_most, limits, &Limits::tmp_bytes),
       part_key("sandbox.limits.tmp_inodes", 64, 1'000'000'000, limits, &Limits::tmp_inodes),
-      part_key("sandbox.limits.shm_bytes", mib, most_bytes, limits, &Limits::shm_bytes),
+      part_key("sandbox.limits.shm_bytes", one_mib, bytes_at_most, limits, &Limits::shm_bytes),
       {"sandbox.limits.wall_seconds", 1, 604'800, false,
        [](const MachineConfig& c) { return static_cast<std::uint64_t>(c.wall_time.count()); },
        [](MachineConfig& c, std::uint64_t n) { c.wall_time = std::chrono::seconds(n); }},
-      plain_key("sandbox.limits.output_bytes", mib, most_bytes, &MachineConfig::output_bytes),
-      plain_key("sandbox.limits.output_bytes_per_second", 65'536, most_bytes,
+      plain_key("sandbox.limits.output_bytes", one_mib, bytes_at_most, &MachineConfig::output_bytes),
+      plain_key("sandbox.limits.output_bytes_per_second", 65'536, bytes_at_most,
                 &MachineConfig::output_bytes_per_second, true),
-      part_key("machine.memory_bytes", 64 * mib, most_bytes, machine, &MachineLimits::memory_bytes, true),
+      part_key("machine.memory_bytes", 64 * one_mib, bytes_at_most, machine, &MachineLimits::memory_bytes,
+               true),
       part_key("machine.pids", 16, 4'000'000, machine, &MachineLimits::pids, true),
       part_key("machine.cpu_percent", 1, 100'000, machine, &MachineLimits::cpu_percent, true),
-      part_key("machine.disk_reserve_bytes", mib, most_bytes, limits, &Limits::disk_reserve_bytes, true),
+      part_key("machine.disk_reserve_bytes", one_mib, bytes_at_most, limits, &Limits::disk_reserve_bytes,
+               true),
       plain_key("machine.warm_sandboxes", 0, sandbox::max_warm, &MachineConfig::warm_sandboxes)};
   return keys;
 }

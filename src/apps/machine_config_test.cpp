@@ -6,7 +6,7 @@
 namespace agentrouter::apps {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 TEST(MachineConfig, EveryKeyIsReadAndPrinted) {
   MachineConfig config;

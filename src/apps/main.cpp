@@ -58,7 +58,9 @@ int run(int argc, char** argv) {
   if (command == "doctor") return apps::doctor_command(rest, environment);
   if (command == "backup") return apps::backup_command(rest, environment);
   if (command == "restore") return apps::restore_command(rest, environment);
+  if (command == "migrate") return apps::migrate_command(rest, environment);
   if (command == "fsck") return apps::fsck_command(rest, environment);
+  if (command == "upload-blobs") return apps::upload_blobs_command(rest, environment);
   if (command == "agents") return apps::agents_command(rest, environment);
   if (command == "policy") return apps::policy_command(rest, environment);
   return cli::run_client_command(argc, argv);

@@ -117,7 +117,9 @@ Result<PushDesk::Job> PushDesk::prepare(store::Reader& reader, const model::RunI
 
 Result<api::PushAnswer> PushDesk::perform(const Job& job) const {
   AGENTROUTER_TRY(const base::Fd base_tree, worker::open_base_tree(job.place, needs_.data_dir));
-  const auto blob = needs_.blobs.open(job.place.checkpoint->key);
+  const auto& kept = *job.place.checkpoint;
+  const auto blob = needs_.blobs.open(kept.key, kept.sha256);
+  if (!blob && blob.error().code == Code::unavailable) return tl::unexpected(blob.error());
   if (!blob) return fail(Code::not_found, "The files that the run left are not there any more", "files_gone");
   const Scratch scratch(needs_.data_dir);
   if (auto made = scratch.make(); !made) return tl::unexpected(made.error());
@@ -141,6 +143,12 @@ Result<api::PushAnswer> PushDesk::perform(const Job& job) const {
 base::Task<Result<api::PushAnswer>> PushDesk::push(model::RunId run, api::PushBody body) {
   auto job = co_await needs_.store.read([this, &run, &body](store::Reader& reader) { return prepare(reader, run, body); });
   if (!job) co_return tl::unexpected(job.error());
+  const auto& tree = job->place.run.workspace.tree;
+  std::shared_ptr<void> hold;  // it is not trimmed meanwhile
+  if (needs_.trees != nullptr && !tree.empty()) {
+    auto held = co_await needs_.trees->get(tree, run.str());
+    if (held) hold = std::move(held->hold);
+  }
   auto answer = co_await pool_.run([this, &job] { return perform(*job); });
   if (!answer) co_return tl::unexpected(as_told(answer.error()));
   co_return answer;

@@ -46,6 +46,7 @@ class PushDesk {
     blobs::BlobStore& blobs;
     std::string data_dir;
     std::string program;  // agentrouter-git
+    worker::SharedTrees* trees = nullptr;  // none: base trees are only here
   };
   PushDesk(Needs needs, PushConfig config);
 

@@ -49,6 +49,11 @@ base::Result<void> fill(const fs::path& from, const fs::path& data, const Manife
   return store::add_checksums(database);
 }
 
+base::Result<bool> has_sealed(const fs::path& database) {
+  AGENTROUTER_TRY(store::Connection connection, store::open_as_guest(database));
+  return store::has_sealed_values(connection);
+}
+
 // Whether there is room for the folder; an empty one makes way for it.
 base::Result<void> make_way(const fs::path& data) {
   std::error_code error;
@@ -73,6 +78,12 @@ base::Result<RestoreReport> restore_backup(const fs::path& from, const fs::path&
   if (auto removed = remove_folder(parent, name); !removed) return tl::unexpected(removed.error());
   if (auto made = base::make_directories(parent / name); !made) return tl::unexpected(made.error());
   auto filled = fill(fs::absolute(from), parent / name, manifest);
+  bool sealed = false;
+  if (filled) {
+    const auto found = has_sealed(fs::absolute(from) / manifest.database.path);
+    if (!found) filled = tl::unexpected(found.error());
+    sealed = found.value_or(false);
+  }
   if (filled && ::rename((parent / name).c_str(), data.c_str()) != 0)
     filled = base::fail_errno("cannot rename to " + data.string(), errno);
   if (!filled) {
@@ -84,6 +95,7 @@ base::Result<RestoreReport> restore_backup(const fs::path& from, const fs::path&
                        .trees = static_cast<std::int64_t>(manifest.trees.size()),
                        .files = static_cast<std::int64_t>(manifest.files.size()),
                        .made_at = manifest.made_at,
+                       .sealed = sealed,
                        .lost = manifest.lost};
 }
 

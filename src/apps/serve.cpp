@@ -1,5 +1,6 @@
 #include "apps/serve.h"
 
+#include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -21,6 +22,9 @@ using base::LogLevel;
 using base::value_or_throw;
 
 constexpr std::chrono::milliseconds barrier_time{1000};
+// An owner that reloads just then does not answer, or drops who wants to take over: it is asked again.
+constexpr std::chrono::seconds takeover_time{10};
+constexpr int look_again_ms = 50;
 
 void raise_open_files() {
   rlimit limit{};
@@ -83,6 +87,7 @@ class Process {
  private:
   void get_holdings();
   void take_over(const DataFolder& data, std::vector<ListeningSocket> activated);
+  void take(const DataFolder& data, TakeoverRequest::Given given);
   base::Result<void> choose(const Config& config, std::vector<ListeningSocket> activated,
                             std::vector<ListeningSocket> passed);
   base::Result<void> choose_again(const Config& config);
@@ -134,14 +139,34 @@ base::Result<void> Process::choose_again(const Config& config) {
 void Process::take_over(const DataFolder& data, std::vector<ListeningSocket> activated) {
   // All that can fail comes before the owner stops.
   value_or_throw(check_config(config_, data.path()));
-  predecessor_ = value_or_throw(TakeoverRequest::to(data.path()));
-  if (!predecessor_) {
-    base::log(LogLevel::info, "nothing to take over: no server answers there", {{"data", data.path().string()}});
-    return value_or_throw(choose(config_, std::move(activated), {}));
+  const bool has_own = !activated.empty();
+  const auto until = base::after(takeover_time);
+  for (;;) {
+    predecessor_ = value_or_throw(TakeoverRequest::to(data.path()));
+    if (!predecessor_) {
+      auto lock = store::FolderLock::take(data.path());
+      if (!lock && !base::passed(until)) {
+        ::poll(nullptr, 0, look_again_ms);
+        continue;
+      }
+      holdings_.lock = std::make_shared<store::FolderLock>(value_or_throw(std::move(lock)));
+      base::log(LogLevel::info, "nothing to take over: no server answers there",
+                {{"data", data.path().string()}});
+      return value_or_throw(choose(config_, std::move(activated), {}));
+    }
+    value_or_throw(choose(config_, std::move(activated), predecessor_->take_sockets()));
+    base::log(LogLevel::info, "taking over", {{"pid", predecessor_->owner()}});
+    auto given = predecessor_->go();
+    const bool dropped = !given && given.error().reason == "takeover_dropped";
+    if (!dropped || base::passed(until)) return take(data, value_or_throw(std::move(given)));
+    activated.clear();
+    if (has_own) activated = std::move(holdings_.sockets);
+    holdings_.sockets.clear();
+    holdings_.retiring.clear();
   }
-  value_or_throw(choose(config_, std::move(activated), predecessor_->take_sockets()));
-  base::log(LogLevel::info, "taking over", {{"pid", predecessor_->owner()}});
-  auto given = value_or_throw(predecessor_->go());
+}
+
+void Process::take(const DataFolder& data, TakeoverRequest::Given given) {
   if (given.lock) {
     holdings_.lock = std::make_shared<store::FolderLock>(
         value_or_throw(store::FolderLock::adopt(data.path(), std::move(given.lock))));

@@ -6,17 +6,15 @@
 #include <csignal>
 #include <iostream>
 
+#include "apps/open_store.h"
 #include "apps/program.h"
 #include "apps/secrets.h"
 #include "apps/server_parts.h"
-#include "apps/spawn.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/redactor.h"
-#include "blobs/fs/fs_blobs.h"
 #include "sandbox/doctor.h"
-#include "store/sqlite/sqlite_store.h"
 
 namespace agentrouter::apps {
 
@@ -29,10 +27,6 @@ std::string key_of(const Config& config, const DataFolder& data) {
   if (!config.api_key) return value_or_throw(data.api_key());
   value_or_throw(data.save_api_key(*config.api_key));
   return *config.api_key;
-}
-
-base::Result<pid_t> start_reader(int base, int archive, int out, const std::string& request) {
-  return start_self({"read-files", "kept", request}, {base, archive, -1, out});
 }
 
 // agentrouter-git stands beside this program.
@@ -53,28 +47,35 @@ Program::Program(const Config& config, const ServerNeeds& needs, Holdings& holdi
       needs_(needs),
       holdings_(holdings),
       data_(value_or_throw(DataFolder::open(config.data))),
-      store_(value_or_throw(store::open_sqlite_store(data_.database(), {.lock = holdings.lock}))),
-      blobs_(value_or_throw(blobs::open_fs_blobs(data_.blobs()))),
+      store_(value_or_throw(open_store(config.store, data_, holdings.lock))),
+      vault_({*store_, base::system_clock(), base::system_entropy()},
+             value_or_throw(vault::Keyring::open(keyring_config(config.vault, data_.path())))),
+      figures_(*store_),
+      blobs_(
+          value_or_throw(open_blobs(config.blobs, data_.path(), [this](const auto& keys) { hide(keys); }))),
       trees_(
           value_or_throw(workspace::Trees::open(data_.trees(), config.trees.trees, base::system_entropy()))),
       images_(config.role == Role::api
                   ? ImageStore()
                   : value_or_throw(ImageStore::open(data_.images(), config.images, base::system_entropy()))),
       desk_(data_.trees(), *trees_, unpacker_, config.trees.uploads, base::system_entropy()),
+      shared_trees_(is_shared() ? std::make_unique<worker::SharedTrees>(tree_needs()) : nullptr),
       launcher_(config.role == Role::api ? nullptr : make_launcher()),
       hub_(io_.get_executor(), *store_),
       activity_(io_.get_executor(), *store_),
       agents_(config.agents_dir, config.mcp_servers),
-      files_({io_.get_executor(), *store_, *blobs_, pool_, data_.path(), start_reader}),
+      files_(file_needs()),
+      remote_files_({*blobs_, pool_, files_}),
       policies_(value_or_throw(PolicyCatalog::open(config.policy, data_.path()))),
       policy_watch_(io_.get_executor()),
-      push_({*store_, *blobs_, data_.path().string(), git_program()}, config.push),
+      push_({*store_, *blobs_, data_.path().string(), git_program(), shared_trees_.get()}, config.push),
       sender_(base::system_clock(), config.webhooks_ca_file),
-      dispatcher_({io_.get_executor(), *store_, sender_, base::system_clock(), base::system_entropy()},
+      dispatcher_({io_.get_executor(), *store_, sender_, vault_, base::system_clock(), base::system_entropy(),
+                   [this] { return may_send(); }},
                   config.webhooks),
-      api_({*store_, *blobs_, hub_, pool_, base::system_clock(), base::system_entropy()},
+      api_({*store_, *blobs_, hub_, pool_, vault_, base::system_clock(), base::system_entropy()},
            api::Authenticator(api_key_ = key_of(config, data_)), api_options()),
-      health_(base::system_entropy()),
+      health_(*store_, base::system_entropy()),
       server_(
           io_.get_executor(), handler_of(config_, api_, health_),
           [this](const net::ServerError& error) { return api_.error_reply(error); }, http_options(config)),
@@ -85,51 +86,21 @@ Program::Program(const Config& config, const ServerNeeds& needs, Holdings& holdi
       tasks_(io_.get_executor()) {
   const base::Needles secrets = needles_of_secrets(config_, api_key_);
   base::hide_in_logs(base::Redactor({secrets}));
+  secrets_ = secrets;
   if (!config_.webhooks_ca_file.empty()) value_or_throw(sender_.read_certificates());
-  if (const auto rules = value_or_throw(policies_.rules_for(""))) value_or_throw(check_secrets(*rules, config_.egress));
-  if (config_.role == Role::api) return;
-  worker::WorkerConfig options;
-  options.worker_id = "worker_" + base::new_uuid(base::system_entropy());
-  options.host = value_or_throw(data_.host_id());
-  options.max_attempts = config_.max_attempts;
-  options.data_dir = data_.path();
-  options.concurrency = config_.concurrency > 0 ? config_.concurrency : worker::default_concurrency();
-  options.default_model = config_.codex_model;
-  options.claude_model = config_.claude_model;
-  options.provider = provider_of(config_, config_.openai_base_url, config_.openai_key);
-  options.claude_provider = provider_of(config_, config_.anthropic_base_url, config_.anthropic_key);
-  options.require_limits = config_.require_limits;
-  options.warm_sandboxes = static_cast<unsigned>(config_.machine.warm_sandboxes);
-  options.git = config_.trees.git.fetching;
-  options.layers = config_.trees.layers;
-  options.git.rules = git_rules(config_.trees.git, data_.path());
-  options.conversations = config_.conversations;
-  options.quota = config_.quota;
-  options.spending = config_.spending.rules;
-  options.egress = config_.egress.plan;
-  options.spending.limits = within(options.spending.limits, config_.machine);
-  options.limits = config_.machine.limits;
-  options.machine = config_.machine.machine;
-  options.retention = config_.keeping.retention;
-  options.max_waiting = config_.keeping.max_waiting_runs.value_or(options.concurrency);
-  options.wall_time = config_.machine.wall_time;
-  options.output_bytes = config_.machine.output_bytes;
-  options.output_rate = config_.machine.output_bytes_per_second;
-  options.image_named = [this](std::string_view name) { return images_.named(name); };
-  options.default_image = config_.image;
-  options.policy_named = [this](std::string_view name) { return policies_.rules_for(name); };
-  options.hidden = secrets.to_text();
-  options.cassettes = cassette_rules(config_);
-  worker_ = std::make_unique<worker::Worker>(
-      worker::Worker::Needs{io_.get_executor(), *store_, *blobs_, *launcher_, agents_, base::system_clock(),
-                            base::system_entropy(), worker::kill_process, trees_.get(), &unpacker_},
-      options);
+  if (const auto rules = value_or_throw(policies_.rules_for("")))
+    value_or_throw(check_secrets(*rules, config_.egress));
+  desk_.share_by(shared_trees_.get());
+  if (config_.role != Role::api) make_worker(secrets);
+  make_member();
+  make_metrics();
 }
 
 api::ApiOptions Program::api_options() {
   const auto rules = file_rules(config_.workspace_roots, data_.path());
   api::ApiOptions options;
-  options.admit_workspace = [rules](std::string_view path) -> base::Result<std::string> {
+  options.admit_workspace = [rules, this](std::string_view path) -> base::Result<std::string> {
+    if (is_shared()) return admit_unseen(config_.workspace_roots, path);
     AGENTROUTER_TRY(const auto real, workspace::admit(path, rules));
     return real.string();
   };
@@ -139,6 +110,9 @@ api::ApiOptions Program::api_options() {
   options.conversations = config_.conversations;
   options.spending = config_.spending.rules;
   options.queue = config_.keeping.queue;
+  options.provider_keys = provider_key_rules(config_);
+  options.queue.needs_provider_key = options.provider_keys.required;
+  options.queue.roots = config_.workspace_roots;
   options.overload = overload_rules(config_.keeping);
   options.spending.limits = within(options.spending.limits, config_.machine);
   options.files = [this](model::RunId run, workspace::FileRequest request) {
@@ -157,8 +131,17 @@ api::ApiOptions Program::api_options() {
   };
   if (launcher_) options.isolations = {launcher_->isolation()};
   options.check_image = [this](std::string_view name) { return check_image(config_.images, name); };
+  if (is_shared()) {
+    // Some worker may have it; a run that none has it for waits, and is told so.
+    options.isolations = {model::Isolation::process, model::Isolation::user_kernel, model::Isolation::vm};
+    options.check_image = [](std::string_view) { return base::Result<void>(); };
+  }
   options.webhook_rules = config_.webhooks;
   options.on_request = [this] { activity_.touch(); };
+  options.on_key_used = [this](const std::string& key, base::Time at) {
+    tasks_.spawn(note_key_use(key, at));
+  };
+  options.on_answer = [this](std::string_view route, int status) { figures_.answered(route, status); };
   return options;
 }
 
@@ -193,7 +176,11 @@ base::Task<void> Program::main() {
     tasks_.spawn(report_machine());
     watch_policies();
   }
+  tasks_.spawn(settle_vault());
   tasks_.spawn(dispatcher_.run());
+  if (blobs_->is_remote()) tasks_.spawn(sweep_blobs());
+  tasks_.spawn(member_->run());
+  if (metrics_server_) tasks_.spawn(open_metrics());
   if (config_.idle_exit_seconds > 0) tasks_.spawn(wait_for_end());
   if (const auto interval = needs_.notify.watchdog()) tasks_.spawn(feed_watchdog(*interval));
   say_ready(url);
@@ -221,6 +208,27 @@ base::Task<void> Program::watch_worker() {
   end(Ending::Next::exit);
 }
 
+// On whatever thread asks the blob store.
+void Program::hide(const blobs::Credentials& keys) {
+  base::hide_in_logs(base::Redactor({secrets_, needles_of_blob_keys(keys)}));
+}
+
+// What processes that died have left in a store elsewhere: of all machines, once a day by each of them.
+base::Task<void> Program::sweep_blobs() {
+  for (;;) {
+    std::string problem;
+    co_await pool_.run([this, &problem] {
+      try {
+        blobs_->sweep(sweep_ends_);
+      } catch (const base::Failure& failure) {
+        problem = failure.error().message;
+      }
+    });
+    if (!problem.empty()) base::log(LogLevel::warn, "the blob store was not swept", {{"cause", problem}});
+    co_await base::sleep_for(std::chrono::hours(24));
+  }
+}
+
 // A run that is held to a policy hears when its files become stricter.
 void Program::watch_policies() {
   policies_.on_change([this] { worker_->policies_changed(); });
@@ -232,6 +240,16 @@ void Program::watch_policies() {
     return;
   }
   tasks_.spawn(policy_watch_.run([this] { policies_.refresh(); }));
+}
+
+// A use that cannot be written down is not worth more than this: it is written down a minute later.
+base::Task<void> Program::note_key_use(std::string key, base::Time at) {
+  try {
+    co_await store_->write([&key, at](store::Transaction& tx) { tx.note_key_use(key, at); });
+  } catch (const base::Failure& failure) {
+    base::log(LogLevel::warn, "the last use of a key is not written down",
+              {{"cause", failure.error().message}});
+  }
 }
 
 // Says once what this machine lacks; a launch itself refuses what is required.
@@ -246,6 +264,24 @@ base::Task<void> Program::report_machine() {
                {"found", to_string(probe.found)},
                {"detail", probe.detail},
                {"remedy", probe.remedy}});
+  }
+}
+
+// What an older version has stored in clear is sealed, and a rotation that was cut off goes on.
+base::Task<void> Program::settle_vault() {
+  try {
+    const auto status = co_await vault_.status();
+    if (!status.problem.empty()) base::log(LogLevel::error, "the vault is locked", {{"cause", status.problem}});
+    if (!status.rotation_open() || !status.problem.empty()) co_return;
+    for (bool more = true; more;) {
+      const auto step = co_await vault_.rotate({});
+      if (!step) base::log(LogLevel::error, "secrets could not be sealed", {{"cause", step.error().message}});
+      if (step && step->stuck > 0)
+        base::log(LogLevel::error, "sealed values cannot be opened", {{"cause", step->problem}, {"count", step->stuck}});
+      more = step && !step->done() && step->progress();
+    }
+  } catch (const base::Failure& failure) {
+    base::log(LogLevel::error, "secrets could not be sealed", {{"cause", failure.error().message}});
   }
 }
 

@@ -18,7 +18,8 @@ using base::value_or_throw;
 namespace {
 
 constexpr std::chrono::seconds stop_grace{4};
-// Before it hands over: for the worker, while requests are still answered; then for requests, while new ones wait.
+// Before it hands over: for the worker, while requests are still answered; then for requests, while new ones
+// wait.
 constexpr std::chrono::seconds worker_grace{5};
 constexpr std::chrono::milliseconds request_grace{600};
 constexpr std::chrono::milliseconds look_at_lock_again{20};
@@ -32,7 +33,9 @@ void Program::open_sockets() {
     how_.successor = std::move(newer);
     end(Ending::Next::hand_over);
   });
-  if (!open) base::log(LogLevel::warn, "no newer server can take over from this one", {{"cause", open.error().message}});
+  if (!open)
+    base::log(LogLevel::warn, "no newer server can take over from this one",
+              {{"cause", open.error().message}});
   for (auto& socket : holdings_.sockets) value_or_throw(server_.adopt(std::move(socket.fd)));
   for (auto& socket : std::exchange(holdings_.retiring, {})) server_.accept_waiting(std::move(socket.fd));
   for (auto& connection : std::exchange(holdings_.connections, {})) server_.resume(std::move(connection));
@@ -40,11 +43,15 @@ void Program::open_sockets() {
 
 void Program::announce(const std::string& url) {
   if (!url.starts_with("http")) return;
-  auto announced = data_.announce(url, base::system_clock().now(),
-                                  config_.sim ? DataFolder::Models::simulated : DataFolder::Models::real);
+  auto announced = data_.announce({.url = url,
+                                   .start = base::system_clock().now(),
+                                   .sim = config_.sim,
+                                   .record_dir = config_.record_dir,
+                                   .replay_dir = config_.replay_dir});
   if (!announced && !needs_.again) throw base::Failure(announced.error());
   if (!announced)
-    base::log(LogLevel::warn, "clients of this machine do not find this server", {{"cause", announced.error().message}});
+    base::log(LogLevel::warn, "clients of this machine do not find this server",
+              {{"cause", announced.error().message}});
 }
 
 void Program::say_ready(const std::string& url) {
@@ -63,6 +70,7 @@ void Program::say_ready(const std::string& url) {
 void Program::end(Ending::Next next) {
   how_.next = next;
   ending_ = true;
+  sweep_ends_ = true;
   ended_.notify();
 }
 
@@ -89,6 +97,7 @@ void Program::hear(int signal) {
   // While it hands over: whoever goes on is told. While it drains: no longer.
   how_.told_to_end = true;
   activity_.give_up();
+  if (needs_.drain && worker_) worker_->stop();
 }
 
 base::Task<void> Program::reload() {
@@ -110,7 +119,8 @@ base::Task<void> Program::reload() {
     base::log(LogLevel::warn, "what needs a restart does not change", {{"keys", "data"}});
     config->data = config_.data;
   }
-  base::log(LogLevel::info, "using the configuration as it is now", {{"changed", changed_keys(config_, *config)}});
+  base::log(LogLevel::info, "using the configuration as it is now",
+            {{"changed", changed_keys(config_, *config)}});
   how_.config = std::move(*config);
   end(Ending::Next::reload);
 }
@@ -128,7 +138,8 @@ base::Task<void> Program::follow_predecessor(std::string ready) {
   asio::posix::basic_stream_descriptor<base::Executor> owner(
       io_.get_executor(), ::fcntl(needs_.predecessor->owner_process(), F_DUPFD_CLOEXEC, 0));
   boost::system::error_code error;
-  co_await owner.async_wait(asio::posix::descriptor_base::wait_read, asio::redirect_error(base::use_task, error));
+  co_await owner.async_wait(asio::posix::descriptor_base::wait_read,
+                            asio::redirect_error(base::use_task, error));
   needs_.notify.say(ready);
   while (!holdings_.lock->settle()) co_await base::sleep_for(look_at_lock_again);
 }
@@ -139,13 +150,16 @@ base::Task<void> Program::stop() {
   data_.withdraw();
   if (needs_.drain) {
     needs_.notify.say("STATUS=Waiting for runs to end");
-    co_await activity_.wait_for_runs();
+    co_await wait_for_own_runs();
   }
   if (worker_) worker_->stop();
   unpacker_.stop();
   hub_.end_waits();
   co_await server_.stop(base::SteadyClock::now() + stop_grace);
+  blobs_->stop();
   co_await tasks_.cancel_and_join();
+  co_await close_metrics();
+  co_await member_->leave();
   co_await takeover_.stop();
 }
 
@@ -154,11 +168,14 @@ base::Task<void> Program::pass_on() {
   const auto until = base::after(worker_grace);
   if (worker_) worker_->stop();
   while (!worker_done_ && !base::passed(until)) co_await ended_.wait_until(until);
+  if (!worker_done_) blobs_->stop();
   co_await tasks_.cancel_and_join();
+  co_await close_metrics();
   auto listeners = server_.leave();
   hub_.end_waits();
   co_await server_.stop(base::after(request_grace), [this] { unpacker_.stop(); });
-  for (std::size_t i = 0; i < holdings_.sockets.size(); ++i) holdings_.sockets[i].fd = std::move(listeners[i]);
+  for (std::size_t i = 0; i < holdings_.sockets.size(); ++i)
+    holdings_.sockets[i].fd = std::move(listeners[i]);
   holdings_.connections = server_.take_idle();
   co_await takeover_.stop();
 }

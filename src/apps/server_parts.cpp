@@ -1,10 +1,12 @@
 #include "apps/server_parts.h"
 
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/file.h"
 #include "sandbox/warden.h"
 
@@ -27,8 +29,16 @@ net::ServerOptions http_options(const Config& config) {
 worker::ProviderConfig provider_of(const Config& config, const std::string& base_url,
                                    const std::optional<std::string>& key) {
   if (config.sim) return {.kind = worker::ProviderKind::sim};
-  if (!key) return {};
+  if (!key) return {.base_url = base_url};  // for a workspace that has one
   return {.kind = worker::ProviderKind::upstream, .base_url = base_url, .api_key = *key};
+}
+
+vault::ProviderKeyRules provider_key_rules(const Config& config) {
+  const bool asks_nobody = config.sim || !config.replay_dir.empty();
+  auto base_urls = config.vault.base_urls;
+  base_urls.push_back(config.openai_base_url);
+  base_urls.push_back(config.anthropic_base_url);
+  return {.base_urls = std::move(base_urls), .required = config.vault.require_workspace_key && !asks_nobody};
 }
 
 worker::CassetteRules cassette_rules(const Config& config) {
@@ -66,6 +76,40 @@ base::Result<model::GitSource> admit_source(model::GitSource source, const works
                       "workspace_forbidden");
   }
   return source;
+}
+
+// A store of this machine's own is locked by one server.
+bool shares_store(const Config& config) { return config.store.is_shared(); }
+
+runs::Offers offers_of(const Config& config, std::set<std::string> runtimes, model::Isolation isolation) {
+  runs::Offers offers;
+  utsname machine{};
+  if (::uname(&machine) == 0) {
+    offers.values["os"] = {base::ascii_lower(machine.sysname)};
+    offers.values["arch"] = {machine.machine};
+  }
+  offers.values["runtime"] = std::move(runtimes);
+  for (const auto level : {model::Isolation::process, model::Isolation::user_kernel, model::Isolation::vm}) {
+    if (model::satisfies(isolation, level)) offers.values["isolation"].emplace(model::to_string(level));
+  }
+  for (const auto& image : config.images) offers.values["image"].insert(image.name);
+  offers.values["root"].insert(config.workspace_roots.begin(), config.workspace_roots.end());
+  for (const auto& [name, value] : config.cluster.labels) offers.values[name] = {value};
+  offers.is_only_one = !shares_store(config);
+  return offers;
+}
+
+base::Result<std::string> admit_unseen(const std::vector<std::string>& roots, std::string_view path) {
+  const std::filesystem::path plain = std::filesystem::path(path).lexically_normal();
+  auto text = plain.string();
+  while (text.size() > 1 && text.ends_with('/')) text.pop_back();
+  const bool allowed = plain.is_absolute() && std::ranges::any_of(roots, [&text](const std::string& root) {
+    return text == root || text.starts_with(root.ends_with('/') ? root : root + "/");
+  });
+  if (allowed) return text;
+  return base::fail(base::Code::invalid,
+                    "cannot use " + std::string(path) + " as a workspace: it is under none of workspace_roots",
+                    "workspace_forbidden");
 }
 
 // As root the privileged steps are the warden's; a plain user's are done here.

@@ -85,6 +85,28 @@ TEST_F(Choice, WhenNoneCanBeOpenedNothingIsLost) {
   EXPECT_TRUE(passed_[0].fd);
 }
 
+TEST_F(Choice, AnAddressThatIsInUseForAMomentIsWaitedFor) {
+  std::optional other = socket_at("127.0.0.1");
+  config_.listen_port = other->address.port;
+  int waits = 0;
+  auto choice = choose_sockets(config_, activated_, passed_, [&] {
+    other.reset();
+    return ++waits < 100;
+  });
+  EXPECT_EQ(base::value_or_throw(std::move(choice)).serve.size(), 1u);
+  EXPECT_EQ(waits, 1);
+}
+
+TEST_F(Choice, AnAddressThatStaysInUseIsRefusedWhenTheTimeIsOver) {
+  const auto other = socket_at("127.0.0.1");
+  config_.listen_port = other.address.port;
+  int waits = 0;
+  EXPECT_EQ(choose_sockets(config_, activated_, passed_, [&] { return ++waits < 3; }).error().code,
+            base::Code::conflict);
+  EXPECT_EQ(waits, 3);
+  EXPECT_TRUE(wait_for_address()());
+}
+
 TEST_F(Choice, TheServiceManagersSocketsComeFirst) {
   activated_.push_back(socket_at("0.0.0.0", true));
   passed_.push_back(socket_at("127.0.0.1"));

@@ -13,12 +13,9 @@ using base::Result;
 constexpr int most_minutes = 525'600;  // a year
 
 Result<void> set_listen(Config& config, const std::string& text) {
-  const auto colon = text.rfind(':');
-  if (colon == std::string::npos || colon == 0)
-    return fail(Code::invalid, "listen is \"" + text + "\": want HOST:PORT", "usage");
-  AGENTROUTER_TRY(const auto port, parse_number(text.substr(colon + 1), "the port of listen", 0, 65535));
-  config.listen_host = text.substr(0, colon);
-  config.listen_port = static_cast<std::uint16_t>(port);
+  AGENTROUTER_TRY(auto listen, parse_listen("listen", text));
+  config.listen_host = std::move(listen.host);
+  config.listen_port = listen.port;
   return {};
 }
 
@@ -47,7 +44,6 @@ Result<void> set_int(int& target, const std::string& name, const std::string& te
   target = static_cast<int>(number);
   return {};
 }
-
 
 // `unit` is what the number counts.
 Setting quota_time(std::chrono::milliseconds policy::QuotaRules::* member, const std::string& name,
@@ -202,9 +198,8 @@ const std::map<std::string, Setting>& settings() {
          c.policy.callers->push_back(t);
          return Result<void>{};
        }}},
-      {"webhooks.allow_hosts", {[](Config& c, const std::string& t) {
-         return add_webhook_host(c.webhooks.allow_hosts, t);
-       }}},
+      {"webhooks.allow_hosts",
+       {[](Config& c, const std::string& t) { return add_webhook_host(c.webhooks.allow_hosts, t); }}},
       {"webhooks.ca_file", text_setting(&Config::webhooks_ca_file)},
       {"sandbox.image", text_setting(&Config::image)},
       {"sandbox.require_limits", {[](Config& c, const std::string& t) {
@@ -216,7 +211,23 @@ const std::map<std::string, Setting>& settings() {
 
 bool is_list(const std::string& key) {
   return key == "workspace_roots" || is_tree_list(key) || key == "push.allow" || key == "push.credentials" ||
-         key == "policy.callers" || key == "webhooks.allow_hosts" || is_egress_list(key);
+         key == "policy.callers" || key == "webhooks.allow_hosts" || is_egress_list(key) || is_vault_list(key);
+}
+
+Result<ListenText> parse_listen(const std::string& name, const std::string& text) {
+  const auto wanted = [&] {
+    return fail(Code::invalid, name + " is \"" + text + "\": want HOST:PORT, or [ADDRESS]:PORT of IPv6",
+                "usage");
+  };
+  const auto colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0) return wanted();
+  std::string host = text.substr(0, colon);
+  const bool brackets = host.starts_with('[') && host.ends_with(']');
+  if (brackets) host = host.substr(1, host.size() - 2);
+  // Without brackets nobody knows where the address ends.
+  if (host.empty() || brackets != (host.find(':') != std::string::npos)) return wanted();
+  AGENTROUTER_TRY(const auto port, parse_number(text.substr(colon + 1), "the port of " + name, 0, 65535));
+  return ListenText{std::move(host), static_cast<std::uint16_t>(port)};
 }
 
 Result<void> set_minutes(std::chrono::milliseconds& target, const std::string& name,

@@ -17,6 +17,12 @@ struct Setting {
 [[nodiscard]] const std::map<std::string, Setting>& settings();
 // Keys whose values are lists.
 [[nodiscard]] bool is_list(const std::string& key);
+// Where to listen: HOST:PORT, or [ADDRESS]:PORT of IPv6. `name` is for the error, which is invalid.
+struct ListenText {
+  std::string host;  // without brackets
+  std::uint16_t port = 0;
+};
+[[nodiscard]] base::Result<ListenText> parse_listen(const std::string& name, const std::string& text);
 // `name` is for the error.
 [[nodiscard]] base::Result<void> set_minutes(std::chrono::milliseconds& target, const std::string& name,
                                              const std::string& text);

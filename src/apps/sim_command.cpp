@@ -6,7 +6,9 @@
 #include "api/problem.h"
 #include "apps/commands.h"
 #include "apps/flags.h"
+#include "apps/settings.h"
 #include "base/event.h"
+#include "net/listener.h"
 #include "net/server.h"
 #include "sim/simulator.h"
 
@@ -56,7 +58,8 @@ class SimHandler final : public net::Handler {
 
 base::Task<void> serve_until_signal(net::Server& server, std::string host, std::uint16_t port) {
   const auto bound = base::value_or_throw(server.listen(host, port));
-  std::cout << "agentrouter sim: listening on http://" << host << ":" << bound << "/v1" << std::endl;
+  std::cout << "agentrouter sim: listening on http://" << net::ListenerAddress{host, bound}.name() << "/v1"
+            << std::endl;
   asio::basic_signal_set<base::Executor> signals(co_await base::this_executor, SIGTERM, SIGINT);
   co_await signals.async_wait(base::use_task);
   co_await server.stop(std::chrono::steady_clock::now() + std::chrono::seconds(1));
@@ -73,12 +76,9 @@ int sim_command(const std::vector<std::string>& arguments) {
            "Example: agentrouter sim --listen 127.0.0.1:0 --require-key test\n";
     return flags ? 0 : 2;
   }
-  const auto listen = flags->value("listen").value_or("127.0.0.1:0");
-  const auto colon = listen.rfind(':');
-  const auto port = parse_number(colon == std::string::npos ? listen : listen.substr(colon + 1),
-                                 "the port of --listen", 0, 65535);
-  if (!port) {
-    std::cerr << "agentrouter: " << port.error().message << "\n";
+  const auto listen = parse_listen("--listen", flags->value("listen").value_or("127.0.0.1:0"));
+  if (!listen) {
+    std::cerr << "agentrouter: " << listen.error().message << "\n";
     return 2;
   }
   asio::io_context io{1};
@@ -87,8 +87,7 @@ int sim_command(const std::vector<std::string>& arguments) {
     return api::problem(error, base::system_entropy());
   });
   int exit_code = 0;
-  asio::co_spawn(io.get_executor(),
-                 serve_until_signal(server, listen.substr(0, colon), static_cast<std::uint16_t>(*port)),
+  asio::co_spawn(io.get_executor(), serve_until_signal(server, listen->host, listen->port),
                  [&exit_code](std::exception_ptr error) {
                    if (!error) return;
                    try {

@@ -21,6 +21,9 @@ constexpr std::chrono::seconds answer_time{5};
 // The owner's worker comes to its end, then its requests.
 constexpr std::chrono::seconds handover_time{20};
 constexpr std::chrono::seconds end_time{10};
+// One that has died is gone by then; one that goes on, because it was told to reload at the same moment,
+// serves again.
+constexpr std::chrono::milliseconds drop_time{1000};
 
 // Empty when nobody listens there.
 Result<base::Fd> connect_to_owner(const std::filesystem::path& data) {
@@ -99,11 +102,11 @@ Result<TakeoverRequest::Given> TakeoverRequest::go() {
   for (;;) {
     auto got = said.and_then([&] { return takeover::receive(channel_.get(), until); });
     if (!got && got.error().code == Code::unavailable) {
-      // Either it has died, or it goes on without us: then it does not end.
-      if (takeover::wait_for_end(owner_, base::after(end_time))) {
+      if (takeover::wait_for_end(owner_, base::after(drop_time))) {
         base::log(base::LogLevel::warn, "the server that was to hand over has died", {{"pid", owner_.pid}});
         return given;
       }
+      return fail(Code::unavailable, "cannot take over: the running server goes on", "takeover_dropped");
     }
     if (!got) return fail(got.error().code, "cannot take over: " + got.error().message);
     if (std::holds_alternative<takeover::Connections>(got->message)) {

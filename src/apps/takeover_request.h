@@ -32,7 +32,7 @@ class TakeoverRequest {
     std::vector<base::Fd> connections;
   };
   // Lets the owner finish, and waits for what it gives. When it dies meanwhile, waits for its end.
-  // Errors: timeout, unavailable (it goes on); invalid.
+  // Errors: timeout; unavailable, reason takeover_dropped (it goes on: ask again); invalid.
   [[nodiscard]] base::Result<Given> go();
   // This server answers now: the owner may end.
   void say_ready();

@@ -18,7 +18,7 @@ namespace {
 
 using base::Result;
 
-constexpr long long most_bytes = 1ll << 50;
+constexpr long long tree_bytes_at_most = 1ll << 50;
 constexpr long long most_depth = 512;
 constexpr long long most_path = 4095;
 
@@ -30,7 +30,7 @@ struct Number {
 };
 
 constexpr std::array<Number, 12> numbers{{
-    {"uploads.max_bytes", most_bytes, [](const TreeConfig& c) { return c.uploads.max_bytes; },
+    {"uploads.max_bytes", tree_bytes_at_most, [](const TreeConfig& c) { return c.uploads.max_bytes; },
      [](TreeConfig& c, std::uint64_t v) { c.uploads.max_bytes = v; }},
     {"uploads.keep_minutes", 525'600,
      [](const TreeConfig& c) {
@@ -40,7 +40,8 @@ constexpr std::array<Number, 12> numbers{{
      [](TreeConfig& c, std::uint64_t v) { c.uploads.keep = std::chrono::minutes(v); }},
     {"uploads.max_entries", 10'000'000, [](const TreeConfig& c) { return c.uploads.unpack.entries; },
      [](TreeConfig& c, std::uint64_t v) { c.uploads.unpack.entries = v; }},
-    {"uploads.max_unpacked_bytes", most_bytes, [](const TreeConfig& c) { return c.uploads.unpack.bytes; },
+    {"uploads.max_unpacked_bytes", tree_bytes_at_most,
+     [](const TreeConfig& c) { return c.uploads.unpack.bytes; },
      [](TreeConfig& c, std::uint64_t v) { c.uploads.unpack.bytes = v; }},
     {"uploads.max_ratio", 1'000'000, [](const TreeConfig& c) { return c.uploads.unpack.ratio; },
      [](TreeConfig& c, std::uint64_t v) { c.uploads.unpack.ratio = v; }},
@@ -50,11 +51,11 @@ constexpr std::array<Number, 12> numbers{{
     {"uploads.max_path_bytes", most_path,
      [](const TreeConfig& c) { return std::uint64_t{c.uploads.unpack.path_bytes}; },
      [](TreeConfig& c, std::uint64_t v) { c.uploads.unpack.path_bytes = v; }},
-    {"trees.max_bytes", most_bytes, [](const TreeConfig& c) { return c.trees.max_bytes; },
+    {"trees.max_bytes", tree_bytes_at_most, [](const TreeConfig& c) { return c.trees.max_bytes; },
      [](TreeConfig& c, std::uint64_t v) { c.trees.max_bytes = v; }},
-    {"layers.max_bytes", most_bytes, [](const TreeConfig& c) { return c.layers.max_bytes; },
+    {"layers.max_bytes", tree_bytes_at_most, [](const TreeConfig& c) { return c.layers.max_bytes; },
      [](TreeConfig& c, std::uint64_t v) { c.layers.max_bytes = v; }},
-    {"git.max_bytes", most_bytes, [](const TreeConfig& c) { return c.git.fetching.max_bytes; },
+    {"git.max_bytes", tree_bytes_at_most, [](const TreeConfig& c) { return c.git.fetching.max_bytes; },
      [](TreeConfig& c, std::uint64_t v) { c.git.fetching.max_bytes = v; }},
     {"git.max_entries", 10'000'000, [](const TreeConfig& c) { return c.git.fetching.max_entries; },
      [](TreeConfig& c, std::uint64_t v) { c.git.fetching.max_entries = v; }},

@@ -26,8 +26,13 @@ base::Error of_storage(base::Error error) {
 
 class IncomingArchive final : public api::IncomingUpload {
  public:
-  IncomingArchive(base::Fd file, workspace::Trees& trees, Unpacker& unpacker, const UploadRules& rules)
-      : file_(std::move(file)), trees_(trees), unpacker_(unpacker), rules_(rules) {}
+  IncomingArchive(base::Fd file, std::string workspace_id, workspace::Trees& trees, Unpacker& unpacker,
+                  const UploadRules& rules)
+      : file_(std::move(file)),
+        workspace_id_(std::move(workspace_id)),
+        trees_(trees),
+        unpacker_(unpacker),
+        rules_(rules) {}
 
   Result<void> write(std::string_view bytes) override {
     size_ += bytes.size();
@@ -39,7 +44,8 @@ class IncomingArchive final : public api::IncomingUpload {
 
   Result<api::ReceivedUpload> finish() override {
     const auto sha256 = hash_.hex();
-    const auto name = "upload-" + std::string(upload_rules_version) + "-" + sha256;
+    const auto whose = workspace_id_ == model::default_workspace ? sha256 : of_workspace(sha256);
+    const auto name = "upload-" + std::string(upload_rules_version) + "-" + whose;
     auto tree = trees_.make(name, [this](int folder) -> Result<workspace::UnpackReport> {
       if (::lseek(file_.get(), 0, SEEK_SET) != 0) return base::fail_errno("cannot read the archive", errno);
       return unpacker_.unpack(file_.get(), folder, rules_.unpack, "upload");
@@ -53,8 +59,16 @@ class IncomingArchive final : public api::IncomingUpload {
                                .hold = std::move(tree->hold)};
   }
 
+  [[nodiscard]] int archive() const override { return file_.get(); }
+
  private:
+  // Nobody learns from the time that it takes whether another workspace has sent the same.
+  [[nodiscard]] std::string of_workspace(const std::string& sha256) const {
+    return base::Sha256::hex_of(workspace_id_ + "\n" + sha256);
+  }
+
   base::Fd file_;
+  std::string workspace_id_;
   workspace::Trees& trees_;
   Unpacker& unpacker_;
   const UploadRules& rules_;
@@ -102,6 +116,18 @@ void Unpacker::cancel(const std::string& label) {
   }
 }
 
+base::Task<Result<void>> TreeDesk::share(const std::string& tree, const api::IncomingUpload& upload) {
+  if (shared_ == nullptr) co_return Result<void>();
+  std::vector<worker::TreePart> parts;
+  parts.push_back({{}, base::Fd(::fcntl(upload.archive(), F_DUPFD_CLOEXEC, 0))});
+  auto kept = co_await shared_->keep(tree, runs::KeptTree::Source::upload, parts);
+  if (kept) co_return kept;
+  auto error = std::move(kept).error();
+  if (error.code != Code::unavailable || error.reason.empty())
+    error = {Code::unavailable, "The upload cannot be kept: " + error.message, "storage_failed"};
+  co_return tl::unexpected(std::move(error));
+}
+
 TreeDesk::TreeDesk(std::filesystem::path folder, workspace::Trees& trees, Unpacker& unpacker,
                    UploadRules rules, base::Entropy& entropy)
     : folder_(std::move(folder)),
@@ -110,13 +136,13 @@ TreeDesk::TreeDesk(std::filesystem::path folder, workspace::Trees& trees, Unpack
       rules_(std::move(rules)),
       entropy_(entropy) {}
 
-Result<std::unique_ptr<api::IncomingUpload>> TreeDesk::begin() {
+Result<std::unique_ptr<api::IncomingUpload>> TreeDesk::begin(const std::string& workspace) {
   // Its name goes at once: whatever happens to us, nothing is left of it.
   const auto path = folder_ / (".upload-" + base::new_uuid(entropy_));
   base::Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file || ::unlink(path.c_str()) != 0)
     return tl::unexpected(of_storage(base::fail_errno("cannot take an upload", errno).value()));
-  return std::make_unique<IncomingArchive>(std::move(file), trees_, unpacker_, rules_);
+  return std::make_unique<IncomingArchive>(std::move(file), workspace, trees_, unpacker_, rules_);
 }
 
 }  // namespace agentrouter::apps

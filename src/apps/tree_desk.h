@@ -11,6 +11,7 @@
 #include "apps/spawn.h"
 #include "base/id.h"
 #include "worker/ports.h"
+#include "worker/shared_trees.h"
 #include "workspace/trees.h"
 
 namespace agentrouter::apps {
@@ -50,8 +51,12 @@ class TreeDesk final : public api::UploadDesk {
 
   [[nodiscard]] std::uint64_t max_bytes() const override { return rules_.max_bytes; }
   [[nodiscard]] std::chrono::milliseconds keep() const override { return rules_.keep; }
-  [[nodiscard]] base::Result<std::unique_ptr<api::IncomingUpload>> begin() override;
+  [[nodiscard]] base::Result<std::unique_ptr<api::IncomingUpload>> begin(
+      const std::string& workspace) override;
   [[nodiscard]] bool trim(const std::vector<std::string>& in_use) override { return trees_.trim(in_use); }
+  base::Task<base::Result<void>> share(const std::string& tree, const api::IncomingUpload& upload) override;
+  // From now on what is uploaded is kept for other servers, too. It outlives the desk.
+  void share_by(worker::SharedTrees* shared) { shared_ = shared; }
 
  private:
   std::filesystem::path folder_;
@@ -59,6 +64,7 @@ class TreeDesk final : public api::UploadDesk {
   Unpacker& unpacker_;
   UploadRules rules_;
   base::Entropy& entropy_;
+  worker::SharedTrees* shared_ = nullptr;
 };
 
 }  // namespace agentrouter::apps

@@ -1,6 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <boost/asio/co_spawn.hpp>
+#include <cmath>
+#include <cstdio>
+#include <random>
 
 #include "base/ascii.h"
 #include "base/clock.h"
@@ -48,6 +52,26 @@ TEST(Json, CanonicalFormSortsKeysByUtf16UnitAndWritesEcmascriptNumbers) {
   EXPECT_EQ(to_canonical(value),
             "{\"\\r\":2,\"a\":\"\\u000f\\n\\\"\\\\/\",\"b\":[1e+21,1e-7,0.1,1,0,333333333.5],"
             "\"\xe2\x82\xac\":1,\"\xf0\x9f\x98\x80\":3}");
+}
+
+TEST(Json, ReadsTheNearestDoubleOfEveryNumber) {
+  std::mt19937_64 random(8785);
+  for (int i = 0; i < 20'000; ++i) {
+    const auto number = std::bit_cast<double>(random());
+    if (!std::isfinite(number)) continue;
+    for (const int digits : {17, 40}) {
+      char text[64];
+      std::snprintf(text, sizeof text, "%.*e", digits - 1, number);
+      const auto read = value_or_throw(parse_json(text));
+      ASSERT_EQ(read.to_number<double>(), number) << text;
+      ASSERT_EQ(to_canonical(value_or_throw(parse_json(to_canonical(read)))), to_canonical(read)) << text;
+    }
+  }
+  const auto long_one = value_or_throw(parse_json("[74109310748149309414143414943014143131.123]"));
+  EXPECT_EQ(to_canonical(long_one), "[7.410931074814931e+37]");
+  EXPECT_EQ(to_canonical(value_or_throw(parse_json("[1e-400,-1e-400,4.9e-324,1.7976931348623158e308]"))),
+            "[0,0,5e-324,1.7976931348623157e+308]");
+  EXPECT_EQ(parse_json("1.7976931348623159e308").error().reason, "json_value");
 }
 
 TEST(Json, RefusesWhatAnotherParserCouldReadDifferently) {

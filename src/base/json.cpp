@@ -1,11 +1,13 @@
 #include "base/json.h"
 
 #include <algorithm>
+#include <boost/json/basic_parser_impl.hpp>
 #include <charconv>
 #include <cmath>
 #include <vector>
 
 #include "base/hash.h"
+#include "base/json_reader.h"
 #include "base/utf8.h"
 
 namespace agentrouter::base {
@@ -174,10 +176,9 @@ Result<json::value> parse_json(std::string_view text, JsonLimits limits) {
   if (!is_utf8(text)) return fail(Code::invalid, "JSON is not UTF-8", "json_value");
   json::parse_options options;
   options.max_depth = limits.max_depth;
-  json::stream_parser parser({}, options);
+  json::basic_parser<JsonReader> parser(options);
   json::error_code error;
-  const auto used = parser.write_some(text.data(), text.size(), error);
-  if (!error) parser.finish(error);
+  const auto used = parser.write_some(false, text.data(), text.size(), error);
   if (!error && used < text.size()) {
     const auto rest = text.substr(used);
     if (rest.find_first_not_of(" \t\r\n") != std::string_view::npos) error = json::error::extra_data;
@@ -187,7 +188,7 @@ Result<json::value> parse_json(std::string_view text, JsonLimits limits) {
     return fail(Code::invalid, "JSON is malformed at byte " + std::to_string(used) + ": " + error.message(),
                 value_error ? "json_value" : "json_syntax");
   }
-  auto value = parser.release();
+  auto value = parser.handler().stack.release();
   if (!strings_are_utf8(value)) {
     return fail(Code::invalid, "JSON holds a string that is not UTF-8 or a number that a double cannot hold", "json_value");
   }

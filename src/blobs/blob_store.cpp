@@ -27,25 +27,42 @@ BlobInfo BlobStore::put(std::string_view key, std::string_view bytes) {
   return writer->commit();
 }
 
-base::Result<BlobInfo> BlobStore::put_from(std::string_view key, int fd, std::int64_t max_bytes) {
-  const auto writer = create(key);
+base::Result<std::optional<std::string>> BlobStore::link(std::string_view, std::string_view, std::string_view) {
+  return std::optional<std::string>();
+}
+
+base::Error bad_blob_key(std::string_view key) {
+  return {base::Code::invalid, "cannot use \"" + std::string(key) + "\" as the key of a blob", "blob_key_invalid"};
+}
+
+base::Result<void> copy_into(BlobWriter& writer, int fd, std::int64_t max_bytes) {
   std::array<char, 64 << 10> piece;
   std::int64_t total = 0;
   while (true) {
     const ssize_t got = ::read(fd, piece.data(), piece.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return base::fail_errno("cannot read the bytes of " + std::string(key), errno);
-    if (got == 0) return writer->commit();
+    if (got < 0) return base::fail_errno("cannot read the bytes to store", errno);
+    if (got == 0) return {};
     total += got;
     if (total > max_bytes) {
-      return base::fail(base::Code::exhausted, "cannot store " + std::string(key) + ": more than " +
-                                                   std::to_string(max_bytes) + " bytes");
+      return base::fail(base::Code::exhausted, "cannot store more than " + std::to_string(max_bytes) + " bytes");
     }
-    writer->write({piece.data(), static_cast<std::size_t>(got)});
+    writer.write({piece.data(), static_cast<std::size_t>(got)});
   }
 }
 
+base::Result<BlobInfo> BlobStore::put_from(std::string_view key, int fd, std::int64_t max_bytes) {
+  const auto writer = create(key);
+  if (auto copied = copy_into(*writer, fd, max_bytes); !copied) {
+    auto error = copied.error();
+    error.message = std::string(key) + ": " + error.message;
+    return tl::unexpected(std::move(error));
+  }
+  return writer->commit();
+}
+
 base::Result<void> check_blob(const Blob& blob, std::string_view sha256) {
+  if (blob.checked) return {};
   base::Sha256 hash;
   std::string piece(256u << 10, '\0');
   off_t at = 0;

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <iostream>
 #include <optional>
 #include <vector>
 
+#include "base/version.h"
 #include "cli/commands.h"
 #include "cli/completion.h"
 #include "cli/connect.h"
@@ -20,13 +22,15 @@
 namespace agentrouter::cli {
 namespace {
 
-constexpr std::string_view version = "0.1.0";
+using base::version;
 
-constexpr std::array<ServerCommand, 8> served = {{
+constexpr std::array<ServerCommand, 10> served = {{
     {"serve", "Run the server"},
     {"backup", "Copy the server's data, while it serves or not"},
     {"restore", "Make a data folder from a backup"},
     {"fsck", "Read all of the server's data and say what is damaged"},
+    {"migrate", "Move the server's history from SQLite to PostgreSQL"},
+    {"upload-blobs", "Put artifacts from the data folder into the configured S3 store"},
     {"agents", "Install and list the agents' own programs"},
     {"policy", "Check, test and explain policies, or draft one from a run"},
     {"doctor", "Say what this machine can and cannot do, and how to fix it"},
@@ -36,26 +40,30 @@ constexpr std::array<ServerCommand, 8> served = {{
 using Action = int (*)(const Command&, Context&);
 
 Action action_of(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, Action>, 19> actions = {
-      {{"run", run_task},
-       {"runs", list_runs},
-       {"show", show_run},
-       {"events", print_events},
-       {"approvals", list_approvals},
-       {"budgets", list_budgets},
-       {"approve", decide_action},
-       {"deny", decide_action},
-       {"cancel", cancel_run},
-       {"turns", list_turns},
-       {"close", close_run},
-       {"delete", delete_run},
-       {"artifacts", list_artifacts},
-       {"download", download_artifacts},
-       {"files", show_files},
-       {"archive", archive_files},
-       {"push", push_changes},
-       {"audit", audit},
-       {"webhooks", webhooks}}};
+  constexpr std::array<std::pair<std::string_view, Action>, 24> actions = {{{"run", run_task},
+                                                                            {"runs", list_runs},
+                                                                            {"show", show_run},
+                                                                            {"events", print_events},
+                                                                            {"approvals", list_approvals},
+                                                                            {"budgets", list_budgets},
+                                                                            {"approve", decide_action},
+                                                                            {"deny", decide_action},
+                                                                            {"cancel", cancel_run},
+                                                                            {"turns", list_turns},
+                                                                            {"close", close_run},
+                                                                            {"delete", delete_run},
+                                                                            {"artifacts", list_artifacts},
+                                                                            {"download", download_artifacts},
+                                                                            {"files", show_files},
+                                                                            {"archive", archive_files},
+                                                                            {"push", push_changes},
+                                                                            {"audit", audit},
+                                                                            {"webhooks", webhooks},
+                                                                            {"keys", keys},
+                                                                            {"workspaces", workspaces},
+                                                                            {"provider-keys", provider_keys},
+                                                                            {"vault", vault},
+                                                                            {"nodes", nodes}}};
   return std::ranges::find(actions, name, &std::pair<std::string_view, Action>::first)->second;
 }
 
@@ -90,14 +98,20 @@ int report(std::ostream& err, const Error& error) {
   if (error.status() == 401) {
     message += "\nSet AGENTROUTER_API_KEY to a key of this server.";
   }
+  if (error.code() == "workspace_required") message += ": --workspace-id or AGENTROUTER_WORKSPACE_ID";
   if (error.code() == "cancelled") return report(err, "interrupted", exit_code::cancelled);
   const bool wrong_request = error.status() == 400 || error.code() == "invalid_argument";
   return report(err, message, wrong_request ? exit_code::usage : exit_code::failed);
 }
 
+std::string absolute_folder(const std::string& folder) {
+  return folder.empty() ? folder : std::filesystem::absolute(folder).lexically_normal().string();
+}
+
 ConnectRequest connect_request(const Command& command, Output& output, std::stop_token stop) {
   ConnectRequest request{.data = command.data, .stop = std::move(stop)};
   if (command.name == "run") request.provider = command.sim ? Provider::simulated : Provider::configured;
+  request.cassettes = {absolute_folder(command.record), absolute_folder(command.replay)};
   request.on_start = [&output] { output.err << "Starting a local server (it ends when idle)" << std::endl; };
   return request;
 }
@@ -112,7 +126,8 @@ int run_connected(const Command& command, const Environment& environment, Output
   const auto server = connect(environment, connect_request(command, output, interrupts.first()));
   if (!server) return report(output.err, server.error().message, exit_code_for(server.error().code));
   if (interrupts.first().stop_requested()) return report(output.err, "interrupted", exit_code::cancelled);
-  const Client client({.api_key = server->api_key, .base_url = server->url});
+  const auto& workspace = command.workspace_id.empty() ? environment.workspace_id : command.workspace_id;
+  const Client client({.api_key = server->api_key, .base_url = server->url, .workspace_id = workspace});
   Context context{client, output, std::cin, interrupts.first(), interrupts.second()};
   context.remote = !is_this_machine(server->url);
   if (output.err_terminal && ::isatty(STDIN_FILENO) == 1) context.line_typed = line_on_standard_input;
@@ -187,6 +202,8 @@ int run_client_command(int argc, char** argv) {
   try {
     if (parsed.command.name == "audit" && parsed.command.verb == "verify")
       return verify_audit(parsed.command, std::cin, std::cout, std::cerr);
+    if (parsed.command.name == "vault" && parsed.command.verb == "generate")
+      return generate_master_key(parsed.command, std::cout, std::cerr);
     return run_connected(parsed.command, environment, output);
   } catch (const UsageError& error) {
     return report(output.err, error.message, exit_code::usage);

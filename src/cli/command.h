@@ -10,7 +10,8 @@ namespace agentrouter::cli {
 struct Command {
   std::string name;
   bool json = false;
-  std::string data;  // --data; empty: the default
+  std::string data;          // --data; empty: the default
+  std::string workspace_id;  // --workspace-id; empty: the environment's, or the key's only one
 
   // run
   std::string task;     // "-": from standard input
@@ -22,6 +23,7 @@ struct Command {
   std::string policy;             // that the run is held to; empty: the server's own
   std::string image;              // that its agent works in; empty: the server's default
   std::string require_isolation;  // process, user-kernel, vm; empty: what there is
+  std::vector<std::string> requirements;  // "key=value" labels that its worker must have
   std::string workspace;          // a folder or a URL
   std::string ref;                // of a URL
   std::string subdir;             // of a URL
@@ -32,11 +34,11 @@ struct Command {
   std::int64_t max_wall = 0;      // in seconds
   std::int64_t max_tokens = 0;
   std::int64_t max_actions = 0;
-  std::int64_t max_output = 0;    // in bytes
-  std::int64_t max_network = 0;   // in bytes
-  std::int64_t max_memory = 0;    // in bytes
-  std::int64_t max_disk = 0;      // in bytes
-  std::int64_t max_cpu = 0;       // in percent of a core
+  std::int64_t max_output = 0;   // in bytes
+  std::int64_t max_network = 0;  // in bytes
+  std::int64_t max_memory = 0;   // in bytes
+  std::int64_t max_disk = 0;     // in bytes
+  std::int64_t max_cpu = 0;      // in percent of a core
   std::int64_t max_pids = 0;
   std::string from_run;           // the run whose files to begin with
   std::string continue_run;       // a run of the conversation to continue
@@ -44,6 +46,8 @@ struct Command {
   int at_turn = 0;                // of fork_run; 0: the newest
   std::vector<std::string> tags;  // of run and runs: "key=value"
   bool sim = false;
+  std::string record;  // a folder for cassettes
+  std::string replay;  // a folder of cassettes
 
   // of every command about one run
   std::string run_id;  // of approvals: empty for all
@@ -86,6 +90,24 @@ struct Command {
   std::string url;
   std::vector<std::string> hook_events;
   std::string secret;
+
+  // keys, workspaces
+  std::string key_id;  // of a key or a workspace
+  std::string display_name;
+  std::vector<std::string> key_scopes;
+  std::vector<std::string> key_workspaces;
+  std::string expires;
+  std::int64_t overlap = 3600;  // seconds
+  // provider-keys
+  std::string provider;
+  std::string key_file;  // empty: standard input
+
+  // vault
+  bool new_master_key = false;
+  bool new_data_keys = false;
+  bool abandon_lost = false;
+  // nodes
+  std::string node_id;
 
   // download
   std::string artifact;  // an id or a kind; empty: all

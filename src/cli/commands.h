@@ -63,13 +63,27 @@ struct UsageError {
 
 // The audit chain: `export` prints it from --after on, `head` its last entry.
 [[nodiscard]] int audit(const Command& command, Context& context);
-// `audit verify`, which needs no server. 0: intact; 1: broken, and `err` (with --json `out`) says where. Throws
-// UsageError for what cannot be read.
+// `audit verify`, which needs no server. 0: intact; 1: broken, and `err` (with --json `out`) says where.
+// Throws UsageError for what cannot be read.
 [[nodiscard]] int verify_audit(const Command& command, std::istream& in, std::ostream& out,
                                std::ostream& err);
 
 // Webhooks: list, create, show, change, enable, disable, delete, rotate, test, deliveries, redeliver.
 [[nodiscard]] int webhooks(const Command& command, Context& context);
+
+// Keys: list, create, show, revoke, rotate. Workspaces: list, create, show, rename, disable, enable.
+[[nodiscard]] int keys(const Command& command, Context& context);
+[[nodiscard]] int workspaces(const Command& command, Context& context);
+// Keys of model providers that the workspace brings along: list, set, delete. A value comes from standard input or a
+// file, never from the command line.
+[[nodiscard]] int provider_keys(const Command& command, Context& context);
+// What seals them: status, and rotate until it is done.
+[[nodiscard]] int vault(const Command& command, Context& context);
+// `vault generate`, which needs no server: prints a new master key, or writes it to a file that is not there yet.
+// Throws UsageError.
+[[nodiscard]] int generate_master_key(const Command& command, std::ostream& out, std::ostream& err);
+// Servers of the store: list, drain, undrain.
+[[nodiscard]] int nodes(const Command& command, Context& context);
 
 // Of --tag KEY=VALUE.
 [[nodiscard]] Tags tags_of(const Command& command);

@@ -24,6 +24,8 @@ struct ConnectRequest {
   std::filesystem::path data;  // empty: the environment's
   // What the server has to use; none: whatever it does.
   std::optional<Provider> provider = {};
+  // What it has to do with what runs ask their providers.
+  Cassettes cassettes = {};
   std::stop_token stop = {};
   // Called before a server is started, for a word to the person who waits.
   std::function<void()> on_start = {};
@@ -31,8 +33,9 @@ struct ConnectRequest {
   std::function<base::Result<std::string>(const LocalServer&)> start = start_local_server;
 };
 
-// Errors: invalid (no base URL and no place for data), conflict (a server with the other kind of provider is
-// running), and those of starting one. A missing key is no error here: the server's refusal says more.
+// Errors: invalid (no base URL and no place for data; cassettes are wanted of the server of a base URL),
+// conflict (a server with the other kind of provider, or with other cassettes, is running), and those of
+// starting one. A missing key is no error here: the server's refusal says more.
 [[nodiscard]] base::Result<Server> connect(const Environment& environment, const ConnectRequest& request);
 
 }  // namespace agentrouter::cli

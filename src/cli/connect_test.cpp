@@ -35,13 +35,15 @@ struct ConnectTest : testing::Test {
           R"({"url":")" + url + R"(","pid":)" + std::to_string(pid) + R"(,"startTime":"x")" + more + "}");
   }
   // "url key", or the error's message.
-  std::string connected(const Environment& environment, std::optional<Provider> provider = std::nullopt) {
-    const auto found =
-        connect(environment, {.data = data, .provider = provider, .start = [this](const auto& wanted) {
-                                started.push_back(wanted);
-                                write("api_key", "made-key\n");
-                                return base::Result<std::string>("http://started");
-                              }});
+  std::string connected(const Environment& environment, std::optional<Provider> provider = std::nullopt,
+                        const Cassettes& cassettes = {}) {
+    const auto found = connect(
+        environment,
+        {.data = data, .provider = provider, .cassettes = cassettes, .start = [this](const auto& wanted) {
+           started.push_back(wanted);
+           write("api_key", "made-key\n");
+           return base::Result<std::string>("http://started");
+         }});
     return found ? found->url + " " + found->api_key : found.error().message;
   }
 };
@@ -104,6 +106,32 @@ TEST_F(ConnectTest, AServerWithTheOtherKindOfProviderIsRefused) {
   EXPECT_TRUE(started.empty());
 }
 
+TEST_F(ConnectTest, AServerThatRecordsOrReplaysSomethingElseIsRefused) {
+  server.on("GET /healthz", scripted::reply(200, R"({"ok":true})"));
+  const Cassettes recorded{.record = "/tapes"}, played{.replay = "/tapes"};
+  announce(server.url(), ::getpid());
+  EXPECT_THAT(connected({}, Provider::configured, recorded), HasSubstr("does not record to /tapes"));
+  EXPECT_THAT(connected({}, Provider::configured, played), HasSubstr("does not replay /tapes"));
+  announce(server.url(), ::getpid(), R"(,"sim":false,"record":"/tapes")");
+  EXPECT_THAT(connected({}, Provider::configured, recorded), HasSubstr(server.url()));
+  EXPECT_THAT(connected({}, Provider::configured), HasSubstr(server.url()));
+  announce(server.url(), ::getpid(), R"(,"sim":false,"replay":"/tapes")");
+  EXPECT_THAT(connected({}, Provider::configured, played), HasSubstr(server.url()));
+  EXPECT_THAT(connected({}, Provider::configured), HasSubstr("add --replay /tapes"));
+  EXPECT_THAT(connected({}), HasSubstr(server.url())) << "who only looks takes any";
+  EXPECT_TRUE(started.empty());
+  EXPECT_THAT(connected({.base_url = "http://elsewhere"}, Provider::configured, recorded),
+              HasSubstr("serve --record"));
+}
+
+TEST_F(ConnectTest, AServerIsStartedWithItsCassettes) {
+  connected({}, Provider::configured, {.record = "/tapes"});
+  connected({}, Provider::configured, {.replay = "/tapes"});
+  ASSERT_EQ(started.size(), 2u);
+  EXPECT_EQ(started[0].cassettes.record, "/tapes");
+  EXPECT_EQ(started[1].cassettes.replay, "/tapes");
+}
+
 TEST(Connect, SaysWhatIsMissingWhenThereIsNoPlaceForData) {
   const auto found = connect({}, {});
   ASSERT_FALSE(found);
@@ -139,6 +167,17 @@ TEST_F(LocalServerTest, IsReadyWhenItsLineSaysSo) {
   EXPECT_EQ(*url, "http://127.0.0.1:9");
   EXPECT_EQ(text_of("server.log"), "serve --listen 127.0.0.1:0 --data " + data.string() +
                                        " --idle-exit 600 --workspace-root / --sim A=b /\n");
+}
+
+TEST_F(LocalServerTest, IsToldWhereItsCassettesAre) {
+  const auto program = data / "program";
+  std::ofstream(program)
+      << "#!/bin/sh\necho \"$@\" >&2; echo 'agentrouter: listening on http://127.0.0.1:9'\n";
+  ::chmod(program.c_str(), 0700);
+  ASSERT_TRUE(start_local_server({.program = program, .data = data, .cassettes = {.record = "/a"}}));
+  EXPECT_THAT(text_of("server.log"), HasSubstr("--record /a\n"));
+  ASSERT_TRUE(start_local_server({.program = program, .data = data, .cassettes = {.replay = "/b"}}));
+  EXPECT_THAT(text_of("server.log"), HasSubstr("--replay /b\n"));
 }
 
 TEST_F(LocalServerTest, ItsLastWordsTellWhyItEnded) {

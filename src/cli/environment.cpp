@@ -24,6 +24,7 @@ Environment read_environment() {
   Environment result{.base_url = variable("AGENTROUTER_API_BASE_URL"),
                      .api_key = variable("AGENTROUTER_API_KEY"),
                      .api_key_file = variable("AGENTROUTER_API_KEY_FILE"),
+                     .workspace_id = variable("AGENTROUTER_WORKSPACE_ID"),
                      .data = default_data(variable("XDG_STATE_HOME"), variable("HOME"), ::geteuid() == 0)};
   auto locale = variable("LC_ALL");
   if (locale.empty()) locale = variable("LC_CTYPE");

@@ -10,6 +10,7 @@ struct Environment {
   std::string base_url;          // AGENTROUTER_API_BASE_URL
   std::string api_key;           // AGENTROUTER_API_KEY
   std::string api_key_file;      // AGENTROUTER_API_KEY_FILE
+  std::string workspace_id;      // AGENTROUTER_WORKSPACE_ID
   std::string data;              // where the server of this machine and user keeps its data
   bool utf8 = false;             // the locale can show more than ASCII
   bool colour = false;           // nothing says no to colours

@@ -32,6 +32,10 @@ std::vector<std::string> arguments_of(const LocalServer& server) {
       // Only this user has the key to it, and may read all that he may name.
       "--workspace-root", "/"};
   if (server.provider == Provider::simulated) arguments.emplace_back("--sim");
+  if (!server.cassettes.record.empty())
+    arguments.insert(arguments.end(), {"--record", server.cassettes.record});
+  if (!server.cassettes.replay.empty())
+    arguments.insert(arguments.end(), {"--replay", server.cassettes.replay});
   return arguments;
 }
 

@@ -15,10 +15,17 @@ namespace agentrouter::cli {
 
 enum class Provider { configured, simulated };
 
+// Where runs are recorded, or answered from; at most one of both. Absolute; empty: neither.
+struct Cassettes {
+  std::string record;
+  std::string replay;
+};
+
 struct LocalServer {
   std::string program = "/proc/self/exe";
   std::filesystem::path data;  // absolute
   Provider provider = Provider::configured;
+  Cassettes cassettes = {};
   std::vector<std::string> environment;  // NAME=value
   std::chrono::milliseconds patience{30'000};
   std::stop_token stop = {};  // ends the wait; the server goes on, and ends by itself

@@ -28,6 +28,10 @@ struct Definition {
   void common(const std::string& json) {
     app.add_flag("--json", command.json, json);
     app.add_option("--data", command.data, "Data folder of the server of this machine")->type_name("DIR");
+    app.add_option("--workspace-id", command.workspace_id,
+                   "Which workspace of the server is meant (default: AGENTROUTER_WORKSPACE_ID, or the key's "
+                   "only one)")
+        ->type_name("ID");
   }
 };
 
@@ -87,12 +91,20 @@ void define_run(Definition& d) {
   d.app.add_option("--model", c.model, "The model; the server's default when left out")->type_name("MODEL");
   d.choice("--approve", c.approve, {"auto", "manual", "block"},
            "Who allows the run to start; manual asks you at the terminal, or waits for approve and deny");
-  d.choice("--scope", c.scope, {"run", "action"},
-           "What is asked about: the start of the agent alone, or each command, file change and tool call too");
+  d.choice(
+      "--scope", c.scope, {"run", "action"},
+      "What is asked about: the start of the agent alone, or each command, file change and tool call too");
   d.app.add_option("--policy", c.policy, "A policy of the server that the run is held to")->type_name("NAME");
-  d.app.add_option("--image", c.image, "A container image of the server that the agent works in")->type_name("NAME");
-  d.app.add_option("--require-isolation", c.require_isolation, "Refuse to run behind less: process, user-kernel or vm")
+  d.app.add_option("--image", c.image, "A container image of the server that the agent works in")
+      ->type_name("NAME");
+  d.app
+      .add_option("--require-isolation", c.require_isolation,
+                  "Refuse to run behind less: process, user-kernel or vm")
       ->type_name("KIND");
+  d.app.add_option("--require", c.requirements, "Label that the worker must have; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   define_limits(d);
   d.app
       .add_option("--workspace", c.workspace,
@@ -117,7 +129,18 @@ void define_run(Definition& d) {
   d.app.add_option("--at-turn", c.at_turn, "The turn to fork (default: the newest)")
       ->check(CLI::PositiveNumber);
   define_tags(d, "Kept with the run, which can be listed by it; may be repeated");
-  d.app.add_flag("--sim", c.sim, "Simulated provider, if a server has to be started: no key, no cost");
+  auto* sim =
+      d.app.add_flag("--sim", c.sim, "Simulated provider, if a server has to be started: no key, no cost");
+  auto* record = d.app
+                     .add_option("--record", c.record,
+                                 "Keep what the run asks its provider, and the answers, as a cassette in DIR")
+                     ->type_name("DIR");
+  d.app
+      .add_option("--replay", c.replay,
+                  "Answer the run from its cassette in DIR: no network, no key, no cost")
+      ->type_name("DIR")
+      ->excludes(sim)
+      ->excludes(record);
   d.common("Print every event as one line of JSON, then the session");
 }
 
@@ -159,8 +182,9 @@ void define_approvals(Definition& d) {
         ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   };
-  rest("--approve-rest", d.command.approve_rest,
-       "Approve what RUN asks from now on when it matches, e.g. 'command=npm test'; repeated, all must match");
+  rest(
+      "--approve-rest", d.command.approve_rest,
+      "Approve what RUN asks from now on when it matches, e.g. 'command=npm test'; repeated, all must match");
   rest("--deny-rest", d.command.deny_rest, "Deny what RUN asks from now on when it matches");
   d.app.add_flag("--rules", d.command.rules, "List the rules that RUN was given");
   d.app.add_option("--withdraw", d.command.withdraw, "Take a rule of RUN back")->type_name("RULE");
@@ -248,8 +272,9 @@ void define_budgets(Definition& d) {
 
 void define_audit(Definition& d) {
   d.app
-      .add_option("VERB", d.command.verb,
-                  "export: print the chain; verify: check an export, without a server; head: print the last entry")
+      .add_option(
+          "VERB", d.command.verb,
+          "export: print the chain; verify: check an export, without a server; head: print the last entry")
       ->required()
       ->check(CLI::IsMember({"export", "verify", "head"}));
   d.app.add_option("FILE", d.command.file, "The export to verify; - reads standard input");
@@ -272,12 +297,13 @@ void define_audit(Definition& d) {
 void define_webhooks(Definition& d) {
   auto& c = d.command;
   d.app
-      .add_option("VERB", c.verb,
-                  "list, create, show, change, enable, disable, delete, rotate (the secret), test, deliveries, "
-                  "redeliver")
+      .add_option(
+          "VERB", c.verb,
+          "list, create, show, change, enable, disable, delete, rotate (the secret), test, deliveries, "
+          "redeliver")
       ->required()
-      ->check(CLI::IsMember({"list", "create", "show", "change", "enable", "disable", "delete", "rotate", "test",
-                             "deliveries", "redeliver"}));
+      ->check(CLI::IsMember({"list", "create", "show", "change", "enable", "disable", "delete", "rotate",
+                             "test", "deliveries", "redeliver"}));
   d.app.add_option("ID", c.hook_id, "The webhook's id (wh_...)");
   d.app.add_option("MESSAGE", c.message_id, "redeliver: the message's id (msg_...)");
   d.app.add_option("--url", c.url, "Where messages are sent")->type_name("URL");
@@ -294,6 +320,84 @@ void define_webhooks(Definition& d) {
   d.common("Print the server's reply as JSON");
 }
 
+void define_keys(Definition& d) {
+  auto& c = d.command;
+  d.app.add_option("VERB", c.verb, "list, create, show, revoke, rotate")
+      ->required()
+      ->check(CLI::IsMember({"list", "create", "show", "revoke", "rotate"}));
+  d.app.add_option("ID", c.key_id, "The key's id (key_...)");
+  d.app.add_option("--name", c.display_name, "create: what the key is for")->type_name("NAME");
+  d.app
+      .add_option("--allow", c.key_scopes,
+                  "create: runs:read, runs:write, approvals:decide or admin; may be repeated (default: all "
+                  "but admin)")
+      ->type_name("SCOPE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->check(CLI::IsMember({"runs:read", "runs:write", "approvals:decide", "admin"}));
+  auto* workspaces =
+      d.app.add_option("--for", c.key_workspaces, "create: a workspace that the key opens; may be repeated")
+          ->type_name("WORKSPACE")
+          ->expected(1)
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  d.app.add_flag("--all-workspaces", c.all, "create: the key opens every workspace")->excludes(workspaces);
+  d.app.add_option("--expires", c.expires, "create: when the key ends, e.g. 2027-01-31T00:00:00Z")
+      ->type_name("TIME");
+  d.app.add_option("--overlap", c.overlap, "rotate: how long the old key holds yet (default: 3600)")
+      ->type_name("SECONDS")
+      ->check(CLI::NonNegativeNumber);
+  d.common("Print the server's reply as JSON");
+}
+
+void define_workspaces(Definition& d) {
+  auto& c = d.command;
+  d.app.add_option("VERB", c.verb, "list, create, show, rename, disable, enable")
+      ->required()
+      ->check(CLI::IsMember({"list", "create", "show", "rename", "disable", "enable"}));
+  d.app.add_option("ID", c.key_id, "The workspace's id: a-z, 0-9, - and _");
+  d.app.add_option("--name", c.display_name, "create, rename: for people")->type_name("NAME");
+  d.common("Print the server's reply as JSON");
+}
+
+void define_provider_keys(Definition& d) {
+  auto& c = d.command;
+  d.app
+      .add_option("VERB", c.verb,
+                  "list; set: give the workspace a key, or another one, from standard input or a file; delete")
+      ->required()
+      ->check(CLI::IsMember({"list", "set", "delete"}));
+  d.app.add_option("PROVIDER", c.provider, "openai or anthropic")->check(CLI::IsMember({"openai", "anthropic"}));
+  d.app.add_option("--file", c.key_file, "set: where the key is (default: standard input)")->type_name("FILE");
+  d.app.add_option("--base-url", c.url, "set: where it is for, if the server allows that (default: the server's own)")
+      ->type_name("URL");
+  d.common("Print the server's reply as JSON");
+}
+
+void define_vault(Definition& d) {
+  auto& c = d.command;
+  d.app
+      .add_option("VERB", c.verb,
+                  "generate: print a new master key, without a server; status; rotate: seal anew what an older key "
+                  "has sealed, until it is done")
+      ->required()
+      ->check(CLI::IsMember({"generate", "status", "rotate"}));
+  d.app.add_flag("--new-master-key", c.new_master_key,
+                 "rotate: with a new master key, where the server keeps it in its data folder");
+  d.app.add_flag("--new-data-keys", c.new_data_keys, "rotate: with new data keys for all workspaces");
+  d.app.add_flag("--abandon-lost", c.abandon_lost,
+                 "rotate: give up what nothing can open any more: such provider keys are deleted, such webhooks disabled");
+  d.app.add_option("-o,--output", c.output, "generate: the file to write (0600), which must not be there")
+      ->type_name("FILE");
+  d.common("Print the server's replies as JSON");
+}
+
+void define_nodes(Definition& d) {
+  d.app.add_option("VERB", d.command.verb, "list (default), drain (take no new run), undrain")
+      ->check(CLI::IsMember({"list", "drain", "undrain"}));
+  d.app.add_option("NODE", d.command.node_id, "The server's id, as the list says it");
+  d.common("Print the server's reply as JSON");
+}
+
 void define_completion(Definition& d) {
   d.app.add_option("SHELL", d.command.shell, "bash, zsh or fish")
       ->required()
@@ -307,7 +411,7 @@ struct Entry {
   void (*define)(Definition&);
 };
 
-constexpr std::array<Entry, 20> entries = {{
+constexpr std::array<Entry, 25> entries = {{
     {"run", "Run an agent on a task and follow it to its end",
      "agentrouter run --workspace . \"Find out why the tests are slow\"", define_run},
     {"runs", "List runs, newest first", "agentrouter runs --status failed --tag branch=main", define_runs},
@@ -322,7 +426,8 @@ constexpr std::array<Entry, 20> entries = {{
     {"cancel", "Cancel a run", "agentrouter cancel run_1f0c...", define_cancel},
     {"turns", "List the turns of a conversation", "agentrouter turns run_1f0c...", define_turns},
     {"close", "End a conversation: no further turn is taken", "agentrouter close run_1f0c...", define_close},
-    {"delete", "Delete a run that has ended, with all that it left", "agentrouter delete run_1f0c...", define_delete},
+    {"delete", "Delete a run that has ended, with all that it left", "agentrouter delete run_1f0c...",
+     define_delete},
     {"artifacts", "List what a run left behind", "agentrouter artifacts run_1f0c...", define_artifacts},
     {"download", "Fetch artifacts of a run",
      "agentrouter download run_1f0c... workspace_patch -o - | git apply", define_download},
@@ -335,7 +440,17 @@ constexpr std::array<Entry, 20> entries = {{
     {"audit", "Export and verify the chain of what was decided and done",
      "agentrouter audit export > audit.jsonl && agentrouter audit verify audit.jsonl", define_audit},
     {"webhooks", "Tell other programs what happens: signed messages to an address",
-     "agentrouter webhooks create --url https://chat.example/hook --event approval.requested", define_webhooks},
+     "agentrouter webhooks create --url https://chat.example/hook --event approval.requested",
+     define_webhooks},
+    {"keys", "Make, rotate and revoke API keys",
+     "agentrouter keys create --name ci --allow runs:write --for team-a", define_keys},
+    {"workspaces", "Make and list workspaces: what several teams of one server have apart",
+     "agentrouter workspaces create team-a --name \"Team A\"", define_workspaces},
+    {"provider-keys", "Keys of model providers that the workspace's runs use",
+     "agentrouter provider-keys set openai < openai.key", define_provider_keys},
+    {"vault", "What seals provider keys and webhook secrets: status, rotation, new master keys",
+     "agentrouter vault rotate --new-master-key", define_vault},
+    {"nodes", "List the servers of a store, or drain one", "agentrouter nodes drain NODE", define_nodes},
     {"completion", "Print a completion script for a shell", "source <(agentrouter completion bash)",
      define_completion},
 }};

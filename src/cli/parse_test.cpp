@@ -16,9 +16,32 @@ Parsed parsed(std::vector<std::string> arguments) {
 }
 
 TEST(Parse, RunTakesItsFlagsAndJoinsTheWordsOfTheTask) {
-  const auto result =
-      parsed({"run", "--runtime", "codex", "--mode=read_only", "--model", "m", "--approve", "manual",
-              "--scope", "action", "--policy", "ci-safe", "--image", "node", "--require-isolation", "vm", "--workspace", "/w", "--json", "--sim", "--data", "/d", "fix", "the tests"});
+  const auto result = parsed({"run",
+                              "--runtime",
+                              "codex",
+                              "--mode=read_only",
+                              "--model",
+                              "m",
+                              "--approve",
+                              "manual",
+                              "--scope",
+                              "action",
+                              "--policy",
+                              "ci-safe",
+                              "--image",
+                              "node",
+                              "--require-isolation",
+                              "vm",
+                              "--require",
+                              "gpu=false",
+                              "--workspace",
+                              "/w",
+                              "--json",
+                              "--sim",
+                              "--data",
+                              "/d",
+                              "fix",
+                              "the tests"});
   ASSERT_FALSE(result.stop) << result.text;
   const auto& command = result.command;
   EXPECT_EQ(command.task, "fix the tests");
@@ -29,6 +52,7 @@ TEST(Parse, RunTakesItsFlagsAndJoinsTheWordsOfTheTask) {
   EXPECT_EQ(command.policy, "ci-safe");
   EXPECT_EQ(command.image, "node");
   EXPECT_EQ(command.require_isolation, "vm");
+  EXPECT_THAT(command.requirements, testing::ElementsAre("gpu=false"));
   EXPECT_EQ(command.workspace, "/w");
   EXPECT_EQ(command.data, "/d");
   EXPECT_TRUE(command.json);
@@ -71,6 +95,8 @@ TEST(Parse, WrongLinesAreUsageAndNameTheHelp) {
                                                        {"run", "--approve", "maybe", "t"},
                                                        {"run", "--nonsense", "t"},
                                                        {"run", "--model"},
+                                                       {"run", "--record", "a", "--replay", "b", "t"},
+                                                       {"run", "--sim", "--replay", "b", "t"},
                                                        {"run", "--tag", "novalue", "t"},
                                                        {"run", "--tag", "=v", "t"},
                                                        {"runs", "--all", "--limit", "5"},

@@ -86,6 +86,17 @@ RunLimits limits_of(const Command& command) {
           .max_pids = command.max_pids};
 }
 
+Tags requirements_of(const Command& command) {
+  Tags labels;
+  for (const auto& label : command.requirements) {
+    const auto equals = label.find('=');
+    if (equals == std::string::npos) throw UsageError{"--require " + one_line(label) + ": want KEY=VALUE"};
+    if (!labels.emplace(label.substr(0, equals), label.substr(equals + 1)).second)
+      throw UsageError{"the label " + one_line(label.substr(0, equals)) + " is given twice"};
+  }
+  return labels;
+}
+
 CreateRunRequest request_of(const Command& command, Context& context) {
   const bool is_codex = command.runtime != "claude_code";
   return {.task = task_of(command, context),
@@ -96,6 +107,7 @@ CreateRunRequest request_of(const Command& command, Context& context) {
           .policy = command.policy,
           .image = command.image,
           .require_isolation = command.require_isolation,
+          .requirements = requirements_of(command),
           .workspace = workspace_of(command, context),
           .tags = tags_of(command),
           .limits = limits_of(command),
@@ -109,7 +121,8 @@ void check_inherited(const Command& command) {
       {"--model", !command.model.empty()},     {"--workspace", !command.workspace.empty()},
       {"--from", !command.from_run.empty()},   {"--tag", !command.tags.empty()},
       {"--scope", !command.scope.empty()},     {"--policy", !command.policy.empty()},
-      {"--image", !command.image.empty()},     {"--require-isolation", !command.require_isolation.empty()}};
+      {"--image", !command.image.empty()},     {"--require-isolation", !command.require_isolation.empty()},
+      {"--require", !command.requirements.empty()}};
   for (const auto& [flag, given] : fixed) {
     if (given) throw UsageError{std::string(flag) + " cannot be changed in a conversation: leave it out"};
   }

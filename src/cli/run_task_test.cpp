@@ -65,12 +65,14 @@ TEST_F(CommandsTest, RunPassesModeModelAndApprovalAndReadsTheTaskFromInput) {
                  .scope = "action",
                  .policy = "ci-safe",
                  .image = "node",
-                 .require_isolation = "vm"}),
+                 .require_isolation = "vm",
+                 .requirements = {"gpu=false"}}),
             0);
   EXPECT_EQ(
       server.requests("POST /v1/runs").at(0).body,
       R"({"task":"line 1\nline 2\n","runtime":{"kind":"claude_code","permissionMode":"plan","model":"m"},)"
-      R"("approvalMode":"manual","approvalScope":"action","policy":"ci-safe","image":"node","requireIsolation":"vm"})");
+      R"("approvalMode":"manual","approvalScope":"action","policy":"ci-safe","image":"node","requireIsolation":"vm",)"
+      R"("requires":{"gpu":"false"}})");
 }
 
 TEST_F(CommandsTest, RunPassesLimits) {

@@ -34,7 +34,11 @@ base::Result<ServerFile> read_server_file(const std::filesystem::path& data) {
   if (!is_trusted_process(*pid, path)) {
     return base::fail(base::Code::not_found, "the server that wrote " + path.string() + " has ended");
   }
-  return ServerFile{.url = std::string(*url), .pid = *pid, .sim = base::get_bool(*object, "sim")};
+  return ServerFile{.url = std::string(*url),
+                    .pid = *pid,
+                    .sim = base::get_bool(*object, "sim"),
+                    .record = std::string(base::get_string(*object, "record").value_or("")),
+                    .replay = std::string(base::get_string(*object, "replay").value_or(""))};
 }
 
 base::Result<std::string> read_api_key(const std::filesystem::path& file) {

@@ -15,6 +15,8 @@ struct ServerFile {
   std::string url;
   std::int64_t pid = 0;
   std::optional<bool> sim;  // whether it uses the simulated provider, if it says so
+  std::string record;       // where it keeps cassettes; empty: nowhere
+  std::string replay;       // where it answers from
 };
 
 // Errors: not_found (there is none, or the process that wrote it is gone or belongs to somebody else: another

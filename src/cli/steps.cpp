@@ -63,6 +63,20 @@ std::optional<Step> tool_completed(const RunEvent& event) {
   return Step{StepKind::good, "changed " + paths};
 }
 
+std::optional<Step> policy_tightened(const RunEvent& event) {
+  return Step{StepKind::warning,
+              "Policy " + field(event, "policyId") + " has changed: what it says now holds, too"};
+}
+
+std::optional<Step> sandbox_destroyed(const RunEvent& event) {
+  if (const auto lost = field(event, "checkpointLost"); !lost.empty())
+    return Step{StepKind::warning,
+                "What this turn has changed is lost: the next one begins where this one began"};
+  const auto error = field(event, "checkpointError");
+  if (error.empty()) return std::nullopt;
+  return Step{StepKind::warning, "The conversation cannot go on: " + error};
+}
+
 std::optional<Step> approval_requested(const RunEvent& event) {
   const auto id = one_line(event.run_id);
   return Step{StepKind::warning, "Approval needed for " + action_name(event) + ": agentrouter approve " + id +
@@ -155,6 +169,7 @@ const std::map<std::string_view, Describe>& descriptions() {
          return std::optional(Step{StepKind::activity, "Action proposed: " + action_name(event)});
        }},
       {"policy.evaluated", policy_evaluated},
+      {"policy.tightened", policy_tightened},
       {"approval.requested", approval_requested},
       {"approval.decided", approval_decided},
       {"approval.expired",
@@ -177,8 +192,8 @@ const std::map<std::string_view, Describe>& descriptions() {
       {"agent.error", reason<StepKind::bad>},
       {"limit.warning",
        [](const RunEvent& event) {
-         return std::optional(Step{StepKind::warning, std::to_string(event.payload["percent"].as_int()) + " % of " +
-                                                          field(event, "limit") + " used"});
+         return std::optional(Step{StepKind::warning, std::to_string(event.payload["percent"].as_int()) +
+                                                          " % of " + field(event, "limit") + " used"});
        }},
       {"limit.exceeded", reason<StepKind::bad>},
       {"sandbox.memory_kill",
@@ -187,6 +202,7 @@ const std::map<std::string_view, Describe>& descriptions() {
                                                           " processes were killed: out of memory"});
        }},
       {"egress.request", egress_request},
+      {"sandbox.destroyed", sandbox_destroyed},
       {"workspace.file_index_collected",
        [](const RunEvent&) { return std::optional(Step{StepKind::activity, "Collecting changed files"}); }},
       {"workspace.patch_collected",

@@ -1,5 +1,6 @@
 #include "cli/steps.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <sstream>
@@ -39,6 +40,11 @@ TEST(Steps, SayWhatAPersonFollowsARunBy) {
       "Approval needed for codex.launch: agentrouter approve run_1 action_1   (or: agentrouter deny run_1 "
       "action_1)");
   EXPECT_EQ(step("approval.decided", R"({"decision":"denied","reason":"no"})"), "Denied: no");
+  EXPECT_EQ(step("policy.tightened", R"({"policyId":"careful","policyVersion":"v"})"),
+            "Policy careful has changed: what it says now holds, too");
+  EXPECT_EQ(step("sandbox.destroyed", R"({"sandboxId":"s"})"), "(none)");
+  EXPECT_THAT(step("sandbox.destroyed", R"({"checkpointError":"no room"})"), ::testing::HasSubstr("no room"));
+  EXPECT_THAT(step("sandbox.destroyed", R"({"checkpointLost":"gone"})"), ::testing::HasSubstr("is lost"));
   EXPECT_EQ(step("egress.request", R"({"host":"evil","decision":"denied"})"), "Request to evil: denied");
   EXPECT_EQ(step("egress.request", R"({"host":"x","decision":"forwarded"})"), "(none)");
 }

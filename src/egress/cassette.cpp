@@ -104,6 +104,14 @@ void CassetteWriter::over(std::size_t number) {
   }
 }
 
+// What only looks like a secret once it is base64 is left out whole: it could not be read any more.
+std::string CassetteWriter::encoded(std::string_view piece) const {
+  auto text = base::to_base64(piece);
+  auto cleaned = text;
+  redactor_.clean(cleaned, base::Redactor::Text::json);
+  return cleaned == text ? text : base::to_base64("[REDACTED]");
+}
+
 void CassetteWriter::write(Exchange& exchange) {
   line(exchange.request);
   json::array pieces;
@@ -111,7 +119,7 @@ void CassetteWriter::write(Exchange& exchange) {
   // In base64 nothing can take the place of a secret.
   if (!is_text) redactor_.clean(exchange.body, base::Redactor::Text::plain);
   for (const auto piece : pieces_of(exchange.body, exchange.is_stream && is_text))
-    pieces.push_back(json::string(is_text ? std::string(piece) : base::to_base64(piece)));
+    pieces.push_back(json::string(is_text ? std::string(piece) : encoded(piece)));
   json::object answer{{"answer", exchange.request.at("request")},
                       {"status", exchange.status},
                       {"headers", exchange.headers},

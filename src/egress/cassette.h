@@ -77,6 +77,7 @@ class CassetteWriter {
     bool over = false;
   };
   void over(std::size_t number);
+  [[nodiscard]] std::string encoded(std::string_view piece) const;
   void write(Exchange& exchange);
   void line(const json::object& object);
 

@@ -162,6 +162,27 @@ TEST_F(CassetteTest, ASecretInBytesThatAreNoTextLeavesACassetteThatCanBePlayed) 
   EXPECT_EQ(player(text()).answer("POST", responses, "{}").body(), "\xff[REDACTED]\xfe");
 }
 
+TEST_F(CassetteTest, WhatOnlyLooksLikeASecretInBase64IsLeftOutWhole) {
+  std::string almost(hidden_key);
+  ++almost.back();
+  CassetteWriter writer(file_.get(), {"codex", "gpt-5.5"}, redactor_);
+  for (std::size_t before = 1; before <= 3; ++before) {
+    auto take = writer.begin("POST", responses, "{}");
+    take->head(200, net::Headers());
+    take->piece(std::string(before, '\xff') + almost + "\xfe");
+    take->finish();
+  }
+  ASSERT_TRUE(writer.end());
+  auto play = player(text());
+  int left_out = 0;
+  for (std::size_t before = 1; before <= 3; ++before) {
+    const auto body = play.answer("POST", responses, "{}").body();
+    if (body == "[REDACTED]") ++left_out;
+    else EXPECT_EQ(body, std::string(before, '\xff') + almost + "\xfe");
+  }
+  EXPECT_GT(left_out, 0);
+}
+
 TEST_F(CassetteTest, ARequestThatIsNoTextLeavesACassetteThatCanBePlayed) {
   CassetteWriter writer(file_.get(), {"codex", "gpt-5.5"}, redactor_);
   auto take = writer.begin("POST", "/v1/responses?\xff", "\xff\xfe{");

@@ -7,11 +7,11 @@
 //   GET  /v1/models                                answered here
 //   POST, GET, DELETE /mcp/<name>                  a remote MCP server that this run is given
 //
-// A websocket upgrade is answered 426, everything else 403, another Host or a target that is not a path 403.
-// Bodies stream both ways and are not held as a whole, except for the simulator, for MCP servers, whose
-// requests are held until somebody has decided about them (request_gate.h), where tools are taken out of them
-// (tool_filter.h), and where a limit or a price needs them to be understood (spending.h). The answer is
-// searched for the key; one that holds it is cut before the key's first byte.
+// A websocket upgrade is answered 426, another upgrade and everything else 403, another Host or a target that
+// is not a path 403. Bodies stream both ways and are not held as a whole, except for the simulator, for MCP
+// servers, whose requests are held until somebody has decided about them (request_gate.h), where tools are
+// taken out of them (tool_filter.h), and where a limit or a price needs them to be understood (spending.h).
+// The answer is searched for the key; one that holds it is cut before the key's first byte.
 
 #include <chrono>
 #include <cstdint>
@@ -131,7 +131,7 @@ struct Config {
   std::optional<Upstream> openai;   // none, and no simulator: 403 with reason provider_unconfigured
   std::optional<Upstream> anthropic;
   std::vector<McpUpstream> mcp;
-  Spending* spending = nullptr;          // what may be spent; none: nothing is counted. Outlives the egress
+  Spending* spending = nullptr;    // what may be spent; none: nothing is counted. Outlives the egress
   std::optional<ToolRules> tools;  // none: the model is offered what the agent says
   RequestGate* gate =
       nullptr;  // asked about requests to MCP servers; none: all may leave; outlives the egress
@@ -162,15 +162,16 @@ class Egress {
   // A request of the keeper's own to the provider of `path` (/v1/responses or /v1/messages): the same
   // upstream, key, limits and reports as the sandbox's requests. `body` is a JSON document that asks for one.
   //
-  // Errors: unsupported (no such provider), those of Spending::admit and read_request, exhausted (egress_limit, or an answer over 1 MiB), timeout,
-  // unavailable, denied (the certificate, or an answer that holds the key), those of the observer.
+  // Errors: unsupported (no such provider), those of Spending::admit and read_request, exhausted
+  // (egress_limit, or an answer over 1 MiB), timeout, unavailable, denied (the certificate, or an answer that
+  // holds the key), those of the observer.
   [[nodiscard]] Task<Result<Answer>> ask(std::string path, std::string body, base::Deadline deadline);
   // Closes listeners and cuts what is under way, then waits until nothing is left. Every request that had
   // begun is reported before it resumes. Call once, before the destructor.
   [[nodiscard]] Task<void> stop();
 
-  // From now on no request of the sandbox leaves, to whomever: they wait until release(). What is under way goes
-  // on, and the keeper's own requests are not held.
+  // From now on no request of the sandbox leaves, to whomever: they wait until release(). What is under way
+  // goes on, and the keeper's own requests are not held.
   void hold();
   void release();
 

@@ -26,6 +26,7 @@ class Refusing : public EgressTest {
   }
   Task<void> models();
   Task<void> websocket();
+  Task<void> other_upgrade();
   Task<void> flood();
   Task<void> smuggled_request();
 };
@@ -116,6 +117,16 @@ Task<void> Refusing::websocket() {
 TEST_F(Refusing, WebsocketUpgradesSoThatCodexFallsBackToPost) {
   run(websocket());
   EXPECT_EQ("websocket_unsupported", log.denied.at(0).reason);
+}
+
+Task<void> Refusing::other_upgrade() {
+  const auto answer = co_await ask(get("/v1/models", "Host: egress.test\r\nUpgrade: h2c\r\n"));
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 403"));
+}
+
+TEST_F(Refusing, UpgradesToAnythingElse) {
+  run(other_upgrade());
+  EXPECT_EQ("upgrade_denied", log.denied.at(0).reason);
 }
 
 Task<void> Refusing::flood() {

@@ -61,9 +61,10 @@ void read_call(McpMessage& read, const json::object& message) {
   static const json::object none;
   const auto* given = base::get_object(message, "params");
   const auto& params = given != nullptr ? *given : none;
+  const auto* arguments = params.if_contains("arguments");
+  if (arguments != nullptr && !arguments->is_null() && !arguments->is_object()) return;  // no call that the protocol has
   read.kind = Kind::tool_call;
   read.tool = base::get_string(params, "name").value_or("");
-  const auto* arguments = params.if_contains("arguments");
   read.arguments = arguments == nullptr || arguments->is_null() ? json::value(json::object()) : *arguments;
   read.plain = !read.tool.empty() && std::ranges::all_of(params, [](const auto& field) {
     return field.key() == "name" || field.key() == "arguments" || field.key() == "_meta";

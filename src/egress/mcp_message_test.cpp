@@ -54,6 +54,8 @@ TEST(McpMessage, EverythingElseMayChangeSomething) {
            {R"({"id":1,"method":"resources/read","params":{"uri":"x:"}})", "resources/read"},
            {R"({"id":1,"method":"prompts/get"})", "prompts/get"},
            {R"({"id":1,"method":"notifications/initialized"})", "notifications/initialized"},
+           {R"({"id":1,"method":"tools/call","params":{"name":"t","arguments":"text"}})", "tools/call"},
+           {R"({"id":1,"method":"tools/call","params":{"name":"t","arguments":[1]}})", "tools/call"},
            {R"({"id":1,"method":"TOOLS/LIST"})", "TOOLS/LIST"},
            {R"({"id":1,"method":"tools/list "})", "tools/list "},
            {R"({"id":1,"result":{"action":"accept","content":{}}})", "(response)"},

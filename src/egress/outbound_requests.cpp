@@ -39,7 +39,8 @@ class HeldBytes {
 }  // namespace
 
 std::optional<HeadRefusal> refusal_of_head(const net::Request& request, const net::Url& host) {
-  if (request.method == "CONNECT") return HeadRefusal{405, "method_denied", "this is not a proxy: connect to the host"};
+  if (request.method == "CONNECT")
+    return HeadRefusal{405, "method_denied", "this is not a proxy: connect to the host"};
   if (request.target.empty() || request.target[0] != '/')
     return HeadRefusal{403, "target_denied", "this is not a proxy: ask for a path"};
   const auto named = net::parse_authority(request.headers.get("host"));
@@ -49,10 +50,17 @@ std::optional<HeadRefusal> refusal_of_head(const net::Request& request, const ne
     return HeadRefusal{421, "host_mismatch", "the Host field is not the host that this connection goes to"};
   if (request.headers.has_token("upgrade", "websocket"))
     return HeadRefusal{426, "websocket_unsupported", "websockets are not carried where requests are judged"};
+  // What came behind it would be read by nobody who judges; a server that takes it up anyway would be another
+  // one.
+  if (request.headers.find("upgrade"))
+    return HeadRefusal{
+        403, "upgrade_denied",
+        "another protocol cannot be changed to where requests are judged: ask in HTTP/1.1 alone"};
   return std::nullopt;
 }
 
-OutboundRequests::OutboundRequests(OutboundDesk& desk, EgressScheme scheme, std::string host, std::uint16_t port)
+OutboundRequests::OutboundRequests(OutboundDesk& desk, EgressScheme scheme, std::string host,
+                                   std::uint16_t port)
     : desk_(desk), scheme_(scheme), host_(url_of(scheme, host, port)) {
   error_reply_ = [this](const net::ServerError& error) {
     OutboundTally tally(desk_, scheme_, host_.host, host_.port);
@@ -94,7 +102,8 @@ Task<std::optional<EgressVerdict>> OutboundRequests::judge(net::Exchange& exchan
   if (verdict.secret.empty()) co_return verdict;
   added = desk_.secret(verdict.secret);
   if (added == nullptr) {
-    co_await deny(exchange, {403, "secret_unknown", "the rule adds a secret that this run does not have"}, record);
+    co_await deny(exchange, {403, "secret_unknown", "the rule adds a secret that this run does not have"},
+                  record);
     co_return std::nullopt;
   }
   if (!is_bound_to(added->secret, asked)) added = nullptr;
@@ -162,7 +171,8 @@ Task<void> OutboundRequests::send(net::Exchange& exchange, const EgressVerdict& 
   const bool asks = verdict.decision == policy::Decision::requires_approval;
   auto body = co_await read_body(exchange, asks, record);
   if (!body) co_return;
-  auto head = host_head(exchange.request(), host_, added != nullptr ? std::string_view(added->secret.header) : "");
+  auto head =
+      host_head(exchange.request(), host_, added != nullptr ? std::string_view(added->secret.header) : "");
   Pass pass{.allowed = true};
   if (asks) {
     auto decided = co_await ask_gate(exchange, verdict, head, *body, record);

@@ -75,6 +75,8 @@ Route route_of(const net::Request& request, const std::vector<std::string>& auth
   if (request.headers.has_token("upgrade", "websocket")) {
     return refuse(426, "websocket_unsupported", "websockets are not carried: use POST");
   }
+  if (request.headers.find("upgrade"))
+    return refuse(403, "upgrade_denied", "another protocol cannot be changed to: ask in HTTP/1.1 alone");
   const auto destination = destination_of(request.path);
   if (destination == Destination::refused)
     return refuse(403, "path_denied", "this path cannot be reached from here");
@@ -148,8 +150,8 @@ net::Response downstream_head(const net::ResponseHead& head, Cookies cookies) {
   out.status = head.status;
   for (const auto& field : head.headers) {
     const bool passes = !is_one_of(field.name, hop_by_hop) && !begins_with(field.name, "proxy-") &&
-                        (cookies == Cookies::pass || !net::iequals(field.name, "set-cookie")) && !net::iequals(field.name, "alt-svc") &&
-                        !net::iequals(field.name, "date") &&
+                        (cookies == Cookies::pass || !net::iequals(field.name, "set-cookie")) &&
+                        !net::iequals(field.name, "alt-svc") && !net::iequals(field.name, "date") &&
                         !head.headers.has_token("connection", field.name);
     if (passes) out.headers.add(field.name, field.value);
   }

@@ -1,72 +1,12 @@
 #include "egress/secret.h"
 
-#include <sodium.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <utility>
 
 namespace agentrouter::egress {
 
 using base::Code;
 using base::fail;
 using base::Result;
-
-SecretBuffer::SecretBuffer(std::size_t capacity) : capacity_(capacity) {
-  // Guard pages around it, no core dump, wiped when freed; locking is left to us to check.
-  if (::sodium_init() >= 0) data_ = static_cast<char*>(::sodium_malloc(capacity));
-  if (!data_ || ::sodium_mlock(data_, capacity) != 0) {
-    release();
-    base::throw_failure(Code::unavailable, "cannot lock memory for a secret: raise RLIMIT_MEMLOCK");
-  }
-}
-
-SecretBuffer::SecretBuffer(SecretBuffer&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)),
-      capacity_(std::exchange(other.capacity_, 0)) {}
-
-SecretBuffer& SecretBuffer::operator=(SecretBuffer&& other) noexcept {
-  if (this != &other) {
-    release();
-    data_ = std::exchange(other.data_, nullptr);
-    size_ = std::exchange(other.size_, 0);
-    capacity_ = std::exchange(other.capacity_, 0);
-  }
-  return *this;
-}
-
-SecretBuffer::~SecretBuffer() {
-  release();
-}
-
-void SecretBuffer::release() {
-  ::sodium_free(data_);
-  data_ = nullptr;
-}
-
-void SecretBuffer::append(std::string_view bytes) {
-  AGENTROUTER_CHECK(bytes.size() <= capacity_ - size_);
-  std::copy(bytes.begin(), bytes.end(), data_ + size_);
-  size_ += bytes.size();
-}
-
-void SecretBuffer::wipe() {
-  if (data_) ::sodium_memzero(data_, capacity_);
-  size_ = 0;
-}
-
-Result<std::size_t> SecretBuffer::read_from(int fd) {
-  if (size_ == capacity_) return fail(Code::exhausted, "cannot read a secret: it is too long");
-  for (;;) {
-    const auto got = ::read(fd, data_ + size_, capacity_ - size_);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return base::fail_errno("cannot read a secret", errno);
-    size_ += static_cast<std::size_t>(got);
-    return static_cast<std::size_t>(got);
-  }
-}
 
 namespace {
 

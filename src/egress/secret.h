@@ -6,35 +6,11 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/secret_buffer.h"
 
 namespace agentrouter::egress {
 
-// A buffer that swap and core dumps do not see. Not copyable; wiped by its destructor.
-class SecretBuffer {
- public:
-  SecretBuffer() = default;
-  // Throws Failure(unavailable) when there is no memory that can be locked.
-  explicit SecretBuffer(std::size_t capacity);
-  SecretBuffer(SecretBuffer&& other) noexcept;
-  SecretBuffer& operator=(SecretBuffer&& other) noexcept;
-  ~SecretBuffer();
-
-  // Aborts when it does not fit.
-  void append(std::string_view bytes);
-  void wipe();
-  // Reads once from `fd` into what is free. Returns 0 at the end. Errors: that of read(2), exhausted (full).
-  [[nodiscard]] base::Result<std::size_t> read_from(int fd);
-
-  [[nodiscard]] std::string_view view() const { return {data_, size_}; }
-  [[nodiscard]] std::size_t size() const { return size_; }
-
- private:
-  void release();
-
-  char* data_ = nullptr;
-  std::size_t size_ = 0;
-  std::size_t capacity_ = 0;
-};
+using base::SecretBuffer;
 
 class Secret {
  public:

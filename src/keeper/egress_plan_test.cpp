@@ -8,10 +8,10 @@
 namespace agentrouter::keeper {
 namespace {
 
-using testing::Contains;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 EgressPlan server_plan() {
   EgressPlan plan;

@@ -83,8 +83,10 @@ struct JournalSlice {
 };
 
 // Reads whole valid records of [from, to) until about `slice_bytes` of them are there. Stops without an error
-// at the first record that is cut, broken or out of number; `end` is then behind the last valid one. What the
-// number of a slice's first record follows is not looked at, but at the beginning of the file.
+// at the first record that is cut, broken or out of number; `end` is then behind the last valid one. The
+// number of a slice's first record follows that of the record before `from`, which is read once more for it;
+// where that one was damaged after it was read, what it had is not told again and the first number is taken
+// as it is.
 //
 // `from` is 0 or the `end` of an earlier slice. Errors: corrupt when nothing valid ends at `from` (the store
 // is ahead of the disk: the attempt is lost), that of read(2).

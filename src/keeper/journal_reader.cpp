@@ -48,9 +48,30 @@ std::optional<JournalRecord> parse_line(std::string_view line) {
       .n = *n, .kind = std::string(*kind), .time = *when, .data = std::move(data->as_object()), .end = 0};
 }
 
+std::int64_t number_of(std::string_view line) {
+  const auto record = parse_line(line);
+  return record ? record->n : 0;
+}
+
+// The number of the record that ends at `end`, which is behind a line end; 0 when it is none.
+base::Result<std::int64_t> number_before(int fd, std::uint64_t end) {
+  std::string line;  // as much of it as was looked at
+  std::uint64_t start = end - 1;
+  for (std::uint64_t piece = 4096; start > 0 && line.size() <= journal_record_bytes; piece *= 2) {
+    const auto size = std::min(piece, start);
+    AGENTROUTER_TRY(std::string bytes, read_at(fd, start - size, static_cast<std::size_t>(size)));
+    const auto line_end = bytes.rfind('\n');
+    if (line_end != std::string::npos) return number_of(bytes.substr(line_end + 1) + line);
+    line.insert(0, bytes);
+    start -= size;
+  }
+  return start == 0 ? number_of(line) : 0;
+}
+
 class SliceReader {
  public:
-  SliceReader(int fd, std::uint64_t from, std::uint64_t to) : fd_(fd), to_(to), next_read_(from) {
+  SliceReader(int fd, std::uint64_t from, std::uint64_t to, std::int64_t number_before)
+      : fd_(fd), to_(to), next_read_(from), last_n_(number_before) {
     slice_.end = from;
   }
 
@@ -100,7 +121,7 @@ class SliceReader {
   int fd_;
   std::uint64_t to_;
   std::uint64_t next_read_;
-  std::int64_t last_n_ = 0;
+  std::int64_t last_n_;  // 0: not known
   std::string buffer_;
   std::size_t start_ = 0;     // of the line that is being looked for
   std::size_t searched_ = 0;  // no line end before it
@@ -111,14 +132,16 @@ class SliceReader {
 
 base::Result<JournalSlice> read_journal(int fd, std::uint64_t from, std::uint64_t to,
                                         std::size_t slice_bytes) {
+  std::int64_t number = 0;
   if (from > 0) {
     AGENTROUTER_TRY(const std::string before, read_at(fd, from - 1, 1));
     if (before != "\n") {
       return base::fail(base::Code::corrupt,
                         "cannot read the journal: nothing ends at offset " + std::to_string(from));
     }
+    AGENTROUTER_TRY(number, number_before(fd, from));
   }
-  return SliceReader(fd, from, to).read(slice_bytes);
+  return SliceReader(fd, from, to, number).read(slice_bytes);
 }
 
 }  // namespace agentrouter::keeper

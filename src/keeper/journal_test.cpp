@@ -131,6 +131,32 @@ TEST_F(JournalTest, RecordOutOfNumberEndsTheValidPart) {
   EXPECT_TRUE(read(journal_line(2, "event", clock_.now(), {})).records.empty());
 }
 
+TEST_F(JournalTest, RecordOutOfNumberIsSeenAtTheBorderOfASlice) {
+  for (const std::size_t size : {10u, 3000u, 5000u, 700'000u}) {
+    const std::string first = journal_line(1, "event", clock_.now(), {}) +
+                              journal_line(2, "event", clock_.now(), {{"text", std::string(size, 'x')}});
+    EXPECT_TRUE(read(first + journal_line(4, "event", clock_.now(), {}), first.size()).records.empty())
+        << size;
+    EXPECT_TRUE(read(first + journal_line(2, "event", clock_.now(), {}), first.size()).records.empty())
+        << size;
+    EXPECT_THAT(numbers(read(first + journal_line(3, "event", clock_.now(), {}), first.size())),
+                ::testing::ElementsAre(3))
+        << size;
+  }
+}
+
+TEST_F(JournalTest, DamageOfWhatWasReadDoesNotEndWhatFollows) {
+  std::string bytes = three_records();
+  const auto whole = read(bytes);
+  const auto second = whole.records[0].end;
+  for (std::size_t at = second; at < second + 20; ++at) {
+    std::string broken = bytes;
+    broken[at] = static_cast<char>(broken[at] ^ 1);
+    const auto rest = numbers(read(broken, whole.records[1].end));
+    EXPECT_THAT(rest, ::testing::ElementsAre(3)) << at;
+  }
+}
+
 TEST_F(JournalTest, ReadingGoesOnFromTheEndOfEachRecord) {
   const std::string bytes = three_records();
   const auto whole = read(bytes);

@@ -70,7 +70,8 @@ json::object object_of(const DecisionMessage& decision) {
                       {"decision", word_of(decision.decision)}};
   if (!decision.event_id.empty()) object["eventId"] = decision.event_id;
   if (!decision.reason.empty()) object["reason"] = decision.reason;
-  if (!decision.input.empty()) object["updatedInput"] = json::parse(decision.input);
+  if (!decision.input.empty())
+    object["updatedInput"] = base::value_or_throw(base::parse_json(decision.input));
   return object;
 }
 
@@ -79,7 +80,7 @@ json::object object_of(const FilesMessage& files) {
 }
 
 json::object object_of(const PolicyMessage& policy) {
-  return {{"type", "policy"}, {"document", json::parse(policy.document)}};
+  return {{"type", "policy"}, {"document", base::value_or_throw(base::parse_json(policy.document))}};
 }
 
 json::object object_of(const CancelMessage&) {

@@ -34,7 +34,7 @@ std::string Artifact::to_wire() const {
   if (!content_type.empty()) object["contentType"] = content_type;
   object["sizeBytes"] = size_bytes;
   object["sha256"] = sha256;
-  object["metadata"] = json::parse(metadata);
+  object["metadata"] = base::value_or_throw(base::parse_json(metadata));
   object["createdAt"] = base::to_iso(created_at);
   return base::to_text(object);
 }

@@ -14,9 +14,6 @@
 
 namespace agentrouter::model {
 
-// The one workspace that there is.
-inline constexpr std::string_view default_workspace = "default";
-
 struct AuditEntry {
   std::string workspace = std::string(default_workspace);
   std::int64_t number = 0;  // 1, 2, 3... without gaps within the workspace

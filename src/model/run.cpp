@@ -143,6 +143,7 @@ std::string Run::to_wire() const {
   if (cancel_requested_at) object["cancelRequestedAt"] = base::to_iso(*cancel_requested_at);
   if (failure) object["failure"] = failure->to_json();
   if (forked_from) object["forkedFrom"] = forked_from->to_json();
+  if (workspace_id != default_workspace) object["workspaceId"] = workspace_id;
   if (!tags.empty()) {
     json::object named;
     for (const auto& [name, value] : tags) named[name] = value;

@@ -92,10 +92,12 @@ struct Run {
   int priority = 0;
   int attempts = 0;  // started so far
   Tags tags;
-  std::optional<std::chrono::seconds> approval_timeout;  // how long a question waits; none: for ever
-  std::optional<ForkOrigin> forked_from = {};            // of the first run of a fork
+  std::optional<std::chrono::seconds> approval_timeout;       // how long a question waits; none: for ever
+  std::optional<ForkOrigin> forked_from = {};                 // of the first run of a fork
+  std::string workspace_id = std::string(default_workspace);  // whose run it is
 
-  // The Run of the wire: its fields, `task` cut to 500 UTF-16 units, unset fields and empty tags left out.
+  // The Run of the wire: its fields, `task` cut to 500 UTF-16 units, unset fields, empty tags and the
+  // workspace "default" left out.
   [[nodiscard]] std::string to_wire() const;
 };
 

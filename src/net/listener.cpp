@@ -32,7 +32,8 @@ int socket_number(int fd, int what) {
 }
 
 std::string path_of(const sockaddr_un& address, socklen_t size) {
-  const std::size_t length = size > offsetof(sockaddr_un, sun_path) ? size - offsetof(sockaddr_un, sun_path) : 0;
+  const std::size_t length =
+      size > offsetof(sockaddr_un, sun_path) ? size - offsetof(sockaddr_un, sun_path) : 0;
   std::string path(address.sun_path, length);
   if (!path.empty() && path.front() == '\0') {
     path.front() = '@';
@@ -45,7 +46,7 @@ std::string path_of(const sockaddr_un& address, socklen_t size) {
 }  // namespace
 
 Result<base::Fd> open_listener(const std::string& host, std::uint16_t port) {
-  const std::string name = host + ":" + std::to_string(port);
+  const std::string name = ListenerAddress{host, port}.name();
   AGENTROUTER_TRY(const auto address, numeric(host, name));
   const asio::ip::tcp::endpoint endpoint(address, port);
   base::Fd fd(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

@@ -8,10 +8,10 @@ namespace agentrouter::runs {
 namespace {
 
 constexpr std::array<std::string_view, 17> audited{
-    "action.edited",         "action.proposed",     "approval.decided",        "approval.expired",
-    "approval.requested",    "approval.rule_given", "approval.rule_withdrawn", "approval.withdrawn",
-    "execution.completed",   "execution.failed",    "execution.started",       "limit.exceeded",
-    "policy.evaluated",      "policy.tightened",    "run.cancelled",           "run.completed",
+    "action.edited",       "action.proposed",     "approval.decided",        "approval.expired",
+    "approval.requested",  "approval.rule_given", "approval.rule_withdrawn", "approval.withdrawn",
+    "execution.completed", "execution.failed",    "execution.started",       "limit.exceeded",
+    "policy.evaluated",    "policy.tightened",    "run.cancelled",           "run.completed",
     "run.failed"};
 
 std::string text_of(const json::object& payload, std::string_view key) {
@@ -37,6 +37,7 @@ void audit_event(store::Transaction& tx, const model::Event& event, const json::
   static const json::object nothing;
   const auto& object = payload.is_object() ? payload.get_object() : nothing;
   model::AuditEntry entry;
+  entry.workspace = tx.workspace_of(event.run_id);
   entry.time = event.created_at;
   entry.run_id = event.run_id;
   entry.sequence = event.sequence;
@@ -55,6 +56,7 @@ void audit_event(store::Transaction& tx, const model::Event& event, const json::
 void audit_run(store::Transaction& tx, const model::Run& run, std::string_view by) {
   const auto input = base::parse_json(run.input, {.max_depth = 128});
   model::AuditEntry entry;
+  entry.workspace = run.workspace_id;
   entry.time = run.queued_at;
   entry.run_id = run.id;
   entry.type = "run.created";
@@ -64,9 +66,10 @@ void audit_run(store::Transaction& tx, const model::Run& run, std::string_view b
   add(tx, std::move(entry));
 }
 
-void audit_deletion(store::Transaction& tx, const model::Run& run, std::string_view reason, std::string_view by,
-                    base::Time now) {
+void audit_deletion(store::Transaction& tx, const model::Run& run, std::string_view reason,
+                    std::string_view by, base::Time now) {
   model::AuditEntry entry;
+  entry.workspace = run.workspace_id;
   entry.time = now;
   entry.run_id = run.id;
   entry.type = "run.deleted";
@@ -80,14 +83,26 @@ void audit_deletion(store::Transaction& tx, const model::Run& run, std::string_v
   add(tx, std::move(entry));
 }
 
+void audit_access(store::Transaction& tx, const AccessChange& change) {
+  model::AuditEntry entry;
+  entry.workspace = change.workspace;
+  entry.time = change.at;
+  entry.type = change.type;
+  entry.actor = "human";
+  entry.who = change.by;
+  entry.payload_digest = base::json_digest(change.about);
+  add(tx, std::move(entry));
+}
+
 std::string audit_page(store::Reader& reader, std::int64_t after, int limit) {
   std::string items;
   auto next = after;
-  for (const auto& entry : reader.audit(model::default_workspace, after, limit)) {
+  const auto workspace = reader.home();
+  for (const auto& entry : reader.audit(workspace, after, limit)) {
     items += (items.empty() ? "" : ",") + base::to_canonical(entry.to_json());
     next = entry.number;
   }
-  const auto head = reader.audit_head(model::default_workspace);
+  const auto head = reader.audit_head(workspace);
   const auto head_text =
       head ? base::to_text(json::object{{"number", head->number}, {"hash", head->hash}}) : "null";
   return "{\"items\":[" + items + "],\"nextAfter\":" + std::to_string(next) + ",\"head\":" + head_text + "}";

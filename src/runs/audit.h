@@ -19,10 +19,22 @@ void audit_run(store::Transaction& tx, const model::Run& run, std::string_view b
 
 // Adds the entry run.deleted, whose payload is {runId, conversationId, turnNumber, lastEventSeq, reason}. The
 // run's other entries stay as they are. `by` names the key that asked for it, or the rule.
-void audit_deletion(store::Transaction& tx, const model::Run& run, std::string_view reason, std::string_view by,
-                    base::Time now);
+void audit_deletion(store::Transaction& tx, const model::Run& run, std::string_view reason,
+                    std::string_view by, base::Time now);
 
-// A page of the chain as the API answers it: {items, nextAfter, head}. At most `limit` entries behind `after`.
+// Somebody was given access, or it was taken: key.created, key.rotated, key.revoked, workspace.created,
+// workspace.changed. Such an entry has no run; its payload is `about`.
+struct AccessChange {
+  std::string workspace;  // whose chain
+  std::string_view type;
+  std::string by;  // the key that asked for it
+  json::object about;
+  base::Time at;
+};
+void audit_access(store::Transaction& tx, const AccessChange& change);
+
+// A page of the chain of the reader's workspace as the API answers it: {items, nextAfter, head}. At most
+// `limit` entries behind `after`.
 [[nodiscard]] std::string audit_page(store::Reader& reader, std::int64_t after, int limit);
 
 }  // namespace agentrouter::runs

@@ -105,8 +105,8 @@ TEST_F(RunsAudit, DecisionsAndActionsOfARunMakeAChain) {
     base::value_or_throw(begin_close(tx, fence_, {}, context()));
     base::value_or_throw(finish_close(tx, fence_, {}, context()));
   });
-  EXPECT_THAT(types(), ElementsAre("run.created", "action.proposed", "approval.requested",
-                                   "approval.decided", "run.failed"));
+  EXPECT_THAT(types(), ElementsAre("run.created", "action.proposed", "approval.requested", "approval.decided",
+                                   "run.failed"));
   EXPECT_EQ(verdict(), "intact");
   const auto entries = chain();
   EXPECT_EQ(entries[0].previous, model::audit_origin());
@@ -129,20 +129,19 @@ TEST_F(RunsAudit, AnEntryHasTheDigestOfTheEventsPayload) {
     ASSERT_TRUE(event);
     EXPECT_EQ(entry.type, event->type);
     EXPECT_EQ(entry.time, event->created_at);
-    EXPECT_EQ(entry.payload_digest, base::json_digest(base::value_or_throw(base::parse_json(event->payload))));
+    EXPECT_EQ(entry.payload_digest,
+              base::json_digest(base::value_or_throw(base::parse_json(event->payload))));
   }
 }
 
 TEST_F(RunsAudit, WhatIsUndoneLeavesNoEntry) {
   create();
   EXPECT_THROW(db_.write([&](store::Transaction& tx) {
-                 append_event(tx, id_, testing::make_draft("execution.started"));
-                 base::throw_failure(base::Code::invalid, "no");
-               }),
+    append_event(tx, id_, testing::make_draft("execution.started"));
+    base::throw_failure(base::Code::invalid, "no");
+  }),
                base::Failure);
-  db_.write([&](store::Transaction& tx) {
-    append_event(tx, id_, testing::make_draft("execution.failed"));
-  });
+  db_.write([&](store::Transaction& tx) { append_event(tx, id_, testing::make_draft("execution.failed")); });
   EXPECT_THAT(types(), ElementsAre("run.created", "execution.failed"));
   EXPECT_EQ(verdict(), "intact");
 }
@@ -220,9 +219,9 @@ TEST_F(RunsAudit, TheEndOfARunIsToldWithTheStatusThatItHasThen) {
 TEST_F(RunsAudit, NobodyIsToldWhenTheEndpointIsDisabledOrWhatHappenedIsUndone) {
   hook({"*"});
   EXPECT_THROW(db_.write([&](store::Transaction& tx) {
-                 base::value_or_throw(create_run(tx, {.input = "{}"}, context()));
-                 base::throw_failure(base::Code::invalid, "no");
-               }),
+    base::value_or_throw(create_run(tx, {.input = "{}"}, context()));
+    base::throw_failure(base::Code::invalid, "no");
+  }),
                base::Failure);
   EXPECT_TRUE(outbox().empty());
   store::Webhook webhook;
@@ -232,6 +231,49 @@ TEST_F(RunsAudit, NobodyIsToldWhenTheEndpointIsDisabledOrWhatHappenedIsUndone) {
   db_.write([&](store::Transaction& tx) { tx.put_webhook(webhook); });
   create();
   EXPECT_TRUE(outbox().empty());
+}
+
+TEST_F(RunsAudit, EachWorkspaceHasItsOwnChainAndItsOwnEndpoints) {
+  const std::string team = "infra";
+  hook({"*"});
+  hook({"*"}, "wh_2");
+  db_.write([&](store::Transaction& tx) {
+    auto webhook = *tx.webhook("wh_2");
+    tx.delete_webhook("wh_2");
+    webhook.workspace = team;
+    tx.put_webhook(webhook);
+  });
+  NewRun request{.input = R"({"task":"x"})", .task = "x", .api_key = "key_1"};
+  id_ =
+      db_.write_in(team, [&](store::Transaction& tx) { return create_run(tx, request, context()); })->run.id;
+  // What happens to it later is told without a scope.
+  db_.write([&](store::Transaction& tx) {
+    base::value_or_throw(cancel_run(tx, id_, context()));
+    base::value_or_throw(settle_cancelled(tx, id_, context()));
+  });
+  EXPECT_TRUE(chain().empty());
+  const auto theirs = db_.read([&](store::Reader& reader) { return reader.audit(team, 0, 10); });
+  ASSERT_THAT(theirs, SizeIs(2));
+  EXPECT_EQ(theirs[0].type, "run.created");
+  EXPECT_EQ(theirs[1].type, "run.cancelled");
+  EXPECT_EQ(theirs[1].previous, theirs[0].hash);
+  EXPECT_THAT(told("wh_2"), ElementsAre("run.created", "run.cancelled"));
+  EXPECT_TRUE(told().empty());
+  const auto page = db_.read_in(team, [](store::Reader& reader) { return audit_page(reader, 0, 10); });
+  EXPECT_THAT(page, HasSubstr("run.cancelled"));
+  EXPECT_THAT(db_.read([](store::Reader& reader) { return audit_page(reader, 0, 10); }),
+              HasSubstr(R"("items":[])"));
+}
+
+TEST_F(RunsAudit, AccessThatIsGivenHasAnEntryWithoutARun) {
+  db_.write([&](store::Transaction& tx) {
+    audit_access(tx, {"default", "key.created", "key_admin", {{"keyId", "key_1"}}, db_.clock.now()});
+  });
+  ASSERT_THAT(chain(), SizeIs(1));
+  EXPECT_EQ(chain()[0].type, "key.created");
+  EXPECT_EQ(chain()[0].who, "key_admin");
+  EXPECT_EQ(chain()[0].payload_digest, base::json_digest(json::object{{"keyId", "key_1"}}));
+  EXPECT_EQ(verdict(), "intact");
 }
 
 TEST(Notices, TitlesAreTheBeginningOfTheFirstLine) {

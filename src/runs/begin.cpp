@@ -5,8 +5,8 @@
 
 namespace agentrouter::runs {
 
-void begin_run(store::Transaction& tx, const model::Run& run, std::string_view by, std::string_view share) {
-  tx.insert_run(run, share);
+void begin_run(store::Transaction& tx, const model::Run& run, std::string_view by, const QueuePlace& place) {
+  tx.insert_run(run, place.share, place.lane);
   audit_run(tx, run, by);
   notify(tx, {.type = "run.created", .run = run.id, .key = "created", .at = run.queued_at});
 }

@@ -13,10 +13,24 @@ using policy::Amount;
 using policy::BudgetState;
 using policy::Lot;
 
-constexpr std::string_view workspace_scope = "workspace:default";
+// For whom money is spent. A key's budget counts within the workspace: what is spent in another one is not
+// seen.
+struct Payer {
+  std::string workspace;
+  std::string api_key;
 
-std::string scope_of_key(std::string_view api_key) {
-  return "key:" + std::string(api_key);
+  [[nodiscard]] std::string workspace_scope() const { return "workspace:" + workspace; }
+  // What the scopes of all keys of the workspace begin with.
+  [[nodiscard]] std::string keys_scope() const {
+    return workspace == model::default_workspace ? "key:" : "key:" + workspace + "/";
+  }
+  [[nodiscard]] std::string key_scope() const { return keys_scope() + api_key; }
+};
+
+Payer payer_of(store::Reader& reader, const store::RunSpending& spending) {
+  auto workspace = reader.workspace_of(spending.run_id);
+  if (workspace.empty()) workspace = model::default_workspace;
+  return {std::move(workspace), spending.api_key};
 }
 
 BudgetState state_of(store::Reader& reader, std::string_view scope, const std::string& period,
@@ -31,25 +45,26 @@ BudgetState state_of(store::Reader& reader, std::string_view scope, const std::s
 
 // Those that count for this key's runs, and are configured.
 std::vector<BudgetState> states_of(store::Reader& reader, const policy::BudgetRules& rules,
-                                   std::string_view api_key, const std::string& day) {
+                                   const Payer& payer, const std::string& day) {
   const auto month = policy::month_of(day);
-  const auto key = scope_of_key(api_key);
+  const auto key = payer.key_scope();
+  const auto workspace = payer.workspace_scope();
   std::vector<BudgetState> states;
   const auto add = [&](std::string_view scope, const std::string& period, const policy::BudgetLimit& limit) {
     if (limit.tokens || limit.cost) states.push_back(state_of(reader, scope, period, limit));
   };
-  add(workspace_scope, day, rules.workspace_day);
-  add(workspace_scope, month, rules.workspace_month);
+  add(workspace, day, rules.workspace_day);
+  add(workspace, month, rules.workspace_month);
   add(key, day, rules.key_day);
   add(key, month, rules.key_month);
   return states;
 }
 
 // Adds to the four periods that a lot of this day stands in.
-void change_periods(store::Transaction& tx, std::string_view api_key, const std::string& day,
-                    const Amount& spent, const Amount& reserved) {
+void change_periods(store::Transaction& tx, const Payer& payer, const std::string& day, const Amount& spent,
+                    const Amount& reserved) {
   if (spent == Amount() && reserved == Amount()) return;
-  const std::array scopes{std::string(workspace_scope), scope_of_key(api_key)};
+  const std::array scopes{payer.workspace_scope(), payer.key_scope()};
   for (const auto& scope : scopes) {
     for (const auto& period : {day, policy::month_of(day)}) {
       auto row = tx.budget_period(scope, period);
@@ -97,7 +112,8 @@ std::string_view kind_of(const BudgetState& state) {
 
 std::pair<std::string, std::string> named(const BudgetState& state) {
   const auto colon = state.scope.find(':');
-  return {state.scope.substr(0, colon), state.scope.substr(colon + 1)};
+  const auto slash = state.scope.find('/', colon);
+  return {state.scope.substr(0, colon), state.scope.substr((slash == std::string::npos ? colon : slash) + 1)};
 }
 
 // "the budget of workspace default for the day 2026-11-29 (1000 of 1000 tokens)"
@@ -161,8 +177,10 @@ base::Result<void> admit_spending(store::Transaction& tx, model::Run& run, const
   if (before != nullptr) earlier = options_of(before->input).limits;
   AGENTROUTER_TRY(const auto limits, policy::settle_limits(asked, rules.limits, earlier));
   if (auto priced = check_price(run, limits, rules); !priced) return priced;
-  const auto states = states_of(tx, rules.budgets, api_key, policy::day_of(context.clock.now()));
-  if (const auto* used_up = policy::exhausted(states)) return tl::unexpected(refusal(*used_up, context.clock.now()));
+  const auto states = states_of(tx, rules.budgets, {run.workspace_id, std::string(api_key)},
+                                policy::day_of(context.clock.now()));
+  if (const auto* used_up = policy::exhausted(states))
+    return tl::unexpected(refusal(*used_up, context.clock.now()));
   if (!limits.empty()) set_limits(run, limits);
   tx.put_spending({.run_id = run.id, .api_key = std::string(api_key)});
   return {};
@@ -189,9 +207,9 @@ base::Result<std::optional<Allowance>> grow_allowance(store::Transaction& tx, co
   if (have.tokens < shown.tokens || have.cost < shown.cost) {
     if (!rows.empty()) return Allowance{shown, {}};
   }
-  const auto api_key = tx.spending(run).value_or(store::RunSpending{}).api_key;
+  const auto payer = payer_of(tx, tx.spending(run).value_or(store::RunSpending{.run_id = run}));
   const auto day = policy::day_of(context.clock.now());
-  const auto states = states_of(tx, rules.budgets, api_key, day);
+  const auto states = states_of(tx, rules.budgets, payer, day);
   auto next = policy::next_allowance(states, rules.budgets.allowance, needed);
   // Nothing is reserved where no budget counts.
   if (next.tokens == policy::unbounded) next.tokens = 0;
@@ -202,7 +220,7 @@ base::Result<std::optional<Allowance>> grow_allowance(store::Transaction& tx, co
                           .day = day,
                           .granted_tokens = next.tokens,
                           .granted_nano_usd = next.cost});
-    change_periods(tx, api_key, day, {}, next);
+    change_periods(tx, payer, day, {}, next);
   }
   Amount own;
   for (const auto& lot : lots_of(rows)) own = own + policy::unspent(lot);
@@ -228,7 +246,8 @@ void spend(store::Transaction& tx, const model::RunId& run, const Spent& spent, 
   row.used = spent.used;
   tx.put_spending(row);
   const auto rows = tx.allowance(run);
-  if (rows.empty()) return change_periods(tx, row.api_key, policy::day_of(now), spent.amount, {});
+  const auto payer = payer_of(tx, row);
+  if (rows.empty()) return change_periods(tx, payer, policy::day_of(now), spent.amount, {});
   auto lots = lots_of(rows);
   for (const auto& change : policy::spend(lots, spent.amount)) {
     if (change.spent == Amount()) continue;
@@ -236,16 +255,16 @@ void spend(store::Transaction& tx, const model::RunId& run, const Spent& spent, 
     lot.spent_tokens = lots[change.lot].spent.tokens;
     lot.spent_nano_usd = lots[change.lot].spent.cost;
     tx.put_allowance_lot(lot);
-    change_periods(tx, row.api_key, lot.day, change.spent, Amount() - change.unreserved);
+    change_periods(tx, payer, lot.day, change.spent, Amount() - change.unreserved);
   }
 }
 
 void release_allowance(store::Transaction& tx, const model::RunId& run) {
   const auto rows = tx.allowance(run);
   if (rows.empty()) return;
-  const auto api_key = tx.spending(run).value_or(store::RunSpending{}).api_key;
+  const auto payer = payer_of(tx, tx.spending(run).value_or(store::RunSpending{.run_id = run}));
   for (const auto& lot : lots_of(rows))
-    change_periods(tx, api_key, lot.day, {}, Amount() - policy::unspent(lot));
+    change_periods(tx, payer, lot.day, {}, Amount() - policy::unspent(lot));
   tx.delete_allowance(run);
 }
 
@@ -283,17 +302,19 @@ json::object state_json(const BudgetState& state) {
 std::string budgets_wire(store::Reader& reader, const SpendingRules& rules, std::string_view api_key,
                          base::Time now) {
   const auto day = policy::day_of(now);
-  std::vector<std::string> keys{std::string(api_key)};
+  const Payer payer{reader.home(), std::string(api_key)};
+  std::vector<std::string> keys{payer.api_key};
   // Keys that have spent in the month, also earlier ones.
+  const auto begin = payer.keys_scope();
   for (const auto& row : reader.budget_periods(policy::month_of(day))) {
-    if (!row.scope.starts_with("key:")) continue;
-    const auto name = row.scope.substr(4);
+    if (!row.scope.starts_with(begin) || row.scope.find('/', begin.size()) != std::string::npos) continue;
+    const auto name = row.scope.substr(begin.size());
     if (std::ranges::find(keys, name) == keys.end()) keys.push_back(name);
   }
   json::array items;
   for (std::size_t i = 0; i < keys.size(); ++i) {
-    for (const auto& state : states_of(reader, rules.budgets, keys[i], day)) {
-      if (i == 0 || state.scope != workspace_scope) items.push_back(state_json(state));
+    for (const auto& state : states_of(reader, rules.budgets, {payer.workspace, keys[i]}, day)) {
+      if (i == 0 || state.scope != payer.workspace_scope()) items.push_back(state_json(state));
     }
   }
   return base::to_text(json::object{{"items", std::move(items)}});

@@ -59,7 +59,7 @@ void release_allowance(store::Transaction& tx, const model::RunId& run);
 // The last word about what a run has used of its limits.
 void note_used(store::Transaction& tx, const model::RunId& run, const std::string& used);
 
-// The body of GET /v1/budgets: what is configured, spent and reserved now.
+// The body of GET /v1/budgets: what is configured, spent and reserved now in the reader's workspace.
 [[nodiscard]] std::string budgets_wire(store::Reader& reader, const SpendingRules& rules,
                                        std::string_view api_key, base::Time now);
 

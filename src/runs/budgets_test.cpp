@@ -13,6 +13,7 @@ namespace agentrouter::runs {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr const char* today = "2026-05-28";
 constexpr const char* month = "2026-05";
@@ -47,9 +48,8 @@ class BudgetsOverRuns : public ::testing::Test {
         db_.write([&](store::Transaction& tx) { return commit_journal(tx, fence, batch, context()); }));
   }
   void close(const Fence& fence) {
-    EXPECT_TRUE(db_.write([&](store::Transaction& tx) {
-      return fail_run(tx, fence, {"worker_failed", "", ""}, context());
-    }));
+    EXPECT_TRUE(db_.write(
+        [&](store::Transaction& tx) { return fail_run(tx, fence, {"worker_failed", "", ""}, context()); }));
   }
   // "spent/reserved" in tokens.
   std::string budget(const std::string& period = today, const std::string& scope = "workspace:default") {
@@ -234,6 +234,58 @@ TEST_F(BudgetsOverRuns, AreShownWithWhatIsSpentAndReserved) {
               HasSubstr(R"("scope":"workspace","name":"default","window":"day","period":"2026-05-28")"));
   EXPECT_THAT(text, HasSubstr(R"("limit":{"tokens":1000},"spent":{"tokens":100,)"));
   EXPECT_THAT(text, HasSubstr(R"("scope":"key","name":"key_a","window":"month","period":"2026-05")"));
+}
+
+TEST_F(BudgetsOverRuns, EachWorkspaceAndEachOfItsKeysHasItsOwn) {
+  rules_.budgets.key_day.tokens = 1000;
+  const std::string team = "infra";
+  const auto create_in = [&] {
+    NewRun request{.input = R"({"task":"do"})", .task = "do", .api_key = "key_a"};
+    return db_.write_in(team,
+                        [&](store::Transaction& tx) { return create_run(tx, request, context(), rules_); });
+  };
+  ASSERT_TRUE(create_in());
+  const auto fence = claim();
+  grow(fence);
+  settle(fence, 1000);
+  close(fence);
+  EXPECT_EQ(budget(today, "workspace:infra"), "1000/0");
+  EXPECT_EQ(budget(today, "key:infra/key_a"), "1000/0");
+  EXPECT_EQ(budget(), "0/0");
+  EXPECT_EQ(budget(today, "key:key_a"), "0/0");
+  EXPECT_EQ(create_in().error().reason, "budget_exhausted");
+  EXPECT_THAT(create_in().error().details, HasSubstr(R"("scope":"workspace","name":"infra")"));
+  EXPECT_TRUE(create());
+}
+
+TEST_F(BudgetsOverRuns, OfOtherWorkspacesNothingIsShown) {
+  rules_.budgets.key_day.tokens = 1000;
+  const auto spend_in = [&](const std::string& workspace, const std::string& key) {
+    NewRun request{.input = R"({"task":"do"})", .task = "do", .api_key = key};
+    base::value_or_throw(db_.write_in(
+        workspace, [&](store::Transaction& tx) { return create_run(tx, request, context(), rules_); }));
+    const auto fence = claim();
+    grow(fence);
+    settle(fence, 7);
+    close(fence);
+  };
+  spend_in("infra", "key_i");
+  spend_in("infra", "key_j");
+  spend_in("default", "key_d");
+  const auto shown = [&](const std::string& workspace, std::string_view key) {
+    return db_.read_in(
+        workspace, [&](store::Reader& reader) { return budgets_wire(reader, rules_, key, db_.clock.now()); });
+  };
+  const auto infra = shown("infra", "key_i");
+  EXPECT_THAT(infra, HasSubstr(R"("name":"infra")"));
+  EXPECT_THAT(infra, HasSubstr(R"("name":"key_i")"));
+  EXPECT_THAT(infra, HasSubstr(R"("name":"key_j")"));
+  EXPECT_THAT(infra, Not(HasSubstr("key_d")));
+  EXPECT_THAT(infra, Not(HasSubstr("default")));
+  const auto usual = shown("default", "key_d");
+  EXPECT_THAT(usual, Not(HasSubstr("infra")));
+  EXPECT_THAT(usual, Not(HasSubstr("key_i")));
+  EXPECT_THAT(shown("other", "key_x"), Not(HasSubstr("key_i")));
 }
 
 }  // namespace

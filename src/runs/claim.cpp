@@ -63,8 +63,9 @@ base::Result<store::Attempt> check_fence(store::Reader& reader, const Fence& fen
   return attempt;
 }
 
-std::optional<Claim> claim_run(store::Transaction& tx, const Lease& lease, Context context) {
-  const auto next = tx.queued_runs(1);
+std::optional<Claim> claim_run(store::Transaction& tx, const Lease& lease, Context context,
+                               const ClaimRules& rules) {
+  const auto next = tx.queued_runs(1, lanes_to_pass(tx, rules));
   if (next.empty()) return std::nullopt;
   auto run = tx.run(next.front());
   AGENTROUTER_CHECK(run.has_value());

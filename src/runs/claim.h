@@ -8,6 +8,7 @@
 // holds. A lease that has run out and that nobody took is renewed like any other.
 
 #include "runs/context.h"
+#include "runs/placement.h"
 #include "store/store.h"
 
 namespace agentrouter::runs {
@@ -34,9 +35,10 @@ struct Claim {
 // Errors: not_found (attempt_not_found), conflict (lease_lost).
 [[nodiscard]] base::Result<store::Attempt> check_fence(store::Reader& reader, const Fence& fence);
 
-// Takes the next queued run: it becomes starting with startedAt, gets attempt 1 and the event run.claimed
-// {workerId}. Nothing when no run is queued.
-[[nodiscard]] std::optional<Claim> claim_run(store::Transaction& tx, const Lease& lease, Context context);
+// Takes the next queued run that `rules` let this worker take: it becomes starting with startedAt, gets attempt 1 and
+// the event run.claimed {workerId}. Nothing when there is none.
+[[nodiscard]] std::optional<Claim> claim_run(store::Transaction& tx, const Lease& lease, Context context,
+                                             const ClaimRules& rules = {});
 
 // A heartbeat. Errors: those of check_fence.
 [[nodiscard]] base::Result<store::Attempt> renew_lease(store::Transaction& tx, const Fence& fence,

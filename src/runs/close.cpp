@@ -66,7 +66,7 @@ std::string Closing::to_json_text() const {
   object["status"] = to_string(status);
   if (failure) object["failure"] = failure->to_json();
   object["terminalSeq"] = terminal_seq;
-  object["terminal"] = json::parse(terminal.to_json_text());
+  object["terminal"] = base::value_or_throw(base::parse_json(terminal.to_json_text()));
   return base::to_text(object);
 }
 

@@ -139,8 +139,8 @@ base::Result<Continued> continue_run(store::Transaction& tx, const ContinueReque
   if (auto admitted = admit_spending(tx, run, request.limits, request.api_key, spending, context, &before);
       !admitted)
     return tl::unexpected(admitted.error());
-  AGENTROUTER_TRY(const auto share, admit_queued(tx, run, request.api_key, queue));
-  begin_run(tx, run, request.api_key, share);
+  AGENTROUTER_TRY(const auto place, admit_queued(tx, run, request.api_key, queue));
+  begin_run(tx, run, request.api_key, place);
   conversation.expires_at = store::never;
   tx.put_conversation(conversation);
   remember_use(tx, use, run.id, 0, context);

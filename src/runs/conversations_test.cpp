@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/co_spawn.hpp>
+
 #include "runs/cancel.h"
 #include "runs/close.h"
 #include "runs/create.h"

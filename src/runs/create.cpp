@@ -1,6 +1,7 @@
 #include "runs/create.h"
 
 #include "runs/begin.h"
+#include "runs/options.h"
 #include "runs/payloads.h"
 #include "runs/workspace_source.h"
 
@@ -8,8 +9,9 @@ namespace agentrouter::runs {
 
 namespace {
 
-model::Run make_run(const NewRun& request, Context context) {
+model::Run make_run(const NewRun& request, std::string workspace, Context context) {
   model::Run run;
+  run.workspace_id = std::move(workspace);
   run.id = model::RunId("run_" + base::new_uuid(context.entropy));
   run.runtime = request.runtime;
   run.task = request.task;
@@ -42,12 +44,14 @@ base::Result<Created> create_run(store::Transaction& tx, const NewRun& request, 
     return tl::unexpected(run_deleted(earlier->run_id));
   }
   AGENTROUTER_TRY(auto source, settle_workspace(tx, request.workspace, context));
-  auto run = make_run(request, context);
+  auto run = make_run(request, tx.home(), context);
   run.workspace = std::move(source.workspace);
+  if (request.isolation > options_of(run.input).isolation.value_or(model::Isolation::process))
+    set_isolation(run, request.isolation);
   if (auto admitted = admit_spending(tx, run, request.limits, request.api_key, rules, context); !admitted)
     return tl::unexpected(admitted.error());
-  AGENTROUTER_TRY(const auto share, admit_queued(tx, run, request.api_key, queue));
-  begin_run(tx, run, request.api_key, share);
+  AGENTROUTER_TRY(const auto place, admit_queued(tx, run, request.api_key, queue));
+  begin_run(tx, run, request.api_key, place);
   if (source.begins_with) {
     source.begins_with->conversation_id = run.id;
     tx.put_checkpoint(*source.begins_with);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/co_spawn.hpp>
+
 #include "testing/store_fixture.h"
 
 namespace agentrouter::runs {

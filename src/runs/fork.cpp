@@ -85,8 +85,8 @@ base::Result<Forked> fork_run(store::Transaction& tx, const ForkRequest& request
   if (auto admitted = admit_spending(tx, run, request.limits, request.api_key, spending, context, &turn);
       !admitted)
     return tl::unexpected(admitted.error());
-  AGENTROUTER_TRY(const auto share, admit_queued(tx, run, request.api_key, queue));
-  begin_run(tx, run, request.api_key, share);
+  AGENTROUTER_TRY(const auto place, admit_queued(tx, run, request.api_key, queue));
+  begin_run(tx, run, request.api_key, place);
   state.conversation_id = run.id;
   state.turn_number = 0;
   tx.put_checkpoint(state);

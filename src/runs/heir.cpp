@@ -8,6 +8,7 @@ model::Run heir_of(const model::Run& before, const std::string& message, Context
   model::Run run;
   run.id = model::RunId("run_" + base::new_uuid(context.entropy));
   run.turn_id = "turn_" + base::new_uuid(context.entropy);
+  run.workspace_id = before.workspace_id;
   run.runtime = before.runtime;
   run.task = message;
   json::object input;

@@ -17,8 +17,10 @@ std::string body_hash(const json::object& body) {
   return base::Sha256::hex_of(base::to_canonical(same));
 }
 
-std::string key_hash(const KeyedUse& use) {
-  // Keys of the first version had one target and no scope. No key has a line end.
+std::string key_hash(const KeyedUse& use, std::string_view workspace) {
+  // Keys of the first version had one target and no scope. Neither a key nor a workspace has a line end.
+  if (workspace != model::default_workspace)
+    return base::Sha256::hex_of(std::string(workspace) + "\n" + use.target + "\n" + use.key);
   if (use.target == "POST /v1/runs") return base::Sha256::hex_of(use.key);
   return base::Sha256::hex_of(use.target + "\n" + use.key);
 }
@@ -28,7 +30,7 @@ base::Result<std::optional<store::IdempotencyKey>> earlier_use(store::Transactio
   if (use.key.empty()) return std::nullopt;
   const auto now = context.clock.now();
   (void)tx.purge_idempotency_keys(now, purged_at_once);
-  auto used = tx.idempotency_key(key_hash(use));
+  auto used = tx.idempotency_key(key_hash(use, tx.home()));
   if (!used || used->expires_at <= now) return std::nullopt;
   if (used->body_hash == use.body_hash) return used;
   return base::fail(base::Code::conflict, "this Idempotency-Key was used with a different request",
@@ -39,7 +41,7 @@ void remember_use(store::Transaction& tx, const KeyedUse& use, const model::RunI
                   Context context) {
   if (use.key.empty()) return;
   tx.put_idempotency_key(
-      {key_hash(use), use.body_hash, run, context.clock.now() + idempotency_lifetime, event_seq});
+      {key_hash(use, tx.home()), use.body_hash, run, context.clock.now() + idempotency_lifetime, event_seq});
 }
 
 }  // namespace agentrouter::runs

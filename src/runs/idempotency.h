@@ -1,7 +1,7 @@
 #pragma once
-// A request that creates or decides may carry a key: the same request with the same key is then done once,
-// for 24 hours, however often and however concurrently it comes. What it did and that it was done are one
-// transaction.
+// A request that creates or decides may carry a key: the same request with the same key is then done once in
+// its workspace (the transaction's), for 24 hours, however often and however concurrently it comes. What it
+// did and that it was done are one transaction.
 
 #include "runs/context.h"
 #include "store/store.h"
@@ -34,6 +34,7 @@ void remember_use(store::Transaction& tx, const KeyedUse& use, const model::RunI
 [[nodiscard]] std::string body_hash(const json::object& body);
 
 // The name under which the key is stored.
-[[nodiscard]] std::string key_hash(const KeyedUse& use);
+[[nodiscard]] std::string key_hash(const KeyedUse& use,
+                                   std::string_view workspace = model::default_workspace);
 
 }  // namespace agentrouter::runs

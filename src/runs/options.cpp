@@ -1,11 +1,13 @@
 #include "runs/options.h"
 
+#include <algorithm>
+
 namespace agentrouter::runs {
 
 namespace {
 
 constexpr std::string_view inherited[] = {"waitForQuota", "mcp", "approvalScope",
-                                          "policy",       "limits", "requireIsolation", "image"};
+                                          "policy",       "limits", "requireIsolation", "image", "requires"};
 
 json::object object_of(std::string_view input) {
   auto value = base::parse_json(input, {.max_depth = 128, .max_bytes = 16u << 20});
@@ -28,12 +30,29 @@ RunOptions options_of(std::string_view input) {
   options.image = base::get_string(object, "image").value_or("");
   if (const auto* limits = base::get_object(object, "limits"))
     options.limits = policy::RunLimits::from_json(*limits);
+  const auto* labels = base::get_object(object, "requires");
+  for (const auto& label : labels ? *labels : json::object{}) {
+    const auto* value = label.value().if_string();
+    if (value == nullptr) continue;
+    options.requirements.emplace_back(std::string(label.key().data(), label.key().size()),
+                                      std::string(value->data(), value->size()));
+    const auto isolation = options.requirements.back().first == "isolation"
+                               ? model::parse_isolation(options.requirements.back().second)
+                               : std::nullopt;
+    if (isolation) options.isolation = std::max(*isolation, options.isolation.value_or(*isolation));
+  }
   return options;
 }
 
 void set_limits(model::Run& run, const policy::RunLimits& limits) {
   auto input = object_of(run.input);
   input["limits"] = limits.to_json();
+  run.input = base::to_text(input);
+}
+
+void set_isolation(model::Run& run, model::Isolation isolation) {
+  auto input = object_of(run.input);
+  input["requireIsolation"] = to_string(isolation);
   run.input = base::to_text(input);
 }
 

@@ -22,6 +22,8 @@ struct RunOptions {
   std::optional<model::Isolation> isolation;  // requireIsolation
   std::string image;   // the name of the image that is the sandbox's root; empty: the server's default
   policy::RunLimits limits;  // as they were settled when the run was asked for
+  // requires: labels that its worker must have, by name. `isolation` among them is as good as requireIsolation.
+  std::vector<std::pair<std::string, std::string>> requirements;
 };
 
 // `input` is Run::input.
@@ -30,6 +32,7 @@ struct RunOptions {
 // Puts the scope into the run's input.
 void set_scope(model::Run& run, model::ApprovalScope scope);
 void set_limits(model::Run& run, const policy::RunLimits& limits);
+void set_isolation(model::Run& run, model::Isolation isolation);
 
 // Adds to the input of a later turn what it inherits from the turn before. Nothing that was not asked for.
 void inherit_options(json::object& input, std::string_view before);

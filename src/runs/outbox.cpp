@@ -50,7 +50,8 @@ void copy(const json::object& from, std::initializer_list<std::string_view> name
 const std::vector<std::string_view>& notice_types() {
   static const auto types = [] {
     std::vector<std::string_view> all(told.begin(), told.end());
-    for (const auto* type : {"approval.requested", "run.created", "run.deleted", "run.started"}) all.emplace_back(type);
+    for (const auto* type : {"approval.requested", "run.created", "run.deleted", "run.started"})
+      all.emplace_back(type);
     std::sort(all.begin(), all.end());
     return all;
   }();
@@ -81,7 +82,7 @@ store::Delivery make_delivery(const store::Webhook& webhook, std::string_view ke
 
 void notify(store::Transaction& tx, const Notice& notice) {
   std::optional<json::object> data;
-  for (const auto& webhook : tx.webhooks()) {
+  for (const auto& webhook : tx.webhooks_of(tx.workspace_of(notice.run))) {
     if (!wants(webhook, notice.type)) continue;
     if (!data) {
       const auto run = tx.run(notice.run);
@@ -101,7 +102,10 @@ bool has_notice(std::string_view event_type) {
 void notify_event(store::Transaction& tx, const model::Event& event, const json::value& payload) {
   json::object about{{"sequence", event.sequence}};
   if (const auto* object = payload.if_object()) {
-    copy(*object, {"actionId", "actionDigest", "decision", "decidedBy", "code", "cause", "limit", "percent", "used", "max"}, about);
+    copy(*object,
+         {"actionId", "actionDigest", "decision", "decidedBy", "code", "cause", "limit", "percent", "used",
+          "max"},
+         about);
     if (event.type == "run.waiting") copy(*object, {"reason", "resumesAt"}, about);
   }
   notify(tx, {.type = event.type,

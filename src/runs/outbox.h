@@ -22,9 +22,9 @@ struct Notice {
   json::object about = {};  // added to the data; replaces fields of the same name
 };
 
-// Queues {type, timestamp, data: {runId, conversationId, turnNumber, runtime, status, tags?, title, ...about}}.
-// The title is the beginning of the task's first line. The same notice again changes nothing. Nobody wants
-// it: nothing is read but the endpoints.
+// Queues {type, timestamp, data: {runId, conversationId, turnNumber, runtime, status, tags?, title,
+// ...about}}. The endpoints are those of the run's workspace. The title is the beginning of the task's first
+// line. The same notice again changes nothing. Nobody wants it: nothing is read but the endpoints.
 void notify(store::Transaction& tx, const Notice& notice);
 
 // The notice of an event of a run, for the types that have one; approval.requested is told by journal_commit,

@@ -75,7 +75,7 @@ base::Result<model::Run> find_run(store::Reader& reader, const model::RunId& id)
 
 base::Result<model::Artifact> find_artifact(store::Reader& reader, const model::RunId& run,
                                             const model::ArtifactId& id) {
-  auto artifact = reader.artifact(id);
+  auto artifact = reader.run(run) ? reader.artifact(id) : std::nullopt;
   if (artifact && artifact->run_id == run) return std::move(*artifact);
   return base::fail(base::Code::not_found, "run " + run.str() + " has no artifact " + id.str(),
                     "artifact_not_found");

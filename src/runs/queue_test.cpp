@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "runs/create.h"
 #include "runs/claim.h"
+#include "runs/create.h"
 #include "testing/store_fixture.h"
 
 namespace agentrouter::runs {
@@ -25,7 +25,8 @@ class Queue : public ::testing::Test {
     return db_.write([&](store::Transaction& tx) { return create_run(tx, request, context(), {}, rules_); });
   }
   std::string take() {
-    return db_.write([&](store::Transaction& tx) { return claim_run(tx, {"worker_1"}, context())->run.tags[0].second; });
+    return db_.write(
+        [&](store::Transaction& tx) { return claim_run(tx, {"worker_1"}, context())->run.tags[0].second; });
   }
   std::int64_t queued(std::string_view share) {
     return db_.read([&](store::Reader& reader) { return reader.queued_of_share(share); });
@@ -46,6 +47,19 @@ TEST_F(Queue, RunsShareByTheKeyThatAsksOrByATag) {
   EXPECT_EQ(queued("key_a"), 2);
 }
 
+TEST_F(Queue, AWorkspaceIsOneShareHoweverManyKeysItHas) {
+  rules_.share_tag = "team";
+  const std::string team = "infra";
+  for (const auto* key : {"key_a", "key_b"}) {
+    NewRun request{.input = R"({"task":"go"})", .task = "go", .tags = {{"team", "x"}}, .api_key = key};
+    base::value_or_throw(db_.write_in(
+        team, [&](store::Transaction& tx) { return create_run(tx, request, context(), {}, rules_); }));
+  }
+  EXPECT_EQ(queued("workspace:infra"), 2);
+  EXPECT_EQ(queued("tag:x"), 0);
+  EXPECT_EQ(queued("key_a"), 0);
+}
+
 TEST_F(Queue, SharesTakeTurnsAtTheWorkersSlots) {
   for (int i = 0; i < 3; ++i) base::value_or_throw(create("a", {{"of", "a"}}));
   for (int i = 0; i < 2; ++i) base::value_or_throw(create("b", {{"of", "b"}}));
@@ -61,7 +75,8 @@ TEST_F(Queue, BeyondItsBoundsARunIsRefusedUntilAnotherIsTaken) {
   const auto of_share = create("a");
   ASSERT_FALSE(of_share);
   EXPECT_EQ(of_share.error().reason, "queue_full");
-  EXPECT_THAT(of_share.error().details, HasSubstr(R"("scope":"share","limit":2,"queued":2,"retryAfterSeconds":10)"));
+  EXPECT_THAT(of_share.error().details,
+              HasSubstr(R"("scope":"share","limit":2,"queued":2,"retryAfterSeconds":10)"));
   base::value_or_throw(create("b"));
   const auto of_all = create("c");
   ASSERT_FALSE(of_all);

@@ -86,10 +86,18 @@ void read_origin(store::Reader& reader, RunRecord& record) {
   if (const auto first = reader.run(id)) record.forked_from = first->forked_from;
 }
 
+// Nothing as long as no server has said what it has.
+std::optional<Unplaceable> placement_of(store::Reader& reader, const model::Run& run,
+                                        const std::vector<std::string>& roots) {
+  if (run.status != model::RunStatus::queued) return std::nullopt;
+  const auto all = nodes(reader);
+  return all.empty() ? std::nullopt : unplaceable(all, needs_of(run, roots));
+}
+
 }  // namespace
 
 base::Result<RunRecord> run_record(store::Reader& reader, const model::RunId& id, base::Time now,
-                                   const ConversationRules& rules) {
+                                   const ConversationRules& rules, const std::vector<std::string>& roots) {
   auto run = reader.run(id);
   if (!run) return tl::unexpected(run_not_found(id));
   auto conversation = reader.conversation(run->conversation_id);
@@ -117,6 +125,7 @@ base::Result<RunRecord> run_record(store::Reader& reader, const model::RunId& id
   read_origin(reader, record);
   record.published_turn2 = rules.published_turn2;
   record.operations = operations_of(record, *latest);
+  record.unplaceable = placement_of(reader, record.run, roots);
   return record;
 }
 

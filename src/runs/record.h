@@ -3,6 +3,7 @@
 // grow with the run's events: what it shows is kept in rows of its own or found by an event's type.
 
 #include "runs/conversations.h"
+#include "runs/nodes.h"
 
 namespace agentrouter::runs {
 
@@ -47,6 +48,8 @@ struct RunRecord {
   bool published_turn2 = false;  // the rule under which later turns are made
   // What may be asked for now: cancel, approve, deny, continue, fork, close.
   std::vector<std::string> operations;
+  // Of a queued run that no server which is there can carry out.
+  std::optional<Unplaceable> unplaceable = {};
 
   // The body of GET /v1/runs/{runId}/record.
   [[nodiscard]] std::string to_wire() const;
@@ -54,6 +57,7 @@ struct RunRecord {
 
 // Errors: not_found (run_not_found).
 [[nodiscard]] base::Result<RunRecord> run_record(store::Reader& reader, const model::RunId& id,
-                                                 base::Time now, const ConversationRules& rules = {});
+                                                 base::Time now, const ConversationRules& rules = {},
+                                                 const std::vector<std::string>& roots = {});
 
 }  // namespace agentrouter::runs

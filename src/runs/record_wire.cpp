@@ -105,6 +105,12 @@ json::object limits_json(const model::Run& run, const std::optional<store::RunSp
   return limits;
 }
 
+json::object placement_json(const Unplaceable& unplaceable) {
+  json::object missing;
+  for (const auto& [name, value] : unplaceable.missing) missing[name] = value;
+  return {{"state", "unplaceable"}, {"missing", std::move(missing)}, {"workers", unplaceable.workers}};
+}
+
 }  // namespace
 
 std::string RunRecord::to_wire() const {
@@ -118,6 +124,7 @@ std::string RunRecord::to_wire() const {
   if (waiting)
     add("waiting",
         base::to_text(json::object{{"reason", waiting->reason}, {"resumesAt", waiting->resumes_at}}));
+  if (unplaceable) add("placement", base::to_text(placement_json(*unplaceable)));
   add("approvalMode", base::to_text(json::value(to_string(run.approval_mode))));
   add("approvalScope", base::to_text(json::value(to_string(options_of(run.input).scope))));
   add("workspace", base::to_text(run.workspace.to_json()));

@@ -14,16 +14,16 @@ namespace agentrouter::store {
 
 struct Webhook {
   std::string id;  // wh_<uuid>
-  std::string workspace;
+  std::string workspace = std::string(model::default_workspace);
   std::string url;
   std::string description;
   std::vector<std::string> events;  // types, or "run.*", "approval.*", "*"
-  std::string secret;               // whsec_...; messages are signed with it
+  std::string secret;               // sealed; messages are signed with it. In clear as long as it is of an older version
   std::string old_secret = {};      // and with this one until its time is over; empty for none
   std::optional<base::Time> old_secret_until = {};
   bool enabled = true;
-  std::string disabled_reason = {};                    // why it was disabled, for people; empty when enabled
-  std::optional<base::Time> failing_since = {};        // the first of the failures since the last success
+  std::string disabled_reason = {};              // why it was disabled, for people; empty when enabled
+  std::optional<base::Time> failing_since = {};  // the first of the failures since the last success
   base::Time created_at;
   base::Time updated_at;
 };
@@ -35,18 +35,18 @@ enum class DeliveryState { pending, delivered, failed };
 struct Delivery {
   std::string id;  // msg_<uuid>: the webhook-id, the same for each attempt
   std::string webhook_id;
-  std::string type;    // "approval.requested"
+  std::string type;     // "approval.requested"
   model::RunId run_id;  // empty for a test
-  std::string body;    // JSON text, sent as it is
+  std::string body;     // JSON text, sent as it is
   base::Time created_at;
   DeliveryState state = DeliveryState::pending;
   int attempts = 0;
-  base::Time next_at;                               // of a pending one
-  std::optional<base::Time> attempted_at = {};      // the last attempt
-  int status = 0;                                   // of the last answer; 0: there was none
-  std::string error = {};                           // why the last attempt failed; empty: it did not
-  std::int64_t duration_ms = 0;                     // of the last attempt
-  std::int64_t number = 0;                          // in the order of their making; the store gives it
+  base::Time next_at;                           // of a pending one
+  std::optional<base::Time> attempted_at = {};  // the last attempt
+  int status = 0;                               // of the last answer; 0: there was none
+  std::string error = {};                       // why the last attempt failed; empty: it did not
+  std::int64_t duration_ms = 0;                 // of the last attempt
+  std::int64_t number = 0;                      // in the order of their making; the store gives it
 };
 
 // The messages of an endpoint, newest first.

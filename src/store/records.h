@@ -56,6 +56,7 @@ struct Upload {
   std::int64_t files = 0;  // in the tree
   base::Time created_at;
   base::Time expires_at;  // from then on no run can be made of it
+  std::string workspace_id = std::string(model::default_workspace);
 };
 
 // One try at a run. `token` grows with every lease of the run: a worker that holds an older one may not
@@ -68,9 +69,10 @@ struct Attempt {
   std::int64_t token = 1;  // fencing
   base::Time lease_until;  // by the holder's clock; nothing is decided by it
   std::int64_t beats = 0;
-  // Where its folder and its keeper are: who has the same host can reach them. Empty: whoever has the data folder.
+  // Where its folder and its keeper are: who has the same host can reach them. Empty: whoever has the data
+  // folder.
   std::string host;
-  bool launched = false;  // a keeper may have been started for it
+  bool launched = false;            // a keeper may have been started for it
   int slot = 0;                     // uid range and name of what the sandbox made; unique among open attempts
   std::int64_t journal_offset = 0;  // bytes of the journal that are in the store
   bool open = true;                 // false once its sandbox and folder are gone
@@ -151,7 +153,8 @@ struct RunSpending {
   std::string api_key = {};  // the name of the key that asked for the run
   std::int64_t tokens = 0;
   std::int64_t nano_usd = 0;
-  std::string used = {};  // what it has used of its limits, as its keeper said last: JSON text; empty for nothing
+  std::string used =
+      {};  // what it has used of its limits, as its keeper said last: JSON text; empty for nothing
 };
 
 // What was spent and is reserved in one budget in one period. `scope` is what the budget is for, `period` a
@@ -201,7 +204,8 @@ struct RunCursor {
 
 // All that is given must hold.
 struct RunQuery {
-  std::optional<std::string> status = {};  // "active" or a status
+  std::string workspace = std::string(model::default_workspace);  // a reader's scope wins
+  std::optional<std::string> status = {};                         // "active" or a status
   int limit = 50;
   std::optional<RunCursor> after = {};
   std::optional<model::RuntimeKind> runtime = {};
@@ -247,6 +251,23 @@ struct Totals {
   std::int64_t artifact_bytes = 0;  // as their records say
   std::int64_t database_bytes = 0;  // in use; the file may be larger
 };
+
+// Runs that wait, or are carried out, and need the same of whoever takes them. What that is only `runs` reads out
+// of the name.
+struct Lane {
+  std::string name;
+  std::int64_t queued = 0;
+  std::int64_t active = 0;  // starting, running or cancelling
+};
+
+// A small record by which the servers of one store meet: who is there, who has which duty, what one asks the other.
+// The text is JSON, which `runs` reads and writes. There are thousands at most, of all kinds together.
+struct Note {
+  std::string kind;
+  std::string id;  // within its kind
+  std::string text;
+};
+inline constexpr int notes_at_most = 10'000;
 
 struct RunPage {
   std::vector<model::Run> items;

@@ -27,7 +27,9 @@ base::Task<void> until_done(const std::function<void(Done)>& submit) {
 
 base::Task<void> Store::perform_write(const WriteWork& work) {
   const std::function<void(Done)> submit = [this, &work](Done done) { submit_write(work, std::move(done)); };
+  const auto begun = base::SteadyClock::now();
   co_await until_done(submit);
+  figures_.seconds.add(std::chrono::duration<double>(base::SteadyClock::now() - begun).count());
 }
 
 base::Task<void> Store::perform_read(const ReadWork& work) {

@@ -11,22 +11,39 @@
 #include <memory>
 #include <vector>
 
+#include "base/figures.h"
 #include "base/pool.h"
 #include "model/audit.h"
 #include "store/outbox.h"
 #include "store/records.h"
+#include "store/sealed.h"
+#include "store/tenancy.h"
 
 namespace agentrouter::store {
 
 // Reads one consistent state. Throws Failure (unavailable, corrupt) when the database cannot be read.
+//
+// Within the scope of a workspace (Store::read_in, write_in) what belongs to another one is not there, and is
+// looked for by an index that begins with the workspace: it costs exactly what something costs that never
+// was. That holds for run(), runs(), upload(), webhook(), webhooks() and pending_approvals(query). Everything
+// else is asked for by the id of what was found by one of these.
 class Reader {
  public:
   virtual ~Reader() = default;
 
+  // Empty: all workspaces.
+  [[nodiscard]] const std::string& scope() const { return scope_; }
+  // The scope, or the default workspace: where something new belongs.
+  [[nodiscard]] std::string home() const {
+    return scope_.empty() ? std::string(model::default_workspace) : scope_;
+  }
+
   [[nodiscard]] virtual std::optional<model::Run> run(const model::RunId& id) = 0;
-  // Newest queuedAt first (ties: newest inserted first); with a text, newest inserted first. A call looks at
-  // a bounded number of runs: where few of many match, a page may hold fewer than `limit` and still have a
-  // `next`.
+  // Whose run it is, whatever the scope is; empty when there is no such run. Cheaper than the run.
+  [[nodiscard]] virtual std::string workspace_of(const model::RunId& run) = 0;
+  // Of one workspace: newest queuedAt first (ties: newest inserted first); with a text, newest inserted
+  // first. A call looks at a bounded number of runs: where few of many match, a page may hold fewer than
+  // `limit` and still have a `next`.
   [[nodiscard]] virtual RunPage runs(const RunQuery& query) = 0;
   [[nodiscard]] virtual std::optional<Conversation> conversation(const model::RunId& id) = 0;
   // The runs of a conversation by their turn numbers.
@@ -95,10 +112,18 @@ class Reader {
   [[nodiscard]] virtual std::vector<std::string> trees_in_use() = 0;
   // Runs that are queued, in the order in which they are to be taken if none ends meanwhile. Shares
   // come in turn: that with the fewest active runs first, among equals the one that was served longest ago. In
-  // a share: highest priority first, then oldest.
-  [[nodiscard]] virtual std::vector<model::RunId> queued_runs(int limit) = 0;
+  // a share: highest priority first, then oldest. Runs of the lanes `left_out` are passed over as if they were not
+  // there.
+  [[nodiscard]] virtual std::vector<model::RunId> queued_runs(int limit,
+                                                              const std::vector<std::string>& left_out = {}) = 0;
+  // When the run was queued that waits for longest; none when none waits.
+  [[nodiscard]] virtual std::optional<base::Time> oldest_queued() = 0;
+  // Of all runs that wait or are carried out, over all shares, by their names.
+  [[nodiscard]] virtual std::vector<Lane> lanes() = 0;
   [[nodiscard]] virtual std::int64_t queued_of_share(std::string_view share) = 0;
   [[nodiscard]] virtual Totals totals() = 0;
+  // Some run of any workspace has not ended.
+  [[nodiscard]] virtual bool has_active_runs() = 0;
   // Some attempt of the run, not only the newest, may have a sandbox or a folder yet.
   [[nodiscard]] virtual bool has_open_attempt(const model::RunId& run) = 0;
   // Oldest end first.
@@ -116,20 +141,58 @@ class Reader {
   [[nodiscard]] virtual std::vector<StandingRule> standing_rules(const model::RunId& run) = 0;
   // Oldest first.
   [[nodiscard]] virtual std::vector<Webhook> webhooks() = 0;
+  // Those of one workspace, whatever the scope is; oldest first.
+  [[nodiscard]] virtual std::vector<Webhook> webhooks_of(std::string_view workspace) = 0;
   [[nodiscard]] virtual std::optional<Webhook> webhook(std::string_view id) = 0;
   [[nodiscard]] virtual std::optional<Delivery> delivery(std::string_view id) = 0;
   [[nodiscard]] virtual std::vector<Delivery> deliveries(const DeliveryQuery& query) = 0;
   // Pending ones of an endpoint by the time when they are due, whether that has come or not.
   [[nodiscard]] virtual std::vector<Delivery> next_deliveries(std::string_view webhook, int limit) = 0;
   [[nodiscard]] virtual std::int64_t pending_deliveries(std::string_view webhook) = 0;
+  [[nodiscard]] virtual std::optional<Note> note(std::string_view kind, std::string_view id) = 0;
+  // Those of a kind whose ids begin so, by their ids, at most `limit`.
+  [[nodiscard]] virtual std::vector<Note> notes(std::string_view kind, std::string_view id_prefix = {},
+                                                int limit = notes_at_most) = 0;
+  // Workspaces and keys know no scope: whoever asks about them judges by what the key may.
+  [[nodiscard]] virtual std::optional<WorkspaceRecord> workspace(std::string_view id) = 0;
+  // Oldest first, number > after.
+  [[nodiscard]] virtual std::vector<WorkspaceRecord> workspaces(std::int64_t after, int limit) = 0;
+  [[nodiscard]] virtual std::optional<ApiKey> api_key(std::string_view id) = 0;
+  [[nodiscard]] virtual std::optional<ApiKey> api_key_by_hash(std::string_view hash) = 0;
+  // Oldest first, number > after, with those that hold no longer.
+  [[nodiscard]] virtual std::vector<ApiKey> api_keys(std::int64_t after, int limit) = 0;
+  // Of all workspaces, by workspace and version.
+  [[nodiscard]] virtual std::vector<DataKey> data_keys() = 0;
+  // By version.
+  [[nodiscard]] virtual std::vector<DataKey> data_keys(std::string_view workspace) = 0;
+  // By workspace and provider.
+  [[nodiscard]] virtual std::vector<ProviderKey> provider_keys() = 0;
+  [[nodiscard]] virtual std::optional<ProviderKey> provider_key(std::string_view workspace,
+                                                                std::string_view provider) = 0;
+
+ private:
+  friend class Scoped;
+  std::string scope_;
+};
+
+// Narrows a reader to a workspace for as long as it lives.
+class Scoped {
+ public:
+  Scoped(Reader& reader, std::string workspace) : reader_(reader) { reader_.scope_ = std::move(workspace); }
+  Scoped(const Scoped&) = delete;
+  Scoped& operator=(const Scoped&) = delete;
+  ~Scoped() { reader_.scope_.clear(); }
+
+ private:
+  Reader& reader_;
 };
 
 class Transaction : public Reader {
  public:
   // Inserts. The id must be new. The first run of a conversation opens it: its row is there from now on.
   // Throws Failure(conflict, turn_taken) when the conversation has a run with this turn number. Runs of one `share`
-  // wait for each other, see queued_runs().
-  virtual void insert_run(const model::Run& run, std::string_view share = {}) = 0;
+  // wait for each other, see queued_runs(); `lane` names what they need alike.
+  virtual void insert_run(const model::Run& run, std::string_view share = {}, std::string_view lane = {}) = 0;
   // Writes every field but `task`, `input` and `tags`, which never change, and the events' counter, which
   // only append() moves.
   virtual void update_run(const model::Run& run) = 0;
@@ -179,30 +242,57 @@ class Transaction : public Reader {
   // Messages about it go, but those that wait for an endpoint that is enabled. Throws Failure(not_found).
   virtual void delete_run(const model::RunId& run, base::Time now) = 0;
   virtual void delete_artifact(const model::ArtifactId& artifact) = 0;
-  // Removes at most `rows` rows of a deleted run and says how many. When there were fewer and no artifact is left,
-  // the record that it was deleted goes with them.
+  // Removes at most `rows` rows of a deleted run and says how many. When there were fewer and no artifact is
+  // left, the record that it was deleted goes with them.
   virtual int remove_deleted(const model::RunId& run, int rows) = 0;
   virtual void delete_conversation(const model::RunId& conversation) = 0;
   virtual void delete_delivery(std::string_view id) = 0;
+  // Inserts, or replaces name and state of that of the same id.
+  virtual void put_workspace(const WorkspaceRecord& workspace) = 0;
+  // Inserts, or replaces what may change: expiry, revocation, what it was replaced by.
+  virtual void put_api_key(const ApiKey& key) = 0;
+  // Unless a later use is known.
+  virtual void note_key_use(std::string_view id, base::Time at) = 0;
+  // Inserts, or replaces that of the same workspace and version.
+  virtual void put_data_key(const DataKey& key) = 0;
+  virtual void delete_data_key(std::string_view workspace, int version) = 0;
+  // Inserts, or replaces that of the same workspace and provider.
+  virtual void put_provider_key(const ProviderKey& key) = 0;
+  virtual void delete_provider_key(std::string_view workspace, std::string_view provider) = 0;
+  // Inserts, or replaces that of the same kind and id.
+  virtual void put_note(const Note& note) = 0;
+  // Forgetting what is not there is fine.
+  virtual void delete_note(std::string_view kind, std::string_view id) = 0;
 };
 
-// Told after each commit, in commit order, on the store's writer thread: post elsewhere, return at once.
+// Told after each commit, in commit order, on one of the store's threads and by one at a time: post
+// elsewhere, return at once. Where several nodes share a store, each is told of the commits of all.
 class CommitListener {
  public:
   virtual ~CommitListener() = default;
   // All events of this commit, in the order of their appending. Shared: keep the pointer, do not copy.
   virtual void committed(std::shared_ptr<const std::vector<model::Event>> events) = 0;
-  // A run was inserted, changed its state or was deleted in this commit, or its conversation, which it began, was
-  // closed.
+  // A run was inserted, changed its state or was deleted in this commit, or its conversation, which it began,
+  // was closed.
   virtual void run_changed(const model::RunId& run, model::RunStatus status) = 0;
   // Webhooks, or messages that are to be sent, were added or changed in this commit.
   virtual void outbox_changed() {}
+  // Commits may have happened that this node has not been and will not be told of: look at everything again.
+  virtual void missed() {}
+  // Notes of this kind were put or deleted in this commit.
+  virtual void notes_changed(const std::string& /*kind*/) {}
 };
 
 // What waits for the store's threads at this moment.
 struct Waiting {
   std::size_t writes = 0;
   std::size_t reads = 0;
+};
+
+// How long callers waited for their writes, in seconds, and how many writes shared a commit.
+struct WriteFigures {
+  base::Histogram seconds{{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10}};
+  base::Histogram batches{{1, 2, 4, 8, 16, 32, 64, 128, 256}};
 };
 
 // The io_context of every task that waits here must outlive the store: its threads post to it.
@@ -226,6 +316,25 @@ class Store {
     return write_for<std::invoke_result_t<Work&, Transaction&>>(work);
   }
 
+  // The same within the scope of a workspace, which lives until the task resumes.
+  template <class Work>
+  auto write_in(const std::string& workspace, Work work)
+      -> base::Task<std::invoke_result_t<Work&, Transaction&>> {
+    static_assert(std::is_trivially_destructible_v<Work>, "capture by reference: the caller waits");
+    return write_for<std::invoke_result_t<Work&, Transaction&>>([&workspace, work](Transaction& tx) mutable {
+      const Scoped scoped(tx, workspace);
+      return work(tx);
+    });
+  }
+  template <class Work>
+  auto read_in(const std::string& workspace, Work work) -> base::Task<std::invoke_result_t<Work&, Reader&>> {
+    static_assert(std::is_trivially_destructible_v<Work>, "capture by reference: the caller waits");
+    return read_for<std::invoke_result_t<Work&, Reader&>>([&workspace, work](Reader& reader) mutable {
+      const Scoped scoped(reader, workspace);
+      return work(reader);
+    });
+  }
+
   // Runs `work` on a reader thread.
   template <class Work>
   auto read(Work work) -> base::Task<std::invoke_result_t<Work&, Reader&>> {
@@ -235,6 +344,8 @@ class Store {
 
   // Any thread.
   [[nodiscard]] virtual Waiting waiting() const = 0;
+
+  [[nodiscard]] const WriteFigures& figures() const { return figures_; }
 
   // Listeners live until the store is destroyed or removed. Safe from any thread.
   virtual void add_listener(CommitListener* listener) = 0;
@@ -251,6 +362,8 @@ class Store {
   using Done = std::function<void(std::exception_ptr)>;
   virtual void submit_write(WriteWork work, Done done) = 0;
   virtual void submit_read(ReadWork work, Done done) = 0;
+
+  WriteFigures figures_;  // a backend notes its batches
 
  private:
   // One coroutine for each kind of result, not for each closure: there are hundreds of these.

@@ -23,6 +23,8 @@ class Backlog {
   void end() { ended_ = true; }
   // The run has ended or was deleted. Who has nothing more to come reads the store again to learn which.
   void run_is_over();
+  // The hub was not told of everything: the store is read again.
+  void missed() { opened_ = false; }
 
   [[nodiscard]] bool must_read() const;
   // Frames that follow the cursor; moves it.

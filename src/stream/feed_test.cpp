@@ -55,6 +55,18 @@ TEST_F(BacklogOf, WhatIsInBothSourcesIsGivenOnce) {
   EXPECT_FALSE(backlog_.must_read());
 }
 
+TEST_F(BacklogOf, WhatTheHubMissedIsReadFromTheStoreAndGivenOnce) {
+  backlog_.add_page(events(1, 2), true);
+  EXPECT_THAT(taken(), ElementsAre(1, 2));
+  EXPECT_FALSE(backlog_.must_read());
+  backlog_.missed();
+  offer(5, 5);
+  EXPECT_TRUE(backlog_.must_read());
+  backlog_.add_page(events(3, 5), true);
+  EXPECT_THAT(taken(), ElementsAre(3, 4, 5));
+  EXPECT_FALSE(backlog_.must_read());
+}
+
 TEST_F(BacklogOf, AFullPageMeansThereIsMore) {
   backlog_.add_page(events(1, 3), false);
   EXPECT_THAT(taken(), ElementsAre(1, 2, 3));

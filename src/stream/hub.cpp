@@ -21,6 +21,7 @@ class HubState {
 
   void deliver(const std::vector<model::Event>& events);
   void end(const model::RunId& run);
+  void missed();
 
   void note_questions(std::uint64_t more) {
     questions += more;
@@ -65,6 +66,11 @@ class Feed {
     backlog_.run_is_over();
     wake_.cancel();
   }
+  void missed() {
+    ++misses_;
+    backlog_.missed();
+    wake_.cancel();
+  }
   base::Task<Batch> next(base::Deadline deadline);
   [[nodiscard]] model::Seq cursor() const { return backlog_.cursor(); }
 
@@ -75,6 +81,7 @@ class Feed {
   std::shared_ptr<HubState> state_;
   const model::RunId run_;
   Backlog backlog_;
+  int misses_ = 0;
   base::Timer wake_;
 };
 
@@ -102,10 +109,12 @@ Page read_events(store::Reader& reader, const model::RunId& id, model::Seq after
 base::Task<void> Feed::read_page() {
   // Captures references only: g++ 12 destroys a closure in a co_await expression twice.
   const auto after = backlog_.cursor();
+  const int misses = misses_;
   const auto page = co_await state_->store.read([this, after](store::Reader& reader) {
     return read_events(reader, run_, after, state_->options.page_events);
   });
-  backlog_.add_page(page.events, page.last);
+  // What was missed while it was read may be behind it.
+  backlog_.add_page(page.events, page.last && misses == misses_);
   if (page.ended) backlog_.end();
 }
 
@@ -144,6 +153,13 @@ void HubState::end(const model::RunId& run) {
   const auto found = feeds.find(run);
   if (found == feeds.end()) return;
   for (auto* feed : found->second) feed->run_is_over();
+}
+
+void HubState::missed() {
+  for (const auto& [run, all] : feeds) {
+    for (auto* feed : all) feed->missed();
+  }
+  note_questions(1);
 }
 
 namespace {
@@ -211,8 +227,8 @@ void Hub::end_waits() {
 }
 
 void Hub::committed(std::shared_ptr<const std::vector<model::Event>> events) {
-  const auto asked = static_cast<std::uint64_t>(std::ranges::count(
-      *events, std::string_view("approval.requested"), &model::Event::type));
+  const auto asked = static_cast<std::uint64_t>(
+      std::ranges::count(*events, std::string_view("approval.requested"), &model::Event::type));
   if (asked > 0) asio::post(state_->executor, [state = state_, asked] { state->note_questions(asked); });
   if (state_->following == 0) return;
   asio::post(state_->executor, [state = state_, events = std::move(events)] { state->deliver(*events); });
@@ -222,6 +238,10 @@ void Hub::committed(std::shared_ptr<const std::vector<model::Event>> events) {
 void Hub::run_changed(const model::RunId& run, model::RunStatus status) {
   if (!model::is_terminal(status) || state_->following == 0) return;
   asio::post(state_->executor, [state = state_, run] { state->end(run); });
+}
+
+void Hub::missed() {
+  asio::post(state_->executor, [state = state_] { state->missed(); });
 }
 
 }  // namespace agentrouter::stream

@@ -82,6 +82,7 @@ class Hub final : public store::CommitListener {
   // Any thread.
   void committed(std::shared_ptr<const std::vector<model::Event>> events) override;
   void run_changed(const model::RunId& run, model::RunStatus status) override;
+  void missed() override;
 
  private:
   store::Store& store_;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/system/system_error.hpp>
 #include <thread>
 
@@ -75,6 +76,19 @@ class HubOfRuns : public ::testing::Test {
   testing::StoreFixture db_;
   std::optional<Hub> hub_;
 };
+
+TEST_F(HubOfRuns, CommitsThatNobodyToldOfAreReadAgainWhenThatIsSaid) {
+  const auto subscription = hub().subscribe(testing::run_id("a"), 0);
+  EXPECT_THAT(sequences(next(*subscription, now())), ElementsAre());
+  db_.store().remove_listener(&*hub_);
+  append(1);
+  finish();
+  EXPECT_THAT(sequences(next(*subscription, now())), ElementsAre());
+  const auto questions = hub_->questions();
+  hub_->missed();
+  EXPECT_THAT(all_of(*subscription), ElementsAre(1, 2));
+  EXPECT_GT(hub_->questions(), questions);
+}
 
 TEST_F(HubOfRuns, HistoryThenWhatIsCommittedThenTheEnd) {
   append(2);

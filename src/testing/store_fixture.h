@@ -27,6 +27,14 @@ class StoreFixture {
   auto read(Work work) {
     return run_task(io_, store_->read(std::move(work)));
   }
+  template <class Work>
+  auto write_in(const std::string& workspace, Work work) {
+    return run_task(io_, store_->write_in(workspace, std::move(work)));
+  }
+  template <class Work>
+  auto read_in(const std::string& workspace, Work work) {
+    return run_task(io_, store_->read_in(workspace, std::move(work)));
+  }
   [[nodiscard]] store::Store& store() { return *store_; }
   [[nodiscard]] asio::io_context& io() { return io_; }
   [[nodiscard]] const TempDir& folder() const { return folder_; }

@@ -67,8 +67,12 @@ base::Task<void> Dispatcher::work() {
     due_ = false;
     auto until = base::after(after_trouble);
     try {
-      co_await tidy();
-      until = co_await send_due();
+      if (needs_.may_send()) {
+        co_await tidy();
+        until = co_await send_due();
+      } else {
+        until = base::after(longest_sleep);
+      }
     } catch (const base::Failure& failure) {
       base::log(base::LogLevel::warn, "webhooks could not be looked at", {{"cause", failure.error().message}});
     }
@@ -136,8 +140,11 @@ base::Task<void> Dispatcher::attempt(const store::Webhook& webhook, const store:
   const auto begun = base::SteadyClock::now();
   Outcome outcome;
   std::optional<Outgoing> message;
+  const auto now = needs_.clock.now();
+  const auto secrets = co_await open_secrets(needs_.vault, vault::secret_place(webhook), secrets_now(webhook, now));
+  if (!secrets) outcome.error = secrets.error().message;  // as good as an endpoint that does not answer
   try {
-    message = outgoing_of(webhook, delivery, rules_, needs_.clock.now());
+    if (secrets) message = outgoing_of(webhook, delivery, rules_, now, *secrets);
   } catch (const base::Failure& failure) {
     outcome.error = failure.error().message;  // the configuration does not name the host any more
   }

@@ -1,7 +1,7 @@
 #pragma once
-// Sends the messages of the outbox. Each is sent until the endpoint takes it, its attempts are used up, or the
-// endpoint is disabled: at least once, whatever dies, under one webhook-id. Commits and the times of the next
-// attempts wake it; nothing polls.
+// Sends the messages of the outbox. Each is sent until the endpoint takes it, its attempts are used up, or
+// the endpoint is disabled: at least once, whatever dies, under one webhook-id. Commits and the times of the
+// next attempts wake it; nothing polls.
 //
 // An endpoint has two messages under way at most and nothing in common with the others, so one that hangs,
 // floods or fails holds up only itself; all together there are twice as many connections as webhooks may be.
@@ -28,8 +28,11 @@ class Dispatcher final : public store::CommitListener {
     base::Executor executor;
     store::Store& store;
     Sender& sender;
+    vault::Vault& vault;  // opens secrets
     const base::Clock& clock;
     base::Entropy& entropy;
+    // Of all servers of a store one sends. Call wake() when it says something else.
+    std::function<bool()> may_send = [] { return true; };
   };
   Dispatcher(Needs needs, GuardRules rules, std::int64_t longest_backlog = webhooks::longest_backlog);
   ~Dispatcher() override;
@@ -42,6 +45,7 @@ class Dispatcher final : public store::CommitListener {
   void committed(std::shared_ptr<const std::vector<model::Event>>) override {}
   void run_changed(const model::RunId&, model::RunStatus) override {}
   void outbox_changed() override;
+  void missed() override { outbox_changed(); }
 
  private:
   struct Mailbox {

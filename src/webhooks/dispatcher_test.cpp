@@ -6,6 +6,7 @@
 #include "runs/create.h"
 #include "testing/store_fixture.h"
 #include "webhooks/schedule.h"
+#include "webhooks/signature.h"
 
 namespace agentrouter::webhooks {
 
@@ -48,11 +49,18 @@ class Endpoints final : public Sender {
 
 class Webhooks : public ::testing::Test {
  protected:
-  Webhooks() : endpoints_(db_.io().get_executor()) {}
+  Webhooks() : endpoints_(db_.io().get_executor()), vault_(make_vault("master")) {
+    key_ = base::value_or_throw(testing::run_task(db_.io(), vault_.sealing_key("default")));
+  }
+  vault::Vault make_vault(const std::string& seed) {
+    std::vector<vault::Key> keys;
+    keys.push_back(vault::Key::of(base::Sha256::hex_of(seed).substr(0, vault::Key::bytes)));
+    return vault::Vault({db_.store(), db_.clock, db_.entropy}, vault::Keyring(std::move(keys)));
+  }
 
   store::Webhook hook(const std::string& host = "a.test", std::vector<std::string> events = {"*"}) {
     return base::value_or_throw(db_.write([&](store::Transaction& tx) {
-      return create_webhook(tx, {.url = "https://" + host + "/hook", .events = events}, {}, context());
+      return create_webhook(tx, {.url = "https://" + host + "/hook", .events = events}, {}, context(), *key_);
     })).webhook;
   }
   void happen() {
@@ -60,10 +68,14 @@ class Webhooks : public ::testing::Test {
       return runs::create_run(tx, {.input = "{}", .task = "t"}, context());
     });
   }
+  std::vector<base::SecretBuffer> secrets_of(const store::Webhook& webhook, base::Time now) {
+    return base::value_or_throw(testing::run_task(
+        db_.io(), open_secrets(vault_, vault::secret_place(webhook), secrets_now(webhook, now))));
+  }
   // The dispatcher works until `done`, then stops; messages under way then are cut off.
   template <class Done>
   void work(Done done, std::int64_t backlog = longest_backlog) {
-    Dispatcher dispatcher({db_.io().get_executor(), db_.store(), endpoints_, db_.clock, db_.entropy}, {}, backlog);
+    Dispatcher dispatcher({db_.io().get_executor(), db_.store(), endpoints_, *dispatching_, db_.clock, db_.entropy}, {}, backlog);
     base::TaskScope scope(db_.io().get_executor());
     scope.spawn(dispatcher.run());
     working_ = true;
@@ -130,9 +142,29 @@ class Webhooks : public ::testing::Test {
   };
   testing::StoreFixture db_;
   Endpoints endpoints_;
+  vault::Vault vault_;
+  vault::Vault* dispatching_ = &vault_;
+  vault::SealingKeyHandle key_;
   Seen seen_;
   bool working_ = false;
 };
+
+TEST_F(Webhooks, OnlyTheServerThatHasTheDutySends) {
+  (void)hook();
+  happen();
+  bool mine = false;
+  Dispatcher dispatcher({db_.io().get_executor(), db_.store(), endpoints_, vault_, db_.clock, db_.entropy, [&mine] { return mine; }},
+                        {});
+  base::TaskScope scope(db_.io().get_executor());
+  scope.spawn(dispatcher.run());
+  testing::run_task(db_.io(), base::sleep_for(20ms));
+  EXPECT_THAT(endpoints_.sent, SizeIs(0));
+  mine = true;
+  dispatcher.wake();
+  working_ = true;
+  testing::run_task(db_.io(), until([this] { return !endpoints_.sent.empty(); }, scope));
+  working_ = false;
+}
 
 TEST_F(Webhooks, AMessageIsSentOnceItIsCommittedAndSigned) {
   const auto webhook = hook();
@@ -294,14 +326,15 @@ TEST_F(Webhooks, RedeliveringSendsTheSameMessageAgain) {
 TEST_F(Webhooks, ARotatedSecretSignsBesideTheOldOneForADay) {
   const auto webhook = hook();
   const auto rotated = base::value_or_throw(
-      db_.write([&](store::Transaction& tx) { return rotate_secret(tx, webhook.id, "", context()); }));
+      db_.write([&](store::Transaction& tx) { return rotate_secret(tx, webhook.id, "", context(), *key_); }));
   EXPECT_NE(rotated.secret, webhook.secret);
   EXPECT_EQ(rotated.old_secret, webhook.secret);
   store::Delivery delivery;
   delivery.body = "{}";
   const auto signature = [&] {
+    const auto now = db_.clock.now();
     return std::string(
-        outgoing_of(rotated, delivery, {}, db_.clock.now()).headers.get("webhook-signature"));
+        outgoing_of(rotated, delivery, {}, now, secrets_of(rotated, now)).headers.get("webhook-signature"));
   };
   const auto both = signature();
   EXPECT_EQ(std::count(both.begin(), both.end(), ' '), 1);
@@ -344,7 +377,7 @@ TEST_F(Webhooks, WhatCannotBeStoredIsNotSentAgainAtOnce) {
   hook();
   happen();
   endpoints_.hanging.insert("a.test");
-  Dispatcher dispatcher({db_.io().get_executor(), db_.store(), endpoints_, db_.clock, db_.entropy}, {});
+  Dispatcher dispatcher({db_.io().get_executor(), db_.store(), endpoints_, *dispatching_, db_.clock, db_.entropy}, {});
   base::TaskScope scope(db_.io().get_executor());
   scope.spawn(dispatcher.run());
   testing::run_task(db_.io(), close_under_way(dispatcher, scope));
@@ -353,14 +386,84 @@ TEST_F(Webhooks, WhatCannotBeStoredIsNotSentAgainAtOnce) {
 
 TEST_F(Webhooks, SecretsAreShownOnce) {
   const auto webhook = hook();
-  EXPECT_THAT(to_wire(webhook, Secret::shown), HasSubstr(webhook.secret));
-  EXPECT_EQ(to_wire(webhook).find(webhook.secret), std::string::npos);
+  const auto secrets = secrets_of(webhook, db_.clock.now());
+  const std::string clear(secrets.at(0).view());
+  EXPECT_TRUE(is_secret(clear)) << clear;
+  EXPECT_THAT(to_wire(webhook, clear), HasSubstr(clear));
+  EXPECT_EQ(to_wire(webhook).find("secret"), std::string::npos);
+}
+
+TEST_F(Webhooks, SecretsLieSealedInTheStore) {
+  const auto webhook = hook();
+  EXPECT_TRUE(vault::is_sealed(webhook.secret)) << webhook.secret;
+  EXPECT_EQ(hooks().at(0).secret, webhook.secret);
+}
+
+TEST_F(Webhooks, ASecretThatCannotBeOpenedIsAFailedAttemptThatSaysWhy) {
+  auto webhook = hook();
+  const auto other = hook("b.test");
+  // A row whose secret was exchanged with another one's.
+  webhook.secret = other.secret;
+  db_.write([&](store::Transaction& tx) { tx.put_webhook(webhook); });
+  happen();
+  work([&] { return settled(2); });
+  ASSERT_THAT(endpoints_.sent, SizeIs(1));
+  EXPECT_EQ(endpoints_.sent[0].url.host, "b.test");
+  const auto failed = deliveries(webhook.id).at(0);
+  EXPECT_THAT(failed.error, HasSubstr("belongs to another record"));
+  EXPECT_EQ(failed.state, store::DeliveryState::pending);
+}
+
+TEST_F(Webhooks, ADamagedSecretIsRotatedAwayAndMessagesComeAtOnce) {
+  auto webhook = hook();
+  webhook.secret = "sealed:AAAA";
+  db_.write([&](store::Transaction& tx) { tx.put_webhook(webhook); });
+  const auto rotated = base::value_or_throw(
+      db_.write([&](store::Transaction& tx) { return rotate_secret(tx, webhook.id, "", context(), *key_); }));
+  EXPECT_EQ(rotated.old_secret, "sealed:AAAA");
+  happen();
+  work_until_sent(1);
+  ASSERT_THAT(endpoints_.sent, SizeIs(1));
+  EXPECT_EQ(endpoints_.sent[0].headers.get("webhook-signature").find(' '), std::string_view::npos);
+}
+
+TEST_F(Webhooks, UnderAnotherMasterKeyNothingIsSentAndEverythingWaits) {
+  const auto webhook = hook();
+  happen();
+  auto locked = make_vault("another");
+  dispatching_ = &locked;
+  work([&] { return settled(1); });
+  dispatching_ = &vault_;
+  EXPECT_THAT(endpoints_.sent, SizeIs(0));
+  EXPECT_THAT(deliveries(webhook.id).at(0).error, HasSubstr("the vault is locked"));
+  db_.clock.advance(10s);
+  work_until_sent(1);
+}
+
+TEST_F(Webhooks, ASecretOfAnOlderVersionSignsUntilItIsSealed) {
+  auto webhook = hook();
+  webhook.secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+  db_.write([&](store::Transaction& tx) { tx.put_webhook(webhook); });
+  happen();
+  work_until_sent(1);
+  const auto before = endpoints_.sent.at(0);
+  const auto step = base::value_or_throw(testing::run_task(db_.io(), vault_.rotate({})));
+  EXPECT_EQ(step.sealed, 1);
+  EXPECT_TRUE(step.done());
+  EXPECT_TRUE(vault::is_sealed(hooks().at(0).secret));
+  happen();
+  work_until_sent(2);
+  const auto& after = endpoints_.sent.at(1);
+  const auto expected = signatures({webhook.secret}, after.headers.get("webhook-id"),
+                                   std::stoll(std::string(after.headers.get("webhook-timestamp"))), after.body);
+  EXPECT_EQ(after.headers.get("webhook-signature"), expected);
+  EXPECT_NE(before.headers.get("webhook-id"), after.headers.get("webhook-id"));
 }
 
 TEST_F(Webhooks, AKeyMakesOneWebhookOfTheSameRequest) {
   const NewWebhook request{.url = "https://a.test/hook", .events = {"*"}, .idempotency_key = "once"};
   const auto create = [&](const NewWebhook& asked) {
-    return db_.write([&](store::Transaction& tx) { return create_webhook(tx, asked, {}, context()); });
+    return db_.write([&](store::Transaction& tx) { return create_webhook(tx, asked, {}, context(), *key_); });
   };
   const auto first = base::value_or_throw(create(request));
   EXPECT_FALSE(first.replayed);
@@ -378,7 +481,7 @@ TEST_F(Webhooks, AKeyMakesOneWebhookOfTheSameRequest) {
 TEST_F(Webhooks, RefusalsHaveReasons) {
   const auto create = [&](NewWebhook request) {
     const auto made = db_.write(
-        [&](store::Transaction& tx) { return create_webhook(tx, request, {}, context()); });
+        [&](store::Transaction& tx) { return create_webhook(tx, request, {}, context(), *key_); });
     return made ? "made" : made.error().reason;
   };
   EXPECT_EQ(create({.url = "http://a.test/"}), "webhook_url_refused");
@@ -392,7 +495,7 @@ TEST_F(Webhooks, RefusalsHaveReasons) {
   EXPECT_EQ(reason([&](store::Transaction& tx) { return delete_webhook(tx, "wh_x"); }), "webhook_not_found");
   EXPECT_EQ(reason([&](store::Transaction& tx) { return test_webhook(tx, "wh_x", context()); }),
             "webhook_not_found");
-  EXPECT_EQ(reason([&](store::Transaction& tx) { return rotate_secret(tx, "wh_x", "", context()); }),
+  EXPECT_EQ(reason([&](store::Transaction& tx) { return rotate_secret(tx, "wh_x", "", context(), *key_); }),
             "webhook_not_found");
   const auto first = hooks().front();
   EXPECT_EQ(reason([&](store::Transaction& tx) {

@@ -22,8 +22,9 @@ Result<std::string> secret_of(std::string given, base::Entropy& entropy) {
   if (given.empty()) return new_secret(entropy);
   if (is_secret(given)) return given;
   return base::fail(Code::invalid, "a secret is \"whsec_\" and the base64 of 24 to 64 bytes",
-                    "validation_error", R"({"issues":[{"code":"custom","path":["secret"],)"
-                                        R"("message":"Invalid secret: expected whsec_ and the base64 of 24 to 64 bytes"}]})");
+                    "validation_error",
+                    R"({"issues":[{"code":"custom","path":["secret"],)"
+                    R"("message":"Invalid secret: expected whsec_ and the base64 of 24 to 64 bytes"}]})");
 }
 
 runs::KeyedUse keyed_use(const NewWebhook& request) {
@@ -33,6 +34,10 @@ runs::KeyedUse keyed_use(const NewWebhook& request) {
                           {"events", json::array(request.events.begin(), request.events.end())},
                           {"secret", request.secret}};
   return {"POST /v1/webhooks", request.idempotency_key, runs::body_hash(body)};
+}
+
+base::Error no_webhook(std::string_view id) {
+  return {Code::not_found, "there is no webhook " + std::string(id), "webhook_not_found"};
 }
 
 void disable(store::Webhook& webhook, std::string reason, base::Time now) {
@@ -61,12 +66,14 @@ void note_failure(store::Transaction& tx, store::Webhook& webhook, const store::
   const bool first = !webhook.failing_since;
   if (first) webhook.failing_since = now;
   const bool was_enabled = webhook.enabled;
-  const bool gave_up = delivery.state == DeliveryState::failed && *webhook.failing_since <= delivery.created_at;
+  const bool gave_up =
+      delivery.state == DeliveryState::failed && *webhook.failing_since <= delivery.created_at;
   if (outcome.status == 410) {
     disable(webhook, "the endpoint answered 410 (Gone)", now);
   } else if (gave_up || now - *webhook.failing_since >= failing_limit) {
     disable(webhook,
-            "nothing was taken since " + base::to_iso(*webhook.failing_since) + "; the last time: " + outcome.error,
+            "nothing was taken since " + base::to_iso(*webhook.failing_since) +
+                "; the last time: " + outcome.error,
             now);
   }
   if (first || was_enabled != webhook.enabled) tx.put_webhook(webhook);
@@ -83,11 +90,11 @@ bool is_event_choice(std::string_view text) {
 Result<store::Webhook> find_webhook(store::Reader& reader, std::string_view id) {
   auto webhook = reader.webhook(id);
   if (webhook) return std::move(*webhook);
-  return base::fail(Code::not_found, "there is no webhook " + std::string(id), "webhook_not_found");
+  return tl::unexpected(no_webhook(id));
 }
 
 Result<MadeWebhook> create_webhook(store::Transaction& tx, const NewWebhook& request, const GuardRules& rules,
-                                   runs::Context context) {
+                                   runs::Context context, const vault::SealingKey& key) {
   const auto use = keyed_use(request);
   AGENTROUTER_TRY(const auto earlier, runs::earlier_use(tx, use, context));
   if (earlier) {
@@ -96,25 +103,26 @@ Result<MadeWebhook> create_webhook(store::Transaction& tx, const NewWebhook& req
                       "idempotency_conflict");
   }
   AGENTROUTER_TRY(std::ignore, admit_url(request.url, rules));
-  AGENTROUTER_TRY(auto secret, secret_of(request.secret, context.entropy));
-  if (tx.webhooks().size() >= most_webhooks)
+  AGENTROUTER_TRY(const auto secret, secret_of(request.secret, context.entropy));
+  if (tx.webhooks_of(tx.home()).size() >= most_webhooks)
     return base::fail(Code::conflict, "there are " + std::to_string(most_webhooks) + " webhooks already",
                       "webhook_limit");
   store::Webhook webhook;
   webhook.id = "wh_" + base::new_uuid(context.entropy);
-  webhook.workspace = model::default_workspace;
+  webhook.workspace = tx.home();
   webhook.url = request.url;
   webhook.description = request.description;
   webhook.events = request.events;
-  webhook.secret = std::move(secret);
+  AGENTROUTER_TRY(webhook.secret, vault::seal_in(tx, key, vault::secret_place(webhook), secret, context.entropy));
   webhook.created_at = webhook.updated_at = context.clock.now();
   tx.put_webhook(webhook);
   runs::remember_use(tx, use, model::RunId(webhook.id), 0, context);
   return MadeWebhook{std::move(webhook), false};
 }
 
-Result<store::Webhook> change_webhook(store::Transaction& tx, std::string_view id, const WebhookChange& change,
-                                      const GuardRules& rules, runs::Context context) {
+Result<store::Webhook> change_webhook(store::Transaction& tx, std::string_view id,
+                                      const WebhookChange& change, const GuardRules& rules,
+                                      runs::Context context) {
   AGENTROUTER_TRY(auto webhook, find_webhook(tx, id));
   if (change.url) {
     AGENTROUTER_TRY(std::ignore, admit_url(*change.url, rules));
@@ -141,10 +149,12 @@ Result<void> delete_webhook(store::Transaction& tx, std::string_view id) {
 }
 
 Result<store::Webhook> rotate_secret(store::Transaction& tx, std::string_view id, std::string secret,
-                                     runs::Context context) {
+                                     runs::Context context, const vault::SealingKey& key) {
   AGENTROUTER_TRY(auto webhook, find_webhook(tx, id));
-  AGENTROUTER_TRY(auto next, secret_of(std::move(secret), context.entropy));
-  webhook.old_secret = std::exchange(webhook.secret, std::move(next));
+  if (webhook.workspace != key.workspace) return tl::unexpected(no_webhook(id));
+  AGENTROUTER_TRY(const auto next, secret_of(std::move(secret), context.entropy));
+  AGENTROUTER_TRY(auto sealed, vault::seal_in(tx, key, vault::secret_place(webhook), next, context.entropy));
+  webhook.old_secret = std::exchange(webhook.secret, std::move(sealed));
   webhook.updated_at = context.clock.now();
   webhook.old_secret_until = webhook.updated_at + old_secret_lifetime;
   tx.put_webhook(webhook);
@@ -157,8 +167,8 @@ Result<store::Delivery> test_webhook(store::Transaction& tx, std::string_view id
     return base::fail(Code::conflict, "webhook " + webhook.id + " is disabled: enable it first",
                       "webhook_disabled");
   const json::object data{{"webhookId", webhook.id}, {"title", "A test of this webhook"}};
-  auto delivery = runs::make_delivery(webhook, base::new_uuid(context.entropy), test_type, data,
-                                      context.clock.now());
+  auto delivery =
+      runs::make_delivery(webhook, base::new_uuid(context.entropy), test_type, data, context.clock.now());
   tx.put_delivery(delivery);
   return delivery;
 }
@@ -207,11 +217,35 @@ void settle(store::Transaction& tx, std::string_view id, const Outcome& outcome,
   tx.put_delivery(*delivery);
 }
 
-Outgoing outgoing_of(const store::Webhook& webhook, const store::Delivery& delivery, const GuardRules& rules,
-                     base::Time now) {
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(now.time_since_epoch()).count();
+std::vector<std::string> secrets_now(const store::Webhook& webhook, base::Time now) {
   std::vector<std::string> secrets{webhook.secret};
   if (webhook.old_secret_until && *webhook.old_secret_until > now) secrets.push_back(webhook.old_secret);
+  return secrets;
+}
+
+base::Task<Result<std::vector<base::SecretBuffer>>> open_secrets(vault::Vault& vault, vault::Place place,
+                                                                 std::vector<std::string> stored) {
+  std::vector<base::SecretBuffer> secrets;
+  for (const auto& text : stored) {
+    if (vault::is_sealed(text)) {
+      auto opened = co_await vault.open(place, text);
+      // The one before matters less than that messages come at all.
+      if (!opened && !secrets.empty() && opened.error().code == Code::corrupt) continue;
+      if (!opened) co_return tl::unexpected(std::move(opened).error());
+      secrets.push_back(std::move(*opened));
+    } else {
+      // An older version has written it, and it is about to be sealed.
+      auto& clear = secrets.emplace_back(std::max<std::size_t>(text.size(), 1),
+                                         base::SecretBuffer::Lock::where_possible);
+      clear.append(text);
+    }
+  }
+  co_return secrets;
+}
+
+Outgoing outgoing_of(const store::Webhook& webhook, const store::Delivery& delivery, const GuardRules& rules,
+                     base::Time now, const std::vector<base::SecretBuffer>& secrets) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(now.time_since_epoch()).count();
   Outgoing outgoing;
   outgoing.url = base::value_or_throw(admit_url(webhook.url, rules));
   outgoing.reach = reach_of(outgoing.url, rules);
@@ -220,11 +254,13 @@ Outgoing outgoing_of(const store::Webhook& webhook, const store::Delivery& deliv
   outgoing.headers.add("User-Agent", "AgentRouter-Webhooks/1");
   outgoing.headers.add("webhook-id", delivery.id);
   outgoing.headers.add("webhook-timestamp", std::to_string(seconds));
-  outgoing.headers.add("webhook-signature", signatures(secrets, delivery.id, seconds, delivery.body));
+  std::vector<std::string_view> views;
+  for (const auto& secret : secrets) views.push_back(secret.view());
+  outgoing.headers.add("webhook-signature", signatures(views, delivery.id, seconds, delivery.body));
   return outgoing;
 }
 
-std::string to_wire(const store::Webhook& webhook, Secret secret) {
+std::string to_wire(const store::Webhook& webhook, std::string_view secret) {
   json::array events;
   for (const auto& event : webhook.events) events.emplace_back(event);
   json::object object{{"id", webhook.id},
@@ -237,7 +273,7 @@ std::string to_wire(const store::Webhook& webhook, Secret secret) {
   if (!webhook.disabled_reason.empty()) object["disabledReason"] = webhook.disabled_reason;
   if (webhook.failing_since) object["failingSince"] = base::to_iso(*webhook.failing_since);
   if (webhook.old_secret_until) object["oldSecretUntil"] = base::to_iso(*webhook.old_secret_until);
-  if (secret == Secret::shown) object["secret"] = webhook.secret;
+  if (!secret.empty()) object["secret"] = secret;
   return base::to_text(object);
 }
 

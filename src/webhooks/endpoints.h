@@ -3,20 +3,21 @@
 
 #include "runs/context.h"
 #include "store/store.h"
+#include "vault/vault.h"
 #include "webhooks/guard.h"
 #include "webhooks/sender.h"
 
 namespace agentrouter::webhooks {
 
-inline constexpr std::size_t most_webhooks = 50;
+inline constexpr std::size_t most_webhooks = 50;  // of a workspace
 // How long messages are signed with the secret before the last one, too.
 inline constexpr std::chrono::hours old_secret_lifetime{24};
 
 struct NewWebhook {
   std::string url;
   std::string description;
-  std::vector<std::string> events;  // is_event_choice of each
-  std::string secret = {};          // empty: one is made
+  std::vector<std::string> events;   // is_event_choice of each
+  std::string secret = {};           // empty: one is made
   std::string idempotency_key = {};  // as the client sent it; empty for none
 };
 
@@ -28,10 +29,14 @@ struct MadeWebhook {
   bool replayed = false;  // an earlier request with this key made it
 };
 
+// It belongs to the transaction's workspace, and hears of that one's runs only.
+// Of the workspace of `key`, which seals its secret.
+//
 // Errors: those of admit_url; invalid (validation_error: the secret); conflict (webhook_limit,
-// idempotency_conflict: the key was used with another body, or what it made was deleted).
+// idempotency_conflict: the key was used with another body, or what it made was deleted); those of seal_in.
 [[nodiscard]] base::Result<MadeWebhook> create_webhook(store::Transaction& tx, const NewWebhook& request,
-                                                       const GuardRules& rules, runs::Context context);
+                                                       const GuardRules& rules, runs::Context context,
+                                                       const vault::SealingKey& key);
 
 struct WebhookChange {
   std::optional<std::string> url = {};
@@ -43,17 +48,19 @@ struct WebhookChange {
 
 // Errors: not_found (webhook_not_found); those of admit_url.
 [[nodiscard]] base::Result<store::Webhook> change_webhook(store::Transaction& tx, std::string_view id,
-                                                          const WebhookChange& change, const GuardRules& rules,
-                                                          runs::Context context);
+                                                          const WebhookChange& change,
+                                                          const GuardRules& rules, runs::Context context);
 
 // With its messages. Errors: not_found (webhook_not_found).
 [[nodiscard]] base::Result<void> delete_webhook(store::Transaction& tx, std::string_view id);
 
 // From now on messages are signed with another secret, and for a day with the one before, too.
 //
-// Errors: not_found (webhook_not_found), invalid (validation_error: the secret).
+// Errors: not_found (webhook_not_found: also one of another workspace than the key's), invalid (validation_error: the
+// secret), those of seal_in.
 [[nodiscard]] base::Result<store::Webhook> rotate_secret(store::Transaction& tx, std::string_view id,
-                                                         std::string secret, runs::Context context);
+                                                         std::string secret, runs::Context context,
+                                                         const vault::SealingKey& key);
 
 // A message of type "test" to this endpoint, whatever it has asked for. It is tried once.
 //
@@ -73,13 +80,20 @@ struct WebhookChange {
 void settle(store::Transaction& tx, std::string_view delivery, const Outcome& outcome,
             std::chrono::milliseconds duration, runs::Context context);
 
-// What is sent for a message now.
-[[nodiscard]] Outgoing outgoing_of(const store::Webhook& webhook, const store::Delivery& delivery,
-                                   const GuardRules& rules, base::Time now);
+// The secrets that messages are signed with now, as they are stored.
+[[nodiscard]] std::vector<std::string> secrets_now(const store::Webhook& webhook, base::Time now);
+// In clear, from their sealed form; without an old one that is damaged. Errors: those of Vault::open.
+[[nodiscard]] base::Task<base::Result<std::vector<base::SecretBuffer>>> open_secrets(vault::Vault& vault,
+                                                                                     vault::Place place,
+                                                                                     std::vector<std::string> stored);
 
-enum class Secret { hidden, shown };
-// The Webhook and the WebhookDelivery of the wire.
-[[nodiscard]] std::string to_wire(const store::Webhook& webhook, Secret secret = Secret::hidden);
+// What is sent for a message now, signed with these secrets. Throws Failure(invalid): those of admit_url.
+[[nodiscard]] Outgoing outgoing_of(const store::Webhook& webhook, const store::Delivery& delivery,
+                                   const GuardRules& rules, base::Time now,
+                                   const std::vector<base::SecretBuffer>& secrets);
+
+// The Webhook and the WebhookDelivery of the wire. `secret` is shown when it is given.
+[[nodiscard]] std::string to_wire(const store::Webhook& webhook, std::string_view secret = {});
 [[nodiscard]] std::string to_wire(const store::Delivery& delivery);
 
 // Errors: not_found (webhook_not_found).

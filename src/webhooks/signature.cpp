@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/hmac.h"
+#include "base/secret_buffer.h"
 
 namespace agentrouter::webhooks {
 
@@ -28,15 +29,17 @@ bool is_secret(std::string_view text) {
   return bytes && bytes->size() >= 24 && bytes->size() <= 64;
 }
 
-std::string signatures(const std::vector<std::string>& secrets, std::string_view id,
+std::string signatures(const std::vector<std::string_view>& secrets, std::string_view id,
                        std::int64_t timestamp_seconds, std::string_view body) {
   std::string content(id);
   content.append(".").append(std::to_string(timestamp_seconds)).append(".").append(body);
   std::string all;
   for (const auto& secret : secrets) {
-    const auto key = base::from_base64(std::string_view(secret).substr(secret_prefix.size()));
+    if (!secret.starts_with(secret_prefix)) continue;
+    auto key = base::from_base64(secret.substr(secret_prefix.size()));
     if (!key) continue;
     const auto digest = base::hmac_sha256(*key, content);
+    base::wipe(*key);
     all += (all.empty() ? "v1," : " v1,") + base::to_base64(chars_of(digest));
   }
   return all;

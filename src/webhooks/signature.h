@@ -18,7 +18,7 @@ namespace agentrouter::webhooks {
 [[nodiscard]] bool is_secret(std::string_view text);
 
 // The value of webhook-signature: "v1,BASE64" for each secret, with blanks between them.
-[[nodiscard]] std::string signatures(const std::vector<std::string>& secrets, std::string_view id,
+[[nodiscard]] std::string signatures(const std::vector<std::string_view>& secrets, std::string_view id,
                                      std::int64_t timestamp_seconds, std::string_view body);
 
 }  // namespace agentrouter::webhooks

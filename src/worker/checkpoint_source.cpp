@@ -30,8 +30,12 @@ base::Result<std::optional<store::Checkpoint>> checkpoint_before(store::Reader& 
 
 base::Result<void> place_checkpoint(blobs::BlobStore& blobs, const store::Checkpoint& checkpoint,
                                     const AttemptFolder& folder) {
-  auto blob = blobs.open(checkpoint.key);
-  if (!blob) return unavailable("its bytes are gone");
+  auto blob = blobs.open(checkpoint.key, checkpoint.sha256);
+  if (!blob && blob.error().reason == "storage_failed") return tl::unexpected(blob.error());
+  if (!blob) {
+    return unavailable(blob.error().code == base::Code::corrupt ? "its bytes are not what was written"
+                                                                : "its bytes are gone");
+  }
   const base::Fd out(::openat(folder.fd(), keeper::restore_file,
                               O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   // The keeper has an id of its own; the folder keeps everybody else out.

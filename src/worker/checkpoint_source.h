@@ -18,6 +18,7 @@ namespace agentrouter::worker {
 // Its bytes as restore.tar.zst in the attempt's folder, for the keeper to read. Blocks. May be repeated.
 //
 // Errors: unavailable (checkpoint_unavailable): the bytes are gone or not what was written; those of writing.
+// unavailable (storage_failed): the store of blobs is away.
 [[nodiscard]] base::Result<void> place_checkpoint(blobs::BlobStore& blobs,
                                                   const store::Checkpoint& checkpoint,
                                                   const AttemptFolder& folder);

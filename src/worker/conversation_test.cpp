@@ -38,7 +38,7 @@ class ConversationTest : public WorkerTest {
   }
   // The bytes that a turn has left.
   std::string state(const model::RunId& id) {
-    auto found = blobs_->open(checkpoint_key(id));
+    auto found = blobs_->open(checkpoint_key(id), {});
     return found ? base::value_or_throw(base::read_all(found->fd.get(), 1u << 20)) : "nothing";
   }
   // A turn that goes well and leaves `keeps` behind what it began with.
@@ -60,6 +60,9 @@ class ConversationTest : public WorkerTest {
     const auto id = base::value_or_throw(forked).run.id;
     until_retired(id);
     return id;
+  }
+  std::string lost_state(const model::RunId& id) {
+    return std::string(base::get_string(payload(id, "sandbox.destroyed"), "checkpointLost").value_or(""));
   }
   bool reclaimed(const model::RunId& first) {
     return read([&](store::Reader& reader) { return reader.conversation(first)->reclaimed; });
@@ -149,7 +152,36 @@ TEST_F(ConversationTest, ATurnWhoseKeeperIsLostLeavesTheStateBeforeIt) {
   ::kill(launcher_.keepers.back(), SIGKILL);
   until_retired(second);
   EXPECT_EQ(failure(second), "attempt_lost");
+  EXPECT_THAT(lost_state(second), HasSubstr("before it could keep the state"));
   EXPECT_EQ(state(next_turn(first, "three ")), "one three ");
+}
+
+TEST_F(ConversationTest, ACancelledTurnWhoseKeeperHadToBeKilledSaysSoAndTheNextGoesOnFromTheOneBefore) {
+  config_.cancel_patience = std::chrono::milliseconds(20);
+  start();
+  const auto first = first_turn("one ");
+  const auto second = go_on(first, endless_script);
+  until_event(second, "agent.started");
+  ::kill(launcher_.keepers.back(), SIGSTOP);
+  cancel(second);
+  until_retired(second);
+  EXPECT_EQ(failure(second), "cancelled");
+  EXPECT_THAT(lost_state(second), HasSubstr("before it could keep the state"));
+  EXPECT_FALSE(payload(second, "sandbox.destroyed").contains("checkpointError"));
+  EXPECT_EQ(lost_state(first), "");
+  EXPECT_EQ(state(next_turn(first, "three ")), "one three ");
+}
+
+TEST_F(ConversationTest, ATurnThatIsCancelledBeforeItsAgentMayStartLosesNothing) {
+  start();
+  const auto first = first_turn("one ");
+  const auto second = go_on(first, script("say ok\n"), model::ApprovalMode::manual);
+  until_event(second, "approval.requested");
+  cancel(second);
+  ::kill(launcher_.keepers.back(), SIGKILL);
+  until_retired(second);
+  EXPECT_EQ(failure(second), "cancelled");
+  EXPECT_EQ(lost_state(second), "");
 }
 
 TEST_F(ConversationTest, AFirstTurnWhoseKeeperIsLostIsFollowedByAFreshOne) {
@@ -352,6 +384,7 @@ TEST_F(ConversationTest, AWorkerThatStopsDuringALaunchLeavesTheRunToTheNextOne) 
   start();
   until_retired(second);
   EXPECT_EQ(failure(second), "completed");
+  EXPECT_THAT(types(second), Not(Contains("run.attempt_started")));
   EXPECT_EQ(state(second), "one two ");
 }
 

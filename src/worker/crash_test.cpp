@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <boost/asio/co_spawn.hpp>
 
 #include "base/hash.h"
 #include "blobs/fs/fs_blobs.h"
@@ -43,6 +44,7 @@ class SteppingWriter final : public blobs::BlobWriter {
  public:
   explicit SteppingWriter(std::unique_ptr<blobs::BlobWriter> inner) : inner_(std::move(inner)) {}
   void write(std::string_view bytes) override { inner_->write(bytes); }
+  blobs::BlobInfo written() const override { return inner_->written(); }
   blobs::BlobInfo commit() override {
     step();
     auto info = inner_->commit();
@@ -60,7 +62,9 @@ class SteppingBlobs final : public blobs::BlobStore {
   std::unique_ptr<blobs::BlobWriter> create(std::string_view key) override {
     return std::make_unique<SteppingWriter>(inner_->create(key));
   }
-  base::Result<blobs::Blob> open(std::string_view key) override { return inner_->open(key); }
+  base::Result<blobs::Blob> open(std::string_view key, std::string_view sha256) override {
+    return inner_->open(key, sha256);
+  }
   bool exists(std::string_view key) override { return inner_->exists(key); }
   void remove(std::string_view key) override {
     step();
@@ -212,7 +216,7 @@ class CrashTest : public ::testing::Test {
   }
   static std::string blob(const Place& place, std::string_view key) {
     auto blobs = base::value_or_throw(blobs::open_fs_blobs(place.folder / "blobs"));
-    auto found = blobs->open(key);
+    auto found = blobs->open(key, {});
     return found ? base::value_or_throw(base::read_all(found->fd.get(), 1u << 20)) : "no such blob";
   }
 

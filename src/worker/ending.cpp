@@ -131,7 +131,8 @@ class Gatherer {
     const auto stored = store_file(file, artifact.r2_key, {});
     json::object metadata = size_metadata(stored);
     if (truncated) metadata["truncated"] = true;
-    if (source_.exit.changes && source_.exit.changes->patch_redacted) metadata["redactionStatus"] = "redacted";
+    if (source_.exit.changes && source_.exit.changes->patch_redacted)
+      metadata["redactionStatus"] = "redacted";
     ref = keep(std::move(artifact), stored, metadata);
     json::object payload{{"bytes", stored.size}, {"artifactRef", ref_json(*ref)}};
     if (truncated) payload["truncated"] = true;
@@ -141,7 +142,8 @@ class Gatherer {
   void patch() {
     const auto& changes = source_.exit.changes;
     std::optional<model::ArtifactRef> ref, turn_ref;
-    auto payload = patch_artifact("workspace_patch", "changes.patch", !changes || changes->patch_truncated, ref);
+    auto payload =
+        patch_artifact("workspace_patch", "changes.patch", !changes || changes->patch_truncated, ref);
     if (changes && changes->turn_patch_truncated) {
       payload["turn"] = patch_artifact("workspace_turn_patch", keeper::turn_patch_file,
                                        *changes->turn_patch_truncated, turn_ref);
@@ -154,23 +156,24 @@ class Gatherer {
     if (!source_.exit.checkpoint) return;
     const std::string key = checkpoint_key(source_.run.id);
     const auto file = source_.folder.file(keeper::checkpoint_file);
-    const auto stored =
-        file ? source_.blobs.put_from(key, file->get(), checkpoint_bytes) : tl::unexpected(file.error());
-    if (!stored || stored->sha256 != source_.exit.checkpoint->sha256) {
+    const auto writer = source_.blobs.create(key);
+    const auto copied = file ? blobs::copy_into(*writer, file->get(), checkpoint_bytes) : tl::unexpected(file.error());
+    if (!copied || writer->written().sha256 != source_.exit.checkpoint->sha256) {
       error_ = "the checkpoint is not what its keeper has written";
-      source_.blobs.remove(key);
       return;
     }
+    const auto stored = writer->commit();
     store::Checkpoint kept;
     kept.key = key;
-    kept.size_bytes = stored->size;
-    kept.sha256 = stored->sha256;
+    kept.size_bytes = stored.size;
+    kept.sha256 = stored.sha256;
     kept.thread_id = source_.exit.thread_id;
     ending_.checkpoint = std::move(kept);
   }
 
   void destroyed() {
     json::object payload = source_.exit.sandbox.value_or(json::object{});
+    if (source_.exit.lost) payload["checkpointLost"] = "The keeper ended before it could keep the state";
     if (!error_.empty()) {
       payload["checkpointError"] = error_;
       base::log(base::LogLevel::warn, "a turn leaves no checkpoint",
@@ -244,7 +247,8 @@ std::vector<model::EventDraft> close_open_executions(store::Reader& reader, cons
     drafts.push_back(failed_execution(reader, run, open[i], reason, context));
   const auto& launch = open.front();
   const auto told = reader.last_event_of_type(run, "agent.error");
-  if (!told || told->sequence < launch.started_seq) drafts.push_back(agent_error(reader, run, reason, context));
+  if (!told || told->sequence < launch.started_seq)
+    drafts.push_back(agent_error(reader, run, reason, context));
   drafts.push_back(failed_execution(reader, run, launch, reason, context));
   return drafts;
 }

@@ -1,11 +1,12 @@
 #pragma once
 // For tests of this room: a worker on a store of its own, with verbs. Keepers are the nursery's.
 
-#include <algorithm>
-#include <system_error>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <system_error>
 
 #include "base/gzip.h"
 #include "base/hash.h"
@@ -20,6 +21,7 @@
 #include "testing/run_task.h"
 #include "testing/temp_dir.h"
 #include "worker/rig_test.h"
+#include "worker/shared_trees.h"
 
 namespace agentrouter::worker {
 
@@ -54,7 +56,8 @@ class WorkerTest : public ::testing::Test {
   void start() {
     worker_ =
         std::make_unique<Worker>(Worker::Needs{io_.get_executor(), *store_, *blobs_, launcher_, preparer_,
-                                               clock_, entropy_, kill_, trees_.get(), &unpacker_},
+                                               clock_, entropy_, kill_, trees_.get(), &unpacker_,
+                                               connect_by_socket, vault_.get(), shared_.get()},
                                  config_);
     running_ = true;
     asio::co_spawn(io_.get_executor(), worker_->run(), [this](std::exception_ptr error) {
@@ -114,7 +117,7 @@ class WorkerTest : public ::testing::Test {
   std::string blob(const model::RunId& id, std::string_view kind) {
     for (const auto& artifact : artifacts(id)) {
       if (artifact.kind != kind) continue;
-      auto found = blobs_->open(artifact.r2_key);
+      auto found = blobs_->open(artifact.r2_key, artifact.sha256);
       std::string bytes = base::value_or_throw(base::read_all(found->fd.get(), 64u << 20));
       EXPECT_EQ(static_cast<std::int64_t>(bytes.size()), artifact.size_bytes);
       EXPECT_EQ(base::Sha256::hex_of(bytes), artifact.sha256);
@@ -190,8 +193,10 @@ class WorkerTest : public ::testing::Test {
   DirectUnpacker unpacker_;
   ScriptedLauncher launcher_{keeper_nursery.socket()};
   ScriptedPreparer preparer_;
+  std::unique_ptr<vault::Vault> vault_;  // none, unless a test makes one
   WorkerConfig config_;
   KillKeeper kill_ = kill_process;
+  std::unique_ptr<SharedTrees> shared_;  // where trees are kept for other machines
   std::unique_ptr<Worker> worker_;
   bool running_ = false;
   std::exception_ptr broken_;

@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "keeper/fetch/git_commands.h"
-#include "workspace/beneath.h"
+#include "worker/shared_trees.h"
 #include "workspace/git_source.h"
 
 namespace agentrouter::worker {
@@ -140,8 +140,11 @@ std::string GitFetch::credential_for(const FetchPlan& plan) const {
 
 std::string GitFetch::prefix_of(const std::string& commit) const {
   const auto& git = claim_.run.workspace.git;
-  const std::string key = git.url + "\n" + commit + "\n" + std::to_string(git.depth) + "\n" + git.subdir +
-                          "\n" + (git.submodules ? "submodules" : "") + "\n" + (git.lfs ? "lfs" : "");
+  const std::string key =
+      git.url + "\n" + commit + "\n" + std::to_string(git.depth) + "\n" + git.subdir + "\n" +
+      (git.submodules ? "submodules" : "") + "\n" + (git.lfs ? "lfs" : "") +
+      // Nobody learns what another workspace has cloned, nor has it without the remote's leave.
+      (claim_.run.workspace_id == model::default_workspace ? "" : "\n" + claim_.run.workspace_id);
   return "git-" + std::string(git_rules_version) + "-" + base::Sha256::hex_of(key) + "-";
 }
 
@@ -168,10 +171,27 @@ std::optional<FetchedTree> GitFetch::known() const {
   return std::nullopt;
 }
 
+// The same out of what another machine has kept; whatever is wrong with that, there is the repository.
+base::Task<std::optional<FetchedTree>> GitFetch::known_elsewhere() {
+  const auto& workspace = claim_.run.workspace;
+  const auto commit = plan().commit;
+  auto& shared = *context_.needs.shared_trees;
+  const auto label = claim_.attempt.id.str();
+  if (!workspace.tree.empty()) {
+    auto held = co_await shared.get(workspace.tree, label);
+    if (held) co_return FetchedTree{std::move(*held), commit, {}};
+  }
+  if (commit.empty() || stopped_) co_return std::nullopt;
+  auto held = co_await shared.get_any(prefix_of(commit), label);
+  if (held) co_return FetchedTree{std::move(*held), commit, {}};
+  co_return std::nullopt;
+}
+
 base::Task<Result<FetchedTree>> GitFetch::run() {
   if (context_.needs.trees == nullptr || context_.needs.unpacker == nullptr)
     co_return base::fail(Code::unavailable, "this worker fetches no repositories", "workspace_unavailable");
   auto found = co_await context_.pool.run([this] { return known(); });
+  if (!found && context_.needs.shared_trees != nullptr) found = co_await known_elsewhere();
   if (found) co_return std::move(*found);
   deadline_ = base::SteadyClock::now() + context_.config.git.timeout;
   // The fetcher keeps the time itself; one that does not is given up.
@@ -193,7 +213,7 @@ base::Task<Result<FetchedTree>> GitFetch::get_tree() {
   if (root->cached) co_return std::move(*root->cached);
   auto parts = co_await get_submodules(std::move(root->submodules));
   if (!parts) co_return tl::unexpected(std::move(parts).error());
-  parts->insert(parts->begin(), Part{{}, std::move(root->tar)});
+  parts->insert(parts->begin(), TreePart{{}, std::move(root->tar)});
   auto name = name_of(root->at);
   co_return co_await take_tree(std::move(name), std::move(root->at), std::move(*parts));
 }
@@ -207,9 +227,9 @@ base::Task<Result<GitFetch::Repository>> GitFetch::get(FetchPlan plan, Cache cac
 }
 
 // Outer ones before those in them, so that there is a folder for each.
-base::Task<Result<std::vector<GitFetch::Part>>> GitFetch::get_submodules(
+base::Task<Result<std::vector<TreePart>>> GitFetch::get_submodules(
     std::vector<keeper::Submodule> modules) {
-  std::vector<Part> parts;
+  std::vector<TreePart> parts;
   std::deque<Due> due;
   const auto add = [&due](std::vector<Due> more) {
     due.insert(due.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
@@ -353,39 +373,24 @@ base::Task<Result<GitFetch::Repository>> GitFetch::talk(const FetchPlan& wanted,
 }
 
 base::Task<Result<FetchedTree>> GitFetch::take_tree(std::string name, ResolvedRef at,
-                                                    std::vector<Part> parts) {
+                                                    std::vector<TreePart> parts) {
   if (stopped_) co_return stopped_error();
   auto made = co_await context_.pool.run([this, &name, &parts] {
-    return context_.needs.trees->make(name, [&](int into) { return unpack(parts, into); });
+    return context_.needs.trees->make(name, [&](int into) {
+      return unpack_parts(*context_.needs.unpacker, parts, into, git_unpack_limits(context_.config.git),
+                          claim_.attempt.id.str());
+    });
   });
   if (!made) co_return tl::unexpected(of_tree(std::move(made).error()));
-  co_return FetchedTree{std::move(*made), std::move(at.commit), std::move(at.branch)};
-}
-
-// The limits are those of all parts together.
-Result<workspace::UnpackReport> GitFetch::unpack(const std::vector<Part>& parts, int into) {
-  const auto& git = context_.config.git;
-  workspace::UnpackLimits limits{.entries = 2 * git.max_entries,
-                                 .bytes = 2 * git.max_bytes,
-                                 .depth = 512,
-                                 .path_bytes = 4095,
-                                 .wall_time = git.timeout,
-                                 .links = workspace::LinkRule::any};
-  workspace::UnpackReport whole;
-  for (const auto& part : parts) {
-    const std::string path = part.path.empty() ? "." : part.path;
-    const auto folder =
-        workspace::open_beneath(into, path, O_RDONLY | O_DIRECTORY, workspace::Mounts::refuse);
-    if (!folder) return base::fail(Code::invalid, "there is no folder for a submodule", "archive_refused");
-    AGENTROUTER_TRY(const auto report, context_.needs.unpacker->unpack(part.tar.get(), folder.get(), limits,
-                                                                       claim_.attempt.id.str()));
-    whole.files += report.files;
-    whole.folders += report.folders;
-    whole.bytes += report.bytes;
-    limits.entries -= std::min(limits.entries, report.files + report.folders);
-    limits.bytes -= std::min(limits.bytes, report.bytes);
+  if (auto* const shared = context_.needs.shared_trees; shared != nullptr) {
+    // A later turn on another machine makes it of these; without them it fetches the commit again.
+    const auto kept = co_await shared->keep(name, runs::KeptTree::Source::git, parts);
+    if (!kept) {
+      base::log(base::LogLevel::warn, "a tree is not kept for other machines",
+                {{"runId", claim_.run.id.str()}, {"cause", kept.error().message}});
+    }
   }
-  return whole;
+  co_return FetchedTree{std::move(*made), std::move(at.commit), std::move(at.branch)};
 }
 
 // The fetcher ends when its stream does, and its sandbox with it; one that does not is killed.

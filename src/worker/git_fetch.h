@@ -6,6 +6,7 @@
 
 #include "keeper/fetch/fetch_plan.h"
 #include "worker/run_driver.h"
+#include "worker/tree_parts.h"
 
 namespace agentrouter::worker {
 
@@ -38,10 +39,6 @@ class GitFetch {
     base::Fd tar;
     std::vector<keeper::Submodule> submodules;
   };
-  struct Part {
-    std::string path;  // below the tree; empty for the repository itself
-    base::Fd tar;
-  };
   // A submodule that is still to be fetched.
   struct Due {
     std::string path;
@@ -54,7 +51,7 @@ class GitFetch {
   base::Task<base::Result<FetchedTree>> get_tree();
   base::Task<base::Result<Repository>> get(keeper::FetchPlan plan, Cache cache);
   base::Task<base::Result<Repository>> talk(const keeper::FetchPlan& plan, Cache cache);
-  base::Task<base::Result<std::vector<Part>>> get_submodules(std::vector<keeper::Submodule> modules);
+  base::Task<base::Result<std::vector<TreePart>>> get_submodules(std::vector<keeper::Submodule> modules);
   base::Task<base::Result<keeper::FetchPlan>> plan_of(const Due& due) const;
   [[nodiscard]] std::vector<Due> dues_of(const Due* parent, const std::string& url,
                                          const std::vector<keeper::Submodule>& modules) const;
@@ -62,8 +59,7 @@ class GitFetch {
   base::Result<base::Fd> launch(const keeper::FetchPlan& plan);
   base::Task<base::Result<keeper::FetchAnswer>> next_answer();
   base::Task<base::Result<FetchedTree>> take_tree(std::string name, keeper::ResolvedRef at,
-                                                  std::vector<Part> parts);
-  base::Result<workspace::UnpackReport> unpack(const std::vector<Part>& parts, int into);
+                                                  std::vector<TreePart> parts);
   base::Task<void> clean_up();
   [[nodiscard]] keeper::FetchPlan plan() const;
   [[nodiscard]] keeper::FetchPlan plan_for(model::GitSource source) const;
@@ -71,6 +67,7 @@ class GitFetch {
   [[nodiscard]] std::string prefix_of(const std::string& commit) const;
   [[nodiscard]] std::string name_of(const keeper::ResolvedRef& at) const;
   [[nodiscard]] std::optional<FetchedTree> known() const;
+  base::Task<std::optional<FetchedTree>> known_elsewhere();
   [[nodiscard]] std::optional<FetchedTree> cached(const keeper::ResolvedRef& at) const;
 
   DriverContext& context_;

@@ -6,7 +6,7 @@
 namespace agentrouter::worker {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 TEST(ImageEnvironment, LiesBelowOursButForPathAndTaste) {
   agents::AgentProgram program;

@@ -1,5 +1,5 @@
-// Turns that stand on kept layers: what they are launched on, when the archive takes their place, and when the
-// layers are freed.
+// Turns that stand on kept layers: what they are launched on, when the archive takes their place, and when
+// the layers are freed.
 
 #include "runs/conversations.h"
 #include "runs/fork.h"
@@ -50,20 +50,36 @@ class LayersTest : public WorkerTest {
     return id;
   }
   std::string state(const model::RunId& id) {
-    auto found = blobs_->open(checkpoint_key(id));
+    auto found = blobs_->open(checkpoint_key(id), {});
     return found ? base::value_or_throw(base::read_all(found->fd.get(), 1u << 20)) : "nothing";
   }
   const ScriptedLauncher::Request& last_launch() { return launcher_.requests.back(); }
   std::filesystem::path kept() const { return folder_ / "layers/kept"; }
   std::vector<std::string> all_kept() const {
     std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(kept())) names.push_back(entry.path().filename());
+    for (const auto& entry : std::filesystem::directory_iterator(kept()))
+      names.push_back(entry.path().filename());
     return names;
   }
   void close(const model::RunId& first) {
     ASSERT_TRUE(write([&](store::Transaction& tx) { return runs::close_conversation(tx, first, now()); }));
   }
 };
+
+TEST_F(LayersTest, LayersOfAStateThatAnotherWorkerHasReclaimedAreForgottenHere) {
+  config_.owns_store = false;
+  config_.may_tidy = [] { return false; };
+  start();
+  const auto first = first_turn();
+  const auto other = first_turn();
+  ASSERT_THAT(all_kept(), SizeIs(2));
+  close(first);
+  ASSERT_TRUE(write([&](store::Transaction& tx) { return runs::begin_reclaim(tx, first, now()); }));
+  ASSERT_TRUE(write([&](store::Transaction& tx) { return runs::reclaim(tx, first, now()); }));
+  const auto third = first_turn();  // something to look around for
+  until([&] { return all_kept().size() == 2; });
+  EXPECT_THAT(all_kept(), ::testing::UnorderedElementsAre(other.str(), third.str()));
+}
 
 TEST_F(LayersTest, ANextTurnStandsOnTheLayersOfThoseBefore) {
   start();

@@ -10,12 +10,12 @@ std::vector<store::Attempt> LeaseWatch::look(const std::vector<store::Attempt>& 
   for (const auto& attempt : open) {
     const auto known = entries_.find(attempt.id);
     const bool moved = known == entries_.end() || known->second.lease != runs::seen(attempt);
-    const auto since = moved ? now : known->second.since;
+    auto since = moved ? now : known->second.since;
     if (now >= since + lease_) {
       stood_still.push_back(attempt);
-    } else {
-      entries.emplace(attempt.id, Entry{runs::seen(attempt), since});
+      since = now;
     }
+    entries.emplace(attempt.id, Entry{runs::seen(attempt), since});
   }
   entries_ = std::move(entries);
   return stood_still;

@@ -13,9 +13,14 @@ class LeaseWatch {
  public:
   explicit LeaseWatch(std::chrono::milliseconds lease) : lease_(lease) {}
 
-  // `open` is every attempt that somebody else holds, now. Those whose leases have stood still long enough;
-  // the others are remembered until the next look.
+  // `open` is every attempt that somebody else holds, now. Those whose leases have stood still long enough:
+  // each again after another lease, if nobody has taken it by then.
   [[nodiscard]] std::vector<store::Attempt> look(const std::vector<store::Attempt>& open, base::Deadline now);
+  // The store is away, for those who hold the leases, too: they cannot renew them, and each has its whole time once
+  // more from now on.
+  void begin_anew(base::Deadline now) {
+    for (auto& [id, entry] : entries_) entry.since = now;
+  }
   // When the next one may have run out; never without one.
   [[nodiscard]] base::Deadline next() const;
 

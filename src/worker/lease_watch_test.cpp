@@ -35,6 +35,26 @@ TEST(LeaseWatch, EachBeatAndEachNewTokenBeginsAnew) {
   EXPECT_EQ(watch.look({held("a", 2, 1)}, begin + 88s).size(), 1u);
 }
 
+TEST(LeaseWatch, TimeInWhichNobodyCouldHaveRenewedItDoesNotCount) {
+  LeaseWatch watch(30s);
+  const base::Deadline begin{};
+  EXPECT_TRUE(watch.look({held("a", 1, 0)}, begin).empty());
+  watch.begin_anew(begin + 100s);
+  EXPECT_EQ(watch.next(), begin + 130s);
+  EXPECT_TRUE(watch.look({held("a", 1, 0)}, begin + 129s).empty());
+  EXPECT_EQ(watch.look({held("a", 1, 0)}, begin + 130s).size(), 1u);
+}
+
+TEST(LeaseWatch, OneThatNobodyTookIsNamedAgainAfterAnotherLease) {
+  LeaseWatch watch(30s);
+  const base::Deadline begin{};
+  EXPECT_TRUE(watch.look({held("a", 1, 0)}, begin).empty());
+  EXPECT_EQ(watch.look({held("a", 1, 0)}, begin + 30s).size(), 1u);
+  EXPECT_EQ(watch.next(), begin + 60s);
+  EXPECT_TRUE(watch.look({held("a", 1, 0)}, begin + 59s).empty());
+  EXPECT_EQ(watch.look({held("a", 1, 0)}, begin + 60s).size(), 1u);
+}
+
 TEST(LeaseWatch, WhoIsNotSeenIsForgottenAndTheNextOneIsKnown) {
   LeaseWatch watch(30s);
   const base::Deadline begin{};

@@ -13,6 +13,7 @@ LogArchive::LogArchive(blobs::BlobStore& blobs, const AttemptFolder& folder, con
     : blobs_(blobs), folder_(folder), name_(name), staging_(std::move(staging)) {}
 
 void LogArchive::stage() {
+  if (blobs_.is_remote()) return;
   for (const std::uint64_t full = size() / log_piece_bytes; staged_ < full; ++staged_) {
     const std::string key = piece_key(staged_);
     if (!blobs_.exists(key)) blobs_.put(key, base::gzip(read(staged_ * log_piece_bytes, log_piece_bytes)));
@@ -31,6 +32,7 @@ blobs::BlobInfo LogArchive::join(std::string_view key) {
 }
 
 void LogArchive::clear() {
+  if (blobs_.is_remote()) return;
   for (std::uint64_t piece = 0; piece < size() / log_piece_bytes; ++piece) blobs_.remove(piece_key(piece));
 }
 
@@ -43,7 +45,8 @@ std::string LogArchive::piece_key(std::uint64_t piece) const {
 }
 
 std::string LogArchive::member(std::uint64_t piece) const {
-  if (auto staged = blobs_.open(piece_key(piece))) {
+  auto staged = blobs_.is_remote() ? base::fail(base::Code::not_found, "") : blobs_.open(piece_key(piece), {});
+  if (staged) {
     return base::value_or_throw(base::read_all(staged->fd.get(), 2 * log_piece_bytes));
   }
   return base::gzip(read(piece * log_piece_bytes, log_piece_bytes));

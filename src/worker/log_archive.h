@@ -1,6 +1,7 @@
 #pragma once
 // The agent's logs as artifacts. A log is cut at fixed borders of 256 KiB; each piece is a gzip member of its
-// own, put beside the blobs while the agent still runs, and all members one after another are the artifact.
+// own, put beside the blobs while the agent still runs (unless they are far away: then the file in the attempt's folder
+// is all there is until the end), and all members one after another are the artifact.
 // The bytes depend on nothing but the log, so that archiving again after a crash gives the same artifact.
 
 #include <string>

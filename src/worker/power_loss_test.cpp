@@ -1,5 +1,6 @@
-// A run from its request to its reclaimed checkpoint, on one simulated disk under database, journal and blobs, whose
-// power is lost at every single write. What comes back must be a state that a server can go on from.
+// A run from its request to its reclaimed checkpoint, and a conversation of two turns whose first one is
+// deleted, on one simulated disk under database, journal and blobs, whose power is lost at every single
+// write. What comes back must be a state that a server can go on from.
 
 #include <gtest/gtest.h>
 
@@ -9,6 +10,7 @@
 #include "runs/conversations.h"
 #include "runs/create.h"
 #include "runs/decide.h"
+#include "runs/delete.h"
 #include "store/sqlite/sim_vfs_conformance.h"
 #include "store/sqlite/sqlite_store.h"
 #include "testing/fixed_entropy.h"
@@ -29,9 +31,10 @@ class SimBlobs final : public blobs::BlobStore {
   std::unique_ptr<blobs::BlobWriter> create(std::string_view key) override {
     return std::make_unique<Writer>(disk_, place(key));
   }
-  base::Result<blobs::Blob> open(std::string_view key) override {
+  base::Result<blobs::Blob> open(std::string_view key, std::string_view) override {
     if (!exists(key)) return base::fail(base::Code::not_found, "no blob");
-    return blobs::Blob{keeper::sim_journal_fd(disk_, place(key)), static_cast<std::int64_t>(disk_.size(place(key)))};
+    return blobs::Blob{.fd = keeper::sim_journal_fd(disk_, place(key)),
+                       .size = static_cast<std::int64_t>(disk_.size(place(key)))};
   }
   bool exists(std::string_view key) override { return disk_.exists(place(key)); }
   void remove(std::string_view key) override {
@@ -52,14 +55,17 @@ class SimBlobs final : public blobs::BlobStore {
    public:
     Writer(SimDisk& disk, std::string name) : disk_(disk), name_(std::move(name)) {}
     void write(std::string_view bytes) override { bytes_ += bytes; }
+    blobs::BlobInfo written() const override {
+      return {static_cast<std::int64_t>(bytes_.size()), base::Sha256::hex_of(bytes_)};
+    }
     blobs::BlobInfo commit() override {
       const auto aside = name_ + ".tmp";
-      std::size_t written = 0;
+      std::size_t put = 0;
       if (disk_.truncate(aside, 0) != SimDisk::Status::ok ||
-          disk_.write(aside, 0, bytes_, written) != SimDisk::Status::ok ||
+          disk_.write(aside, 0, bytes_, put) != SimDisk::Status::ok ||
           disk_.sync(aside) != SimDisk::Status::ok || disk_.rename(aside, name_) != SimDisk::Status::ok)
         refuse();
-      return {static_cast<std::int64_t>(bytes_.size()), base::Sha256::hex_of(bytes_)};
+      return written();
     }
 
    private:
@@ -71,11 +77,17 @@ class SimBlobs final : public blobs::BlobStore {
   SimDisk& disk_;
 };
 
+enum class Story { one_run, two_turns };
+
 // What somebody outside was told.
 struct Known {
-  std::optional<model::RunId> run;
-  model::Seq decided = 0;
-  bool ended = false;
+  struct Turn {
+    model::RunId run;
+    model::Seq decided = 0;
+    bool ended = false;
+  };
+  std::vector<Turn> turns;
+  bool deleted = false;  // the first of them
   bool reclaimed = false;
 };
 
@@ -93,28 +105,42 @@ class Life {
  public:
   Life(SimDisk& disk, const std::string& vfs, const std::filesystem::path& folder, Known& known)
       : disk_(disk), blobs_(disk), known_(known) {
-    store_ = base::value_or_throw(store::open_sqlite_store(folder / "a.db", {.readers = 1,
-                                                                      .wal_cap_bytes = 200 << 10,
-                                                                      .checkpoint_delay = std::chrono::hours(1),
-                                                                      .vfs = vfs}));
+    store_ = base::value_or_throw(store::open_sqlite_store(
+        folder / "a.db",
+        {.readers = 1, .wal_cap_bytes = 200 << 10, .checkpoint_delay = std::chrono::hours(1), .vfs = vfs}));
   }
 
-  // Brings the run as far as it goes. Throws Failure when the disk is gone.
-  void live() {
-    const auto run = create();
-    const auto fence = claim(run);
-    if (fence) {
-      if (!closing(*fence)) close(*fence, follow(*fence));
-      finish(*fence);
+  // Brings the story as far as it goes. Throws Failure when the disk is gone.
+  void live(Story story) {
+    if (!is_deleted()) {
+      create();
+      carry_out(0);
     }
-    known_.ended = true;
-    reclaim(run);
+    if (story == Story::two_turns) {
+      go_on();
+      carry_out(1);
+      erase();
+      known_.deleted = true;
+    }
+    reclaim();
     known_.reclaimed = true;
   }
 
   void check() {
-    if (!known_.run) return;
-    const auto run = read([&](store::Reader& reader) { return reader.run(*known_.run); });
+    if (known_.turns.empty()) return;
+    if (is_deleted()) {
+      ASSERT_TRUE(known_.turns.size() == 2 && known_.turns[1].ended) << "the first run is gone";
+    } else {
+      ASSERT_FALSE(known_.deleted) << "a deleted run is back";
+      check_turn(known_.turns[0]);
+    }
+    if (known_.turns.size() == 2) check_turn(known_.turns[1]);
+    if (known_.deleted) check_erased();
+  }
+
+ private:
+  void check_turn(const Known::Turn& told) {
+    const auto run = read([&](store::Reader& reader) { return reader.run(told.run); });
     ASSERT_TRUE(run);
     const auto events = read([&](store::Reader& reader) { return reader.events(run->id, 0, 1000); });
     ASSERT_EQ(static_cast<model::Seq>(events.size()), run->last_event_seq);
@@ -126,37 +152,107 @@ class Life {
       ASSERT_TRUE(!ends || i + 1 == events.size());
     }
     ASSERT_EQ(terminal, model::is_terminal(run->status) ? 1 : 0);
-    ASSERT_TRUE(!known_.ended || model::is_terminal(run->status));
-    if (known_.decided > 0) ASSERT_EQ(events.at(static_cast<std::size_t>(known_.decided - 1)).type, "approval.decided");
+    ASSERT_TRUE(!told.ended || model::is_terminal(run->status));
+    if (told.decided > 0)
+      ASSERT_EQ(events.at(static_cast<std::size_t>(told.decided - 1)).type, "approval.decided");
     check_bytes(run->id);
   }
 
- private:
   runs::Context now() { return {clock_, entropy_}; }
+  [[nodiscard]] const model::RunId& conversation() const { return known_.turns.at(0).run; }
 
   void check_bytes(const model::RunId& run) {
     for (const auto& artifact : read([&](store::Reader& reader) { return reader.artifacts(run); }))
       ASSERT_EQ(blobs_.digest(artifact.r2_key), artifact.sha256) << artifact.kind;
-    for (const auto& kept : read([&](store::Reader& reader) { return reader.checkpoints(run); })) {
-      if (!kept.doomed) ASSERT_EQ(blobs_.digest(kept.key), kept.sha256);
+    for (const auto& kept : read([&](store::Reader& reader) { return reader.checkpoints(conversation()); })) {
+      if (!kept.doomed && (kept.run_id == run)) ASSERT_EQ(blobs_.digest(kept.key), kept.sha256);
     }
   }
 
-  model::RunId create() {
+  // Nothing of the first run is left, neither rows nor bytes.
+  void check_erased() {
+    const auto& run = known_.turns.at(0).run;
+    ASSERT_TRUE(read([&](store::Reader& reader) { return reader.artifacts(run); }).empty());
+    for (const auto* kind : {"stdout_log", "workspace_patch", "session_events", "session_manifest"})
+      ASSERT_FALSE(blobs_.exists(model::named_artifact(run, kind).r2_key)) << kind;
+    // Until then it may be the newest state that the conversation has.
+    if (known_.reclaimed) ASSERT_FALSE(blobs_.exists("checkpoints/" + run.str()));
+  }
+
+  bool is_deleted() {
+    return !known_.turns.empty() &&
+           !read([&](store::Reader& reader) { return reader.run(known_.turns[0].run); }).has_value();
+  }
+
+  void told_of(std::size_t turn, const model::RunId& run) {
+    if (known_.turns.size() > turn) EXPECT_EQ(known_.turns[turn].run, run) << "the key was forgotten";
+    if (known_.turns.size() == turn) known_.turns.push_back({run});
+  }
+
+  void carry_out(std::size_t turn) {
+    turn_ = turn;
+    const auto fence = claim(this_run());
+    if (fence) {
+      if (!closing(*fence)) close(*fence, follow(*fence));
+      finish(*fence);
+    }
+    known_.turns[turn].ended = true;
+  }
+  [[nodiscard]] const model::RunId& this_run() const { return known_.turns.at(turn_).run; }
+
+  void create() {
     runs::NewRun request;
     request.input = "{}";
     request.task = "do it";
     request.idempotency_key = "once";
-    const auto made =
-        base::value_or_throw(write([&](store::Transaction& tx) { return runs::create_run(tx, request, now()); }));
-    if (known_.run) EXPECT_EQ(*known_.run, made.run.id) << "the key was forgotten";
-    known_.run = made.run.id;
-    return made.run.id;
+    const auto made = base::value_or_throw(
+        write([&](store::Transaction& tx) { return runs::create_run(tx, request, now()); }));
+    told_of(0, made.run.id);
+  }
+
+  void go_on() {
+    if (is_deleted())
+      return told_of(1, read([&](store::Reader& reader) { return reader.turn(conversation(), 2); })->id);
+    const runs::ContinueRequest request{
+        .run = conversation(), .message = "go on", .idempotency_key = "again"};
+    const auto made = write([&](store::Transaction& tx) { return runs::continue_run(tx, request, now()); });
+    told_of(1, base::value_or_throw(made).run.id);
+  }
+
+  // As worker/retention.h does it.
+  void erase() {
+    const auto& run = conversation();
+    if (!is_deleted())
+      base::value_or_throw(
+          write([&](store::Transaction& tx) { return runs::delete_run(tx, {.run = run}, now()); }));
+    for (const auto& left : read([](store::Reader& reader) { return reader.deleted_runs(10); })) {
+      if (const auto state = read([&](store::Reader& reader) { return runs::doomed_state(reader, left); })) {
+        blobs_.remove(state->key);
+        write([&](store::Transaction& tx) {
+          tx.delete_checkpoint(state->conversation_id, state->turn_number);
+          return 0;
+        });
+      }
+      for (const auto& artifact : read([&](store::Reader& reader) { return reader.artifacts(left.id); })) {
+        blobs_.remove(artifact.r2_key);
+        write([&](store::Transaction& tx) {
+          tx.delete_artifact(artifact.id);
+          return 0;
+        });
+      }
+      while (write([&](store::Transaction& tx) { return tx.remove_deleted(left.id, 7); }) == 7) {
+      }
+    }
   }
 
   // Nothing when the run is over and tidied.
   std::optional<runs::Fence> claim(const model::RunId& run) {
-    auto claimed = write([&](store::Transaction& tx) { return runs::claim_run(tx, {"worker"}, now()); });
+    fresh_ = false;
+    // Not the next turn's, which may be queued already.
+    const auto status = read([&](store::Reader& reader) { return reader.run(run)->status; });
+    auto claimed = status != model::RunStatus::queued
+                       ? std::nullopt
+                       : write([&](store::Transaction& tx) { return runs::claim_run(tx, {"worker"}, now()); });
     if (claimed) {
       fresh_ = true;
       return claimed->fence();
@@ -183,15 +279,14 @@ class Life {
       const auto file = keeper::sim_journal_fd(disk_, name);
       JournalPiece piece;
       try {
-        piece = copy_journal({file.get(), *known_.run, 1}, from, length, blobs_);
+        piece = copy_journal({file.get(), this_run(), 1}, from, length, blobs_);
       } catch (const base::Failure& failure) {
         if (failure.error().code == base::Code::corrupt) return std::nullopt;
         throw;
       }
       if (piece.batch.to_offset > piece.batch.from_offset) {
-        base::value_or_throw(write([&](store::Transaction& tx) {
-          return runs::commit_journal(tx, fence, piece.batch, now());
-        }));
+        base::value_or_throw(write(
+            [&](store::Transaction& tx) { return runs::commit_journal(tx, fence, piece.batch, now()); }));
       }
       if (piece.exit) return std::move(piece.exit);
       if (piece.batch.to_offset == piece.batch.from_offset) return std::nullopt;
@@ -242,9 +337,10 @@ class Life {
   void decide() {
     const auto decided = base::value_or_throw(write([&](store::Transaction& tx) {
       return runs::decide_action(
-          tx, {*known_.run, model::ActionId("action_1"), "sha256:d", runs::Decision::approved, "", "decision"}, now());
+          tx, {this_run(), model::ActionId("action_1"), "sha256:d", runs::Decision::approved, "", "decision"},
+          now());
     }));
-    known_.decided = decided.sequence;
+    known_.turns.at(turn_).decided = decided.sequence;
   }
 
   void close(const runs::Fence& fence, const std::optional<ExitRecord>& exit) {
@@ -252,7 +348,7 @@ class Life {
     ending.status = exit ? model::RunStatus::completed : model::RunStatus::failed;
     if (!exit) ending.failure = model::RunFailure{"attempt_lost", "the keeper was lost", {}};
     for (const auto* kind : {"stdout_log", "workspace_patch"}) {
-      auto artifact = model::named_artifact(*known_.run, kind);
+      auto artifact = model::named_artifact(this_run(), kind);
       const auto info = blobs_.put(artifact.r2_key, std::string(3000, kind[0]));
       artifact.size_bytes = info.size;
       artifact.sha256 = info.sha256;
@@ -261,7 +357,7 @@ class Life {
     }
     if (exit) {
       store::Checkpoint kept;
-      kept.key = "checkpoints/" + known_.run->str();
+      kept.key = "checkpoints/" + this_run().str();
       const auto info = blobs_.put(kept.key, std::string(2000, 'c'));
       kept.size_bytes = info.size;
       kept.sha256 = info.sha256;
@@ -275,11 +371,11 @@ class Life {
     const auto fixed = base::value_or_throw(runs::Closing::from_json_text(attempt(fence).closing));
     std::string events;
     read([&](store::Reader& reader) {
-      runs::write_session_events(reader, *known_.run, fixed, [&](std::string_view piece) { events += piece; });
+      runs::write_session_events(reader, this_run(), fixed, [&](std::string_view piece) { events += piece; });
       return 0;
     });
     const auto put = [&](const char* kind, const std::string& bytes) {
-      const auto info = blobs_.put(model::named_artifact(*known_.run, kind).r2_key, bytes);
+      const auto info = blobs_.put(model::named_artifact(this_run(), kind).r2_key, bytes);
       return runs::ArchivedBlob{info.size, info.sha256};
     };
     const runs::Archived archived{put("session_events", events), put("session_manifest", "{}")};
@@ -288,14 +384,16 @@ class Life {
     base::value_or_throw(write([&](store::Transaction& tx) { return runs::retire_attempt(tx, fence); }));
   }
 
-  void reclaim(const model::RunId& run) {
-    base::value_or_throw(write([&](store::Transaction& tx) { return runs::close_conversation(tx, run, now()); }));
-    const auto gone = read([&](store::Reader& reader) { return reader.conversation(run)->reclaimed; });
+  void reclaim() {
+    base::value_or_throw(
+        write([&](store::Transaction& tx) { return runs::close_conversation(tx, this_run(), now()); }));
+    const auto& one = conversation();
+    const auto gone = read([&](store::Reader& reader) { return reader.conversation(one)->reclaimed; });
     if (gone) return;
-    const auto doomed =
-        base::value_or_throw(write([&](store::Transaction& tx) { return runs::begin_reclaim(tx, run, now()); }));
+    const auto doomed = base::value_or_throw(
+        write([&](store::Transaction& tx) { return runs::begin_reclaim(tx, one, now()); }));
     for (const auto& checkpoint : doomed) blobs_.remove(checkpoint.key);
-    base::value_or_throw(write([&](store::Transaction& tx) { return runs::reclaim(tx, run, now()); }));
+    base::value_or_throw(write([&](store::Transaction& tx) { return runs::reclaim(tx, one, now()); }));
   }
 
   // No two lives give the same ids.
@@ -307,6 +405,7 @@ class Life {
   SimDisk& disk_;
   SimBlobs blobs_;
   Known& known_;
+  std::size_t turn_ = 0;  // which is carried out
   bool fresh_ = false;
   testing::ManualClock clock_;
   testing::FixedEntropy entropy_{next_seed()};
@@ -317,29 +416,49 @@ class Life {
 class PowerLoss : public ::testing::Test {
  protected:
   void SetUp() override {
-    { Life(disk_, vfs_.name(), folder_.path(), nobody_); }
+    {
+      Life(disk_, vfs_.name(), folder_.path(), nobody_);
+    }
     made_ = disk_.image();
   }
   // False when the disk was gone before the end.
-  bool live(Known& known) {
+  bool live(Known& known, Story story = Story::one_run) {
     try {
       Life life(disk_, vfs_.name(), folder_.path(), known);
-      life.live();
+      life.live(story);
       return true;
     } catch (const base::Failure&) {
       return false;
     }
   }
   // What is there, the way to the end, and what is there then.
-  bool recover(Known& known) {
+  bool recover(Known& known, Story story = Story::one_run) {
     Life life(disk_, vfs_.name(), folder_.path(), known);
     life.check();
     if (HasFailure()) return false;
-    life.live();
+    life.live(story);
     life.check();
     return !HasFailure();
   }
   void check(Known& known) { Life(disk_, vfs_.name(), folder_.path(), known).check(); }
+  // Power is lost at each step in turn; in the longer story at each seventh one, for the sake of time.
+  void lose_power_everywhere(Story story, std::uint64_t least_steps) {
+    Known whole;
+    ASSERT_TRUE(live(whole, story));
+    check(whole);
+    std::uint64_t last = 5'000;
+    const std::uint64_t stride = story == Story::one_run ? 1 : 7;
+    for (std::uint64_t step = 1; step <= last; step += stride) {
+      disk_.load(made_);
+      Known known;
+      disk_.die_at(step);
+      if (live(known, story)) last = step;
+      disk_.lose_power();
+      ASSERT_TRUE(recover(known, story)) << "power was lost at step " << step;
+      ASSERT_TRUE(known.turns.back().ended && known.reclaimed);
+    }
+    EXPECT_GT(last, least_steps);
+  }
 
   testing::MemoryDir folder_;
   SimDisk disk_;
@@ -349,36 +468,27 @@ class PowerLoss : public ::testing::Test {
 };
 
 TEST_F(PowerLoss, ARunComesToItsEndFromWhateverPointPowerIsLostAt) {
-  Known whole;
-  ASSERT_TRUE(live(whole));
-  check(whole);
-  disk_.load(made_);
-  std::uint64_t last = 5'000;
-  for (std::uint64_t step = 1; step <= last; ++step) {
-    disk_.load(made_);
-    Known known;
-    disk_.die_at(step);
-    if (live(known)) last = step;
-    disk_.lose_power();
-    ASSERT_TRUE(recover(known)) << "power was lost at step " << step;
-    ASSERT_TRUE(known.ended && known.reclaimed);
-  }
-  EXPECT_GT(last, 50u);
+  lose_power_everywhere(Story::one_run, 50);
+}
+
+TEST_F(PowerLoss, SoDoesALaterTurnAndTheDeletionOfTheFirst) {
+  lose_power_everywhere(Story::two_turns, 120);
 }
 
 TEST_F(PowerLoss, ASecondLossWhileItRecoversChangesNothing) {
   std::mt19937_64 random(3);
-  for (int round = 0; round < 30; ++round) {
+  for (int round = 0; round < 60; ++round) {
+    const auto story = round % 2 == 0 ? Story::one_run : Story::two_turns;
     disk_.load(made_);
     Known known;
     for (int loss = 0; loss < 4; ++loss) {
       disk_.die_at(1 + random() % 60);
-      (void)live(known);
+      (void)live(known, story);
       disk_.lose_power();
       check(known);
       ASSERT_FALSE(HasFailure()) << "round " << round << ", loss " << loss;
     }
-    ASSERT_TRUE(recover(known)) << "round " << round;
+    ASSERT_TRUE(recover(known, story)) << "round " << round;
   }
 }
 

@@ -1,13 +1,15 @@
 #pragma once
-// Throws away what nobody may use any more: the checkpoints of conversations that are closed or whose time is
+// Throws away what nobody may use any more, and ends what nobody can carry out: of all workers of a store one does it
+// (WorkerConfig::may_tidy), and each looks after its own layers and trees. It throws away the checkpoints of conversations that are closed or whose time is
 // over, what deleted runs have left, runs that are over what may be kept (retention.h), idempotency keys and uploads
 // whose time is over, layers that nothing goes on from, and base trees that
-// nothing stands on when there is no more room for them. Sleeps until the next one is due and is woken when that may have changed; nothing
+// nothing stands on when there is no more room for them, archives of trees, questions that nobody waits for. Sleeps until the next one is due and is woken when that may have changed; nothing
 // polls.
 
 #include "base/event.h"
 #include "worker/retention.h"
 #include "worker/run_driver.h"
+#include "worker/unplaced.h"
 
 namespace agentrouter::worker {
 
@@ -30,10 +32,15 @@ class Reclaimer {
   base::Task<void> purge_keys();
   base::Task<void> purge_uploads();
   base::Task<void> trim_layers();
+  base::Task<void> trim_trees();
+  base::Task<bool> tidy_shared();
+  base::Task<void> remove_kept_trees();
+  base::Task<void> remove_stale_requests();
   base::Task<base::Deadline> next_look();
 
   DriverContext& context_;
   Retention retention_;
+  Unplaced unplaced_;
   base::Event wake_;
   bool due_ = false;  // woken while it was at work
 };

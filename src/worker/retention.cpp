@@ -29,7 +29,7 @@ base::Task<void> Retention::remove(store::DeletedRun run) {
   co_await remove_state(run);
   co_await remove_artifacts(run);
   const std::string folder = "runs/" + run.id.str();
-  co_await context_.pool.run([this, &folder] { context_.needs.blobs.remove_empty(folder); });
+  co_await context_.blob_pool.run([this, &folder] { context_.needs.blobs.remove_empty(folder); });
   for (int gone = rows_at_once; gone == rows_at_once && !context_.stopping;) {
     gone = co_await context_.needs.store.write(
         [&run](store::Transaction& tx) { return tx.remove_deleted(run.id, rows_at_once); });
@@ -40,13 +40,12 @@ base::Task<void> Retention::remove_state(const store::DeletedRun& run) {
   const auto state = co_await context_.needs.store.read(
       [&run](store::Reader& reader) { return runs::doomed_state(reader, run); });
   if (!state) co_return;
-  co_await context_.pool.run([this, &state] {
+  co_await context_.blob_pool.run([this, &state] {
     if (context_.layers != nullptr) context_.layers->forget(state->run_id);
     context_.needs.blobs.remove(state->key);
   });
-  co_await context_.needs.store.write([&state](store::Transaction& tx) {
-    tx.delete_checkpoint(state->conversation_id, state->turn_number);
-  });
+  co_await context_.needs.store.write(
+      [&state](store::Transaction& tx) { tx.delete_checkpoint(state->conversation_id, state->turn_number); });
 }
 
 base::Task<void> Retention::remove_artifacts(const store::DeletedRun& run) {
@@ -54,7 +53,7 @@ base::Task<void> Retention::remove_artifacts(const store::DeletedRun& run) {
       co_await context_.needs.store.read([&run](store::Reader& reader) { return reader.artifacts(run.id); });
   for (std::size_t begin = 0; begin < artifacts.size(); begin += artifacts_at_once) {
     const auto end = std::min(begin + artifacts_at_once, artifacts.size());
-    co_await context_.pool.run([&, begin, end] {
+    co_await context_.blob_pool.run([&, begin, end] {
       for (auto i = begin; i < end; ++i) context_.needs.blobs.remove(artifacts[i].r2_key);
     });
     co_await context_.needs.store.write([&artifacts, begin, end](store::Transaction& tx) {
@@ -65,12 +64,12 @@ base::Task<void> Retention::remove_artifacts(const store::DeletedRun& run) {
 
 base::Task<int> Retention::delete_overdue() {
   next_look_.reset();
+  is_held_up_ = false;
   const auto& rules = context_.config.retention;
   if (!rules.any()) co_return 0;
   const auto now = context_.needs.clock.now();
-  const auto overdue = co_await context_.needs.store.read([&rules, now](store::Reader& reader) {
-    return runs::overdue_runs(reader, rules, now, runs_at_once);
-  });
+  const auto overdue = co_await context_.needs.store.read(
+      [&rules, now](store::Reader& reader) { return runs::overdue_runs(reader, rules, now, runs_at_once); });
   next_look_ = overdue.next_look;
   int deleted = 0;
   for (const auto& run : overdue.runs) {
@@ -78,6 +77,7 @@ base::Task<int> Retention::delete_overdue() {
       return runs::delete_run(tx, {.run = run, .why = runs::Deletion::Why::retention}, context_.now());
     });
     if (done) ++deleted;
+    is_held_up_ = is_held_up_ || !done;
   }
   if (deleted > 0) base::log(base::LogLevel::info, "runs deleted by retention", {{"runs", deleted}});
   co_return deleted;

@@ -1,5 +1,7 @@
 #include "worker/run_driver.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "worker/git_fetch.h"
 
@@ -57,7 +59,8 @@ base::Task<void> RunDriver::run() {
     if (trouble->code != base::Code::unavailable && ++repairs >= repairs_at_most) {
       broken_ = model::RunFailure{"worker_failed", trouble->message, {}};
     }
-    co_await pause(repairs == 0 ? 1000ms : 100ms);
+    const auto patience = repairs == 0 ? outage_pause(closing_tries_) : 100ms;
+    co_await pause(patience);
   }
   co_await drop_link();
 }
@@ -70,10 +73,23 @@ base::Deadline deadline_of(base::Time time, const base::Clock& clock) {
   return base::SteadyClock::now() + std::max(left + 1ms, std::chrono::milliseconds(0));
 }
 
+// An end that cannot be stored waits longer each time. While the agent runs a cancel must not have to wait.
+std::chrono::milliseconds RunDriver::outage_pause(int tries) {
+  constexpr int most_doublings = 4;
+  return 1000ms * (1 << std::clamp(tries - 1, 0, most_doublings));
+}
+
 void RunDriver::stop() {
-  if (stop_waiting_) stop_waiting_();
+  if (hurry_) hurry_();
   if (fetch_ != nullptr) fetch_->stop();
+  stop_unpacking();
   wake_.notify();
+}
+
+// Of a tree that another machine has kept.
+void RunDriver::stop_unpacking() {
+  if (context_.needs.shared_trees != nullptr && context_.needs.unpacker != nullptr)
+    context_.needs.unpacker->cancel(claim_.attempt.id.str());
 }
 
 void RunDriver::check_stopping() const {
@@ -89,7 +105,7 @@ void RunDriver::check_time() const {
 base::Task<void> RunDriver::pause(std::chrono::milliseconds time) {
   const auto deadline = base::SteadyClock::now() + time;
   while (!context_.out_of_time() && base::SteadyClock::now() < deadline)
-    co_await wake_.wait_until(deadline);
+    co_await wake_.wait_until(std::min<base::Deadline>(deadline, context_.finish_until));
 }
 
 void RunDriver::note_cancel() {
@@ -100,6 +116,7 @@ void RunDriver::note_cancel() {
 void RunDriver::cancel_requested() {
   note_cancel();
   if (fetch_ != nullptr) fetch_->stop();
+  stop_unpacking();
   if (stop_waiting_) stop_waiting_();
   wake_.notify();
 }

@@ -28,6 +28,7 @@ struct DriverContext {
   Worker::Needs needs;
   WorkerConfig config;
   base::Pool& pool;
+  base::Pool& blob_pool;  // for what may have to wait for a store of blobs elsewhere
   std::filesystem::path attempts;  // DATA/attempts
   int attempts_dir = -1;
   Cassettes* cassettes = nullptr;          // never null
@@ -44,6 +45,11 @@ struct DriverContext {
   [[nodiscard]] bool out_of_time() const { return base::SteadyClock::now() >= finish_until.load(); }
   [[nodiscard]] runs::Context now() const { return {needs.clock, needs.entropy}; }
   [[nodiscard]] runs::Lease lease() const { return {config.worker_id, config.lease, config.host}; }
+  // This worker has all that the run needs.
+  [[nodiscard]] bool can_carry_out(const model::Run& run) const {
+    return config.claim.offers.missing(needs_of(run)).empty();
+  }
+  [[nodiscard]] runs::Needs needs_of(const model::Run& run) const;
   // Its folder is in ours.
   [[nodiscard]] bool is_here(const store::Attempt& attempt) const {
     return attempt.host.empty() || attempt.host == config.host;
@@ -97,7 +103,10 @@ class RunDriver {
   // Starting: nothing, or why the run cannot be started. `launcher_lost`: this attempt cannot.
   static constexpr std::string_view launcher_lost = "launcher_lost";
   base::Task<std::optional<model::RunFailure>> start();
+  base::Task<std::optional<model::RunFailure>> find_provider();
+  base::Task<std::optional<model::RunFailure>> take_own_key(store::ProviderKey key);
   std::optional<model::RunFailure> check_provider() const;
+  void note_key_use(store::Transaction& tx) const;
   std::optional<model::RunFailure> check_isolation(const runs::RunOptions& options) const;
   [[nodiscard]] keeper::Provider plan_provider() const;
   static model::RunFailure cassette_failure(const base::Error& error);
@@ -109,6 +118,8 @@ class RunDriver {
   base::Task<base::Result<sandbox::Launched>> launch_on_state(const PreparedAgent& agent, int plan_end);
   base::Task<std::optional<model::RunFailure>> find_base();
   base::Task<std::optional<model::RunFailure>> fetch_repository();
+  base::Task<std::optional<model::RunFailure>> admit_path();
+  base::Task<base::Result<workspace::Trees::Held>> find_tree(std::string tree);
   base::Task<bool> hand_over_plan(base::Fd end, const PreparedAgent& agent);
   [[nodiscard]] std::string model_of_run() const;
   [[nodiscard]] model::ApprovalScope scope_of(const runs::RunOptions& options) const;
@@ -147,12 +158,14 @@ class RunDriver {
   base::Task<void> release(const runs::Claim& claim);
 
   void note_cancel();
+  void stop_unpacking();
   void hold_until(base::Deadline asked);
   base::Task<void> hold_lease();
   void check_lease() const;
   void check_stopping() const;
   void check_time() const;
   base::Task<void> pause(std::chrono::milliseconds time);
+  [[nodiscard]] static std::chrono::milliseconds outage_pause(int tries);
   bool open_folder();
   void close_folder();
 
@@ -161,6 +174,7 @@ class RunDriver {
   bool fresh_;
   bool lost_ = false;  // the lease
   base::Deadline lease_until_;
+  int closing_tries_ = 0;  // in a row, to store the run's end
   bool cancel_due_ = false;
   bool cancel_heard_ = false;
   bool cancel_late_ = false;  // the keeper is given more time to hear it
@@ -182,6 +196,9 @@ class RunDriver {
   bool restores_ = false;                     // its archive was placed in the folder
   bool files_only_ = false;                   // of that state, only the workspace's
   std::string resume_thread_;
+  std::optional<store::ProviderKey> own_key_;  // the workspace's, as it is stored; none: the server's is used
+  ProviderConfig own_provider_;                // with it, without the key itself
+  base::SecretBuffer key_;                     // in clear, until the keeper has it
   std::optional<policy::Rules> rules_;  // that the run is held to
   keeper::EgressPlan egress_;           // what that lets it reach
   std::string lower_;                   // the folder that the workspace stands on; empty for a scratch tree
@@ -190,6 +207,7 @@ class RunDriver {
   std::string cassette_;                // the run's, where one is recorded or played
   std::shared_ptr<void> tree_hold_;     // keeps it, if it is a base tree
   std::function<void()> stop_waiting_;  // for a keeper that comes up
+  std::function<void()> hurry_;         // wait for it only a moment more
   bool damaged_ = false;                // the journal of a dead keeper cannot be trusted
   std::optional<base::Deadline> cancel_deadline_;
   std::optional<model::RunFailure> broken_;

@@ -8,31 +8,39 @@ using namespace std::chrono_literals;
 
 namespace {
 
-template <class Write>
-runs::ArchivedBlob put_archive(blobs::BlobStore& blobs, const model::RunId& run, std::string_view kind,
-                               const Write& write) {
-  auto writer = blobs.create(model::named_artifact(run, kind).r2_key);
-  write([&writer](std::string_view bytes) { writer->write(bytes); });
-  const auto stored = writer->commit();
-  return {stored.size, stored.sha256};
+// Written, not yet stored: that may take long, and what is read from the store is not held for it.
+struct Archive {
+  std::unique_ptr<blobs::BlobWriter> events;
+  std::unique_ptr<blobs::BlobWriter> manifest;
+};
+
+runs::ArchivedBlob archived(const blobs::BlobInfo& info) {
+  return {info.size, info.sha256};
 }
 
-runs::Archived write_archive(store::Reader& reader, blobs::BlobStore& blobs, const model::RunId& run,
-                             const runs::Closing& closing) {
-  runs::Archived archived;
-  archived.events = put_archive(blobs, run, "session_events", [&](const runs::Sink& sink) {
-    runs::write_session_events(reader, run, closing, sink);
-  });
-  archived.manifest = put_archive(blobs, run, "session_manifest", [&](const runs::Sink& sink) {
-    runs::write_session_manifest(reader, run, closing, archived.events, sink);
-  });
-  return archived;
+Archive write_archive(store::Reader& reader, blobs::BlobStore& blobs, const model::RunId& run,
+                      const runs::Closing& closing) {
+  const auto begin = [&](std::string_view kind) { return blobs.create(model::named_artifact(run, kind).r2_key); };
+  Archive archive{begin("session_events"), begin("session_manifest")};
+  runs::write_session_events(reader, run, closing,
+                             [&archive](std::string_view bytes) { archive.events->write(bytes); });
+  runs::write_session_manifest(reader, run, closing, archived(archive.events->written()),
+                               [&archive](std::string_view bytes) { archive.manifest->write(bytes); });
+  return archive;
+}
+
+runs::Archived store_archive(const Archive& archive) {
+  runs::Archived stored;
+  stored.events = archived(archive.events->commit());
+  stored.manifest = archived(archive.manifest->commit());
+  return stored;
 }
 
 }  // namespace
 
 base::Task<void> RunDriver::close(ExitRecord exit, std::string open_execution_reason) {
   check_time();
+  ++closing_tries_;
   co_await refresh();
   co_await hold_lease();
   const model::RunId run = claim_.run.id;
@@ -44,7 +52,7 @@ base::Task<void> RunDriver::close(ExitRecord exit, std::string open_execution_re
     base::value_or_throw(AttemptFolder::make(context_.attempts, claim_.attempt.id));
     open_folder();
   }
-  runs::Ending ending = co_await context_.pool.run([this, &exit] {
+  runs::Ending ending = co_await context_.blob_pool.run([this, &exit] {
     return gather_ending({.folder = *folder_,
                           .stdout_log = *stdout_log_,
                           .stderr_log = *stderr_log_,
@@ -62,6 +70,7 @@ base::Task<void> RunDriver::close(ExitRecord exit, std::string open_execution_re
     return runs::begin_close(tx, claim_.fence(), ending, context_.now());
   });
   base::value_or_throw(std::move(closing));
+  closing_tries_ = 0;
 }
 
 // What the attempt has left stays where a next turn can stand on it, beside its archive.
@@ -91,16 +100,20 @@ base::Task<void> RunDriver::fail(model::RunFailure failure) {
 }
 
 base::Task<void> RunDriver::archive() {
+  ++closing_tries_;
   co_await hold_lease();
   const auto closing = base::value_or_throw(runs::Closing::from_json_text(claim_.attempt.closing));
   const model::RunId run = claim_.run.id;
-  const auto archived = co_await context_.needs.store.read(
+  const auto archive = co_await context_.needs.store.read(
       [&](store::Reader& reader) { return write_archive(reader, context_.needs.blobs, run, closing); });
   check_time();
-  auto finished = co_await context_.needs.store.write([this, &archived](store::Transaction& tx) {
-    return runs::finish_close(tx, claim_.fence(), archived, context_.now(), context_.config.conversations);
+  const auto stored = co_await context_.blob_pool.run([&archive] { return store_archive(archive); });
+  check_time();
+  auto finished = co_await context_.needs.store.write([this, &stored](store::Transaction& tx) {
+    return runs::finish_close(tx, claim_.fence(), stored, context_.now(), context_.config.conversations);
   });
   base::value_or_throw(std::move(finished));
+  closing_tries_ = 0;
 }
 
 base::Task<void> RunDriver::clean_up() {

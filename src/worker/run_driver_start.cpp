@@ -1,6 +1,8 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/write.hpp>
@@ -8,10 +10,11 @@
 
 #include "base/log.h"
 #include "keeper/plan.h"
+#include "model/audit.h"
 #include "runs/options.h"
 #include "runs/prepare.h"
+#include "runs/queue.h"
 #include "worker/checkpoint_source.h"
-#include "worker/git_fetch.h"
 #include "worker/image_environment.h"
 #include "worker/run_driver.h"
 #include "worker/trust.h"
@@ -30,6 +33,10 @@ base::Result<std::optional<policy::Rules>> preset_named(std::string_view name) {
 }
 
 namespace {
+
+// A keeper that is on its way when the worker stops: the next worker may take it for dead before it has its
+// lock.
+constexpr std::chrono::milliseconds come_up_grace{500};
 
 bool is_read_only(const model::Runtime& runtime) {
   return runtime.mode == "read_only" || runtime.mode == "plan";
@@ -107,8 +114,55 @@ std::optional<model::RunFailure> RunDriver::check_provider() const {
   return model::RunFailure{"provider_unconfigured",
                            "No model provider is configured: set " +
                                std::string(codex ? "CODEX_API_KEY or OPENAI_API_KEY" : "ANTHROPIC_API_KEY") +
-                               " in the server's environment, or start it with --sim",
+                               " in the server's environment, give the workspace a key of its own with agentrouter "
+                               "provider-keys set, or start the server with --sim",
                            {}};
+}
+
+// The workspace's own key comes before the server's.
+base::Task<std::optional<model::RunFailure>> RunDriver::find_provider() {
+  own_key_.reset();
+  const bool asks_nobody = provider().kind == ProviderKind::sim || plan_provider() == keeper::Provider::replay;
+  if (asks_nobody || context_.needs.vault == nullptr) co_return check_provider();
+  const auto name = runs::provider_of(claim_.run.runtime);
+  auto key = co_await context_.needs.store.read(
+      [&name, &run = claim_.run](store::Reader& reader) { return reader.provider_key(run.workspace_id, name); });
+  if (key) co_return co_await take_own_key(std::move(*key));
+  if (!context_.config.provider_keys.required) co_return check_provider();
+  co_return model::RunFailure{"provider_unconfigured",
+                              "The workspace has no key for " + std::string(name) +
+                                  " any more, and this server runs nothing on its own keys: agentrouter provider-keys "
+                                  "set " + std::string(name),
+                              "provider_key_required"};
+}
+
+base::Task<std::optional<model::RunFailure>> RunDriver::take_own_key(store::ProviderKey key) {
+  const auto& allowed = context_.config.provider_keys.base_urls;
+  if (!key.base_url.empty() && std::ranges::find(allowed, key.base_url) == allowed.end())
+    co_return model::RunFailure{"provider_unconfigured",
+                                "The workspace's key names the base URL " + key.base_url +
+                                    ", which this server does not allow any more (providers.base_urls)",
+                                "provider_url_refused"};
+  auto opened = co_await context_.needs.vault->open(vault::place_of(key), key.sealed);
+  if (!opened)
+    co_return model::RunFailure{"provider_unconfigured",
+                                "The workspace's provider key cannot be opened: " + opened.error().message,
+                                opened.error().reason};
+  own_provider_ = {.kind = ProviderKind::upstream,
+                   .base_url = key.base_url.empty() ? provider().base_url : key.base_url,
+                   .api_key = {}};
+  key_ = std::move(*opened);
+  own_key_ = std::move(key);
+  co_return std::nullopt;
+}
+
+// Not of one that was put in its place meanwhile.
+void RunDriver::note_key_use(store::Transaction& tx) const {
+  if (!own_key_) return;
+  auto now = tx.provider_key(own_key_->workspace, own_key_->provider);
+  if (!now || now->sealed != own_key_->sealed) return;
+  now->used_at = context_.needs.clock.now();
+  tx.put_provider_key(*now);
 }
 
 // What this machine gives may have become less since the run was asked for, and its policy stricter.
@@ -124,6 +178,7 @@ std::optional<model::RunFailure> RunDriver::check_isolation(const runs::RunOptio
 }
 
 const ProviderConfig& RunDriver::provider() const {
+  if (own_key_) return own_provider_;
   const auto& config = context_.config;
   return claim_.run.runtime.kind == model::RuntimeKind::codex ? config.provider : config.claude_provider;
 }
@@ -141,7 +196,8 @@ model::ApprovalScope RunDriver::scope_of(const runs::RunOptions& options) const 
 }
 
 base::Task<std::optional<model::RunFailure>> RunDriver::start() {
-  if (auto refused = check_provider()) co_return refused;
+  auto no_provider = co_await find_provider();
+  if (no_provider) co_return no_provider;
   if (context_.cassettes->mode() != CassetteMode::none) {
     auto name = context_.cassettes->name_of(claim_.run);
     if (!name) co_return cassette_failure(name.error());
@@ -224,67 +280,12 @@ base::Task<std::optional<model::RunFailure>> RunDriver::reserve_allowance() {
   using Reserved = base::Result<std::optional<runs::Allowance>>;
   auto allowance = co_await context_.needs.store.write([this](store::Transaction& tx) -> Reserved {
     if (auto noted = runs::note_launch(tx, claim_.fence()); !noted) return tl::unexpected(std::move(noted).error());
+    note_key_use(tx);
     return runs::grow_allowance(tx, claim_.fence(), {}, {}, context_.config.spending, context_.now());
   });
   allowance_ = base::value_or_throw(std::move(allowance));
   if (!allowance_ || allowance_->exhausted.empty()) co_return std::nullopt;
   co_return model::RunFailure{"limit_exceeded", "Used up: " + allowance_->exhausted, "budget"};
-}
-
-// What the workspace stands on, or why it is not there.
-base::Task<std::optional<model::RunFailure>> RunDriver::find_base() {
-  lower_ = claim_.attempt.lower_path;
-  if (claim_.run.workspace.kind == model::WorkspaceKind::git) co_return co_await fetch_repository();
-  const std::string tree = claim_.run.workspace.tree;
-  if (tree.empty()) co_return std::nullopt;
-  auto* const trees = context_.needs.trees;
-  auto held = co_await context_.pool.run([trees, &tree]() -> base::Result<workspace::Trees::Held> {
-    if (trees == nullptr) return base::fail(base::Code::not_found, "this worker has no base trees");
-    return trees->find(tree);
-  });
-  if (!held) {
-    co_return model::RunFailure{
-        "workspace_failed",
-        "The files to work on are gone (" + held.error().message + "): send them again, with a new run",
-        "workspace_unavailable"};
-  }
-  lower_ = held->path.string();
-  tree_hold_ = std::move(held->hold);
-  co_return std::nullopt;
-}
-
-base::Task<std::optional<model::RunFailure>> RunDriver::fetch_repository() {
-  const runs::Fence fence = claim_.fence();
-  auto begun = co_await context_.needs.store.write([this, &fence](store::Transaction& tx) {
-    return runs::workspace_preparing(tx, fence, context_.now());
-  });
-  base::value_or_throw(std::move(begun));
-  GitFetch fetch(context_, claim_);
-  fetch_ = &fetch;
-  if (cancel_due_ || context_.stopping) fetch.stop();
-  auto fetched = co_await fetch.run();
-  fetch_ = nullptr;
-  if (cancel_due_) co_return model::RunFailure{"run_cancelled", "The run was cancelled", {}};
-  check_stopping();
-  if (!fetched) {
-    const auto& error = fetched.error();
-    if (error.reason == "sandbox_unavailable" || error.reason == launcher_lost) co_return failure_of(error, error.reason);
-    co_return model::RunFailure{"workspace_failed", "The repository could not be fetched: " + error.message,
-                                error.reason.empty() ? "workspace_unavailable" : error.reason};
-  }
-  const runs::PreparedTree prepared{.tree = fetched->tree.name,
-                                    .commit = fetched->commit,
-                                    .branch = fetched->branch,
-                                    .files = static_cast<std::int64_t>(fetched->tree.content.files),
-                                    .bytes = static_cast<std::int64_t>(fetched->tree.content.bytes),
-                                    .cached = fetched->tree.cached};
-  auto run = co_await context_.needs.store.write([this, &fence, &prepared](store::Transaction& tx) {
-    return runs::workspace_prepared(tx, fence, prepared, context_.now());
-  });
-  claim_.run = base::value_or_throw(std::move(run));
-  lower_ = fetched->tree.path.string();
-  tree_hold_ = std::move(fetched->tree.hold);
-  co_return std::nullopt;
 }
 
 // Finds what the turn begins with: layers, else an archive. Errors: unavailable (checkpoint_unavailable), those
@@ -310,14 +311,23 @@ base::Task<base::Result<void>> RunDriver::place_state() {
   co_return co_await place_archive();
 }
 
+// A store of blobs that is away comes back, and with it the state: until then the turn waits.
 base::Task<base::Result<void>> RunDriver::place_archive() {
-  const auto placed = co_await context_.pool.run([this]() -> base::Result<void> {
-    AGENTROUTER_TRY(const AttemptFolder folder, AttemptFolder::open(context_.attempts, claim_.attempt.id));
-    return place_checkpoint(context_.needs.blobs, *state_, folder);
-  });
-  if (!placed) co_return tl::unexpected(placed.error());
-  restores_ = true;
-  co_return base::Result<void>();
+  for (int tries = 1;; ++tries) {
+    const auto placed = co_await context_.blob_pool.run([this]() -> base::Result<void> {
+      AGENTROUTER_TRY(const AttemptFolder folder, AttemptFolder::open(context_.attempts, claim_.attempt.id));
+      return place_checkpoint(context_.needs.blobs, *state_, folder);
+    });
+    restores_ = placed.has_value();
+    if (placed || placed.error().reason != "storage_failed") co_return placed;
+    base::log(base::LogLevel::warn, "a turn waits for its state",
+              {{"runId", claim_.run.id.str()}, {"cause", placed.error().message}});
+    const auto until = base::SteadyClock::now() + outage_pause(tries);
+    while (!cancel_due_ && !context_.stopping && base::SteadyClock::now() < until) co_await wake_.wait_until(until);
+    check_stopping();
+    if (cancel_due_) co_return base::fail(base::Code::cancelled, "The run was cancelled", "run_cancelled");
+    co_await hold_lease();
+  }
 }
 
 // Where layers cannot be mounted, their archive is as good.
@@ -402,29 +412,38 @@ base::Task<bool> RunDriver::hand_over_plan(base::Fd end, const PreparedAgent& ag
       .image = image_ ? image_->name : std::string(),
       .image_digest = image_ ? image_->digest : std::string()};
   std::string text = keeper::frame_plan(plan);
-  if (plan.provider == keeper::Provider::upstream) text += provider().api_key;
+  std::string_view key;
+  if (plan.provider == keeper::Provider::upstream) key = own_key_ ? key_.view() : std::string_view(provider().api_key);
+  const std::array<asio::const_buffer, 2> frame{asio::buffer(text), asio::buffer(key)};
   keeper::LineSocket::Socket socket(context_.needs.executor, asio::local::stream_protocol(), end.release());
-  base::Timer limit(context_.needs.executor, base::SteadyClock::now() + context_.config.launch_wait);
+  base::Timer limit(context_.needs.executor);
   auto waiting = std::make_shared<bool>(true);
-  limit.async_wait([&socket, waiting](boost::system::error_code error) {
-    boost::system::error_code ignored;
-    if (!error && *waiting) socket.close(ignored);
-  });
+  const auto wait_at_most = [&socket, &limit, waiting](std::chrono::milliseconds time) {
+    limit.expires_after(time);
+    limit.async_wait([&socket, waiting](boost::system::error_code error) {
+      boost::system::error_code ignored;
+      if (!error && *waiting) socket.close(ignored);
+    });
+  };
+  wait_at_most(context_.stopping ? come_up_grace : context_.config.launch_wait);
   stop_waiting_ = [&socket] {
     boost::system::error_code ignored;
     socket.cancel(ignored);
   };
+  hurry_ = [&wait_at_most] { wait_at_most(come_up_grace); };
   boost::system::error_code error;
-  co_await asio::async_write(socket, asio::buffer(text), asio::redirect_error(base::use_task, error));
-  std::fill(text.begin(), text.end(), '\0');
+  co_await asio::async_write(socket, frame, asio::redirect_error(base::use_task, error));
+  base::wipe(text);
+  key_ = {};
   boost::system::error_code ignored;
   socket.shutdown(keeper::LineSocket::Socket::shutdown_send, ignored);
   char answer[8] = {};
   std::size_t got = 0;
-  if (!error && !context_.stopping && !cancel_due_ && !lost_)
+  if (!error && !cancel_due_ && !lost_)
     got = co_await socket.async_read_some(asio::buffer(answer), asio::redirect_error(base::use_task, error));
   *waiting = false;
   stop_waiting_ = {};
+  hurry_ = {};
   if (got == 0 && !context_.stopping && !cancel_due_ && !lost_) {
     base::log(
         base::LogLevel::warn, "a keeper did not come up",

@@ -57,6 +57,13 @@ Result<base::FdPair> make_socket_pair() {
   return base::FdPair{base::Fd(ends[0]), base::Fd(ends[1])};
 }
 
+Answer as_told(Answer answer) {
+  if (answer || !answer.error().reason.empty()) return answer;
+  if (answer.error().code == Code::corrupt)
+    return fail(Code::not_found, "The files that the run left cannot be read: " + answer.error().message, "files_gone");
+  return fail(Code::unavailable, answer.error().message);
+}
+
 }  // namespace
 
 RunFiles::~RunFiles() {
@@ -97,20 +104,46 @@ Result<FilesPlace> find_files(store::Reader& reader, const model::RunId& id) {
 }
 
 base::Task<Answer> RunFiles::ask(model::RunId run, workspace::FileRequest request) {
-  auto answer = co_await look(std::move(run), std::move(request));
-  if (answer || !answer.error().reason.empty()) co_return answer;
-  if (answer.error().code == Code::corrupt)
-    co_return fail(Code::not_found, "The files that the run left cannot be read: " + answer.error().message,
-                   "files_gone");
-  co_return fail(Code::unavailable, answer.error().message);
+  auto answer = co_await look(std::move(run), workspace::to_json(request), false);
+  co_return as_told(std::move(answer));
 }
 
-base::Task<Answer> RunFiles::look(model::RunId run, workspace::FileRequest request) {
+base::Task<Answer> RunFiles::ask_here(model::RunId run, std::string request) {
+  auto answer = co_await look(std::move(run), std::move(request), true);
+  co_return as_told(std::move(answer));
+}
+
+base::Task<Answer> RunFiles::look(model::RunId run, std::string request, bool here_only) {
   auto place = co_await needs_.store.read([&run](store::Reader& reader) { return find_files(reader, run); });
   if (!place) co_return tl::unexpected(place.error());
-  auto text = workspace::to_json(request);
-  if (place->checkpoint) co_return co_await ask_reader(std::move(*place), std::move(text));
-  co_return co_await ask_keeper(std::move(place->attempt), std::move(text));
+  // Of a run that has ended, the state and a tree are to be had anywhere; a folder of its machine is not.
+  const bool anywhere = place->checkpoint && (place->attempt.lower_path.empty() || !place->run.workspace.tree.empty());
+  const bool is_here = place->attempt.host.empty() || place->attempt.host == needs_.host;
+  if (needs_.elsewhere && !anywhere && !is_here) {
+    if (here_only) co_return not_now("they are on another machine");
+    co_return co_await needs_.elsewhere(place->attempt.host, run, std::move(request));
+  }
+  if (needs_.elsewhere && !here_only && !is_here && !co_await has_base(*place))
+    co_return co_await needs_.elsewhere(place->attempt.host, run, std::move(request));
+  if (place->checkpoint) co_return co_await ask_reader(std::move(*place), std::move(request));
+  co_return co_await ask_keeper(std::move(place->attempt), std::move(request));
+}
+
+// False when only the machine of the run may have the tree: the blobs were away when it was to be kept there.
+base::Task<bool> RunFiles::has_base(const FilesPlace& place) {
+  const auto& tree = place.run.workspace.tree;
+  if (needs_.trees == nullptr || tree.empty()) co_return true;
+  const auto held = co_await needs_.trees->get(tree, place.run.id.str());
+  co_return held || held.error().code == Code::unavailable;
+}
+
+base::Task<Result<base::Fd>> RunFiles::open_base(const FilesPlace& place) {
+  const auto& tree = place.run.workspace.tree;
+  if (needs_.trees != nullptr && !tree.empty()) {
+    auto held = co_await needs_.trees->get(tree, place.run.id.str());
+    if (!held && held.error().code == Code::unavailable) co_return tl::unexpected(held.error());
+  }
+  co_return open_base_tree(place, needs_.data_dir);
 }
 
 base::Task<Answer> RunFiles::ask_keeper(store::Attempt attempt, std::string request) {
@@ -130,10 +163,11 @@ base::Task<Answer> RunFiles::ask_keeper(store::Attempt attempt, std::string requ
 base::Task<Answer> RunFiles::ask_reader(FilesPlace place, std::string request) {
   reap();
   if (readers_ >= readers_at_most) co_return not_now("too many requests at once");
-  auto base_tree = open_base_tree(place, needs_.data_dir);
+  auto base_tree = co_await open_base(place);
   if (!base_tree) co_return tl::unexpected(base_tree.error());
-  const auto& key = place.checkpoint->key;
-  auto blob = co_await needs_.pool.run([this, &key] { return needs_.blobs.open(key); });
+  const auto& kept = *place.checkpoint;
+  auto blob = co_await needs_.pool.run([this, &kept] { return needs_.blobs.open(kept.key, kept.sha256); });
+  if (!blob && blob.error().code == Code::unavailable) co_return tl::unexpected(blob.error());
   if (!blob) co_return fail(Code::not_found, "The files that the run left are not there any more", "files_gone");
   AGENTROUTER_CO_TRY(auto ends, make_socket_pair());
   AGENTROUTER_CO_TRY(const pid_t pid, needs_.start_reader(base_tree->get(), blob->fd.get(), ends.second.get(), request));

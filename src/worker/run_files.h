@@ -7,6 +7,7 @@
 #include "blobs/blob_store.h"
 #include "store/store.h"
 #include "worker/framed_answer.h"
+#include "worker/shared_trees.h"
 
 namespace agentrouter::worker {
 
@@ -36,6 +37,12 @@ class RunFiles {
     base::Pool& pool;
     std::filesystem::path data_dir;
     StartReader start_reader;
+    // Where this is, and how another machine is asked: what has to be there (a live sandbox, the folder of a run's
+    // path) may be on that one. None: everything is here.
+    std::string host = {};
+    using Answer = base::Result<std::unique_ptr<workspace::FileAnswer>>;
+    std::function<base::Task<Answer>(std::string host, model::RunId run, std::string request)> elsewhere = {};
+    SharedTrees* trees = nullptr;  // none: base trees are only here
   };
   explicit RunFiles(Needs needs) : needs_(std::move(needs)) {}
   // Every answer is gone by now.
@@ -46,15 +53,20 @@ class RunFiles {
   //   conflict, run_not_started      it is queued, or ended before its workspace was there
   //   not_found, files_not_kept      it has ended and left no state
   //   not_found, files_gone          its state was thrown away, or the base tree is not there any more
+  //   unavailable, worker_unreachable  they are on a machine that does not answer
   //   unavailable                    not now: its workspace is being made or taken apart, too many requests
   //   those of the request itself: file_not_found, not_a_file, not_a_folder, file_too_large,
   //   range_not_satisfiable
   base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> ask(model::RunId run,
                                                                        workspace::FileRequest request);
+  // The same for who was asked by another machine: as JSON text, and never asked of a third one.
+  base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> ask_here(model::RunId run, std::string request);
 
  private:
   base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> look(model::RunId run,
-                                                                        workspace::FileRequest request);
+                                                                        std::string request, bool here_only);
+  base::Task<bool> has_base(const FilesPlace& place);
+  base::Task<base::Result<base::Fd>> open_base(const FilesPlace& place);
   base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> ask_keeper(store::Attempt attempt,
                                                                               std::string request);
   base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> ask_reader(FilesPlace place,

@@ -165,5 +165,79 @@ TEST_F(RunFilesTest, NoMoreThanEightReadersAtOnce) {
   EXPECT_EQ(ask(id), "{} no base,a checkpoint");
 }
 
+// Another server of the store asks: it has the blobs, and nothing of the worker's machine.
+class RunFilesElsewhereTest : public RunFilesTest {
+ protected:
+  RunFilesElsewhereTest() { config_.host = "host_1"; }
+  base::Task<RunFiles::Needs::Answer> asked(std::string host, std::string request) {
+    asked_.push_back(host + " " + request);
+    co_return base::fail(base::Code::unavailable, "no answer", "worker_unreachable");
+  }
+  std::string ask_there(const model::RunId& id) {
+    std::optional<std::string> said;
+    asio::co_spawn(io_.get_executor(), look_there(id), [&](std::exception_ptr, std::string text) { said = text; });
+    until([&] { return said.has_value(); });
+    return *said;
+  }
+  base::Task<std::string> look_there(model::RunId id) {
+    auto answer = co_await there_.ask(id, {});
+    if (!answer) co_return answer.error().reason;
+    co_return "read there";
+  }
+
+  std::vector<std::string> asked_;
+  testing::TempDir nothing_;
+  std::unique_ptr<workspace::Trees> trees_there_ =
+      base::value_or_throw(workspace::Trees::open(nothing_ / "trees", {}, entropy_));
+  SharedTrees shared_there_{{*store_, *blobs_, pool_, *trees_there_, unpacker_, clock_, entropy_, {}, {}}};
+  RunFiles there_{{io_.get_executor(), *store_, *blobs_, pool_, nothing_.path(),
+                   [this](int base, int archive, int out, const std::string& request) {
+                     return read(base, archive, out, request);
+                   },
+                   "host_2",
+                   [this](std::string host, model::RunId, std::string request) {
+                     return asked(std::move(host), std::move(request));
+                   },
+                   &shared_there_}};
+};
+
+TEST_F(RunFilesElsewhereTest, OfALiveRunItsMachineIsAskedAndOfAnEndedOneNobody) {
+  start();
+  const auto id = submit(script(frame("{}") + frame("")));
+  until_event(id, "agent.started");
+  EXPECT_EQ(ask_there(id), "worker_unreachable");
+  ASSERT_EQ(asked_.size(), 1u);
+  EXPECT_THAT(asked_[0], HasSubstr("host_1 {"));
+  cancel(id);
+  until_retired(id);
+  EXPECT_EQ(ask_there(id), "read there");
+  EXPECT_EQ(asked_.size(), 1u);
+}
+
+TEST_F(RunFilesElsewhereTest, AFolderOfAMachineIsReadThereAlsoAfterTheEnd) {
+  start();
+  const auto id = submit(simple_script, model::ApprovalMode::automatic, folder_.path().string());
+  until_retired(id);
+  EXPECT_EQ(ask_there(id), "worker_unreachable");
+  EXPECT_EQ(asked_.size(), 1u);
+}
+
+// A tree that never came to the blobs, as they were away when the run's machine made it.
+TEST_F(RunFilesElsewhereTest, ATreeThatOnlyTheRunsMachineHasIsReadThere) {
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  write([&](store::Transaction& tx) {
+    auto changed = *tx.run(id);
+    changed.workspace.tree = "upload-1-a";
+    tx.update_run(changed);
+  });
+  EXPECT_EQ(ask_there(id), "worker_unreachable");
+  EXPECT_EQ(asked_.size(), 1u);
+  ASSERT_TRUE(trees_there_->make("upload-1-a", [](int) { return workspace::UnpackReport(); }));
+  EXPECT_EQ(ask_there(id), "read there");
+  EXPECT_EQ(asked_.size(), 1u);
+}
+
 }  // namespace
 }  // namespace agentrouter::worker

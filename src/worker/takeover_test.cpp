@@ -1,6 +1,9 @@
 // Two workers on one store. The first one is frozen by not running it; its keepers go on, as they always do.
 
+#include <boost/asio/co_spawn.hpp>
+
 #include "keeper/fetch/fetch_plan.h"
+#include "runs/nodes.h"
 #include "worker/fixture_test.h"
 
 namespace agentrouter::worker {
@@ -37,8 +40,8 @@ class TakeoverTest : public WorkerTest {
       config.data_dir = second_folder_.path();
     }
     second_ = std::make_unique<Worker>(
-        Worker::Needs{second_io_.get_executor(), *store_, *blobs_, second_launcher_, preparer_, clock_, entropy_,
-                      kill_process, trees_.get(), &unpacker_},
+        Worker::Needs{second_io_.get_executor(), *store_, *blobs_, second_launcher_, preparer_, clock_,
+                      entropy_, kill_process, trees_.get(), &unpacker_},
         config);
     second_runs_ = true;
     asio::co_spawn(second_io_.get_executor(), second_->run(), [this](std::exception_ptr error) {
@@ -176,6 +179,33 @@ TEST_F(TakeoverTest, OnAnotherMachineARunThatWaitsForAPersonBeginsAnew) {
   EXPECT_EQ(types(id), before);
 }
 
+TEST_F(TakeoverTest, AWorkerThatLacksWhatARunNeedsLeavesItToOneThatIsThereForIt) {
+  runs::Offers plain{.values = {{"runtime", {"codex"}}}, .is_only_one = false};
+  auto with_gpu = plain;
+  with_gpu.values["gpu"] = {"true"};
+  const runs::Node other{.id = "host_3", .role = "worker", .offers = with_gpu, .capacity = 1};
+  write([&](store::Transaction& tx) { runs::join(tx, other, runs::Others::may_be_there, now()); });
+  runs::NewRun request;
+  request.input =
+      base::to_text(json::object{{"task", simple_script}, {"requires", json::object{{"gpu", "true"}}}});
+  request.task = simple_script;
+  request.approval_mode = model::ApprovalMode::manual;
+  const auto id = write([&](store::Transaction& tx) { return runs::create_run(tx, request, now()); })->run.id;
+  config_.claim.offers = with_gpu;
+  start();
+  until_event(id, "approval.requested");
+  config_.claim.offers = plain;
+  start_second(Where::another_machine);
+  const auto later = std::chrono::steady_clock::now() + 4 * config_.lease;
+  until_by_second([&] { return std::chrono::steady_clock::now() >= later; });
+  EXPECT_EQ(attempt(id).number, 1);
+  EXPECT_FALSE(model::is_terminal(run(id).status));
+  write([](store::Transaction& tx) { runs::leave(tx, "host_3"); });
+  until_by_second([&] { return is_ended(id); });
+  EXPECT_EQ(failure(id), "attempt_lost");
+  EXPECT_THAT(second_launcher_.requests, IsEmpty());
+}
+
 TEST_F(TakeoverTest, OnAnotherMachineARunWhoseAgentHasBegunIsLostWithWhatIsKnown) {
   start();
   const auto id = submit(endless_script);
@@ -209,9 +239,9 @@ TEST_F(TakeoverTest, AFetchOfAFrozenWorkerIsBegunAnewAndIsNotTouchedByIt) {
   start();
   runs::NewRun request;
   request.input = request.task = "{}";
-  request.workspace = {.kind = model::WorkspaceKind::git, .git = {.url = "https://h.test/a.git", .ref = "main"}};
-  const auto id =
-      write([&](store::Transaction& tx) { return runs::create_run(tx, request, now()); })->run.id;
+  request.workspace = {.kind = model::WorkspaceKind::git,
+                       .git = {.url = "https://h.test/a.git", .ref = "main"}};
+  const auto id = write([&](store::Transaction& tx) { return runs::create_run(tx, request, now()); })->run.id;
   until([&] { return asked.load(); });
   start_second(Where::same_machine);
   until_by_second([&] { return is_ended(id); });

@@ -41,17 +41,34 @@ void Worker::State::run_changed(const model::RunId& run, model::RunStatus status
   if (model::is_terminal(status)) {
     return post([](State& state) {
       state.reclaimer_.wake();
+      // A workspace that had as many as it may has room.
+      if (state.context_.config.claim.max_active_of_workspace > 0) {
+        state.work_due_ = true;
+        state.wake_.notify();
+      }
       for (auto& driver : state.drivers_) driver.budgets_changed();
     });
   }
-  if (status == model::RunStatus::starting)
-    return post([run](State& state) { state.note_stranger(run); });
+  if (status == model::RunStatus::starting) return post([run](State& state) { state.note_stranger(run); });
   if (status != model::RunStatus::queued && status != model::RunStatus::cancelling) return;
   post([run, status](State& state) {
     state.work_due_ = true;
     state.wake_.notify();
     RunDriver* driver = state.driver_of(run);
     if (driver != nullptr && status == model::RunStatus::cancelling) driver->cancel_requested();
+  });
+}
+
+// It may have been anything: all is looked at that is decided by what listeners are told.
+void Worker::State::missed() {
+  post([](State& state) {
+    state.work_due_ = state.look_due_ = state.own_look_due_ = true;
+    state.reclaimer_.wake();
+    for (auto& driver : state.drivers_) {
+      driver.decision_made();
+      driver.budgets_changed();
+    }
+    state.wake_.notify();
   });
 }
 
@@ -72,6 +89,18 @@ void Worker::State::stop() {
   if (layers_) layers_->stop();
   for (auto& driver : drivers_) driver.stop();
   wake_.notify();
+  idle_.notify();
+}
+
+void Worker::State::drain(bool draining) {
+  draining_ = draining;
+  work_due_ = true;
+  look_due_ = true;
+  wake_.notify();
+}
+
+base::Task<void> Worker::State::idle() {
+  while (!drivers_.empty() && !context_.stopping) co_await idle_.wait();
 }
 
 base::Task<void> Worker::State::run() {
@@ -88,8 +117,7 @@ base::Task<void> Worker::State::run() {
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   stop();
   context_.needs.store.remove_listener(this);
-  while (!drivers_.empty())
-    co_await wake_.wait_until(base::SteadyClock::now() + std::chrono::seconds(1));
+  while (!drivers_.empty()) co_await wake_.wait_until(base::SteadyClock::now() + std::chrono::seconds(1));
   co_await scope_.cancel_and_join();
   if (broken) std::rethrow_exception(broken);
 }
@@ -112,12 +140,14 @@ base::Task<void> Worker::State::work() {
   scope_.spawn(reclaimer_.run());
   while (!context_.stopping) {
     work_due_ = false;
-    const bool settled = co_await stored(settle_cancelled());
+    const bool heard = co_await stored(look_at_own());
+    const bool settled = heard && co_await stored(settle_cancelled());
     const bool taken = settled && co_await stored(take_queued());
     const bool looked = taken && co_await stored(look_after_others());
     const auto disk = disk_is_low_ || !looked ? base::after(look_at_disk_again) : base::Deadline::max();
     const auto look_again = std::min(disk, next_look());
-    while (!work_due_ && !context_.stopping && !is_look_due() && !base::passed(look_again))
+    while (!work_due_ && !context_.stopping && (store_is_away_ || !is_look_due()) &&
+           !base::passed(look_again))
       co_await wake_.wait_until(look_again);
   }
 }
@@ -128,6 +158,7 @@ base::Task<bool> Worker::State::stored(base::Task<void> work) {
     co_await std::move(work);
   } catch (const base::Failure& failure) {
     if (failure.error().code != base::Code::unavailable || context_.stopping) throw;
+    watch_.begin_anew(base::SteadyClock::now());
     if (!std::exchange(store_is_away_, true)) {
       base::log(base::LogLevel::warn, "the store is away: runs are taken later",
                 {{"cause", failure.error().message}});
@@ -185,26 +216,30 @@ bool Worker::State::has_disk() {
   const auto free = static_cast<std::uint64_t>(system.f_bavail) * system.f_frsize;
   const bool was_low = std::exchange(disk_is_low_, free < reserve);
   if (was_low != disk_is_low_) {
-    base::log(base::LogLevel::warn,
-              disk_is_low_ ? "runs stay queued: the disk of the data folder is nearly full"
-                           : "the disk of the data folder has room again",
-              {{"freeBytes", static_cast<long long>(free)}, {"reserveBytes", static_cast<long long>(reserve)}});
+    base::log(
+        base::LogLevel::warn,
+        disk_is_low_ ? "runs stay queued: the disk of the data folder is nearly full"
+                     : "the disk of the data folder has room again",
+        {{"freeBytes", static_cast<long long>(free)}, {"reserveBytes", static_cast<long long>(reserve)}});
   }
   return !disk_is_low_;
 }
 
 // A run that waits lends its slot to another.
 bool Worker::State::has_slot() const {
-  const auto waiting = static_cast<int>(std::count_if(drivers_.begin(), drivers_.end(), [](const auto& one) { return one.waits(); }));
+  const auto waiting = static_cast<int>(
+      std::count_if(drivers_.begin(), drivers_.end(), [](const auto& one) { return one.waits(); }));
   const int taken = static_cast<int>(drivers_.size()) - std::min(waiting, context_.config.max_waiting);
   return taken < context_.config.concurrency;
 }
 
 base::Task<void> Worker::State::take_queued() {
-  while (!context_.stopping && has_slot() && has_disk()) {
-    auto claim = co_await context_.needs.store.write(
-        [this](store::Transaction& tx) { return runs::claim_run(tx, context_.lease(), context_.now()); });
+  while (!context_.stopping && !draining_ && has_slot() && has_disk()) {
+    auto claim = co_await context_.needs.store.write([this](store::Transaction& tx) {
+      return runs::claim_run(tx, context_.lease(), context_.now(), context_.config.claim);
+    });
     if (!claim) co_return;
+    context_.config.on_claim(claim->run.started_at.value_or(claim->run.queued_at) - claim->run.queued_at);
     start(std::move(*claim), RunDriver::Origin::claimed);
   }
 }
@@ -217,6 +252,28 @@ base::Task<void> Worker::State::settle_cancelled() {
       return runs::settle_cancelled(tx, run, context_.now(), context_.config.conversations);
     });
     (void)settled;
+  }
+}
+
+base::Task<void> Worker::State::look_at_own() {
+  if (!std::exchange(own_look_due_, false)) co_return;
+  std::vector<model::RunId> own, cancelling;
+  for (const auto& driver : drivers_) own.push_back(driver.run_id());
+  try {
+    cancelling = co_await context_.needs.store.read([&own](store::Reader& reader) {
+      std::vector<model::RunId> runs;
+      for (const auto& id : own) {
+        const auto run = reader.run(id);
+        if (run && run->status == model::RunStatus::cancelling) runs.push_back(id);
+      }
+      return runs;
+    });
+  } catch (const base::Failure&) {
+    own_look_due_ = true;
+    throw;
+  }
+  for (const auto& id : cancelling) {
+    if (RunDriver* driver = driver_of(id)) driver->cancel_requested();
   }
 }
 
@@ -235,6 +292,7 @@ base::Task<void> Worker::State::drive(std::list<RunDriver>::iterator driver) {
     }
   }
   drivers_.erase(driver);
+  if (drivers_.empty()) idle_.notify();
   // Who waits for more may be waiting for nobody but others who wait, from now on.
   for (auto& other : drivers_) other.budgets_changed();
   work_due_ = true;
@@ -256,6 +314,22 @@ void Worker::policies_changed() {
 
 void Worker::stop() {
   state_->stop();
+}
+
+void Worker::drain(bool draining) {
+  state_->drain(draining);
+}
+
+int Worker::active() const {
+  return state_->active();
+}
+
+base::Task<void> Worker::idle() {
+  co_await state_->idle();
+}
+
+void Worker::duties_changed() {
+  state_->duties_changed();
 }
 
 }  // namespace agentrouter::worker

@@ -1,8 +1,10 @@
 // Leases: held, renewed, and taken over where nobody holds them any more.
 
+#include <algorithm>
 #include <map>
 
 #include "base/log.h"
+#include "runs/nodes.h"
 #include "worker/leftovers.h"
 #include "worker/worker_state.h"
 
@@ -32,8 +34,10 @@ base::Task<void> Worker::State::adopt_all() {
   const auto folders = co_await pool_.run([this] { return attempts_with_folders(context_.attempts); });
   const auto open = co_await open_attempts();
   const auto newest = newest_of(open);
-  if (!context_.config.owns_store) co_return;
+  const auto& config = context_.config;
+  if (!config.owns_store && !config.owns_host) co_return;
   for (const auto& attempt : open) {
+    if (!config.owns_store && attempt.host != config.host) continue;
     if (driver_of(attempt.run_id) != nullptr) continue;  // taken before the store went away
     if (newest.at(attempt.run_id) == attempt.id) {
       co_await adopt(attempt, std::nullopt);
@@ -44,18 +48,21 @@ base::Task<void> Worker::State::adopt_all() {
   co_await remove_leftovers(folders);
 }
 
-base::Task<void> Worker::State::adopt(const store::Attempt& attempt, std::optional<runs::LeaseSeen> stood_still) {
+base::Task<void> Worker::State::adopt(const store::Attempt& attempt,
+                                      std::optional<runs::LeaseSeen> stood_still) {
   auto claim = co_await context_.needs.store.write([this, &attempt, &stood_still](store::Transaction& tx) {
     return runs::take_over(tx, attempt.id, context_.lease(), stood_still, context_.now());
   });
   if (!claim) {
     if (claim.error().reason != "lease_held")
-      base::log(base::LogLevel::warn, "an attempt could not be taken over", {{"cause", claim.error().message}});
+      base::log(base::LogLevel::warn, "an attempt could not be taken over",
+                {{"cause", claim.error().message}});
     co_return;
   }
   if (stood_still) {
-    base::log(base::LogLevel::warn, "an attempt is taken over whose lease nobody renews",
-              {{"runId", attempt.run_id.str()}, {"attemptId", attempt.id.str()}, {"from", attempt.worker_id}});
+    base::log(
+        base::LogLevel::warn, "an attempt is taken over whose lease nobody renews",
+        {{"runId", attempt.run_id.str()}, {"attemptId", attempt.id.str()}, {"from", attempt.worker_id}});
   }
   start(std::move(*claim), RunDriver::Origin::adopted);
 }
@@ -68,9 +75,8 @@ base::Task<void> Worker::State::retire_older(const store::Attempt& attempt) {
               {{"attemptId", attempt.id.str()}, {"cause", removed.error().message}});
     co_return;
   }
-  auto retired = co_await context_.needs.store.write([&attempt](store::Transaction& tx) {
-    return runs::retire_attempt(tx, {attempt.id, attempt.token});
-  });
+  auto retired = co_await context_.needs.store.write(
+      [&attempt](store::Transaction& tx) { return runs::retire_attempt(tx, {attempt.id, attempt.token}); });
   (void)retired;
   if (layers_) layers_->done(attempt.id);
 }
@@ -112,13 +118,29 @@ bool Worker::State::is_look_due() {
 // Takes what nobody holds any more: of a worker that is dead, frozen or cut off.
 base::Task<void> Worker::State::look_after_others() {
   if (!is_look_due() && !base::passed(next_look())) co_return;
+  if (draining_) {
+    look_due_ = false;
+    strangers_.clear();
+    watch_ = LeaseWatch(context_.config.lease);
+    if (base::passed(tidy_due_)) co_await tidy_lost();
+    co_return;
+  }
+  // Whatever is heard from here on is another look; while the store is away this one stays due.
   look_due_ = false;
   strangers_.clear();
-  auto others = co_await open_attempts();
+  std::vector<store::Attempt> others;
+  try {
+    others = co_await open_attempts();
+  } catch (const base::Failure&) {
+    look_due_ = true;
+    throw;
+  }
   const auto newest = newest_of(others);
-  std::erase_if(others, [this](const store::Attempt& attempt) { return driver_of(attempt.run_id) != nullptr; });
+  std::erase_if(others,
+                [this](const store::Attempt& attempt) { return driver_of(attempt.run_id) != nullptr; });
   for (const auto& attempt : watch_.look(others, base::SteadyClock::now())) {
     if (context_.stopping) co_return;
+    if (co_await is_for_others(attempt)) continue;
     if (newest.at(attempt.run_id) == attempt.id) {
       co_await adopt(attempt, runs::seen(attempt));
     } else {
@@ -126,6 +148,22 @@ base::Task<void> Worker::State::look_after_others() {
     }
   }
   if (base::passed(tidy_due_)) co_await tidy_lost();
+}
+
+// Of another machine, to be begun again by a worker that has what this one lacks. Whoever is there for it
+// takes it; this one looks again after a lease.
+base::Task<bool> Worker::State::is_for_others(const store::Attempt& attempt) {
+  if (context_.is_here(attempt)) co_return false;
+  const auto& own = context_.config.host;
+  co_return co_await context_.needs.store.read([this, &attempt, &own](store::Reader& reader) {
+    const auto run = reader.run(attempt.run_id);
+    if (!run || context_.can_carry_out(*run) || !runs::did_nothing(reader, attempt)) return false;
+    const auto needs = context_.needs_of(*run);
+    const auto all = runs::nodes(reader);
+    return std::ranges::any_of(all, [&](const runs::Node& one) {
+      return one.id != own && one.takes_runs() && one.offers.missing(needs).empty();
+    });
+  });
 }
 
 base::Task<void> Worker::State::tidy_lost() {

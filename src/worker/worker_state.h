@@ -17,10 +17,11 @@ class Worker::State final : public store::CommitListener {
  public:
   State(Needs needs, WorkerConfig config)
       : cassettes_(config.cassettes),
-        context_{.needs = std::move(needs), .config = std::move(config), .pool = pool_, .attempts = {}},
+        context_{.needs = std::move(needs), .config = std::move(config), .pool = pool_, .blob_pool = blob_pool_, .attempts = {}},
         watch_(context_.config.lease),
         wake_(context_.needs.executor),
         leases_wake_(context_.needs.executor),
+        idle_(context_.needs.executor),
         reclaimer_(context_),
         mailbox_(std::make_shared<Mailbox>(Mailbox{this})),
         scope_(context_.needs.executor) {}
@@ -29,9 +30,14 @@ class Worker::State final : public store::CommitListener {
   base::Task<void> run();
   void stop();
   void policies_changed();
+  void drain(bool draining);
+  [[nodiscard]] int active() const { return static_cast<int>(drivers_.size()); }
+  base::Task<void> idle();
+  void duties_changed() { reclaimer_.wake(); }
 
   void committed(std::shared_ptr<const std::vector<model::Event>> events) override;
   void run_changed(const model::RunId& run, model::RunStatus status) override;
+  void missed() override;
 
  private:
   static constexpr std::size_t pool_threads = 4;
@@ -48,6 +54,7 @@ class Worker::State final : public store::CommitListener {
   base::Task<void> adopt_all();
   base::Task<void> adopt(const store::Attempt& attempt, std::optional<runs::LeaseSeen> stood_still);
   base::Task<void> retire_older(const store::Attempt& attempt);
+  base::Task<bool> is_for_others(const store::Attempt& attempt);
   base::Task<void> look_after_others();
   base::Task<std::vector<store::Attempt>> open_attempts();
   base::Task<void> remove_leftovers(const std::vector<model::AttemptId>& folders);
@@ -58,6 +65,7 @@ class Worker::State final : public store::CommitListener {
   bool has_disk();
   [[nodiscard]] bool has_slot() const;
   base::Task<void> settle_cancelled();
+  base::Task<void> look_at_own();
   base::Task<void> drive(std::list<RunDriver>::iterator driver);
   base::Task<void> keep_leases();
   base::Task<void> renew_leases();
@@ -75,19 +83,23 @@ class Worker::State final : public store::CommitListener {
   std::unique_ptr<KeptLayers> layers_;
   Cassettes cassettes_;
   base::Pool pool_{pool_threads};
+  base::Pool blob_pool_{pool_threads};
   base::Fd attempts_dir_;
   DriverContext context_;
   std::list<RunDriver> drivers_;
   bool work_due_ = true;
   LeaseWatch watch_;
-  bool look_due_ = true;                // at the attempts that nobody here drives
-  std::set<model::RunId> strangers_;    // runs that somebody has begun to work on
-  std::set<model::AttemptId> lost_;     // attempts with folders here that another worker settles now
+  bool look_due_ = true;              // at the attempts that nobody here drives
+  std::set<model::RunId> strangers_;  // runs that somebody has begun to work on
+  std::set<model::AttemptId> lost_;   // attempts with folders here that another worker settles now
   base::Deadline tidy_due_ = base::Deadline::max();  // whether their folders are needed any more
+  bool own_look_due_ = false;  // whether a run that is driven here was cancelled meanwhile
+  bool draining_ = false;
   bool disk_is_low_ = false;
   bool store_is_away_ = false;
   base::Event wake_;
   base::Event leases_wake_;
+  base::Event idle_;
   Reclaimer reclaimer_;
   std::shared_ptr<Mailbox> mailbox_;
   base::TaskScope scope_;

@@ -296,6 +296,25 @@ TEST_F(WorkerTest, TakesNoMoreRunsThanItMay) {
   EXPECT_EQ(failure(second), "completed");
 }
 
+TEST_F(WorkerTest, RunsThatWaitLendTheirSlotsUpToSoManyAndHoldThemBeyond) {
+  config_.concurrency = 1;
+  config_.max_waiting = 1;
+  start();
+  const auto first = submit(simple_script, model::ApprovalMode::manual);
+  until_event(first, "approval.requested");
+  const auto second = submit(simple_script, model::ApprovalMode::manual);
+  until_event(second, "approval.requested");
+  const auto third = submit(simple_script);
+  until_quiet();
+  EXPECT_EQ(run(third).status, model::RunStatus::queued) << "both wait, and one slot is lent at most";
+  decide(first, runs::Decision::approved);
+  until([&] { return model::is_terminal(run(third).status); });
+  EXPECT_EQ(failure(third), "completed");
+  EXPECT_FALSE(model::is_terminal(run(second).status)) << "it waits for as long as nobody decides";
+  cancel(second);
+  until_retired(second);
+}
+
 TEST_F(WorkerTest, SeveralRunsAtOnceHaveSlotsOfTheirOwn) {
   start();
   std::vector<model::RunId> all;

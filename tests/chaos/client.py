@@ -9,7 +9,7 @@ from http_bytes import Exchange
 
 # What a request may be answered with while processes die and the disk is full. Anything else is a violation of its own.
 EXPECTED = {200, 201, 202, 204, 404, 409, 429, 503}
-PASSING = {"unavailable", "storage_full", "storage_failed", "overloaded"}
+PASSING = {"unavailable", "storage_full", "storage_failed", "overloaded", "worker_unreachable"}
 
 
 class Away(Exception):

@@ -2,8 +2,8 @@
 import calendar
 import time
 
-# What a full disk may do to a run that goes on meanwhile.
-FULL = {"storage_full", "disk_limit", "workspace_failed", "worker_failed", "checkpoint_unavailable", "attempt_lost"}
+# What a full disk may do to a run that goes on meanwhile. The real CLIs end themselves when they cannot write their own files.
+FULL = {"storage_full", "disk_limit", "workspace_failed", "worker_failed", "checkpoint_unavailable", "attempt_lost", "agent_exited"}
 
 
 def moment(text):

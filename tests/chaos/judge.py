@@ -332,17 +332,21 @@ def states(case):
         kinds = collections.Counter(event["type"] for event in case.runs[run_id]["events"])
         for event in case.events(run_id, "sandbox.destroyed"):
             kept, said = kinds["checkpoint.created"], "checkpointError" in event["payload"]
-            lost = case.runs[run_id]["run"].get("failure", {}).get("code") == "attempt_lost"
-            if kept > 1 or (kept and said):
-                yield f"{run_id}: its state was kept {kept} times and {'could not be kept' if said else 'that was well'}"
-            if kinds["agent.started"] and not kept and not said and not (lost or may_have_lost_its_keeper(case, run_id)):
+            lost = "checkpointLost" in event["payload"]
+            if kept + said + lost > 1:
+                yield f"{run_id}: its state was kept {kept} times, {'could not be kept' if said else 'that was well'}, {'and is lost' if lost else ''}"
+            if kinds["agent.started"] and not kept and not said and not lost:
                 yield f"{run_id}: its agent was started, and there is neither a checkpoint nor the reason why"
+            if lost and not may_be_lost(case, run_id):
+                yield f"{run_id}: its state is lost and its keeper had no reason to go"
         if kinds["sandbox.destroyed"] > 1:
             yield f"{run_id}: its sandbox was destroyed twice"
 
 
-def may_have_lost_its_keeper(case, run_id):
-    return any(fault["kind"] == "keeper_kill" for fault in faults_of(case, run_id, case.runs[run_id]["run"]))
+def may_be_lost(case, run_id):
+    """The keeper went without an end: by itself, which is attempt_lost, or killed because it did not hear a cancel."""
+    run = case.runs[run_id]["run"]
+    return run.get("failure", {}).get("code") == "attempt_lost" or run["status"] == "cancelled"
 
 
 # Conversations.

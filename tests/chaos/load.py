@@ -312,11 +312,19 @@ class Person(threading.Thread):
         return {"yes": ("approve",), "free": ("approve",), "no": ("deny",), "never": (), "both": ("both",)}[kind]
 
     def _launch_denied(self, run):
-        try:
-            reply = self.api.send("GET", f"/v1/runs/{run}")
-        except Away:
-            return False
-        return reply.status == 200 and NOT_TO_START in reply.json()["input"]["task"]
+        """Who does not know what a run is for decides nothing: asked until it is told."""
+        while not self.over.is_set():
+            try:
+                reply = self.api.send("GET", f"/v1/runs/{run}")
+            except Away:
+                wait(SOON)
+                continue
+            if reply.status == 200:
+                return NOT_TO_START in reply.json()["input"]["task"]
+            if reply.status == 404:
+                return False
+            wait(SOON)
+        return True
 
     def _decide(self, item, verb):
         if verb != "both":

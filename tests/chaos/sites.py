@@ -80,6 +80,19 @@ def packed(folder):
     return out.getvalue()
 
 
+def write_workspace(files):
+    """What runs work on: a folder, a repository, and the folder's bytes as an archive, which are returned."""
+    plain, repository = files / "plain", files / "repository"
+    for folder in (plain, repository):
+        folder.mkdir(parents=True)
+        for number in range(20):
+            (folder / f"file{number}.txt").write_text(f"{number}\n" * 50)
+    git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@localhost"]
+    for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *words], check=True)
+    return packed(plain)
+
+
 def show(source, target):
     """Also to a user who may not see the folders above."""
     if os.geteuid() != 0:
@@ -107,7 +120,7 @@ class Site:
         self.data = pathlib.Path(folder, name)
         self.data.mkdir()
         self.files = pathlib.Path(folder, name + "-files")
-        self._make_workspace()
+        self.archive = write_workspace(self.files)
         self.disk = Disk(str(self.data)) if os.geteuid() == 0 else None
         self.agents = AgentsDir(missing=not scripted)
         for name in ("claude_code",) if scripted else ("claude_code", "codex"):
@@ -122,17 +135,6 @@ class Site:
         self.server = self._server()
         usage = subprocess.run([str(PROGRAM), "serve", "--help"], capture_output=True, text=True, check=False)
         self.takes_over = "--takeover" in usage.stdout + usage.stderr
-
-    def _make_workspace(self):
-        plain, repository = self.files / "plain", self.files / "repository"
-        for folder in (plain, repository):
-            folder.mkdir(parents=True)
-            for number in range(20):
-                (folder / f"file{number}.txt").write_text(f"{number}\n" * 50)
-        self.archive = packed(plain)
-        git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@localhost"]
-        for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "one"]):
-            subprocess.run([*git, *words], check=True)
 
     @property
     def address(self):

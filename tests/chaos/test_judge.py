@@ -475,6 +475,19 @@ class Judge(unittest.TestCase):
         self.insert("run_d", 3, "sandbox.destroyed", checkpointError="no room")
         self.caught("states")
 
+    def test_a_state_that_its_keeper_took_along(self):
+        self.insert("run_d", 2, "agent.started")
+        self.insert("run_d", 3, "sandbox.destroyed", checkpointLost="its keeper ended")
+        self.caught()
+        self.world.runs["run_d"]["run"]["failure"]["code"] = "agent_exited"
+        next(f for f in self.world.facts if f["what"] == "fault")["kind"] = "init_kill"
+        self.caught("states")
+
+    def test_an_attempt_that_is_lost_and_does_not_say_so(self):
+        self.insert("run_d", 2, "agent.started")
+        self.insert("run_d", 3, "sandbox.destroyed")
+        self.caught("states")
+
     # The rest.
     def test_a_conversation_that_cannot_go_on(self):
         run = self.world.runs["run_e"]["run"]

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 
 from agents import AgentsDir
-from harness import Case, Deadline, PROGRAM, main, wait_for
+from harness import Case, Deadline, KEY, PROGRAM, Server, main, wait_for
 
 EVENT = re.compile(r"^\d+\s+\d\d:\d\d:\d\d\.\d{3}\s+(\S+)")
 
@@ -270,6 +270,39 @@ class Cli(Case):
         self.sim("sim: reply Up.")
         done = self.call("run", "sim: reply Never.", expect=2)
         self.assertIn("--sim", done.stderr)
+
+    def test_a_server_at_an_address_of_ipv6(self):
+        with Server(listen="[::1]:0", agents_dir=self.agents.path) as server:
+            self.assertRegex(server.url, r"^http://\[::1\]:[1-9]\d*$")
+            self.assertEqual(json.loads((server.data / "server.json").read_text())["url"], server.url)
+            done = subprocess.run([str(PROGRAM), "run", "--sim", "--data", str(server.data), "sim: reply Here."], capture_output=True, text=True, timeout=60,
+                                  stdin=subprocess.DEVNULL, env={**self.environment, "AGENTROUTER_API_KEY": KEY})
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("Here.", done.stdout)
+
+    def test_a_run_is_recorded_and_replayed(self):
+        with tempfile.TemporaryDirectory(prefix="agentrouter-test-") as folder:
+            environment = {**self.environment, "HOME": folder}
+            tapes, task = pathlib.Path(folder, "tapes"), "sim: reply Kept."
+
+            def call(data, *words, expect=0):
+                done = subprocess.run([str(PROGRAM), "run", "--data", f"{folder}/{data}", *words, "--tag", "cassette=kept", task], capture_output=True, text=True,
+                                      timeout=60, stdin=subprocess.DEVNULL, env=environment, cwd=folder)
+                self.assertEqual(done.returncode, expect, (done.stdout, done.stderr))
+                return done
+
+            def end(data):
+                file = pathlib.Path(folder, data, "server.json")
+                os.kill(json.loads(file.read_text())["pid"], signal.SIGTERM)
+                wait_for(lambda: not file.exists(), 10, "the server to end")
+            call("one", "--sim", "--record", "tapes")
+            self.assertEqual(json.loads(pathlib.Path(folder, "one/server.json").read_text())["record"], str(tapes))
+            self.assertIn("does not record to", call("one", "--sim", "--record", "others", expect=2).stderr)
+            end("one")
+            self.assertTrue((tapes / "kept.jsonl").exists())
+            self.assertIn("Kept.", call("two", "--replay", "tapes").stdout)
+            self.assertIn("add --replay", call("two", expect=2).stderr)
+            end("two")
 
     def test_help_and_completion(self):
         def plain(*args):

@@ -8,6 +8,7 @@ import tempfile
 
 from agents import AgentsDir
 from harness import Case, Server, main, wait_for
+from stores import stored
 
 PLAIN_USER = 65534
 FORKS = 50
@@ -46,7 +47,7 @@ class Forks(Case):
         return self.payloads(events, "agent.tool_completed")[0]["output"]
 
     def checkpoints(self, server):
-        return sorted(server.data.glob("blobs/runs/*/checkpoint/*"))
+        return stored(server.data, "runs/*/checkpoint/*")
 
 
 class ScriptedForks(Forks):

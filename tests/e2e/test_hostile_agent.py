@@ -6,6 +6,7 @@ import threading
 import time
 
 from agents import AgentsDir, answering, keepers, processes_in, sandbox_of, status_kib
+import stores
 from harness import Case, Server, TERMINAL, main, wait_for
 
 FLOOD = 1_000_000_000
@@ -58,6 +59,12 @@ class WrongAgent(Ended):
         return run["failure"]["code"], run["failure"]["reason"]
 
     def test_missing_binary(self):
+        if stores.POSTGRES:
+            agents = AgentsDir(missing=True)
+            self.addCleanup(agents.remove)
+            with Server(agents_dir=agents.path) as server:
+                self.assert_waits_for(server, server.create("sim: reply never")["id"], {"runtime": "codex"})
+            return
         code, reason = self.code(AgentsDir(missing=True))
         self.assertEqual(code, "agent_missing")
         self.assertIn("agentrouter agents install codex", reason)

@@ -5,7 +5,7 @@ import signal
 import tempfile
 
 from agents import AgentsDir, keepers
-from harness import Case, Server, main, wait_for
+from harness import Case, Server, entries, main, wait_for
 
 PLAIN_USER = 65534
 # Everything that a turn can see of its workspace and home.
@@ -60,7 +60,7 @@ class Layers(Case):
 
     @staticmethod
     def kept(server):
-        return sorted(path.name for path in (server.data / "layers").glob("kept/*"))
+        return entries(server.data / "layers/kept")
 
     def stands_on(self, server, number):
         """The next launch stands on so many layers, as the file of its use says while it runs."""
@@ -143,7 +143,7 @@ class Layers(Case):
             server.stop()
             (server.data / "layers/boot").write_text("another boot\n")
             server.start()
-            wait_for(lambda: not self.kept(server) and not list(server.data.glob("layers/gone/*")), what="the layers of another boot to be removed")
+            wait_for(lambda: not self.kept(server) and not entries(server.data / "layers/gone"), what="the layers of another boot to be removed")
             self.assertEqual(self.then(server, run, "cat a")[1], "one\ntwo\n")
             self.assertEqual(len(self.kept(server)), 1)
 
@@ -172,7 +172,7 @@ class Layers(Case):
             self.assertEqual(self.then(server, fork, "cat a")[1], "one\n")
             server.call("POST", f"/v1/runs/{fork}/close", {})
             wait_for(lambda: not self.kept(server), what="all layers to be freed")
-            wait_for(lambda: not list(server.data.glob("layers/gone/*")), what="all layers to be removed")
+            wait_for(lambda: not entries(server.data / "layers/gone"), what="all layers to be removed")
 
     def test_a_keeper_that_is_killed_in_a_turn_on_layers_leaves_the_state_before_it(self):
         with self.make_server() as server:

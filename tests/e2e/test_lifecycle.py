@@ -1,9 +1,11 @@
 """How a server starts, stops and shares its work: signals, --drain, --role."""
 import http.client
 import os
+import re
 import signal
 import subprocess
 import time
+import urllib.request
 
 from harness import KEY, PROGRAM, Case, Server, main, wait_for
 
@@ -75,6 +77,7 @@ class Lifecycle(Case):
 
     def test_a_server_of_role_worker_runs_what_was_queued_and_has_no_api(self):
         server = Server(args=("--sim", "--role", "api"))
+        (server.data / "agentrouter.toml").write_text('[metrics]\nlisten = "127.0.0.1:0"\n')
         with server:
             run = server.create("Reply exactly HELLO")
             server.stop()
@@ -85,6 +88,10 @@ class Lifecycle(Case):
             connection.request("GET", f"/v1/runs/{run['id']}")
             self.assertEqual(connection.getresponse().status, 404)
             connection.close()
+            addresses = lambda: re.findall(r'"url":"(http://[^"]+/metrics)"', server.log_text())
+            figures = wait_for(lambda: len(addresses()) == 2 and addresses()[1], what="the address of the figures of the second server")
+            taken = lambda: b"agentrouter_claim_wait_seconds_count 1\n" in urllib.request.urlopen(figures, timeout=20).read()
+            wait_for(taken, 30, "the run to be taken: who is stopped takes nothing new")
             self.assertEqual(server.stop(seconds=60), 0)
             server.args = ["--sim", "--role", "api"]
             server.start()

@@ -14,6 +14,7 @@ import time
 from agents import AgentsDir
 from harness import KEY, PROGRAM, ROOT, Case, Server, main, wait_for
 from service_manager import Manager, has_ended, listening, served
+from takeover import Peer
 
 SLOW = "sim: repeat 15 sh sleep 0.1\nsim: reply Done."
 
@@ -170,6 +171,18 @@ class Activation(ServiceCase):
             wait_for(lambda: has_ended(newer), 20, "its end")
         first.close()
 
+    def test_sockets_of_a_manager_stay_when_the_owner_drops_the_takeover(self):
+        first = listening()
+        _, server = self.managed(first, args=("--takeover",))
+        with server:
+            server.stop()
+            with Peer("owner", server.data, "get", "welcome", "get", "close", "stdin") as owner:
+                owner.process.stdout.readline()
+                server.start()
+                self.assertEqual(int(server.port), first.getsockname()[1])
+                self.assertEqual(server.request("GET", "/healthz")[0], 200)
+        first.close()
+
 
 class Signals(ServiceCase):
     def test_at_a_terminal_a_hangup_ends_it_when_the_terminal_is_gone(self):
@@ -282,7 +295,7 @@ class Reload(ServiceCase):
                                 ('[webhooks]\nca_file = "/nowhere.pem"\n', "/nowhere.pem")):
                 self.write(text)
                 self.assertIn("not used", self.reload(server)["STATUS"])
-                self.assertIn(cause, server.log_text().splitlines()[-1])
+                self.assertIn(cause, server.log_text())
             self.write("")
             policies.mkdir()
             (policies / "broken.toml").write_text("verdict = 1\n")
@@ -316,22 +329,26 @@ class Reload(ServiceCase):
 
 
 class Units(Case):
+    NAMES = ("agentrouter.service", "agentrouter.socket", "agentrouter-api.service", "agentrouter-worker.service")
+
     def faults(self, folder):
-        done = subprocess.run(["systemd-analyze", "verify", "--recursive-errors=no", *(str(folder / f"agentrouter.{kind}") for kind in ("service", "socket"))],
+        done = subprocess.run(["systemd-analyze", "verify", "--recursive-errors=no", *(str(folder / name) for name in self.NAMES)],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
-        # The program itself is installed only where the units are used.
-        return [line for line in done.stdout.splitlines() if "/usr/bin/agentrouter is not executable" not in line]
+        # The program and its manual are installed only where the units are used.
+        return [line for line in done.stdout.splitlines() if "/usr/bin/agentrouter is not executable" not in line and "man:agentrouter(1)" not in line
+                and "man agentrouter" not in line]
 
     def test_systemd_finds_no_fault_with_the_units(self):
         self.assertTrue(shutil.which("systemd-analyze"), "tools/setup test installs it")
         units = ROOT / "deploy/systemd"
+        self.assertEqual({path.name for path in units.iterdir() if path.suffix in (".service", ".socket")}, set(self.NAMES))
         self.assertEqual(self.faults(units), [])
         with tempfile.TemporaryDirectory() as folder:
-            for name in ("agentrouter.service", "agentrouter.socket"):
+            for name in self.NAMES:
                 text = (units / name).read_text()
                 pathlib.Path(folder, name).write_text(text.replace("Type=notify", "Type=notfiy").replace("Backlog=4096", "Backlog=many"))
             said = "\n".join(self.faults(pathlib.Path(folder)))
-            self.assertIn("notfiy", said)
+            self.assertEqual(said.count("notfiy"), 3)
             self.assertIn("many", said)
 
 

@@ -4,51 +4,18 @@ import contextlib
 import http.client
 import json
 import os
-import pathlib
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 
 from agents import AgentsDir, keepers
 from harness import KEY, TERMINAL, Case, Server, main, wait_for
+from takeover import Peer
 
-PEER = pathlib.Path(__file__).resolve().parents[1] / "support/takeover_peer.py"
 TAKEOVERS = 10
 MOST_SECONDS = 1.0  # that a request may wait for the newer server; what the machine itself makes it wait comes on top
 LONG = "sim: repeat {} sh sleep 0.1\nsim: reply Done."
-
-
-class Peer:
-    """One side of a takeover in a process of its own, as the other side may kill it."""
-
-    def __init__(self, role, data, *steps, prefix=()):
-        # As text: another user may not see where it lies.
-        self.process = subprocess.Popen([*prefix, sys.executable, "-c", PEER.read_text(), role, str(data), *steps], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def get(self):
-        """What it has received; None when the other side is gone."""
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else None
-
-    def until(self, kind):
-        while (message := self.get()) and message["type"] != kind:
-            pass
-        return message
-
-    def end(self):
-        self.process.stdin.close()
-        self.process.wait(30)
-        self.process.stdout.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.process.kill()
-        self.end()
 
 
 class Hammer(threading.Thread):
@@ -133,9 +100,10 @@ class Takeover(Case):
     def newer(self, server, *args, listen=None):
         return self.server("--takeover", *args, data=server.data, listen=listen or server.listen)
 
-    def take_over(self, server, *args, listen=None):
+    def take_over(self, server, *args, listen=None, just_before=lambda: None):
         """`server` becomes the newer one; gives how long it took until that one was ready."""
         newer = self.newer(server, *args, listen=listen)
+        just_before()
         begun = time.monotonic()
         newer.start()
         took = time.monotonic() - begun
@@ -253,12 +221,25 @@ class Takeover(Case):
             said = self.refused(server, listen=f"127.0.0.1:{other.port}")
             self.assertIn("cannot listen on", said)
             self.works(server)
-            self.take_over(server, listen="::1:0")
+            self.take_over(server, listen="[::1]:0")
             self.assertEqual(server.host, "[::1]")
             server.host = "::1"
             self.assertEqual(server.request("GET", "/v1/runs")[0], 200)
             with self.assertRaises(ConnectionRefusedError):
                 socket.create_connection(old, timeout=5)
+
+    def test_one_that_meets_a_reload_takes_over_all_the_same(self):
+        with self.server() as server:
+            run = server.create("sim: hang")["id"]
+            server.wait_until(run, lambda event: event["type"] == "agent.started")
+            for requests in range(6):  # so that it comes somewhere between before and after
+                def reload():
+                    os.kill(server.pid, signal.SIGHUP)
+                    for _ in range(requests):
+                        server.request("GET", "/healthz")
+                self.take_over(server, just_before=reload)
+            server.call("POST", f"/v1/runs/{run}/cancel", {})
+            self.assertEqual(server.finish(run)[0]["status"], "cancelled")
 
     def test_only_one_takes_over_at_a_time(self):
         with self.server() as server, Peer("newer", server.data, "hello", "get", "stdin") as first:

@@ -8,6 +8,7 @@ import time
 
 from agents import AgentsDir
 from harness import Case, Server, main, wait_for
+from stores import stored
 
 PLAIN_USER = 65534
 
@@ -76,7 +77,7 @@ class Turns(Case):
         """The stored checkpoints of all turns."""
         server = server or self.server
         turns = server.call("GET", f"/v1/runs/{run}/turns")["items"]
-        return [path for turn in turns for path in (server.data / "blobs/runs" / turn["runId"] / "checkpoint").glob("*")]
+        return [key for turn in turns for key in stored(server.data, f"runs/{turn['runId']}/checkpoint/*")]
 
     # What may follow what.
 
@@ -236,7 +237,8 @@ class Turns(Case):
 
     def test_what_is_damaged_or_gone_fails_the_turn_and_not_the_conversation(self):
         run = self.first("sim: sh echo one > one.txt\nsim: reply One.")
-        [path] = self.checkpoints(run)
+        [key] = self.checkpoints(run)
+        path = self.server.data / "blobs" / key
         shutil.rmtree(self.server.data / "layers/kept" / run)  # only the archive is left
         whole = path.read_bytes()
         for bytes_then in (b"", whole[:-1], whole + b"x", None):

@@ -79,6 +79,8 @@ std::string content(const fs::path& path) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const Place place;
+  // A file that has these words by itself would look like what lies outside.
+  if (std::string_view(reinterpret_cast<const char*>(data), size).find("CANARY-OUTSIDE") != std::string_view::npos) return 0;
   write(place.root / "secret", "CANARY-OUTSIDE\n");
   std::vector<base::Fd> fds;
   for (const auto* name : {"base", "upper", "kept"}) fds.emplace_back(::open(place.fresh(name).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));

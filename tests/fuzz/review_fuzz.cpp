@@ -1,6 +1,6 @@
-// covers: src/agents/review.cpp
-// A reviewer's answer from arbitrary bytes: no crash, one line of reason, and what allows holds the word. The first byte is the
-// provider.
+// covers: src/agents/review_answer.cpp
+// A reviewer's answer from arbitrary bytes: no crash, one line of reason, and what allows holds the word. The
+// first byte is the provider.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

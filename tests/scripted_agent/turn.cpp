@@ -24,7 +24,7 @@ struct Match : Cases... {
 template <class... Cases>
 Match(Cases...) -> Match<Cases...>;
 
-std::string quoted(std::string_view text) {
+std::string shell_quoted(std::string_view text) {
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";
@@ -137,7 +137,7 @@ void Turn::disturb(const sim::Disturbance& disturbance) {
 
 void Turn::call(const sim::ToolCall& call) {
   std::visit(Match{[&](const sim::Shell& step) { shell(step.command); },
-                   [&](const sim::ReadFile& step) { shell("cat " + quoted(step.path)); },
+                   [&](const sim::ReadFile& step) { shell("cat " + shell_quoted(step.path)); },
                    [&](const sim::WriteFile& step) { change(plan(step, thread_.directory)); },
                    [&](const sim::EditFile& step) {
                      // As with the real one, a patch that does not fit is only told to the model.
@@ -155,8 +155,9 @@ void Turn::call(const sim::ToolCall& call) {
 }
 
 json::object Turn::command_item(const std::string& command) {
-  json::object item{
-      {"type", "commandExecution"}, {"id", new_id("call")}, {"command", "/bin/sh -c " + quoted(command)}};
+  json::object item{{"type", "commandExecution"},
+                    {"id", new_id("call")},
+                    {"command", "/bin/sh -c " + shell_quoted(command)}};
   item["cwd"] = thread_.directory;
   item["processId"] = nullptr;
   item["source"] = "agent";

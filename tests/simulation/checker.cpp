@@ -270,6 +270,20 @@ std::string Checker::describe_unfinished() const {
   return all;
 }
 
+std::string Checker::describe_attempts() {
+  std::string all;
+  auto* const statement = prepare(
+      "SELECT run_id, number, worker_id, token, journal_offset, closing, host, lease_until FROM attempts "
+      "WHERE open = 1");
+  while (sqlite3_step(statement) == SQLITE_ROW) {
+    all += " " + text(statement, 0);
+    for (int column = 1; column < 8; ++column) all += " " + text(statement, column);
+    all += ";";
+  }
+  sqlite3_reset(statement);
+  return all;
+}
+
 std::int64_t Checker::open_attempts() {
   auto* const statement = prepare("SELECT count(*) FROM attempts WHERE open = 1");
   const auto count = sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : -1;

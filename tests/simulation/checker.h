@@ -59,6 +59,8 @@ class Checker final : public Witness {
   [[nodiscard]] std::size_t unfinished() const;
   [[nodiscard]] std::int64_t open_attempts();
   [[nodiscard]] std::string describe_unfinished() const;
+  [[nodiscard]] std::string
+  describe_attempts();  // open ones: run, number, worker, token, offset, closing, host, lease
   [[nodiscard]] std::uint64_t events() const { return events_; }
   [[nodiscard]] std::uint64_t releases() const { return launches_.size() + actions_run_.size(); }
 

@@ -72,8 +72,11 @@ class Blobs::Writer final : public blobs::BlobWriter {
     if (blobs_.full) base::throw_failure(base::Code::unavailable, "cannot write a blob: the disk is full", "storage_full");
     bytes_ += bytes;
   }
+  blobs::BlobInfo written() const override {
+    return {static_cast<std::int64_t>(bytes_.size()), base::Sha256::hex_of(bytes_)};
+  }
   blobs::BlobInfo commit() override {
-    const blobs::BlobInfo info{static_cast<std::int64_t>(bytes_.size()), base::Sha256::hex_of(bytes_)};
+    auto info = written();
     blobs_.all_[key_] = std::move(bytes_);
     return info;
   }
@@ -88,14 +91,14 @@ std::unique_ptr<blobs::BlobWriter> Blobs::create(std::string_view key) {
   return std::make_unique<Writer>(*this, key);
 }
 
-base::Result<blobs::Blob> Blobs::open(std::string_view key) {
+base::Result<blobs::Blob> Blobs::open(std::string_view key, std::string_view) {
   const auto found = all_.find(key);
   if (found == all_.end()) return base::fail(base::Code::not_found, "there is no blob " + std::string(key));
   base::Fd fd(::memfd_create("blob", MFD_CLOEXEC));
   if (!fd) return base::fail_errno("cannot open a blob", errno);
   if (auto written = base::write_all(fd.get(), found->second); !written) return tl::unexpected(written.error());
   ::lseek(fd.get(), 0, SEEK_SET);
-  return blobs::Blob{std::move(fd), static_cast<std::int64_t>(found->second.size())};
+  return blobs::Blob{.fd = std::move(fd), .size = static_cast<std::int64_t>(found->second.size())};
 }
 
 bool Blobs::exists(std::string_view key) {

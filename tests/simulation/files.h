@@ -41,7 +41,7 @@ class Journals {
 class Blobs final : public blobs::BlobStore {
  public:
   [[nodiscard]] std::unique_ptr<blobs::BlobWriter> create(std::string_view key) override;
-  [[nodiscard]] base::Result<blobs::Blob> open(std::string_view key) override;
+  [[nodiscard]] base::Result<blobs::Blob> open(std::string_view key, std::string_view sha256) override;
   [[nodiscard]] bool exists(std::string_view key) override;
   void remove(std::string_view key) override;
   void remove_empty(std::string_view) override {}

@@ -244,8 +244,9 @@ Report World::run() {
       if (faulty_) continue;
       if (server_ && ++idle % 64 == 0 && all_done()) break;
       if (loop_.now() > end)
-        throw Violation("the faults are over and it does not end: runs" + checker_.describe_unfinished() + "; clients" +
-                        clients_.describe() + "; keepers " + std::to_string(keepers_.living()) + "; attempts " + std::to_string(checker_.open_attempts()));
+        throw Violation("the faults are over and it does not end: runs" + checker_.describe_unfinished() +
+                        "; clients" + clients_.describe() + "; keepers " + std::to_string(keepers_.living()) +
+                        "; attempts" + checker_.describe_attempts());
       if (loop_.steps() > steps_at_most) throw Violation("it goes round and round");
     }
     checker_.at_the_end();

@@ -49,6 +49,11 @@ def text_for(pattern, rng):
              "^[A-Za-z0-9_-]+$": lambda n: "".join(rng.choice("abzAZ09_-") for _ in range(n)),
              "^[a-z0-9_-]+$": lambda n: rng.choice(["observe", "ask-writes", "ask-all", "ci-safe", "locked", "".join(rng.choice("abz09_-") for _ in range(n))]),
              "^[a-z0-9_-][a-z0-9._-]*$": lambda n: "".join(rng.choice("abz09._-") for _ in range(n)).lstrip(".") or "x",
+             "^[a-z0-9][a-z0-9_-]{0,63}$": lambda n: rng.choice(["default", "team-a", "".join(rng.choice("abz09") for _ in range(max(1, min(n, 64))))]),
+             **{pattern: lambda n: "".join(rng.choice("abzAZ09._-") for _ in range(max(1, min(n, 64))))
+                for pattern in ("^[A-Za-z0-9._-]{1,64}$", "^[A-Za-z0-9._-]{1,128}$", "^[A-Za-z0-9._/-]{1,64}$")},
+             r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$": lambda n: rng.choice(["2027-01-05T09:30:00.000Z", "2126-12-31T23:59:59.999Z"]),
+             "^[!-~]+$": lambda n: "".join(rng.choice("abc019-_~!") for _ in range(max(n, 1))),
              "^[ -~]*$": lambda n: "".join(rng.choice("abc019-_ ~!") for _ in range(n))}
     return known[pattern]
 
@@ -192,6 +197,8 @@ class Maker:
             value = self.value(parameter["schema"]) if self.chance(0.6) else self.rng.choice([w for w in WORDS if w.isprintable() or not w])
             if parameter["name"] == "Idempotency-Key" and self.chance(0.5):
                 value = "key-" + str(self.rng.randint(0, 40))
+            if parameter["name"] == "X-Workspace-Id" and self.chance(0.8):
+                value = "default"
             value = value.encode("utf-8").decode("latin-1").strip(" \t")
             found.append((parameter["name"], "".join(c for c in value if c >= " " and c != "\x7f")))
         if self.chance(0.15) and not any(k == "Accept" for k, _ in found):
@@ -313,6 +320,11 @@ def verdict(exchange, things):
     operation, _ = contract().find(exchange.method, path)
     if operation is None or exchange.status in (401, 503):
         return found
+    # After the key comes the workspace, before all else; the header may come twice.
+    workspaces = [value.strip() for name, value in exchange.headers if name.lower() == "x-workspace-id"]
+    knows_workspaces = any(one["name"].lower() == "x-workspace-id" for one in operation.parameters)
+    if knows_workspaces and (any(value not in things["workspaceId"] for value in workspaces) or len(workspaces) > 1):
+        return found  # some are made on the way
     problems = contract().request_problems(operation, exchange)
     if problems and exchange.status not in (400, 413, 415):
         found.append(f"invalid ({problems[0]}), but answered {exchange.status}")

@@ -3,7 +3,9 @@
 Only public interfaces of the program are used. Every exchange is judged by openapi/openapi.yaml (contract.py): a reply that the document does
 not have fails the test that got it.
 """
+import atexit
 import contextlib
+import functools
 import hashlib
 import http.client
 import json
@@ -20,12 +22,14 @@ import tempfile
 import time
 import unittest
 
+import stores
 from contract import check
 from http_bytes import Exchange, exchanges_of, split_head
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("AGENTROUTER_PROGRAM", ROOT / "build/release/bin/agentrouter"))
 KEY = "ar_test_0123456789"
+SUITE = pathlib.Path(sys.argv[0]).stem
 TERMINAL = {"run.completed", "run.failed", "run.cancelled"}
 
 
@@ -40,6 +44,14 @@ class Deadline:
         if left <= 0:
             raise AssertionError(f"timed out waiting for {what}")
         return left
+
+
+def entries(folder):
+    """The names in a folder that a server may remove at any moment."""
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
 
 
 def wait_for(condition, seconds=30, what="a condition"):
@@ -68,6 +80,7 @@ class Server:
         env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/root"), "AGENTROUTER_API_KEY": KEY, "LANG": "C.UTF-8"}
         if self.agents_dir or os.environ.get("AGENTROUTER_AGENTS_DIR"):
             env["AGENTROUTER_AGENTS_DIR"] = str(self.agents_dir or os.environ["AGENTROUTER_AGENTS_DIR"])
+        env.update(stores.environment(self.data))
         env.update(self.extra_env)
         return env
 
@@ -399,6 +412,22 @@ class Case(unittest.TestCase):
     """A test that fails when something of ours is left behind it."""
     maxDiff = 4000
 
+    def assert_waits_for(self, server, run, missing):
+        """On a store that servers share another worker may have what this one lacks: the run waits for it, and can be cancelled."""
+        placement = wait_for(lambda: server.call("GET", f"/v1/runs/{run}/record").get("placement"), what="a look at who could do it")
+        self.assertEqual((placement["state"], placement["missing"]), ("unplaceable", missing))
+        server.call("POST", f"/v1/runs/{run}/cancel")
+        self.assertEqual(server.finish(run)[1][-1]["type"], "run.cancelled")
+
+    def run(self, result=None):
+        why = stores.reason_not_to_run(SUITE, unittest.TestCase.id(self).partition(".")[2])
+        if why and result is not None:
+            result.startTest(self)
+            result.addSkip(self, why)
+            result.stopTest(self)
+            return result
+        return super().run(result)
+
     @classmethod
     def setUpClass(cls):
         cls.before = leftovers()
@@ -417,4 +446,8 @@ class Case(unittest.TestCase):
 
 
 def main():
+    why = stores.reason_not_to_run(SUITE)
+    if why:
+        print(f"not run on these stores: {why}")
+        sys.exit(0)
     unittest.main(verbosity=2, argv=sys.argv)

@@ -6,6 +6,7 @@ Says each message that it receives on stdout. Steps are done in order, then it e
     refused=CODE                    sends it
     get                             waits for a message
     gets                            waits for messages up to "yours"
+    close                           ends the conversation, and lives on
     stdin                           waits for a line, or for its end
 """
 import json
@@ -63,6 +64,8 @@ def main():
         elif name == "gets":
             while (message := receive(peer, kept)) and message["type"] != "yours":
                 pass
+        elif name == "close":
+            peer.close()
         elif name == "stdin":
             sys.stdin.readline()
         else:

@@ -48,9 +48,9 @@ def own_verdict(secret, headers, body):
 
 
 class Receiver:
-    """Answers POSTs on a free port of this machine. `answer(message)` gives (status, headers, body), or None to hang until the end."""
+    """Answers POSTs on a free port of this machine, at `host`. `answer(message)` gives (status, headers, body), or None to hang until the end."""
 
-    def __init__(self, answer=None, certificate=None, port=0):
+    def __init__(self, answer=None, certificate=None, port=0, host="127.0.0.1"):
         self.messages, self.changed, self.over = [], threading.Condition(), threading.Event()
         self.answer = answer or (lambda message: (204, {}, b""))
         receiver = self
@@ -79,8 +79,9 @@ class Receiver:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server = http.server.ThreadingHTTPServer((host, port), Handler)
         self.server.daemon_threads = True
+        self.host = host
         self.port = self.server.server_address[1]
         self.scheme = "http"
         if certificate:
@@ -91,7 +92,7 @@ class Receiver:
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     def url(self, path="/hook"):
-        return f"{self.scheme}://127.0.0.1:{self.port}{path}"
+        return f"{self.scheme}://{self.host}:{self.port}{path}"
 
     def wait(self, condition, seconds=30):
         """Until `condition(messages)`; gives the messages then."""

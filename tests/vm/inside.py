@@ -198,7 +198,7 @@ def upgrade_in_place(service):
 
 
 def reload_counts(service):
-    file = service.data / "agentrouter.toml"
+    file = service.config
     before, text = main_process(service), file.read_text()
     file.write_text('log_level = "debug"\n' + text)
     run("systemctl", "reload", service.name)

@@ -54,6 +54,7 @@ class Service:
         self.name = "agentrouter-root" if self.root else "agentrouter"
         self.port = 8788 if self.root else 8787
         self.data = pathlib.Path("/var/lib", self.name)
+        self.config = pathlib.Path("/etc/agentrouter", f"{self.name}.toml")
         self.group = GROUPS / "system.slice" / f"{self.name}.service"
 
     def install(self):
@@ -62,11 +63,13 @@ class Service:
         lines = ["[Service]", "Environment=AGENTROUTER_AGENTS_DIR=/opt/agents"]
         if self.root:
             unit = (UNITS / "agentrouter.service").read_text()
-            (UNITS / f"{self.name}.service").write_text(unit.replace("/var/lib/agentrouter", str(self.data)).replace("=agentrouter\nStateDirectoryMode", f"={self.name}\nStateDirectoryMode"))
+            unit = unit.replace("/var/lib/agentrouter", str(self.data)).replace("=agentrouter\nStateDirectoryMode", f"={self.name}\nStateDirectoryMode")
+            (UNITS / f"{self.name}.service").write_text(unit.replace("/etc/agentrouter/agentrouter.toml", str(self.config)))
             (folder / "as-root.conf").write_text(pathlib.Path("/opt/vm/as-root.conf").read_text())
         (folder / "tests.conf").write_text("\n".join(lines) + "\n")
         self.data.mkdir(mode=0o700)
-        (self.data / "agentrouter.toml").write_text(f'provider = "sim"\nworkspace_roots = ["/srv"]\nlisten = "127.0.0.1:{self.port}"\n' + LIMITS)
+        self.config.parent.mkdir(exist_ok=True)
+        self.config.write_text(f'provider = "sim"\nworkspace_roots = ["/srv"]\nlisten = "127.0.0.1:{self.port}"\n' + LIMITS)
         if not self.root:
             run("chown", "-R", "agentrouter:agentrouter", str(self.data))
         run("systemctl", "daemon-reload")
@@ -150,7 +153,7 @@ class Service:
     def as_service(self, *command, seconds=1200):
         """A command with the user, the delegated group and the confinement that the service has; gives (code, output)."""
         unit, said = f"vm-once-{self.mode}", pathlib.Path(f"/run/vm-once-{self.mode}.txt")
-        lines = (UNITS / f"{self.name}.service").read_text().splitlines() + ["[Service]", *([] if not self.root else ["User=root", "Group=root", "CapabilityBoundingSet=~"])]
+        lines = (UNITS / f"{self.name}.service").read_text().splitlines() + ["[Service]", *([] if not self.root else pathlib.Path("/opt/vm/as-root.conf").read_text().splitlines())]
         kept = [line for line in lines if not line.startswith(("Type=", "ExecStart=", "ExecReload=", "Restart=", "StateDirectory=", "TimeoutStartSec=", "WatchdogSec="))]
         (pathlib.Path("/run/systemd/system") / f"{unit}.service").write_text("\n".join(
             [*kept, "Type=oneshot", "Restart=no", f"TimeoutStartSec={seconds}", f"StandardOutput=file:{said}", "StandardError=inherit", "ExecStart=" + " ".join(command)]) + "\n")

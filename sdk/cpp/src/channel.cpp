@@ -51,6 +51,7 @@ struct Channel::State {
   std::string request_body;
   std::unique_ptr<std::FILE, decltype(&std::fclose)> request_file{nullptr, &std::fclose};
   bool running = false;
+  bool follows = false;  // a download may be elsewhere
 
   bool head_done = false;
   int status = 0;
@@ -73,6 +74,8 @@ void Channel::State::header(std::string_view line) {
   if (trimmed(line).empty()) {
     long code = 0;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
+    // libcurl goes on to where it points; our key does not go along to another host.
+    if (follows && code == 307) return;
     if (code >= 200) {
       status = static_cast<int>(code);
       head_done = true;
@@ -129,7 +132,7 @@ Channel::Channel(const ClientOptions& options) : state_(std::make_unique<State>(
   auto* easy = state_->easy;
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, state_->error_text);
@@ -174,6 +177,9 @@ void Channel::start(const ClientOptions& options, HttpRequest request) {
   const auto url = options.base_url + request.target;
   curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
   curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+  state.follows = request.method == "GET";
+  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, state.follows ? 1L : 0L);
+  curl_easy_setopt(easy, CURLOPT_MAXREDIRS, 1L);
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, state.headers);
   if (request.body) {
     state.request_body = std::move(*request.body);

@@ -225,6 +225,57 @@ Json Client::list_budgets(const CallOptions& call) const {
   return state_->json({.target = "/v1/budgets"}, call);
 }
 
+namespace {
+
+Json texts(const std::vector<std::string>& all) {
+  Json::Array list;
+  for (const auto& one : all) list.emplace_back(one);
+  return Json::array(std::move(list));
+}
+
+std::string page_behind(std::string target, std::string_view after) {
+  add_query(target, "after", std::string(after));
+  return target;
+}
+
+}  // namespace
+
+Json Client::list_keys(std::string_view after, const CallOptions& call) const {
+  return state_->json({.target = page_behind("/v1/keys", after)}, call);
+}
+
+Json Client::create_key(const CreateKeyRequest& request, const CallOptions& call) const {
+  Json::Object body{{"name", request.name}, {"scopes", texts(request.scopes)}};
+  if (request.every_workspace) {
+    body.emplace_back("workspaces", "*");
+  } else if (!request.workspaces.empty()) {
+    body.emplace_back("workspaces", texts(request.workspaces));
+  }
+  if (!request.expires_at.empty()) body.emplace_back("expiresAt", request.expires_at);
+  return state_->json(post("/v1/keys", Json::object(std::move(body)).dump()), call, Repeat::never);
+}
+
+Json Client::revoke_key(std::string_view key_id, const CallOptions& call) const {
+  return state_->json({.method = "DELETE", .target = "/v1/keys/" + segment(key_id, "key id")}, call);
+}
+
+Json Client::rotate_key(std::string_view key_id, std::chrono::seconds overlap,
+                        const CallOptions& call) const {
+  const auto body = Json::object({{"overlapSeconds", static_cast<std::int64_t>(overlap.count())}});
+  return state_->json(post("/v1/keys/" + segment(key_id, "key id") + "/rotate", body.dump()), call,
+                      Repeat::never);
+}
+
+Json Client::list_workspaces(std::string_view after, const CallOptions& call) const {
+  return state_->json({.target = page_behind("/v1/workspaces", after)}, call);
+}
+
+Json Client::create_workspace(std::string_view id, std::string_view name, const CallOptions& call) const {
+  Json::Object body{{"id", std::string(id)}};
+  if (!name.empty()) body.emplace_back("name", std::string(name));
+  return state_->json(post("/v1/workspaces", Json::object(std::move(body)).dump()), call, Repeat::never);
+}
+
 ContinueRunResult Client::continue_run(const ContinueRunRequest& request, const CallOptions& call) const {
   auto http = post(run_path(request.continue_run, "/messages"), detail::encode_message(request).dump());
   const auto repeat = repeat_with(request.idempotency_key, http);

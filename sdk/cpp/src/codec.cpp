@@ -278,6 +278,9 @@ Json encode_create(const CreateRunRequest& request) {
   add(object, "policy", request.policy);
   add(object, "image", request.image);
   add(object, "requireIsolation", request.require_isolation);
+  if (!request.requirements.empty()) {
+    object.emplace_back("requires", Json::object({request.requirements.begin(), request.requirements.end()}));
+  }
   if (!request.metadata.is_null()) object.emplace_back("metadata", request.metadata);
   if (request.workspace) {
     object.emplace_back("workspace", encode_workspace(*request.workspace));

@@ -94,7 +94,8 @@ Transport::Transport(ClientOptions options) : options_(std::move(options)) {
   if (!options_.base_url.starts_with("http://") && !options_.base_url.starts_with("https://")) {
     throw Error("invalid_argument", "the base URL must begin with http:// or https://");
   }
-  bool lines = is_line(options_.base_url) && is_line(options_.api_key) && is_line(options_.proxy);
+  bool lines = is_line(options_.base_url) && is_line(options_.api_key) && is_line(options_.proxy) &&
+               is_line(options_.workspace_id);
   for (const auto& [name, value] : options_.headers) lines = lines && is_line(name) && is_line(value);
   if (!lines) throw Error("invalid_argument", "the API key, URL or a header has a line break or NUL in it");
 }
@@ -107,6 +108,7 @@ HttpRequest Transport::completed(const HttpRequest& request) const {
     result.headers.push_back(value.empty() ? name + ";" : name + ": " + value);
   };
   if (!options_.api_key.empty()) add("authorization", "Bearer " + options_.api_key);
+  if (!options_.workspace_id.empty()) add("x-workspace-id", options_.workspace_id);
   add("user-agent", "agentrouter-cpp/0.1");
   if (result.body) add("content-type", "application/json");
   if (!result.body_file.empty()) add("content-type", "application/octet-stream");

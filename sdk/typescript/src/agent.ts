@@ -56,7 +56,7 @@ export async function runAgent(request: RunAgentRequest): Promise<AgentRunResult
 /** What streamAgent sends; it drops what it does not know. */
 const CREATE_FIELDS = (
   "task runtime approvalMode metadata idempotencyKey workspace approvalScope approvalTimeoutSeconds policy limits tags " +
-  "priority waitForQuota requireIsolation mcp"
+  "priority waitForQuota requireIsolation requires mcp"
 ).split(" ") as (keyof CreateRunRequest)[];
 
 async function start(request: StreamAgentRequest): Promise<{ run: Run; turn?: ContinueRunResult }> {

@@ -6,6 +6,7 @@ import type {
   AgentResponse,
   Artifact,
   ArtifactManifest,
+  ApiKey,
   CloseRunResult,
   ContinueRunResult,
   ExecutionStreamStatus,
@@ -18,12 +19,14 @@ import type {
   RunSession,
   RunStatus,
   RunTurnsResult,
-  Upload
+  Upload,
+  Workspace
 } from "./types.js";
 import type {
   CallOptions,
   ContinueRunOptions,
   CreateAndWaitRequest,
+  CreateKeyRequest,
   CreateRunRequest,
   DownloadWorkspaceOptions,
   ForkRunRequest,
@@ -116,6 +119,16 @@ export interface AgentRouterClient {
   downloadWorkspace?(runId: string, options?: DownloadWorkspaceOptions): Promise<ArrayBuffer>;
   /** AgentRouter 0.2: commits what an ended run changed and pushes it to the repository that it was cloned from. */
   pushRun?(runId: string, request: PushRunRequest, options?: CallOptions): Promise<{ push: PushResult }>;
+  /** AgentRouter 0.2, as all that follows: keys of the workspaces that this one opens; needs the scope `admin`. */
+  listKeys?(options?: { after?: string; limit?: number } & CallOptions): Promise<{ items: ApiKey[]; nextAfter?: string }>;
+  /** The new key is in `key`, here and never again. */
+  createKey?(request: CreateKeyRequest, options?: CallOptions): Promise<ApiKey & { key: string }>;
+  /** It opens nothing any more; repeating it changes nothing. */
+  revokeKey?(keyId: string, options?: CallOptions): Promise<ApiKey>;
+  /** Another key for the same; the old one holds for an hour yet, or for as long as is asked for. */
+  rotateKey?(keyId: string, request?: { overlapSeconds?: number }, options?: CallOptions): Promise<ApiKey & { key: string }>;
+  listWorkspaces?(options?: { after?: string; limit?: number } & CallOptions): Promise<{ items: Workspace[]; nextAfter?: string }>;
+  createWorkspace?(request: { id: string; name?: string }, options?: CallOptions): Promise<Workspace>;
 }
 
 /** What `agentrouter` returns: every method is there. */

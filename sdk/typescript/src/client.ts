@@ -111,6 +111,8 @@ async function* iterateRuns(client: AgentRouterClient, request: ListRunsRequest 
 /** A client of one server. Makes no request. */
 export function agentrouter(options: AgentRouterOptions): AgentRouter {
   const http = transport(options);
+  const keys = "/v1/keys";
+  const workspaces = "/v1/workspaces";
   const of = (runId: string, rest = ""): string => `/v1/runs/${segment(runId)}${rest}`;
   const get = <T>(rest: string) => (runId: string, options?: CallOptions): Promise<T> => http.json("GET", of(runId, rest), asked(options));
   const decide = (verb: "approve" | "deny") => (request: RunActionDecisionRequest, call: CallOptions = {}) => {
@@ -150,7 +152,13 @@ export function agentrouter(options: AgentRouterOptions): AgentRouter {
     readRunFile: (runId, path, options) =>
       http.bytes(of(runId, `/files/${path.split("/").map(segment).join("/")}`), asked(options)),
     downloadWorkspace: (runId, options) => http.bytes(of(runId, "/archive"), asked(options)),
-    pushRun: (runId, body, call) => http.json("POST", of(runId, "/push"), { ...call, body, repeatable: true })
+    pushRun: (runId, body, call) => http.json("POST", of(runId, "/push"), { ...call, body, repeatable: true }),
+    listKeys: (options) => http.json("GET", keys, asked(options)),
+    createKey: (body, call) => http.json("POST", keys, { ...call, body }),
+    revokeKey: (keyId, call) => http.json("DELETE", `${keys}/${segment(keyId)}`, call),
+    rotateKey: (keyId, body = {}, call = {}) => http.json("POST", `${keys}/${segment(keyId)}/rotate`, { ...call, body }),
+    listWorkspaces: (options) => http.json("GET", workspaces, asked(options)),
+    createWorkspace: (body, call) => http.json("POST", workspaces, { ...call, body })
   };
   if (options.live !== false) client[openStream] = liveStreams(http);
   return client;

@@ -210,7 +210,7 @@ export class Feed {
     if (ending.why === "batch" && !this.#knownLive) return this.#pollFrom("events");
     this.#failures++;
     if (this.#failures >= (this.#knownLive ? MOST_FAILURES : MOST_FAILURES_AT_FIRST)) return this.#pollFrom("events");
-    await sleep(ending.retryAfter ?? backoff(this.#failures - 1, 250, 5000), stop);
+    await sleep(Math.min(ending.retryAfter ?? backoff(this.#failures - 1, 250, 5000), 60_000), stop);
   }
 
   #pollFrom(look: "events" | "run"): void {

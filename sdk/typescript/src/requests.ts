@@ -14,9 +14,12 @@ export interface AgentRouterOptions {
   timeoutMs?: number;
   /**
    * Further tries of a request that is safe to repeat (GET, and POST with an idempotency key) after a network failure,
-   * 408, 429, 502, 503 or 504. Pauses grow and are jittered; `Retry-After` is respected up to 60 s. Default 3.
+   * 408, 429, 502, 503 or 504. Pauses grow and are jittered; `Retry-After` is respected up to 60 s, and
+   * an answer that asks for more is thrown at once. Default 3.
    */
   maxRetries?: number;
+  /** Which workspace every call is about, on a server that several teams share. Default: the only one that the key opens. */
+  workspaceId?: string;
   /** `false`: never hold a live stream open, poll as older versions did. Default `true`. */
   live?: boolean;
 }
@@ -27,6 +30,19 @@ export interface CallOptions {
   signal?: AbortSignal;
   /** Instead of the client's `timeoutMs`. */
   timeoutMs?: number;
+}
+
+/** AgentRouter 0.2: what a key allows. `admin` allows everything in the workspaces that the key opens. */
+export type KeyScope = "runs:read" | "runs:write" | "approvals:decide" | "admin";
+
+/** AgentRouter 0.2. */
+export interface CreateKeyRequest {
+  name: string;
+  scopes: KeyScope[];
+  /** `"*"` for every workspace. Default: that of the call. */
+  workspaces?: string[] | "*";
+  /** RFC 3339. Default: never. */
+  expiresAt?: string;
 }
 
 export interface CreateRunRequest {
@@ -57,6 +73,8 @@ export interface CreateRunRequest {
   waitForQuota?: boolean;
   /** AgentRouter 0.2. */
   requireIsolation?: "process" | "user-kernel" | "vm";
+  /** AgentRouter 0.2: labels that the worker must have, by name. A run that no worker fits waits. */
+  requires?: Record<string, string>;
   /** AgentRouter 0.2: a container image that the server is configured with. */
   image?: string;
   /** AgentRouter 0.2: names of MCP servers that the server is configured with. */

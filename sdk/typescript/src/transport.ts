@@ -3,7 +3,7 @@ import { backoff, linked, reasonOf, sleep } from "./timing.js";
 import type { AgentRouterOptions, CallOptions } from "./requests.js";
 
 const RETRIED = new Set([408, 429, 502, 503, 504]);
-const MOST_RETRY_AFTER_MS = 60_000;
+const LONGEST_PAUSE_MS = 60_000;
 
 export interface Call extends CallOptions {
   query?: Record<string, string | number | boolean | undefined>;
@@ -33,7 +33,7 @@ export function retryAfterOf(response: Response): number | undefined {
   const value = response.headers?.get("retry-after")?.trim();
   if (!value) return undefined;
   const milliseconds = /^\d+(\.\d+)?$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
-  return Number.isFinite(milliseconds) ? Math.min(Math.max(milliseconds, 0), MOST_RETRY_AFTER_MS) : undefined;
+  return Number.isFinite(milliseconds) ? Math.max(milliseconds, 0) : undefined;
 }
 
 async function readJson<T>(response: Response): Promise<T> {
@@ -48,20 +48,12 @@ async function readJson<T>(response: Response): Promise<T> {
 async function readBytes(response: Response, touch: () => void): Promise<ArrayBuffer> {
   if (!response.body) return response.arrayBuffer();
   const reader = response.body.getReader();
-  const pieces: Uint8Array[] = [];
-  let size = 0;
+  const pieces: BlobPart[] = [];
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
     touch();
     pieces.push(next.value);
-    size += next.value.byteLength;
   }
-  const all = new Uint8Array(size);
-  let at = 0;
-  for (const piece of pieces) {
-    all.set(piece, at);
-    at += piece.byteLength;
-  }
-  return all.buffer;
+  return new Blob(pieces).arrayBuffer();
 }
 
 export function transport(options: AgentRouterOptions): Transport {
@@ -74,6 +66,7 @@ export function transport(options: AgentRouterOptions): Transport {
     const add = (more: Record<string, string> = {}): void => {
       for (const [name, value] of Object.entries(more)) headers[name.toLowerCase()] = value;
     };
+    if (options.workspaceId) add({ "x-workspace-id": options.workspaceId });
     add(options.defaultHeaders);
     if (request.body !== undefined) add({ "content-type": "application/json" });
     if (request.bytes !== undefined) add({ "content-type": "application/octet-stream" });
@@ -138,9 +131,10 @@ export function transport(options: AgentRouterOptions): Transport {
       try {
         const outcome = await attempt(method, path, request, read);
         if ("value" in outcome) return outcome.value;
-        // What passes by itself says when.
-        if (last || !(outcome.retryAfter || RETRIED.has(outcome.error.statusCode as number))) throw outcome.error;
-        pause = outcome.retryAfter ?? pause;
+        const { error, retryAfter } = outcome;
+        // What passes by itself says when; nobody wants to wait for hours.
+        if (last || !(retryAfter || RETRIED.has(error.statusCode as number)) || Number(retryAfter) > LONGEST_PAUSE_MS) throw error;
+        pause = retryAfter ?? pause;
       } catch (error) {
         const timedOut = error instanceof AgentRouterError && error.code === "request_timeout";
         // What the server or the caller said stands; what the network said may pass.

@@ -84,6 +84,8 @@ export interface Run {
   failure?: RunFailure;
   /** AgentRouter 0.2. */
   tags?: Record<string, string>;
+  /** AgentRouter 0.2: absent in the workspace `default`. */
+  workspaceId?: string;
 }
 
 export interface RunEvent {
@@ -248,5 +250,35 @@ export interface PushResult {
   commit: string;
   url?: string;
   files?: number;
+  [member: string]: unknown;
+}
+
+/** AgentRouter 0.2: what opens one workspace of a server, or several. */
+export interface ApiKey {
+  id: string;
+  name: string;
+  /** The begin of the key. */
+  prefix: string;
+  workspaces: string[] | "*";
+  scopes: string[];
+  /** Neither revoked nor expired. */
+  active: boolean;
+  createdBy: string;
+  createdAt: string;
+  expiresAt?: string;
+  lastUsedAt?: string;
+  revokedAt?: string;
+  /** The id of the key that a rotation made of it. */
+  replacedBy?: string;
+  [member: string]: unknown;
+}
+
+/** AgentRouter 0.2: what several teams of one server have apart. */
+export interface Workspace {
+  id: string;
+  name: string;
+  /** No key opens it. */
+  disabled: boolean;
+  createdAt: string;
   [member: string]: unknown;
 }

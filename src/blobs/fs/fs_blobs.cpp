@@ -78,6 +78,8 @@ class FsWriter final : public BlobWriter {
     }
   }
 
+  BlobInfo written() const override { return {size_, hash_.hex()}; }
+
   BlobInfo commit() override {
     if (::fsync(fd_.get()) != 0) refuse("cannot sync " + temporary_.string(), errno);
     make_durable_folders(target_.parent_path());
@@ -97,24 +99,19 @@ class FsWriter final : public BlobWriter {
   bool committed_ = false;
 };
 
-base::Error bad_key(std::string_view key) {
-  return {base::Code::invalid, "cannot use \"" + std::string(key) + "\" as the key of a blob",
-          "blob_key_invalid"};
-}
-
 class FsBlobs final : public BlobStore {
  public:
   explicit FsBlobs(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
   std::unique_ptr<BlobWriter> create(std::string_view key) override {
-    if (!is_blob_key(key)) throw base::Failure(bad_key(key));
+    if (!is_blob_key(key)) throw base::Failure(bad_blob_key(key));
     return std::make_unique<FsWriter>(folder_ / temporary_folder / std::to_string(next_++), folder_ / key);
   }
 
-  base::Result<Blob> open(std::string_view key) override {
-    if (!is_blob_key(key)) return tl::unexpected(bad_key(key));
+  base::Result<Blob> open(std::string_view key, std::string_view) override {
+    if (!is_blob_key(key)) return tl::unexpected(bad_blob_key(key));
     const auto path = folder_ / key;
-    Blob blob{base::Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)), 0};
+    Blob blob{.fd = base::Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW))};
     if (!blob.fd && (errno == ENOENT || errno == ENOTDIR)) {
       return base::fail(base::Code::not_found, "no blob " + std::string(key));
     }
@@ -132,12 +129,12 @@ class FsBlobs final : public BlobStore {
   }
 
   void remove_empty(std::string_view folder) override {
-    if (!is_blob_key(folder)) throw base::Failure(bad_key(folder));
+    if (!is_blob_key(folder)) throw base::Failure(bad_blob_key(folder));
     prune(folder_ / folder, deepest_folder);
   }
 
   void remove(std::string_view key) override {
-    if (!is_blob_key(key)) throw base::Failure(bad_key(key));
+    if (!is_blob_key(key)) throw base::Failure(bad_blob_key(key));
     const auto path = folder_ / key;
     if (::unlink(path.c_str()) == 0) return or_refuse(base::sync_directory(path.parent_path()));
     if (errno != ENOENT && errno != ENOTDIR) refuse("cannot remove " + path.string(), errno);

@@ -70,6 +70,7 @@ model::Run read_run(const Statement& row) {
     run.forked_from = model::ForkOrigin{model::RunId(row.text(25)), model::RunId(row.text(26)),
                                         static_cast<int>(row.integer(27))};
   }
+  run.workspace_id = row.text(28);
   return run;
 }
 
@@ -180,6 +181,7 @@ Upload read_upload(const Statement& row) {
   upload.files = row.integer(4);
   upload.created_at = time_at(row, 5);
   upload.expires_at = time_at(row, 6);
+  upload.workspace_id = row.text(7);
   return upload;
 }
 

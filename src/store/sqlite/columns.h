@@ -8,12 +8,12 @@
 namespace agentrouter::store {
 
 // Macros, so that every SQL text is a literal that is joined at compile time.
-#define RUN_COLUMNS                                                                                       \
+#define RUN_VALUES                                                                                        \
   "SELECT r.id, status, runtime_kind, runtime_mode, runtime_model, approval_mode, last_event_seq, "       \
   "session_id, conversation_id, queued_at, started_at, completed_at, cancel_requested_at, failure_code, " \
   "failure_reason, failure_cause, workspace, priority, attempts, turn_number, turn_id, tags, "            \
-  "approval_timeout, t.task, t.input, forked_run, forked_conversation, forked_turn "                      \
-  "FROM runs r JOIN run_texts t ON t.run = r.n "
+  "approval_timeout, t.task, t.input, forked_run, forked_conversation, forked_turn, workspace_id "
+#define RUN_COLUMNS RUN_VALUES "FROM runs r JOIN run_texts t ON t.run = r.n "
 #define EVENT_COLUMNS                                                                                    \
   "SELECT key, type, source, visibility, provider_event_type, payload, artifact_id, r2_key, truncated, " \
   "created_at FROM events "
@@ -26,16 +26,17 @@ namespace agentrouter::store {
   "SELECT id, run_id, number, worker_id, token, lease_until, slot, journal_offset, open, lower_path, " \
   "closing, created_at, beats, host, launched FROM attempts "
 
-#define CONVERSATION_COLUMNS                                                                             \
+#define CONVERSATION_COLUMNS                                                                               \
   "SELECT id, session_id, state, created_at, closed_at, expires_at, reclaimed, last_turn, lost_turn FROM " \
   "conversations "
 #define CHECKPOINT_COLUMNS                                                                               \
   "SELECT run_id, conversation_id, turn_number, key, size_bytes, sha256, thread_id, created_at, doomed " \
   "FROM checkpoints "
-#define UPLOAD_COLUMNS "SELECT id, sha256, size_bytes, tree, files, created_at, expires_at FROM uploads "
-#define ACTION_COLUMNS                                                                                   \
-  "SELECT run_id, action_id, action_digest, args_digest, name, target, proposed_seq, policy_seq, "       \
-  "policy_decision, policy_reason, requested_seq, settled_seq, approval, approval_reason, started_seq, " \
+#define UPLOAD_COLUMNS \
+  "SELECT id, sha256, size_bytes, tree, files, created_at, expires_at, workspace_id FROM uploads "
+#define ACTION_COLUMNS                                                                                      \
+  "SELECT run_id, action_id, action_digest, args_digest, name, target, proposed_seq, policy_seq, "          \
+  "policy_decision, policy_reason, requested_seq, settled_seq, approval, approval_reason, started_seq, "    \
   "ended_seq, execution, execution_reason, exit_code, policy_id, policy_version, policy_rule, decided_by, " \
   "duration_ms FROM actions "
 

@@ -74,7 +74,16 @@ std::optional<base::Time> Rows::next_conversation_expiry() {
   return earliest(std::move(statement));
 }
 
-std::vector<Approval> Rows::pending_approvals(const PendingQuery& query) {
+std::vector<Approval> Rows::pending_approvals(const std::string& scope, const PendingQuery& query) {
+  if (query.run && !scope.empty() && !is_in(scope, *query.run)) return {};
+  if (!query.run && !scope.empty()) {
+    auto own = connection_.statement(
+        APPROVAL_COLUMNS
+        "INDEXED BY approvals_of_workspace WHERE state = 'pending' AND workspace_id = ? AND n > ? "
+        "ORDER BY n LIMIT ?");
+    own.bind(scope).bind(query.after).bind(std::int64_t{query.limit});
+    return all(std::move(own), read_approval);
+  }
   auto statement = connection_.statement(
       query.run ? APPROVAL_COLUMNS "WHERE state = 'pending' AND n > ?2 AND run_id = ?1 ORDER BY n LIMIT ?3"
                 : APPROVAL_COLUMNS "WHERE state = 'pending' AND n > ?2 AND ?1 = '' ORDER BY n LIMIT ?3");
@@ -100,7 +109,13 @@ std::optional<base::Time> Rows::next_idempotency_expiry() {
   return earliest(connection_.statement("SELECT min(expires_at) FROM idempotency_keys"));
 }
 
-std::optional<Upload> Rows::upload(std::string_view id) {
+std::optional<Upload> Rows::upload(const std::string& scope, std::string_view id) {
+  if (!scope.empty()) {
+    auto own = connection_.statement(UPLOAD_COLUMNS
+                                     "INDEXED BY uploads_of_workspace WHERE workspace_id = ? AND id = ?");
+    own.bind(scope).bind(id);
+    return one(std::move(own), read_upload);
+  }
   auto statement = connection_.statement(UPLOAD_COLUMNS "WHERE id = ?");
   statement.bind(id);
   return one(std::move(statement), read_upload);

@@ -1,9 +1,7 @@
-// The queue and its shares, what there is in all, and the removal of runs.
+// What there is in all, and the removal of runs.
 
-#include <algorithm>
 #include <array>
 #include <limits>
-#include <tuple>
 
 #include "store/sqlite/columns.h"
 #include "store/sqlite/search_text.h"
@@ -12,22 +10,6 @@
 namespace agentrouter::store {
 
 namespace {
-
-struct Share {
-  std::string name;
-  std::int64_t queued = 0;
-  std::int64_t active = 0;
-  std::int64_t served = 0;
-  std::int64_t taken = 0;  // of those that were queued
-
-  [[nodiscard]] auto turn() const { return std::tie(active, served, name); }
-};
-
-Share read_share(const Statement& row) {
-  return {row.text(0), row.integer(1), row.integer(2), row.integer(3)};
-}
-
-#define SHARES "SELECT name, queued, active, served FROM shares WHERE queued > 0 ORDER BY active, served, name "
 
 // What of a run is named by its id, each with an index that begins with it.
 constexpr std::array<std::string_view, 6> tables_by_id{
@@ -46,39 +28,6 @@ std::int64_t Rows::number_from(std::string_view sql) {
   return statement.step() ? statement.integer(0) : 0;
 }
 
-std::optional<model::RunId> Rows::queued_run(const std::string& share, std::int64_t skip) {
-  auto statement = connection_.statement(
-      "SELECT id FROM runs WHERE status = 'queued' AND share = ? ORDER BY priority DESC, n LIMIT 1 OFFSET ?");
-  statement.bind(share).bind(skip);
-  return one(std::move(statement), [](const Statement& row) { return model::RunId(row.text(0)); });
-}
-
-std::vector<model::RunId> Rows::queued_runs(int limit) {
-  // The one whose turn it is cannot be behind as many others as are asked for.
-  auto statement = connection_.statement(SHARES "LIMIT ?");
-  statement.bind(std::int64_t{limit});
-  auto shares = all(std::move(statement), read_share);
-  std::int64_t served = number_from("SELECT value FROM totals WHERE name = 'served'");
-  std::vector<model::RunId> runs;
-  while (static_cast<int>(runs.size()) < limit && !shares.empty()) {
-    const auto next = std::min_element(shares.begin(), shares.end(), [](const Share& left, const Share& right) {
-      return left.turn() < right.turn();
-    });
-    if (auto run = queued_run(next->name, next->taken)) runs.push_back(std::move(*run));
-    next->taken += 1;
-    next->active += 1;
-    next->served = ++served;
-    if (next->taken >= next->queued) shares.erase(next);
-  }
-  return runs;
-}
-
-std::int64_t Rows::queued_of_share(std::string_view share) {
-  auto statement = connection_.statement("SELECT queued FROM shares WHERE name = ?");
-  statement.bind(share);
-  return statement.step() ? statement.integer(0) : 0;
-}
-
 Totals Rows::totals() {
   Totals totals;
   totals.queued_runs = number_from("SELECT value FROM totals WHERE name = 'queued_runs'");
@@ -87,6 +36,11 @@ Totals Rows::totals() {
   const auto pages = number_from("PRAGMA page_count") - number_from("PRAGMA freelist_count");
   totals.database_bytes = pages * number_from("PRAGMA page_size");
   return totals;
+}
+
+// A share is there for as long as a run of it is queued or active.
+bool Rows::has_active_runs() {
+  return connection_.statement("SELECT 1 FROM shares LIMIT 1").step();
 }
 
 bool Rows::has_open_attempt(const model::RunId& run) {
@@ -99,7 +53,8 @@ std::vector<EndedRun> Rows::ended_runs(const EndedQuery& query) {
   auto statement = connection_.statement(
       "SELECT r.id, r.completed_at, r.n, c.reclaimed FROM runs r INDEXED BY runs_ended CROSS JOIN "
       "conversations c ON c.id = "
-      "r.conversation_id WHERE status IN ('completed', 'failed', 'cancelled') AND instr(tags, '\"keep\":') = 0 "
+      "r.conversation_id WHERE status IN ('completed', 'failed', 'cancelled') AND instr(tags, '\"keep\":') = "
+      "0 "
       "AND (r.completed_at, r.n) > (?, ?) ORDER BY r.completed_at, r.n LIMIT ?");
   const auto first = std::numeric_limits<std::int64_t>::min();
   statement.bind(query.after ? to_column(*query.after) : first).bind(query.after_number);
@@ -121,12 +76,16 @@ std::vector<DeletedRun> Rows::deleted_runs(int limit) {
 
 void SqliteTransaction::delete_run(const model::RunId& id, base::Time now) {
   const auto number = rows_.number_of(id);
-  const auto run = rows_.run(id);
+  const auto run = this->run(id);
   if (!run) base::throw_failure(base::Code::not_found, "no run " + id.str(), "run_not_found");
   const auto answer = rows_.last_event_of_type(id, "agent.response");
-  forget_texts(connection_, number, run->task, answer ? answer_text(answer->payload) : "");
+  forget_texts(connection_, number, run->workspace_id, run->task, answer ? answer_text(answer->payload) : "");
   for (const auto& [name, value] : run->tags) {
-    connection_.statement("DELETE FROM run_tags WHERE name = ? AND value = ? AND queued_at = ? AND run = ?")
+    connection_
+        .statement(
+            "DELETE FROM run_tags WHERE workspace_id = ? AND name = ? AND value = ? AND queued_at = ? AND "
+            "run = ?")
+        .bind(run->workspace_id)
         .bind(name)
         .bind(value)
         .bind(to_column(run->queued_at))
@@ -136,8 +95,10 @@ void SqliteTransaction::delete_run(const model::RunId& id, base::Time now) {
   connection_.statement("DELETE FROM run_texts WHERE run = ?").bind(number).run();
   connection_.statement("DELETE FROM newest_events WHERE run = ?").bind(number).run();
   connection_.statement("DELETE FROM runs WHERE n = ?").bind(number).run();
-  connection_.statement("DELETE FROM webhook_deliveries WHERE run_id = ? AND run_id <> '' AND (state <> 'pending' "
-                        "OR webhook_id NOT IN (SELECT id FROM webhooks WHERE enabled = 1))")
+  connection_
+      .statement(
+          "DELETE FROM webhook_deliveries WHERE run_id = ? AND run_id <> '' AND (state <> 'pending' "
+          "OR webhook_id NOT IN (SELECT id FROM webhooks WHERE enabled = 1))")
       .bind(id.str())
       .run();
   connection_.statement("INSERT INTO deleted_runs VALUES (?, ?, ?, ?, ?)")
@@ -163,7 +124,8 @@ int SqliteTransaction::remove_deleted(const model::RunId& run, int rows) {
     number = statement.integer(0);
   }
   connection_
-      .statement("DELETE FROM events WHERE key IN (SELECT key FROM events WHERE key > ? AND key <= ? LIMIT ?)")
+      .statement(
+          "DELETE FROM events WHERE key IN (SELECT key FROM events WHERE key > ? AND key <= ? LIMIT ?)")
       .bind(event_key(number, 0))
       .bind(event_key(number, 0xffffffff))
       .bind(std::int64_t{rows})

@@ -2,30 +2,18 @@
 
 #include "store/sqlite/columns.h"
 #include "store/sqlite/transaction.h"
+#include "store/text_forms.h"
 
 namespace agentrouter::store {
 
 namespace {
 
-#define WEBHOOK_COLUMNS                                                                              \
+#define WEBHOOK_COLUMNS                                                                             \
   "SELECT id, workspace, url, description, events, secret, old_secret, old_secret_until, enabled, " \
   "disabled_reason, failing_since, created_at, updated_at FROM webhooks "
-#define DELIVERY_COLUMNS                                                                                 \
+#define DELIVERY_COLUMNS                                                                                    \
   "SELECT id, webhook_id, type, run_id, body, created_at, state, attempts, next_at, attempted_at, status, " \
   "error, duration_ms, n FROM webhook_deliveries "
-
-std::string names_text(const std::vector<std::string>& names) {
-  return base::to_text(json::value(json::array(names.begin(), names.end())));
-}
-
-std::vector<std::string> parse_names(const std::string& text) {
-  std::vector<std::string> names;
-  const auto value = base::value_or_throw(base::parse_json(text));
-  for (const auto& item : value.is_array() ? value.get_array() : json::array{}) {
-    if (item.is_string()) names.emplace_back(item.get_string());
-  }
-  return names;
-}
 
 Webhook read_webhook(const Statement& row) {
   Webhook webhook;
@@ -43,11 +31,6 @@ Webhook read_webhook(const Statement& row) {
   webhook.created_at = time_at(row, 11);
   webhook.updated_at = time_at(row, 12);
   return webhook;
-}
-
-DeliveryState parse_delivery_state(const std::string& text) {
-  if (text == "pending") return DeliveryState::pending;
-  return text == "delivered" ? DeliveryState::delivered : DeliveryState::failed;
 }
 
 Delivery read_delivery(const Statement& row) {
@@ -71,11 +54,23 @@ Delivery read_delivery(const Statement& row) {
 
 }  // namespace
 
-std::vector<Webhook> Rows::webhooks() {
+std::vector<Webhook> Rows::webhooks(const std::string& scope) {
+  if (!scope.empty()) {
+    auto own = connection_.statement(WEBHOOK_COLUMNS
+                                     "INDEXED BY webhooks_by_workspace WHERE workspace = ? ORDER BY n");
+    own.bind(scope);
+    return all(std::move(own), read_webhook);
+  }
   return all(connection_.statement(WEBHOOK_COLUMNS "ORDER BY n"), read_webhook);
 }
 
-std::optional<Webhook> Rows::webhook(std::string_view id) {
+std::optional<Webhook> Rows::webhook(const std::string& scope, std::string_view id) {
+  if (!scope.empty()) {
+    auto own = connection_.statement(WEBHOOK_COLUMNS
+                                     "INDEXED BY webhooks_of_workspace WHERE workspace = ? AND id = ?");
+    own.bind(scope).bind(id);
+    return one(std::move(own), read_webhook);
+  }
   auto statement = connection_.statement(WEBHOOK_COLUMNS "WHERE id = ?");
   statement.bind(id);
   return one(std::move(statement), read_webhook);
@@ -151,9 +146,10 @@ void SqliteTransaction::put_delivery(const Delivery& delivery) {
 
 int SqliteTransaction::purge_deliveries(base::Time made_before, int limit) {
   connection_
-      .statement("DELETE FROM webhook_deliveries WHERE n IN (SELECT d.n FROM webhook_deliveries d "
-                 "LEFT JOIN webhooks w ON w.id = d.webhook_id WHERE d.created_at < ? "
-                 "AND (d.state <> 'pending' OR coalesce(w.enabled, 0) = 0) ORDER BY d.created_at LIMIT ?)")
+      .statement(
+          "DELETE FROM webhook_deliveries WHERE n IN (SELECT d.n FROM webhook_deliveries d "
+          "LEFT JOIN webhooks w ON w.id = d.webhook_id WHERE d.created_at < ? "
+          "AND (d.state <> 'pending' OR coalesce(w.enabled, 0) = 0) ORDER BY d.created_at LIMIT ?)")
       .bind(to_column(made_before))
       .bind(std::int64_t{limit})
       .run();

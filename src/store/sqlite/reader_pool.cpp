@@ -1,6 +1,6 @@
 #include "store/sqlite/reader_pool.h"
 
-#include "store/sqlite/capture.h"
+#include "store/capture.h"
 
 namespace agentrouter::store {
 

@@ -18,10 +18,31 @@ std::int64_t Rows::number_of(const model::RunId& id) {
   return statement.step() ? statement.integer(0) : 0;
 }
 
-std::optional<model::Run> Rows::run(const model::RunId& id) {
+std::optional<model::Run> Rows::run(const std::string& scope, const model::RunId& id) {
+  if (!scope.empty()) {
+    auto statement = connection_.statement(
+        RUN_VALUES
+        "FROM runs r INDEXED BY runs_of_workspace CROSS JOIN run_texts t ON t.run = r.n "
+        "WHERE r.workspace_id = ? AND r.id = ?");
+    statement.bind(scope).bind(id.str());
+    return one(std::move(statement), read_run);
+  }
   auto statement = connection_.statement(RUN_COLUMNS "WHERE r.id = ?");
   statement.bind(id.str());
   return one(std::move(statement), read_run);
+}
+
+std::string Rows::workspace_of(const model::RunId& id) {
+  auto statement = connection_.statement("SELECT workspace_id FROM runs WHERE id = ?");
+  statement.bind(id.str());
+  return statement.step() ? statement.text(0) : std::string();
+}
+
+bool Rows::is_in(const std::string& workspace, const model::RunId& id) {
+  auto statement = connection_.statement(
+      "SELECT 1 FROM runs INDEXED BY runs_of_workspace WHERE workspace_id = ? AND id = ?");
+  statement.bind(workspace).bind(id.str());
+  return statement.step();
 }
 
 std::vector<model::Event> Rows::events(const model::RunId& id, model::Seq after, int limit) {
@@ -98,7 +119,8 @@ std::optional<Attempt> Rows::latest_attempt(const model::RunId& run) {
 }
 
 std::vector<Attempt> Rows::open_attempts() {
-  return all(connection_.statement(ATTEMPT_COLUMNS "INDEXED BY attempts_open WHERE open = 1 ORDER BY n"), read_attempt);
+  return all(connection_.statement(ATTEMPT_COLUMNS "INDEXED BY attempts_open WHERE open = 1 ORDER BY n"),
+             read_attempt);
 }
 
 std::optional<IdempotencyKey> Rows::idempotency_key(std::string_view key_hash) {

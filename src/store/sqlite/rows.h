@@ -11,8 +11,10 @@ class Rows {
  public:
   explicit Rows(Connection& connection) : connection_(connection) {}
 
-  [[nodiscard]] std::optional<model::Run> run(const model::RunId& id);
-  [[nodiscard]] RunPage runs(const RunQuery& query);
+  // What is narrowed takes the scope first: empty for all workspaces.
+  [[nodiscard]] std::optional<model::Run> run(const std::string& scope, const model::RunId& id);
+  [[nodiscard]] std::string workspace_of(const model::RunId& id);
+  [[nodiscard]] RunPage runs(const std::string& scope, const RunQuery& query);
   [[nodiscard]] std::optional<Conversation> conversation(const model::RunId& id);
   [[nodiscard]] std::vector<model::Run> turns(const model::RunId& conversation);
   [[nodiscard]] std::optional<model::Run> latest_turn(const model::RunId& conversation);
@@ -31,7 +33,7 @@ class Rows {
   [[nodiscard]] std::optional<Approval> approval(const model::RunId& run, const model::ActionId& action);
   [[nodiscard]] std::vector<Approval> undelivered_approvals(const model::RunId& run);
   [[nodiscard]] std::vector<Approval> pending_approvals(const model::RunId& run);
-  [[nodiscard]] std::vector<Approval> pending_approvals(const PendingQuery& query);
+  [[nodiscard]] std::vector<Approval> pending_approvals(const std::string& scope, const PendingQuery& query);
   [[nodiscard]] std::vector<Approval> due_approvals(base::Time now, int limit);
   [[nodiscard]] std::optional<base::Time> next_approval_expiry();
   [[nodiscard]] std::optional<ActionRecord> action(const model::RunId& run, const model::ActionId& action);
@@ -42,16 +44,19 @@ class Rows {
   [[nodiscard]] std::vector<Attempt> open_attempts();
   [[nodiscard]] std::optional<IdempotencyKey> idempotency_key(std::string_view key_hash);
   [[nodiscard]] std::optional<base::Time> next_idempotency_expiry();
-  [[nodiscard]] std::optional<Upload> upload(std::string_view id);
+  [[nodiscard]] std::optional<Upload> upload(const std::string& scope, std::string_view id);
   [[nodiscard]] std::optional<base::Time> next_upload_expiry();
   [[nodiscard]] std::vector<std::string> trees_in_use();
   [[nodiscard]] std::optional<RunSpending> spending(const model::RunId& run);
   [[nodiscard]] BudgetPeriod budget_period(std::string_view scope, std::string_view period);
   [[nodiscard]] std::vector<BudgetPeriod> budget_periods(std::string_view period);
   [[nodiscard]] std::vector<AllowanceLot> allowance(const model::RunId& run);
-  [[nodiscard]] std::vector<model::RunId> queued_runs(int limit);
+  [[nodiscard]] std::vector<model::RunId> queued_runs(int limit, const std::vector<std::string>& left_out);
+  [[nodiscard]] std::vector<Lane> lanes();
+  [[nodiscard]] std::optional<base::Time> oldest_queued();
   [[nodiscard]] std::int64_t queued_of_share(std::string_view share);
   [[nodiscard]] Totals totals();
+  [[nodiscard]] bool has_active_runs();
   [[nodiscard]] bool has_open_attempt(const model::RunId& run);
   [[nodiscard]] std::vector<EndedRun> ended_runs(const EndedQuery& query);
   [[nodiscard]] std::vector<DeletedRun> deleted_runs(int limit);
@@ -60,21 +65,35 @@ class Rows {
                                                      int limit);
   [[nodiscard]] std::optional<model::AuditEntry> audit_head(std::string_view workspace);
   [[nodiscard]] std::vector<StandingRule> standing_rules(const model::RunId& run);
-  [[nodiscard]] std::vector<Webhook> webhooks();
-  [[nodiscard]] std::optional<Webhook> webhook(std::string_view id);
+  [[nodiscard]] std::vector<Webhook> webhooks(const std::string& scope);
+  [[nodiscard]] std::optional<Webhook> webhook(const std::string& scope, std::string_view id);
   [[nodiscard]] std::optional<Delivery> delivery(std::string_view id);
   [[nodiscard]] std::vector<Delivery> deliveries(const DeliveryQuery& query);
   [[nodiscard]] std::vector<Delivery> next_deliveries(std::string_view webhook, int limit);
   [[nodiscard]] std::int64_t pending_deliveries(std::string_view webhook);
+  [[nodiscard]] std::vector<DataKey> data_keys();
+  [[nodiscard]] std::vector<DataKey> data_keys(std::string_view workspace);
+  [[nodiscard]] std::vector<ProviderKey> provider_keys();
+  [[nodiscard]] std::optional<ProviderKey> provider_key(std::string_view workspace, std::string_view provider);
+
+  [[nodiscard]] std::optional<WorkspaceRecord> workspace(std::string_view id);
+  [[nodiscard]] std::vector<WorkspaceRecord> workspaces(std::int64_t after, int limit);
+  [[nodiscard]] std::optional<ApiKey> api_key(std::string_view id);
+  [[nodiscard]] std::optional<ApiKey> api_key_by_hash(std::string_view hash);
+  [[nodiscard]] std::vector<ApiKey> api_keys(std::int64_t after, int limit);
+  [[nodiscard]] std::optional<Note> note(std::string_view kind, std::string_view id);
+  [[nodiscard]] std::vector<Note> notes(std::string_view kind, std::string_view id_prefix, int limit);
 
   // The number of the run's row, or 0.
   [[nodiscard]] std::int64_t number_of(const model::RunId& id);
 
  private:
-  [[nodiscard]] Statement candidates(const RunQuery& query, const std::string& match);
-  [[nodiscard]] bool has_tag(const RunCursor& run, const std::string& name, const std::string& value);
+  [[nodiscard]] Statement candidates(const std::string& workspace, const RunQuery& query,
+                                     const std::string& match);
+  [[nodiscard]] bool has_tag(const std::string& workspace, const RunCursor& run, const std::string& name,
+                             const std::string& value);
+  [[nodiscard]] bool is_in(const std::string& workspace, const model::RunId& id);
   [[nodiscard]] model::Run run_at(std::int64_t number);
-  [[nodiscard]] std::optional<model::RunId> queued_run(const std::string& share, std::int64_t skip);
   std::int64_t number_from(std::string_view sql);
 
   Connection& connection_;
@@ -99,8 +118,9 @@ class SqliteReading : public Port {
  public:
   explicit SqliteReading(Connection& connection) : connection_(connection), rows_(connection) {}
 
-  std::optional<model::Run> run(const model::RunId& id) override { return rows_.run(id); }
-  RunPage runs(const RunQuery& query) override { return rows_.runs(query); }
+  std::optional<model::Run> run(const model::RunId& id) override { return rows_.run(this->scope(), id); }
+  std::string workspace_of(const model::RunId& id) override { return rows_.workspace_of(id); }
+  RunPage runs(const RunQuery& query) override { return rows_.runs(this->scope(), query); }
   std::optional<Conversation> conversation(const model::RunId& id) override { return rows_.conversation(id); }
   std::vector<model::Run> turns(const model::RunId& conversation) override {
     return rows_.turns(conversation);
@@ -143,7 +163,7 @@ class SqliteReading : public Port {
     return rows_.pending_approvals(run);
   }
   std::vector<Approval> pending_approvals(const PendingQuery& query) override {
-    return rows_.pending_approvals(query);
+    return rows_.pending_approvals(this->scope(), query);
   }
   std::vector<Approval> due_approvals(base::Time now, int limit) override {
     return rows_.due_approvals(now, limit);
@@ -155,9 +175,7 @@ class SqliteReading : public Port {
   std::vector<ActionRecord> actions(const model::RunId& run, int limit) override {
     return rows_.actions(run, limit);
   }
-  std::vector<ActionRecord> open_actions(const model::RunId& run) override {
-    return rows_.open_actions(run);
-  }
+  std::vector<ActionRecord> open_actions(const model::RunId& run) override { return rows_.open_actions(run); }
   std::optional<Attempt> attempt(const model::AttemptId& id) override { return rows_.attempt(id); }
   std::optional<Attempt> latest_attempt(const model::RunId& run) override {
     return rows_.latest_attempt(run);
@@ -167,7 +185,7 @@ class SqliteReading : public Port {
     return rows_.idempotency_key(key_hash);
   }
   std::optional<base::Time> next_idempotency_expiry() override { return rows_.next_idempotency_expiry(); }
-  std::optional<Upload> upload(std::string_view id) override { return rows_.upload(id); }
+  std::optional<Upload> upload(std::string_view id) override { return rows_.upload(this->scope(), id); }
   std::optional<base::Time> next_upload_expiry() override { return rows_.next_upload_expiry(); }
   std::vector<std::string> trees_in_use() override { return rows_.trees_in_use(); }
   std::optional<RunSpending> spending(const model::RunId& run) override { return rows_.spending(run); }
@@ -178,9 +196,14 @@ class SqliteReading : public Port {
     return rows_.budget_periods(period);
   }
   std::vector<AllowanceLot> allowance(const model::RunId& run) override { return rows_.allowance(run); }
-  std::vector<model::RunId> queued_runs(int limit) override { return rows_.queued_runs(limit); }
+  std::vector<model::RunId> queued_runs(int limit, const std::vector<std::string>& left_out = {}) override {
+    return rows_.queued_runs(limit, left_out);
+  }
+  std::vector<Lane> lanes() override { return rows_.lanes(); }
+  std::optional<base::Time> oldest_queued() override { return rows_.oldest_queued(); }
   std::int64_t queued_of_share(std::string_view share) override { return rows_.queued_of_share(share); }
   Totals totals() override { return rows_.totals(); }
+  bool has_active_runs() override { return rows_.has_active_runs(); }
   bool has_open_attempt(const model::RunId& run) override { return rows_.has_open_attempt(run); }
   std::vector<EndedRun> ended_runs(const EndedQuery& query) override { return rows_.ended_runs(query); }
   std::vector<DeletedRun> deleted_runs(int limit) override { return rows_.deleted_runs(limit); }
@@ -196,8 +219,11 @@ class SqliteReading : public Port {
   std::vector<StandingRule> standing_rules(const model::RunId& run) override {
     return rows_.standing_rules(run);
   }
-  std::vector<Webhook> webhooks() override { return rows_.webhooks(); }
-  std::optional<Webhook> webhook(std::string_view id) override { return rows_.webhook(id); }
+  std::vector<Webhook> webhooks() override { return rows_.webhooks(this->scope()); }
+  std::vector<Webhook> webhooks_of(std::string_view workspace) override {
+    return rows_.webhooks(std::string(workspace));
+  }
+  std::optional<Webhook> webhook(std::string_view id) override { return rows_.webhook(this->scope(), id); }
   std::optional<Delivery> delivery(std::string_view id) override { return rows_.delivery(id); }
   std::vector<Delivery> deliveries(const DeliveryQuery& query) override { return rows_.deliveries(query); }
   std::vector<Delivery> next_deliveries(std::string_view webhook, int limit) override {
@@ -205,6 +231,28 @@ class SqliteReading : public Port {
   }
   std::int64_t pending_deliveries(std::string_view webhook) override {
     return rows_.pending_deliveries(webhook);
+  }
+  std::optional<WorkspaceRecord> workspace(std::string_view id) override { return rows_.workspace(id); }
+  std::vector<WorkspaceRecord> workspaces(std::int64_t after, int limit) override {
+    return rows_.workspaces(after, limit);
+  }
+  std::optional<ApiKey> api_key(std::string_view id) override { return rows_.api_key(id); }
+  std::optional<ApiKey> api_key_by_hash(std::string_view hash) override {
+    return rows_.api_key_by_hash(hash);
+  }
+  std::vector<ApiKey> api_keys(std::int64_t after, int limit) override {
+    return rows_.api_keys(after, limit);
+  }
+  std::vector<DataKey> data_keys() override { return rows_.data_keys(); }
+  std::vector<DataKey> data_keys(std::string_view workspace) override { return rows_.data_keys(workspace); }
+  std::vector<ProviderKey> provider_keys() override { return rows_.provider_keys(); }
+  std::optional<ProviderKey> provider_key(std::string_view workspace, std::string_view provider) override {
+    return rows_.provider_key(workspace, provider);
+  }
+  std::optional<Note> note(std::string_view kind, std::string_view id) override { return rows_.note(kind, id); }
+  std::vector<Note> notes(std::string_view kind, std::string_view id_prefix = {},
+                          int limit = notes_at_most) override {
+    return rows_.notes(kind, id_prefix, limit);
   }
 
  protected:

@@ -47,8 +47,8 @@ std::int64_t lower_bound(const RunQuery& query) {
 
 }  // namespace
 
-// Texts that the statement binds are owned by `query` and `match`.
-Statement Rows::candidates(const RunQuery& query, const std::string& match) {
+// Texts that the statement binds are owned by the arguments.
+Statement Rows::candidates(const std::string& workspace, const RunQuery& query, const std::string& match) {
   if (!query.text.empty()) {
     auto statement = connection_.statement(
         CANDIDATE
@@ -64,43 +64,54 @@ Statement Rows::candidates(const RunQuery& query, const std::string& match) {
     return statement;
   };
   if (query.conversation) {
-    auto statement = connection_.statement(CANDIDATE "runs r WHERE conversation_id = ? AND " BETWEEN_PLACES);
-    return within(std::move(statement.bind(query.conversation->str())));
+    auto statement = connection_.statement(CANDIDATE
+                                           "runs r INDEXED BY runs_of_conversation WHERE workspace_id = ? "
+                                           "AND conversation_id = ? AND " BETWEEN_PLACES);
+    return within(std::move(statement.bind(workspace).bind(query.conversation->str())));
   }
   if (!query.tags.empty()) {
     auto statement = connection_.statement(
         CANDIDATE
-        "run_tags g CROSS JOIN runs r ON r.n = g.run WHERE g.name = ? AND g.value = ? AND "
+        "run_tags g CROSS JOIN runs r ON r.n = g.run WHERE g.workspace_id = ? AND g.name = ? AND g.value = ? "
+        "AND "
         "(g.queued_at, g.run) < (?, ?) AND g.queued_at > ? ORDER BY g.queued_at DESC, g.run DESC");
-    return within(std::move(statement.bind(query.tags.front().first).bind(query.tags.front().second)));
+    statement.bind(workspace).bind(query.tags.front().first).bind(query.tags.front().second);
+    return within(std::move(statement));
   }
   if (query.status && *query.status == "active") {
-    return within(connection_.statement(
+    auto statement = connection_.statement(
         CANDIDATE
         "runs r INDEXED BY runs_active WHERE status IN ('queued', 'starting', 'running', 'cancelling') AND "
-        BETWEEN_PLACES));
+        "workspace_id = ? AND " BETWEEN_PLACES);
+    return within(std::move(statement.bind(workspace)));
   }
   if (query.status) {
-    auto statement = connection_.statement(CANDIDATE "runs r WHERE status = ? AND " BETWEEN_PLACES);
-    return within(std::move(statement.bind(*query.status)));
+    auto statement =
+        connection_.statement(CANDIDATE "runs r WHERE workspace_id = ? AND status = ? AND " BETWEEN_PLACES);
+    return within(std::move(statement.bind(workspace).bind(*query.status)));
   }
   if (query.runtime) {
-    auto statement = connection_.statement(CANDIDATE "runs r WHERE runtime_kind = ? AND " BETWEEN_PLACES);
-    return within(std::move(statement.bind(to_string(*query.runtime))));
+    auto statement = connection_.statement(
+        CANDIDATE "runs r WHERE workspace_id = ? AND runtime_kind = ? AND " BETWEEN_PLACES);
+    return within(std::move(statement.bind(workspace).bind(to_string(*query.runtime))));
   }
-  return within(connection_.statement(CANDIDATE "runs r WHERE " BETWEEN_PLACES));
+  auto statement = connection_.statement(CANDIDATE "runs r WHERE workspace_id = ? AND " BETWEEN_PLACES);
+  return within(std::move(statement.bind(workspace)));
 }
 
-bool Rows::has_tag(const RunCursor& run, const std::string& name, const std::string& value) {
+bool Rows::has_tag(const std::string& workspace, const RunCursor& run, const std::string& name,
+                   const std::string& value) {
   auto statement = connection_.statement(
-      "SELECT 1 FROM run_tags WHERE name = ? AND value = ? AND queued_at = ? AND run = ?");
-  statement.bind(name).bind(value).bind(run.queued_at).bind(run.number);
+      "SELECT 1 FROM run_tags WHERE workspace_id = ? AND name = ? AND value = ? AND queued_at = ? AND run = "
+      "?");
+  statement.bind(workspace).bind(name).bind(value).bind(run.queued_at).bind(run.number);
   return statement.step();
 }
 
-RunPage Rows::runs(const RunQuery& query) {
+RunPage Rows::runs(const std::string& scope, const RunQuery& query) {
   RunPage page;
-  const auto match = search_expression(query.text);
+  const auto& workspace = scope.empty() ? query.workspace : scope;
+  const auto match = search_within(workspace, search_expression(query.text));
   if (!query.text.empty() && match.empty()) return page;
   const auto matches = [&](const Candidate& run) {
     if (query.status && run.status != *query.status && !(*query.status == "active" && is_active(run.status)))
@@ -110,9 +121,9 @@ RunPage Rows::runs(const RunQuery& query) {
     if (query.created_after && run.place.queued_at <= to_column(*query.created_after)) return false;
     if (query.created_before && run.place.queued_at >= to_column(*query.created_before)) return false;
     return std::all_of(query.tags.begin(), query.tags.end(),
-                       [&](const auto& tag) { return has_tag(run.place, tag.first, tag.second); });
+                       [&](const auto& tag) { return has_tag(workspace, run.place, tag.first, tag.second); });
   };
-  auto statement = candidates(query, match);
+  auto statement = candidates(workspace, query, match);
   RunCursor last;
   RunCursor seen;
   for (int looked_at = 0; statement.step(); ++looked_at) {

@@ -21,6 +21,16 @@ class ManyRuns : public ::testing::Test {
     connection_.emplace(folder_ / "a.db", "");
     migrate(*connection_);
   }
+  // What there is so far becomes another team's.
+  void give_away() {
+    connection_->execute(
+        "UPDATE runs SET workspace_id = 'team'; DROP TABLE run_search; "
+        "CREATE VIRTUAL TABLE run_search USING fts5(workspace, task, answer, content=''); DELETE FROM "
+        "run_tags;"
+        "INSERT INTO run_tags SELECT workspace_id, 'env', 'prod', queued_at, n FROM runs;"
+        "INSERT INTO run_search (rowid, workspace, task, answer) "
+        "SELECT n, 'w' || lower(hex(workspace_id)), 'fix everything', '' FROM runs;");
+  }
   void insert(int count) {
     connection_->execute("BEGIN");
     const auto sql =
@@ -32,15 +42,24 @@ class ManyRuns : public ::testing::Test {
         "0, 0, '' FROM i";
     connection_->execute(sql.c_str());
     connection_->execute("INSERT OR IGNORE INTO run_texts SELECT n, 'fix everything', '{}' FROM runs");
-    connection_->execute("INSERT OR IGNORE INTO run_tags SELECT 'env', 'prod', queued_at, n FROM runs");
     connection_->execute(
-        "INSERT INTO run_search (rowid, task, answer) SELECT run, task, '' FROM run_texts "
-        "WHERE run > (SELECT count(*) FROM run_search_docsize)");
+        "INSERT OR IGNORE INTO run_tags SELECT workspace_id, 'env', 'prod', queued_at, n FROM runs");
+    connection_->execute(
+        "INSERT INTO run_search (rowid, workspace, task, answer) SELECT run, 'w' || "
+        "lower(hex(workspace_id)), task, '' "
+        "FROM run_texts JOIN runs ON n = run WHERE run > (SELECT count(*) FROM run_search_docsize)");
     connection_->execute("COMMIT");
   }
   // What the database's machine does for one page, in its instructions.
   long cost(const RunQuery& query) {
     Rows rows(*connection_);
+    RunPage page;
+    const auto steps = counted([&] { page = rows.runs("", query); });
+    EXPECT_EQ(page.items.size(), static_cast<std::size_t>(query.limit));
+    return steps;
+  }
+  template <class Work>
+  long counted(const Work& work) {
     steps_ = 0;
     sqlite3_progress_handler(
         connection_->handle(), 1,
@@ -49,9 +68,8 @@ class ManyRuns : public ::testing::Test {
           return 0;
         },
         &steps_);
-    const auto page = rows.runs(query);
+    work();
     sqlite3_progress_handler(connection_->handle(), 0, nullptr, nullptr);
-    EXPECT_EQ(page.items.size(), static_cast<std::size_t>(query.limit));
     return steps_;
   }
 
@@ -84,6 +102,49 @@ TEST_F(ManyRuns, APageCostsTheSameHoweverManyRunsThereAre) {
   }
 }
 
+TEST_F(ManyRuns, ThoseOfAnotherWorkspaceCostAPageNothing) {
+  insert(8000);
+  give_away();
+  std::vector<RunQuery> queries{{.limit = 0},
+                                {.status = "active", .limit = 0},
+                                {.status = "completed", .limit = 0},
+                                {.limit = 0, .runtime = model::RuntimeKind::codex},
+                                {.limit = 0, .tags = {{"env", "prod"}}},
+                                {.limit = 0, .conversation = model::RunId("run_7")}};
+  for (std::size_t i = 0; i < queries.size(); ++i) {
+    auto query = queries[i];
+    const auto beside = cost(query);
+    query.workspace = "nobody";
+    if (query.conversation) query.conversation = model::RunId("run_none");
+    EXPECT_EQ(beside, cost(query)) << "query " << i;
+  }
+}
+
+TEST_F(ManyRuns, WhatAnotherWorkspaceHasIsLookedForExactlyAsWhatNobodyHas) {
+  insert(100);
+  give_away();
+  connection_->execute("INSERT INTO uploads VALUES ('upload_1', 's', 1, 't', 1, 1, 9, 'team')");
+  connection_->execute(
+      "INSERT INTO webhooks VALUES (1, 'wh_1', 'team', 'u', '', '[]', 's', '', NULL, 1, '', NULL, 1, 1)");
+  Rows rows(*connection_);
+  const auto steps = [&](auto look) {
+    look();  // prepared from now on
+    return counted(look);
+  };
+  const std::string ours = "default";
+  for (const auto* id : {"run_50", "run_none"}) EXPECT_FALSE(rows.run(ours, model::RunId(id)));
+  EXPECT_EQ(steps([&] { (void)rows.run(ours, model::RunId("run_50")); }),
+            steps([&] { (void)rows.run(ours, model::RunId("run_none")); }));
+  EXPECT_EQ(steps([&] { (void)rows.upload(ours, "upload_1"); }),
+            steps([&] { (void)rows.upload(ours, "upload_2"); }));
+  EXPECT_EQ(steps([&] { (void)rows.webhook(ours, "wh_1"); }),
+            steps([&] { (void)rows.webhook(ours, "wh_2"); }));
+  const PendingQuery theirs{.run = model::RunId("run_50")};
+  const PendingQuery none{.run = model::RunId("run_none")};
+  EXPECT_EQ(steps([&] { (void)rows.pending_approvals(ours, theirs); }),
+            steps([&] { (void)rows.pending_approvals(ours, none); }));
+}
+
 TEST_F(ManyRuns, ACallLooksAtABoundedNumberOfRunsAndTheNextGoesOnBehindThem) {
   insert(10'050);
   Rows rows(*connection_);
@@ -91,12 +152,12 @@ TEST_F(ManyRuns, ACallLooksAtABoundedNumberOfRunsAndTheNextGoesOnBehindThem) {
   query.created_after = base::Time(std::chrono::milliseconds(0));
   query.runtime = model::RuntimeKind::claude_code;
   query.status = "cancelled";
-  const auto first = rows.runs(query);
+  const auto first = rows.runs("", query);
   EXPECT_TRUE(first.items.empty());
   ASSERT_TRUE(first.next);
   EXPECT_EQ(first.next->number, 51);
   query.after = first.next;
-  const auto second = rows.runs(query);
+  const auto second = rows.runs("", query);
   EXPECT_TRUE(second.items.empty());
   EXPECT_FALSE(second.next);
 }

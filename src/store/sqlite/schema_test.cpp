@@ -239,6 +239,64 @@ TEST(SchemaStep6, TheChainOfAnOlderStoreBeginsNow) {
   EXPECT_TRUE(testing::run_task(io, store->read([](Reader& reader) { return reader.webhooks(); })).empty());
 }
 
+// What a server of schema 9 left belongs to the default workspace, and is found there as before.
+TEST(SchemaStep10, WhatThereWasIsOfTheDefaultWorkspace) {
+  testing::TempDir folder;
+  const auto path = folder.path() / "a.db";
+  std::ofstream(path).close();
+  {
+    Connection connection(path, "");
+    migrate(connection, 9);
+    connection.execute(
+        "INSERT INTO runs (id, status, runtime_kind, runtime_mode, approval_mode, conversation_id, "
+        "queued_at, priority, "
+        "attempts, tags) VALUES ('run_1', 'cancelling', 'codex', 'default', 'auto', 'run_1', 1000, 0, 1, '');"
+        "INSERT INTO run_texts VALUES (1, 'mend the bridge', '{}');"
+        "INSERT INTO run_tags VALUES ('env', 'prod', 1000, 1);"
+        "INSERT INTO events (key, type, source, visibility, payload, truncated, created_at) VALUES "
+        "((1 << 32) | 1, 'agent.response', 'codex', 'public', '{\"text\":\"the river\"}', 0, 7);"
+        "INSERT INTO newest_events VALUES (1, 'agent.response', 1);"
+        "INSERT INTO run_search (rowid, task, answer) VALUES (1, 'mend the bridge', 'the river');"
+        "INSERT INTO uploads VALUES ('upload_1', 's', 1, 't', 1, 1, 9);"
+        "INSERT INTO approvals (run_id, action_id, action_digest, args_digest, request_id, "
+        "requested_event_id, state, "
+        "reason, decided_seq, delivered) VALUES ('run_1', 'a', '', '', '', '', 'pending', '', 0, 0);"
+        "INSERT INTO idempotency_keys (key_hash, body_hash, run_id, expires_at) VALUES ('h', 'b', 'run_1', "
+        "9000)");
+  }
+  asio::io_context io;
+  const auto store = base::value_or_throw(open_sqlite_store(path));
+  const model::RunId id("run_1");
+  const std::string ours = "default";
+  const std::string theirs = "team";
+  const auto found = [&](const std::string& scope, const RunQuery& query) {
+    return testing::run_task(
+        io, store->read_in(scope, [&](Reader& reader) { return reader.runs(query).items.size(); }));
+  };
+  for (const auto& query : std::vector<RunQuery>{{},
+                                                 {.status = "active"},
+                                                 {.status = "cancelling"},
+                                                 {.tags = {{"env", "prod"}}},
+                                                 {.conversation = id},
+                                                 {.text = "bridge river"}}) {
+    EXPECT_EQ(found(ours, query), 1u);
+    EXPECT_EQ(found(theirs, query), 0u);
+  }
+  const auto seen = [&](const std::string& scope) {
+    return testing::run_task(io, store->read_in(scope, [&](Reader& reader) {
+      return std::vector<bool>{reader.run(id).has_value(), reader.upload("upload_1").has_value(),
+                               !reader.pending_approvals(PendingQuery{}).empty()};
+    }));
+  };
+  EXPECT_THAT(seen(ours), ElementsAre(true, true, true));
+  EXPECT_THAT(seen(theirs), ElementsAre(false, false, false));
+  EXPECT_EQ(testing::run_task(
+                io, store->read([](Reader& reader) { return reader.cancelling_runs_without_attempt(); })),
+            std::vector{id});
+  EXPECT_TRUE(testing::run_task(io, store->read([](Reader& reader) { return reader.workspace("default"); })));
+  EXPECT_TRUE(testing::run_task(io, store->read([](Reader& reader) { return reader.idempotency_key("h"); })));
+}
+
 }  // namespace
 
 }  // namespace agentrouter::store

@@ -126,6 +126,13 @@ std::vector<NamedBlob> named_blobs(Connection& database) {
   return all;
 }
 
+bool has_sealed_values(Connection& database) {
+  auto tables = database.statement("SELECT count(*) FROM sqlite_schema WHERE name = 'data_keys'");
+  if (!tables.step() || tables.integer(0) == 0) return false;
+  auto keys = database.statement("SELECT count(*) FROM data_keys");
+  return keys.step() && keys.integer(0) > 0;
+}
+
 std::unique_ptr<Reader> reader_of(Connection& database) {
   return std::make_unique<GuestReader>(database);
 }

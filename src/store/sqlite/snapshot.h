@@ -37,6 +37,9 @@ struct NamedBlob {
 // By their keys, each once; without those whose checkpoint is being deleted. Throws Failure.
 [[nodiscard]] std::vector<NamedBlob> named_blobs(Connection& database);
 
+// Something in it was sealed by room `vault`. False also for a schema of before there was any. Throws Failure.
+[[nodiscard]] bool has_sealed_values(Connection& database);
+
 // What else is asked, through the store's port. Lives as long as the connection.
 [[nodiscard]] std::unique_ptr<Reader> reader_of(Connection& database);
 

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <boost/asio/co_spawn.hpp>
+
 #include "store/sqlite/fault_vfs_conformance.h"
 #include "store/sqlite/sqlite_store.h"
 #include "testing/builders.h"

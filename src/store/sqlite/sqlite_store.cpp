@@ -72,7 +72,7 @@ class SqliteStore final : public Store {
       : lock_(std::move(lock)),
         checkpointer_(connect(path, options), options.checkpoint_delay),
         readers_(reading(path, options)),
-        writer_(std::move(writer), options, listeners_, checkpointer_) {}
+        writer_(std::move(writer), options, listeners_, checkpointer_, figures_.batches) {}
   ~SqliteStore() override { SqliteStore::close(); }
 
   [[nodiscard]] Waiting waiting() const override { return {writer_.waiting(), readers_.waiting()}; }

@@ -61,17 +61,18 @@ void SqliteTransaction::check_turn(const model::Run& run) {
       "turn_taken");
 }
 
-std::int64_t SqliteTransaction::insert_run_row(const model::Run& run, std::string_view share) {
+std::int64_t SqliteTransaction::insert_run_row(const model::Run& run, std::string_view share,
+                                               std::string_view lane) {
   const auto tags = tags_text(run.tags);
   const auto workspace = workspace_text(run.workspace);
   auto statement = connection_.statement(
       "INSERT INTO runs (status, runtime_kind, runtime_mode, runtime_model, approval_mode, session_id, "
       "conversation_id, queued_at, started_at, completed_at, cancel_requested_at, failure_code, "
       "failure_reason, failure_cause, workspace, tree, priority, attempts, turn_number, turn_id, "
-      "approval_timeout, tags, id, share, forked_run, forked_conversation, forked_turn) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "approval_timeout, tags, id, share, lane, workspace_id, forked_run, forked_conversation, forked_turn) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   bind_run(statement, run, workspace);
-  statement.bind(tags).bind(run.id.str()).bind(share);
+  statement.bind(tags).bind(run.id.str()).bind(share).bind(lane).bind(run.workspace_id);
   if (const auto& origin = run.forked_from) {
     statement.bind(origin->run.str()).bind(origin->conversation.str()).bind(std::int64_t{origin->turn});
   } else {
@@ -81,23 +82,25 @@ std::int64_t SqliteTransaction::insert_run_row(const model::Run& run, std::strin
   return sqlite3_last_insert_rowid(connection_.handle());
 }
 
-void SqliteTransaction::insert_run(const model::Run& run, std::string_view share) {
+void SqliteTransaction::insert_run(const model::Run& run, std::string_view share, std::string_view lane) {
   check_turn(run);
-  const auto number = insert_run_row(run, share);
+  const auto number = insert_run_row(run, share, lane);
   connection_.statement("INSERT INTO run_texts (run, task, input) VALUES (?, ?, ?)")
       .bind(number)
       .bind(run.task)
       .bind(run.input)
       .run();
   for (const auto& [name, value] : run.tags) {
-    connection_.statement("INSERT INTO run_tags (name, value, queued_at, run) VALUES (?, ?, ?, ?)")
+    connection_
+        .statement("INSERT INTO run_tags (workspace_id, name, value, queued_at, run) VALUES (?, ?, ?, ?, ?)")
+        .bind(run.workspace_id)
         .bind(name)
         .bind(value)
         .bind(to_column(run.queued_at))
         .bind(number)
         .run();
   }
-  index_task(connection_, number, run.task);
+  index_task(connection_, number, run.workspace_id, run.task);
   if (run.turn_number == 1) {
     Conversation conversation;
     conversation.id = run.conversation_id;
@@ -162,7 +165,7 @@ model::Event SqliteTransaction::append(const model::RunId& run, const model::Eve
   statement.bind(std::int64_t{event.truncated}).bind(to_column(event.created_at)).run();
   if (event.type == "agent.response") {
     const auto earlier = rows_.last_event_of_type(run, event.type);
-    index_answer(connection_, number, earlier ? answer_text(earlier->payload) : "",
+    index_answer(connection_, number, rows_.workspace_of(run), earlier ? answer_text(earlier->payload) : "",
                  answer_text(event.payload));
   }
   connection_
@@ -266,8 +269,9 @@ void SqliteTransaction::put_action(const ActionRecord& action) {
 void SqliteTransaction::put_approval(const Approval& approval) {
   auto statement = connection_.statement(
       "INSERT INTO approvals (run_id, action_id, action_digest, args_digest, request_id, requested_event_id, "
-      "state, reason, decided_seq, delivered, expires_at, decided_by, requested_at) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+      "state, reason, decided_seq, delivered, expires_at, decided_by, requested_at, workspace_id) "
+      "VALUES (?1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+      "coalesce((SELECT workspace_id FROM runs WHERE id = ?1), 'default')) "
       "ON CONFLICT (run_id, action_id) DO UPDATE SET action_digest = excluded.action_digest, "
       "args_digest = excluded.args_digest, request_id = excluded.request_id, "
       "requested_event_id = excluded.requested_event_id, state = excluded.state, reason = excluded.reason, "
@@ -321,8 +325,9 @@ void SqliteTransaction::put_idempotency_key(const IdempotencyKey& key) {
 
 int SqliteTransaction::purge_idempotency_keys(base::Time expired_before, int limit) {
   connection_
-      .statement("DELETE FROM idempotency_keys WHERE key_hash IN (SELECT key_hash FROM idempotency_keys "
-                 "WHERE expires_at < ? ORDER BY expires_at LIMIT ?)")
+      .statement(
+          "DELETE FROM idempotency_keys WHERE key_hash IN (SELECT key_hash FROM idempotency_keys "
+          "WHERE expires_at < ? ORDER BY expires_at LIMIT ?)")
       .bind(to_column(expired_before))
       .bind(std::int64_t{limit})
       .run();
@@ -331,12 +336,13 @@ int SqliteTransaction::purge_idempotency_keys(base::Time expired_before, int lim
 
 void SqliteTransaction::put_upload(const Upload& upload) {
   auto statement = connection_.statement(
-      "INSERT INTO uploads (id, sha256, size_bytes, tree, files, created_at, expires_at) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET sha256 = excluded.sha256, "
+      "INSERT INTO uploads (id, sha256, size_bytes, tree, files, created_at, expires_at, workspace_id) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET sha256 = excluded.sha256, "
       "size_bytes = excluded.size_bytes, tree = excluded.tree, files = excluded.files, "
       "created_at = excluded.created_at, expires_at = excluded.expires_at");
   statement.bind(upload.id).bind(upload.sha256).bind(upload.size_bytes).bind(upload.tree).bind(upload.files);
-  statement.bind(to_column(upload.created_at)).bind(to_column(upload.expires_at)).run();
+  statement.bind(to_column(upload.created_at)).bind(to_column(upload.expires_at));
+  statement.bind(upload.workspace_id).run();
 }
 
 void SqliteTransaction::purge_uploads(base::Time now) {

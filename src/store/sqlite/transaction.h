@@ -1,20 +1,18 @@
 #pragma once
 // The write half of the port over one connection. Remembers what listeners must be told once it is committed.
 
+#include <set>
+
+#include "store/listeners.h"
 #include "store/sqlite/rows.h"
 
 namespace agentrouter::store {
-
-struct RunChange {
-  model::RunId run;
-  model::RunStatus status;
-};
 
 class SqliteTransaction final : public SqliteReading<Transaction> {
  public:
   using SqliteReading::SqliteReading;
 
-  void insert_run(const model::Run& run, std::string_view share) override;
+  void insert_run(const model::Run& run, std::string_view share, std::string_view lane) override;
   void update_run(const model::Run& run) override;
   model::Event append(const model::RunId& run, const model::EventDraft& draft) override;
   void put_artifact(const model::Artifact& artifact) override;
@@ -45,6 +43,15 @@ class SqliteTransaction final : public SqliteReading<Transaction> {
   int remove_deleted(const model::RunId& run, int rows) override;
   void delete_conversation(const model::RunId& conversation) override;
   void delete_delivery(std::string_view id) override;
+  void put_workspace(const WorkspaceRecord& workspace) override;
+  void put_api_key(const ApiKey& key) override;
+  void note_key_use(std::string_view id, base::Time at) override;
+  void put_data_key(const DataKey& key) override;
+  void delete_data_key(std::string_view workspace, int version) override;
+  void put_provider_key(const ProviderKey& key) override;
+  void delete_provider_key(std::string_view workspace, std::string_view provider) override;
+  void put_note(const Note& note) override;
+  void delete_note(std::string_view kind, std::string_view id) override;
 
   // How much has been remembered, and forgetting what came after: for a savepoint that is undone.
   struct Mark {
@@ -57,14 +64,16 @@ class SqliteTransaction final : public SqliteReading<Transaction> {
   [[nodiscard]] std::vector<RunChange> take_changes() { return std::exchange(changes_, {}); }
   // Also for a savepoint that was undone.
   [[nodiscard]] bool take_outbox_change() { return std::exchange(outbox_changed_, false); }
+  [[nodiscard]] std::set<std::string> take_note_changes() { return std::exchange(note_kinds_, {}); }
 
  private:
   void check_turn(const model::Run& run);
-  std::int64_t insert_run_row(const model::Run& run, std::string_view share);
+  std::int64_t insert_run_row(const model::Run& run, std::string_view share, std::string_view lane);
 
   std::vector<model::Event> events_;
   std::vector<RunChange> changes_;
   bool outbox_changed_ = false;
+  std::set<std::string> note_kinds_;
 };
 
 }  // namespace agentrouter::store

@@ -5,14 +5,15 @@
 namespace agentrouter::store {
 
 Writer::Writer(Connection connection, const SqliteOptions& options, Listeners& listeners,
-               Checkpointer& checkpointer)
+               Checkpointer& checkpointer, base::Histogram& batches)
     : connection_(std::move(connection)),
       transaction_(connection_),
       batch_cap_(options.batch_cap),
       wal_cap_(options.wal_cap_bytes),
       next_cap_(options.wal_cap_bytes),
       listeners_(listeners),
-      checkpointer_(checkpointer) {
+      checkpointer_(checkpointer),
+      batches_(batches) {
   connection_.execute("PRAGMA synchronous = FULL");
   // A large commit is kept in memory until its end: spilling looks through every changed page for each new one.
   connection_.execute("PRAGMA cache_spill = OFF");
@@ -72,6 +73,7 @@ void Writer::commit(std::vector<Item>& batch) {
   auto events = transaction_.take_events();
   const auto changes = transaction_.take_changes();
   const bool outbox_changed = transaction_.take_outbox_change();
+  const auto note_kinds = transaction_.take_note_changes();
   if (failed) {
     connection_.abandon_transaction();
     for (auto& item : batch) {
@@ -79,7 +81,8 @@ void Writer::commit(std::vector<Item>& batch) {
     }
   } else {
     checkpointer_.poke();
-    listeners_.tell(std::move(events), changes, outbox_changed);
+    batches_.add(static_cast<double>(batch.size()));
+    listeners_.tell(std::move(events), changes, outbox_changed, note_kinds);
   }
   give_back(batch, nullptr);
   if (!failed) cap_wal();

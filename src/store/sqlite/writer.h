@@ -5,10 +5,11 @@
 #include <deque>
 
 #include "base/threads.h"
-#include "store/sqlite/capture.h"
+#include "store/capture.h"
+#include "store/listeners.h"
 #include "store/sqlite/checkpointer.h"
-#include "store/sqlite/listeners.h"
 #include "store/sqlite/sqlite_store.h"
+#include "store/sqlite/transaction.h"
 
 namespace agentrouter::store {
 
@@ -17,9 +18,9 @@ class Writer {
   using Work = std::function<bool(Transaction&)>;
   using Done = std::function<void(std::exception_ptr)>;
 
-  // Both references must outlive the writer.
+  // The references must outlive the writer.
   Writer(Connection connection, const SqliteOptions& options, Listeners& listeners,
-         Checkpointer& checkpointer);
+         Checkpointer& checkpointer, base::Histogram& batches);
   ~Writer() { close(); }
 
   // Any thread.
@@ -55,6 +56,7 @@ class Writer {
   bool suspect_ = false;  // the disk refused to sync: nothing is written before recover() has worked
   Listeners& listeners_;
   Checkpointer& checkpointer_;
+  base::Histogram& batches_;
 
   mutable std::mutex mutex_;
   std::deque<Item> queue_;  // guarded by mutex_

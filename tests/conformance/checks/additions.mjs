@@ -52,6 +52,13 @@ check("openapi/endpoints", "The document lists every endpoint of the contract wi
 }, plain);
 check("ready/answers", "/readyz answers without a key.", async (t) => t.status(await t.get("/readyz", { key: null }), 200), plain);
 
+check("workspace/looks-missing", "A workspace that the key does not open looks missing.", async (t) => {
+  t.status(await t.get("/v1/runs", { headers: { "x-workspace-id": "no-such-workspace-of-ours" } }), 404);
+}, plain);
+check("workspace/not-by-id", "A run is not found through a workspace that the key does not open.", async (t) => {
+  t.status(await t.get(`/v1/runs/${unknownRun}`, { headers: { "x-workspace-id": "no-such-workspace-of-ours" } }), 404);
+}, plain);
+
 const ids = (reply) => reply.json.items.map((run) => run.id);
 check("page/next-cursor", "A page that is not the last has a nextCursor, and the cursor gives the page that follows.", async (t) => {
   const { pages } = await t.fixture("tagged");

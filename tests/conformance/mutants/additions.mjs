@@ -25,6 +25,8 @@ export const mutants = {
   "openapi-behind-the-key": when((x) => x.path === "/openapi.json" && !x.requestHeaders.some(([name]) => name === "authorization"), (x) => answer(x, 401, { error: { code: "unauthorized", message: "no" } })),
   "openapi-of-old": when((x) => x.path === "/openapi.json" && x.json, (x) => void (x.json.openapi = "3.0.3")),
   "openapi-incomplete": when((x) => x.path === "/openapi.json" && x.json, (x) => void (x.json.paths = Object.fromEntries(Object.entries(x.json.paths).filter(([path]) => !/turns/.test(path))))),
+  "workspaces-ignored": when((x) => x.path === "/v1/runs" && x.requestHeaders.some(([name]) => name === "x-workspace-id"), (x) => answer(x, 200, { items: [] })),
+  "workspaces-ignored-by-id": when((x) => x.path !== "/v1/runs" && x.requestHeaders.some(([name]) => name === "x-workspace-id"), (x) => answer(x, 403, { error: { code: "forbidden", message: "no" } })),
   "never-ready": when((x) => x.path === "/readyz", (x) => answer(x, 503, { ok: false })),
   "cursors-missing": lists(/limit=2$/, (value) => delete value.nextCursor),
   "cursors-to-the-end": lists(/limit=2&cursor/, (value) => void (value.nextCursor = null)),

@@ -38,6 +38,8 @@ struct ClientOptions {
   // continue_run and close_run go on asking then; no other case waits.
   std::chrono::milliseconds continue_patience{8'000};
   std::chrono::milliseconds close_patience{30'000};
+  // Which workspace every call is about; empty: the only one that the key opens.
+  std::string workspace_id = {};
 };
 
 struct CallOptions {
@@ -131,6 +133,21 @@ class AGENTROUTER_API Client {
   // Budgets over runs, as the server has them: {items: [{scope, name, window, limit, spent, reserved, ...}]}.
   [[nodiscard]] Json list_budgets(const CallOptions& call = {}) const;
 
+  // Keys and workspaces, as the server has them (openapi.yaml: ApiKey, Workspace); they need a key with the
+  // scope `admin`. A list is {items, nextAfter?}: `after` is the nextAfter of the page before.
+  [[nodiscard]] Json list_keys(std::string_view after = {}, const CallOptions& call = {}) const;
+  // The new key is in `key`, here and never again.
+  [[nodiscard]] Json create_key(const CreateKeyRequest& request, const CallOptions& call = {}) const;
+  // It opens nothing any more. Repeating it changes nothing.
+  Json revoke_key(std::string_view key_id, const CallOptions& call = {}) const;
+  // Another key for the same, in `key`; the old one holds for `overlap` yet. Refusals to expect:
+  // key_replaced, key_not_active.
+  [[nodiscard]] Json rotate_key(std::string_view key_id, std::chrono::seconds overlap = std::chrono::hours(1),
+                                const CallOptions& call = {}) const;
+  [[nodiscard]] Json list_workspaces(std::string_view after = {}, const CallOptions& call = {}) const;
+  // Refusals to expect: workspace_exists.
+  Json create_workspace(std::string_view id, std::string_view name = {}, const CallOptions& call = {}) const;
+
   // Starts the next turn of a conversation. Refusals that a caller should expect: run_busy (a turn is under
   // way), session_closed, run_not_continuable.
   ContinueRunResult continue_run(const ContinueRunRequest& request, const CallOptions& call = {}) const;
@@ -144,9 +161,9 @@ class AGENTROUTER_API Client {
   // Ends a conversation: no further turn is taken, and one under way is cancelled. Repeating it changes
   // nothing.
   CloseRunResult close_run(std::string_view run_id, const CallOptions& call = {}) const;
-  // Deletes a run that has ended, with all that it left; afterwards it is not_found. Other turns of its conversation
-  // and forks stay usable. Waits up to ClientOptions::continue_patience for the sandbox of one that has just
-  // ended. Refusals to expect: run_not_ended (cancel it first), run_not_found.
+  // Deletes a run that has ended, with all that it left; afterwards it is not_found. Other turns of its
+  // conversation and forks stay usable. Waits up to ClientOptions::continue_patience for the sandbox of one
+  // that has just ended. Refusals to expect: run_not_ended (cancel it first), run_not_found.
   void delete_run(std::string_view run_id, const CallOptions& call = {}) const;
 
   // Sends an archive (tar, plain or compressed with gzip or zstd; zip) whose files a run can work on:

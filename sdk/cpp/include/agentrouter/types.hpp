@@ -83,11 +83,12 @@ struct RunLimits {
 struct CreateRunRequest {
   std::string task;
   std::optional<RuntimeSelection> runtime = {};
-  std::string approval_mode = {};   // auto, manual, block; empty: auto
-  std::string approval_scope = {};  // run, action (each thing that the agent does); empty: run
-  std::string policy = {};          // a policy of the server; empty: the server's own rules alone
+  std::string approval_mode = {};      // auto, manual, block; empty: auto
+  std::string approval_scope = {};     // run, action (each thing that the agent does); empty: run
+  std::string policy = {};             // a policy of the server; empty: the server's own rules alone
   std::string image = {};              // a container image of the server; empty: its default
   std::string require_isolation = {};  // process, user-kernel, vm; empty: what there is
+  Tags requirements = {};  // `requires`: labels that the worker must have
   std::optional<Workspace> workspace = {};
   Json metadata = {};  // an object, or null for none
   Tags tags = {};      // what runs can be listed by
@@ -293,6 +294,15 @@ struct ArtifactPage {
 };
 
 // All that are given must hold.
+// What a key may: runs:read, runs:write, approvals:decide, admin.
+struct CreateKeyRequest {
+  std::string name;
+  std::vector<std::string> scopes;
+  std::vector<std::string> workspaces = {};  // empty: that of the call
+  bool every_workspace = false;              // instead of those
+  std::string expires_at = {};               // RFC 3339; empty: never
+};
+
 struct ListRunsRequest {
   std::string status = {};   // a status, or "active"
   std::string runtime = {};  // codex, claude_code

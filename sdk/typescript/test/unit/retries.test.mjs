@@ -92,9 +92,23 @@ test("pauses grow, are jittered and bounded", async (t) => {
   assert.equal(new Set(made).size, 8);
 });
 
-test("Retry-After in seconds is respected, and bounded", async (t) => {
+test("Retry-After in seconds is respected, up to a minute", async (t) => {
   assert.deepEqual(await pauses(t, { "retry-after": "3" }, 2), [3000, 3000]);
-  assert.deepEqual(await pauses(t, { "retry-after": "86400" }, 1), [60_000]);
+  assert.deepEqual(await pauses(t, { "retry-after": "60" }, 1), [60_000]);
+});
+
+test("what asks for more than a minute is thrown at once, also for a request with a key", async (t) => {
+  const made = virtualTime(t);
+  let asked = 0;
+  const refusal = JSON.stringify({ error: { code: "budget_exhausted", message: "m", details: {} } });
+  const fetchImpl = async () => {
+    asked++;
+    return new Response(refusal, { status: 429, headers: { "retry-after": "86400" } });
+  };
+  const client = agentrouter({ apiKey: "k", fetchImpl });
+  await assert.rejects(client.createRun({ task: "t", idempotencyKey: "once" }), { code: "budget_exhausted", statusCode: 429 });
+  await assert.rejects(client.getRun(RUN), { code: "budget_exhausted" });
+  assert.deepEqual([asked, made], [2, []]);
 });
 
 test("Retry-After as a date is respected, and nonsense is not", async (t) => {

@@ -16,7 +16,7 @@ test("the client has the documented methods and no session API", () => {
   const client = sdk.agentrouter({ apiKey: "k" });
   const methods = `createRun createRunAndWait getRun listRuns cancelRun listRunEvents streamRun getRunSession listRunArtifacts
     downloadArtifact approveRunAction denyRunAction continueRun getRunTurns closeRun iterateRuns getRunRecord deleteRun forkRun
-    upload listRunFiles readRunFile downloadWorkspace pushRun`;
+    upload listRunFiles readRunFile downloadWorkspace pushRun listKeys createKey revokeKey rotateKey listWorkspaces createWorkspace`;
   assert.deepEqual(Object.keys(client).sort(), methods.split(/\s+/).sort());
   for (const name of "createSession getSession sendMessage listSessionEvents streamSession closeSession".split(" ")) {
     assert.equal(client[name], undefined);
@@ -38,9 +38,10 @@ test("an error carries its code, details, status and name", () => {
   assert.match(String(error), /^AgentRouterError: too late/);
 });
 
-test("the code is under 30 kB", () => {
+// It was 30 kB before there were keys and workspaces: six calls and a header.
+test("the code is under 31 kB", () => {
   const size = code.reduce((sum, name) => sum + statSync(new URL(name, dist)).size, 0);
-  assert.ok(size < 30_000, `${size} bytes`);
+  assert.ok(size < 31_000, `${size} bytes`);
 });
 
 test("the code imports only itself and names nothing of Node.js", () => {

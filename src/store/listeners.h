@@ -2,10 +2,17 @@
 // Who is told of commits.
 
 #include <mutex>
+#include <set>
+#include <string>
 
-#include "store/sqlite/transaction.h"
+#include "store/store.h"
 
 namespace agentrouter::store {
+
+struct RunChange {
+  model::RunId run;
+  model::RunStatus status;
+};
 
 // Safe from any thread. Once remove() has returned, the listener is not and will not be called.
 class Listeners {
@@ -13,7 +20,9 @@ class Listeners {
   void add(CommitListener* listener);
   void remove(CommitListener* listener);
   // Nothing to tell is told to nobody.
-  void tell(std::vector<model::Event> events, const std::vector<RunChange>& changes, bool outbox_changed);
+  void tell(std::vector<model::Event> events, const std::vector<RunChange>& changes, bool outbox_changed,
+            const std::set<std::string>& note_kinds = {});
+  void tell_missed();
 
  private:
   std::mutex mutex_;
