@@ -5,6 +5,7 @@
 #include "api/body.h"
 #include "api/query.h"
 #include "api/schema.h"
+#include "api/tag_limits.h"
 #include "api/workspace_body.h"
 #include "base/ascii.h"
 #include "base/utf8.h"
@@ -29,9 +30,7 @@ const Names known_keys{"task",          "runtime",          "approvalMode", "met
                        "policy",        "limits",           "image",    "requires"};
 constexpr Bounds priority_bounds{-100, 100};
 constexpr Bounds approval_timeout_bounds{1, 604'800};
-constexpr std::size_t max_tags = 32;
 constexpr std::size_t max_mcp_servers = 16;
-constexpr std::int64_t max_tag_value = 256;
 
 std::string_view view(const json::string& text) {
   return {text.data(), text.size()};

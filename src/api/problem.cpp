@@ -13,7 +13,7 @@ namespace agentrouter::api {
 namespace {
 
 constexpr std::size_t max_request_id = 128;
-constexpr std::int64_t longest_wait = 32 * 24 * 3600;  // a budget over a month
+constexpr std::int64_t longest_delay = 32 * 24 * 3600;  // a budget over a month
 
 struct Verdict {
   int status = 500;
@@ -82,7 +82,7 @@ int retry_after(const Verdict& verdict, std::string_view details) {
   const auto parsed = details.empty() ? base::Result<json::value>(json::object()) : base::parse_json(details);
   const auto* object = parsed ? parsed->if_object() : nullptr;
   if (const auto seconds = object ? base::get_int(*object, "retryAfterSeconds") : std::nullopt)
-    return static_cast<int>(std::clamp<std::int64_t>(*seconds, 0, longest_wait));
+    return static_cast<int>(std::clamp<std::int64_t>(*seconds, 0, longest_delay));
   const auto* code = find_code(verdict.code);
   return code ? code->retry_after : 0;
 }

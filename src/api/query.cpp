@@ -7,14 +7,12 @@
 #include <map>
 #include <set>
 
+#include "api/tag_limits.h"
 #include "base/utf8.h"
 
 namespace agentrouter::api {
 
 namespace {
-
-constexpr std::size_t max_tags = 32;
-constexpr std::int64_t max_tag_value = 256;
 
 bool is_plain_text(std::string_view text) {
   return base::is_utf8(text) && text.find('\0') == std::string_view::npos;

@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 namespace postgres = store::postgres;
 
-constexpr int audit_page = 500;
+constexpr int copied_page = 500;
 
 // Brings the schema up to date and leaves no log beside the database.
 base::Result<void> settle_source(const fs::path& database, std::shared_ptr<store::FolderLock> lock) {
@@ -53,8 +53,8 @@ std::int64_t follow_chain(store::Reader& reader, const std::string& workspace) {
   std::int64_t after = 0;
   std::int64_t count = 0;
   for (bool more = true; more;) {
-    const auto entries = reader.audit(workspace, after, audit_page);
-    more = static_cast<int>(entries.size()) == audit_page;
+    const auto entries = reader.audit(workspace, after, copied_page);
+    more = static_cast<int>(entries.size()) == copied_page;
     for (const auto& entry : entries) {
       after = entry.number;
       const auto taken = verifier.take(base::to_canonical(entry.to_json()));

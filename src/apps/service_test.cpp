@@ -20,21 +20,21 @@ using ::testing::HasSubstr;
 
 constexpr pid_t self = 4711;
 
-std::string refused(const std::map<std::string, std::string>& variables) {
+std::string sockets_of(const std::map<std::string, std::string>& variables) {
   const auto sockets = activated_sockets(Environment(variables), self);
   return sockets ? std::to_string(sockets->size()) + " sockets" : sockets.error().message;
 }
 
 TEST(SocketActivation, WhatIsMeantForAnotherProcessIsNotTaken) {
-  EXPECT_EQ(refused({}), "0 sockets");
-  EXPECT_EQ(refused({{"LISTEN_PID", "4711"}}), "0 sockets");
-  EXPECT_EQ(refused({{"LISTEN_FDS", "1"}}), "0 sockets");
-  EXPECT_EQ(refused({{"LISTEN_PID", "4712"}, {"LISTEN_FDS", "1"}}), "0 sockets");
+  EXPECT_EQ(sockets_of({}), "0 sockets");
+  EXPECT_EQ(sockets_of({{"LISTEN_PID", "4711"}}), "0 sockets");
+  EXPECT_EQ(sockets_of({{"LISTEN_FDS", "1"}}), "0 sockets");
+  EXPECT_EQ(sockets_of({{"LISTEN_PID", "4712"}, {"LISTEN_FDS", "1"}}), "0 sockets");
 }
 
 TEST(SocketActivation, WhatIsWrongIsSaid) {
   const auto said = [](const std::string& fds, const std::string& names = "") {
-    return refused({{"LISTEN_PID", "4711"}, {"LISTEN_FDS", fds}, {"LISTEN_FDNAMES", names}});
+    return sockets_of({{"LISTEN_PID", "4711"}, {"LISTEN_FDS", fds}, {"LISTEN_FDNAMES", names}});
   };
   EXPECT_EQ(said("0"), "0 sockets");
   EXPECT_THAT(said("one"), HasSubstr("LISTEN_FDS is \"one\""));

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <sstream>
+
+#include "apps/config_number.h"
 
 namespace agentrouter::apps {
 
@@ -58,15 +59,6 @@ constexpr std::array<PriceKey, 4> price_keys{{{"input", &policy::Price::input},
 tl::unexpected<base::Error> refuse(const std::string& key, const std::string& text,
                                    const std::string& wanted) {
   return base::fail(base::Code::invalid, key + " is \"" + text + "\": want " + wanted, "usage");
-}
-
-Result<std::int64_t> whole_number(const std::string& key, const std::string& text, std::int64_t least,
-                                  std::int64_t most) {
-  std::int64_t value = 0;
-  const auto* end = text.data() + text.size();
-  const auto read = std::from_chars(text.data(), end, value);
-  if (read.ec == std::errc() && read.ptr == end && value >= least && value <= most) return value;
-  return refuse(key, text, "a whole number from " + std::to_string(least) + " to " + std::to_string(most));
 }
 
 Result<std::int64_t> dollars(const std::string& key, const std::string& text, std::int64_t parts) {

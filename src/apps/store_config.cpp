@@ -1,9 +1,9 @@
 #include "apps/store_config.h"
 
-#include <charconv>
 #include <sstream>
 #include <vector>
 
+#include "apps/config_number.h"
 #include "base/file.h"
 #include "base/utf8.h"
 #include "store/postgres/failure.h"
@@ -30,18 +30,6 @@ constexpr StoreTime store_times[] = {{"store.connect_timeout_ms", &PostgresOptio
                                      {"store.poll_ms", &PostgresOptions::poll, 1}};
 constexpr std::int64_t longest_time = 3'600'000;
 constexpr std::int64_t most_connections = 1000;
-
-Result<std::int64_t> whole_number(const std::string& key, const std::string& text, std::int64_t least,
-                                  std::int64_t most) {
-  std::int64_t value = 0;
-  const auto* end = text.data() + text.size();
-  const auto read = std::from_chars(text.data(), end, value);
-  if (read.ec == std::errc() && read.ptr == end && value >= least && value <= most) return value;
-  return fail(Code::invalid,
-              key + " is \"" + text + "\": want a whole number from " + std::to_string(least) + " to " +
-                  std::to_string(most),
-              "usage");
-}
 
 Result<void> set_url(std::string& target, const std::string& key, const std::string& url) {
   if (auto checked = store::postgres::check_url(url); !checked)

@@ -47,7 +47,7 @@ std::string read_key(const Command& command, std::istream& in) {
   return key;
 }
 
-void print_key(const Json& key, Output& output) {
+void print_provider_key(const Json& key, Output& output) {
   output.out << word(key, "provider") << "  ";
   if (const auto last = word(key, "lastCharacters"); !last.empty()) output.out << "..." << last << "  ";
   output.out << "set " << word(key, "changedAt") << " by " << word(key, "setBy");
@@ -121,12 +121,12 @@ int provider_keys(const Command& command, Context& context) {
   if (command.json) {
     output.out << reply.dump() << '\n';
   } else if (reply["items"].is_array()) {
-    for (const auto& key : reply["items"].as_array()) print_key(key, output);
+    for (const auto& key : reply["items"].as_array()) print_provider_key(key, output);
     if (reply["items"].as_array().empty()) output.err << "The workspace has no key of its own.\n";
   } else if (reply["deleted"].as_bool()) {
     output.out << "Deleted the key for " << word(reply, "provider") << ". Runs that have begun go on with it.\n";
   } else {
-    print_key(reply, output);
+    print_provider_key(reply, output);
   }
   return exit_code::completed;
 }

@@ -37,7 +37,7 @@ Task<void> say_too_much(Provider&, net::Exchange& exchange) {
   co_await exchange.respond(reply("application/json", std::string(2u << 20, 'x')));
 }
 
-Task<void> never_answer(Provider& provider, net::Exchange&) {
+Task<void> leave_open(Provider& provider, net::Exchange&) {
   co_await provider.go.wait_until(soon());
 }
 
@@ -86,7 +86,7 @@ TEST_F(OwnRequestTest, AnAnswerBeyondTheLimitIsAnError) {
 }
 
 TEST_F(OwnRequestTest, AProviderThatDoesNotAnswerIsATimeout) {
-  provider.script = never_answer;
+  provider.script = leave_open;
   EXPECT_EQ(asked("/v1/responses", "{}", 20ms).error().code, base::Code::timeout);
   EXPECT_EQ(log.done.front().reason, "provider_timeout");
 }

@@ -9,7 +9,7 @@ namespace agentrouter::egress {
 
 namespace {
 
-constexpr std::size_t max_depth = 256;
+constexpr std::size_t max_facts_depth = 256;
 constexpr std::size_t max_bytes = 64u << 20;
 
 tl::unexpected<base::Error> refuse(const std::string& why) {
@@ -89,7 +89,7 @@ base::Result<RequestFacts> read_request(std::string_view path, const net::Header
                                         std::string_view body) {
   const auto coding = headers.get("content-encoding");
   if (!coding.empty() && !net::iequals(coding, "identity")) return refuse("its body is compressed");
-  const auto document = base::parse_json(body, {.max_depth = max_depth, .max_bytes = max_bytes});
+  const auto document = base::parse_json(body, {.max_depth = max_facts_depth, .max_bytes = max_bytes});
   if (!document) return refuse(document.error().message);
   const auto* object = document->if_object();
   if (object == nullptr) return refuse("it is no JSON object");

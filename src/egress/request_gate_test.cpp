@@ -11,7 +11,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr std::string_view field_value = "Bearer mcp-0123456789-canary";
+constexpr std::string_view gate_field = "Bearer mcp-0123456789-canary";
 
 // Answers as it is told, at once or once it is woken.
 class Gate final : public RequestGate {
@@ -59,7 +59,7 @@ class RequestGateTest : public EgressTest {
   Task<void> stops_while_held();
 
   Gate gate{io.get_executor()};
-  Secret value = Secret::create_field(field_value).value();
+  Secret value = Secret::create_field(gate_field).value();
 };
 
 TEST_F(RequestGateTest, WhatIsAllowedLeavesAsItCameAndItsEndIsTold) {
@@ -75,7 +75,7 @@ TEST_F(RequestGateTest, WhatIsAllowedLeavesAsItCameAndItsEndIsTold) {
   EXPECT_THAT(held.head, AllOf(HasSubstr("POST /team/mcp"), Not(HasSubstr("canary"))));
   ASSERT_EQ(1u, provider.requests.size());
   EXPECT_EQ(provider.requests[0].body, held.body);
-  EXPECT_EQ(field_value, provider.requests[0].request.headers.get("authorization"));
+  EXPECT_EQ(gate_field, provider.requests[0].request.headers.get("authorization"));
   EXPECT_THAT(gate.ended, ElementsAre("request_1 200 "));
   ASSERT_EQ(1u, log.done.size());
   EXPECT_EQ("action_1", log.done[0].action_id);

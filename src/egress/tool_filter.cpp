@@ -5,7 +5,7 @@
 namespace agentrouter::egress {
 namespace {
 
-constexpr std::size_t max_depth = 200;
+constexpr std::size_t max_filter_depth = 200;
 constexpr const char* unreadable = "(unreadable)";
 
 bool is_among(const std::vector<std::string>& names, std::string_view name) {
@@ -78,7 +78,8 @@ std::string_view called_by(const json::object& item) {
 bool types(const json::object& item) {
   const auto given = item.contains("arguments") ? text_at(item, "arguments") : text_at(item, "input");
   if (given.empty()) return false;
-  const auto arguments = base::parse_json(given, {.max_depth = max_depth, .max_bytes = given.size() + 1});
+  const auto arguments =
+      base::parse_json(given, {.max_depth = max_filter_depth, .max_bytes = given.size() + 1});
   if (!arguments || !arguments->is_object()) return true;
   const auto* chars = arguments->get_object().if_contains("chars");
   return chars != nullptr && !chars->is_null() && *chars != json::value("");
@@ -120,7 +121,8 @@ std::string forbidden_in(const ToolRules& rules, const json::object& object) {
 }  // namespace
 
 base::Result<std::string> offer_only(const ToolRules& rules, std::string body) {
-  AGENTROUTER_TRY(auto value, base::parse_json(body, {.max_depth = max_depth, .max_bytes = body.size() + 1}));
+  AGENTROUTER_TRY(auto value,
+                  base::parse_json(body, {.max_depth = max_filter_depth, .max_bytes = body.size() + 1}));
   auto* request = value.if_object();
   if (request == nullptr)
     return base::fail(base::Code::invalid, "a request to a model provider is a JSON object");
@@ -189,7 +191,7 @@ bool CallGuard::take_line(std::string_view line) {
 
 // What is no JSON object calls nothing: no agent could read it.
 bool CallGuard::take_document(std::string_view text) {
-  const auto value = base::parse_json(text, {.max_depth = max_depth, .max_bytes = text.size() + 1});
+  const auto value = base::parse_json(text, {.max_depth = max_filter_depth, .max_bytes = text.size() + 1});
   const auto* object = value ? value->if_object() : nullptr;
   if (object != nullptr) called_ = forbidden_in(*rules_, *object);
   return called_.empty();

@@ -4,23 +4,15 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 
+#include "net/beast_view.h"
 #include "net/head_guard.h"
 
 namespace agentrouter::net {
 
 namespace http = boost::beast::http;
 using boost::system::error_code;
-using StringView = boost::beast::string_view;
 
 namespace {
-
-// As in request_parser.cpp: framing bytes that may wait for their end, and what Beast 1.81 asserts to get.
-constexpr std::size_t max_framing_bytes = 8 * 1024;
-constexpr std::size_t least_framing_bytes = 5;
-
-std::string_view view(StringView text) {
-  return {text.data(), text.size()};
-}
 
 tl::unexpected<base::Error> refuse(const std::string& why) {
   return base::fail(base::Code::invalid, "cannot read a response: " + why);

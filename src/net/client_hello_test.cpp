@@ -12,7 +12,7 @@ namespace agentrouter::net {
 namespace {
 
 using namespace hello;
-using std::string_literals::operator""s;
+using namespace std::string_literals;
 using testing::ElementsAre;
 using testing::IsEmpty;
 

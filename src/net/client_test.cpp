@@ -43,14 +43,14 @@ Read read(std::string_view wire, bool ends = false, std::size_t piece = SIZE_MAX
   return out;
 }
 
-struct Case {
+struct ResponseCase {
   std::string_view wire;
   bool ends;
   std::string_view outcome;
   std::string_view body = "";
 };
 
-const Case cases[] = {
+const ResponseCase response_cases[] = {
     {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", false, "done", "abc"},
     {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", false, "waiting", "ab"},
     {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", true, "unavailable"},
@@ -89,7 +89,7 @@ const Case cases[] = {
 };
 
 TEST(ResponseParser, JudgesEveryResponseTheSameInPiecesOfAnySize) {
-  for (const auto& test : cases) {
+  for (const auto& test : response_cases) {
     for (const std::size_t piece : {SIZE_MAX, std::size_t{1}, std::size_t{7}}) {
       const auto got = read(test.wire, test.ends, piece);
       EXPECT_EQ(got.outcome, test.outcome) << test.wire;

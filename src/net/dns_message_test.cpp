@@ -6,7 +6,7 @@
 namespace agentrouter::net {
 namespace {
 
-using std::string_literals::operator""s;
+using namespace std::string_literals;
 using testing::EndsWith;
 using testing::StartsWith;
 

@@ -4,6 +4,7 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 
+#include "net/beast_view.h"
 #include "net/head_guard.h"
 #include "net/url.h"
 
@@ -11,20 +12,8 @@ namespace agentrouter::net {
 
 namespace http = boost::beast::http;
 using boost::system::error_code;
-using StringView = boost::beast::string_view;
 
 namespace {
-
-// Raw bytes of framing (chunk sizes, trailers) that may wait for their end.
-constexpr std::size_t max_framing_bytes = 8 * 1024;
-
-// Beast 1.81 asserts when it is offered less than "0\r\n\r\n" of a last chunk that it has seen the begin of.
-// No chunked body can end in fewer bytes, so it is safe to wait for them.
-constexpr std::size_t least_framing_bytes = 5;
-
-std::string_view view(StringView text) {
-  return {text.data(), text.size()};
-}
 
 tl::unexpected<BadRequest> bad(int status, std::string message) {
   return tl::unexpected<BadRequest>(BadRequest{status, std::move(message)});

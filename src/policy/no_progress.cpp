@@ -52,7 +52,7 @@ bool only_looks(const FinishedCall& call) {
                               : call.tool == "read" || call.tool == "web";
 }
 
-std::int64_t lines_of(std::string_view output) {
+std::int64_t output_lines(std::string_view output) {
   const auto ends = std::ranges::count(output, '\n');
   return output.empty() || output.ends_with('\n') ? ends : ends + 1;
 }
@@ -159,7 +159,7 @@ void NoProgress::look(Agent& agent, const FinishedCall& call, Found& found) {
   if (call.tool == "shell") {
     const bool told = flooding_.erase(short_digest(call.command)) > 0;
     const auto bytes = std::max(call.output_bytes, static_cast<std::int64_t>(call.output.size()));
-    if (!told) found = flood(call.agent, call.command, {bytes, lines_of(call.output)});
+    if (!told) found = flood(call.agent, call.command, {bytes, output_lines(call.output)});
   }
   if (is_edit(call)) edited(agent, call, found);
   if (!is_edit(call)) repeated(agent, call, output, polls, found);

@@ -19,7 +19,7 @@ bool is_octal(char c) {
   return c >= '0' && c <= '7';
 }
 
-int hex_value(char c) {
+int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
@@ -287,8 +287,8 @@ std::optional<std::string> ShellReader::ansi_escape() {
   } else if (c == 'x' || c == 'u' || c == 'U') {
     const std::size_t most = c == 'x' ? 2 : c == 'u' ? 4 : 8;
     if (peek() == '{') return std::nullopt;
-    for (; digits < most && hex_value(peek()) >= 0; ++digits)
-      value = value * 16 + static_cast<std::uint32_t>(hex_value(text_[pos_++]));
+    for (; digits < most && hex_digit(peek()) >= 0; ++digits)
+      value = value * 16 + static_cast<std::uint32_t>(hex_digit(text_[pos_++]));
     if (digits == 0) return "\\" + std::string(1, c);
   } else {
     return c == 'c' ? std::nullopt : std::optional("\\" + std::string(1, c));

@@ -14,13 +14,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-struct Event {
+struct MessageEvent {
   std::string type;
   json::object data;
 };
 
-std::vector<Event> events_of(const Reply& reply) {
-  std::vector<Event> events;
+std::vector<MessageEvent> message_events(const Reply& reply) {
+  std::vector<MessageEvent> events;
   for (const auto& chunk : reply.chunks) {
     const auto line_end = chunk.bytes.find('\n');
     if (!chunk.bytes.ends_with("\n\n")) break;
@@ -30,7 +30,7 @@ std::vector<Event> events_of(const Reply& reply) {
   return events;
 }
 
-std::chrono::milliseconds time_of(const Reply& reply) {
+std::chrono::milliseconds time_of_messages(const Reply& reply) {
   std::chrono::milliseconds time{0};
   for (const auto& chunk : reply.chunks) time += chunk.delay;
   return time;
@@ -66,7 +66,7 @@ class MessagesTest : public testing::Test {
     json::array results;
     json::object block;
     std::string streamed;
-    for (auto& event : events_of(ask())) {
+    for (auto& event : message_events(ask())) {
       if (event.type == "error") said.push_back("failed " + text(event.data["error"].at("type")));
       if (event.type == "message_start") start = event.data["message"].as_object();
       if (event.type == "content_block_start") block = event.data["content_block"].as_object();
@@ -192,7 +192,7 @@ TEST_F(MessagesTest, WithoutStreamTheAnswerIsOneDocument) {
   task("sim: sleep 1\nsim: say a\nsim: sh ls");
   const auto reply = ask();
   EXPECT_FALSE(reply.is_event_stream());
-  EXPECT_EQ(time_of(reply), 1s);
+  EXPECT_EQ(time_of_messages(reply), 1s);
   const auto document = json::parse(reply.body());
   EXPECT_EQ(document.at("type"), "message");
   EXPECT_EQ(document.at("stop_reason"), "tool_use");
@@ -250,7 +250,7 @@ TEST_F(MessagesTest, ErrorsThatTheCliKnowsByTheirWordsHaveThem) {
 TEST_F(MessagesTest, ErrorAlwaysStaysAndSleepDelaysIt) {
   task("sim: sh a\nsim: sleep 4\nsim: error 500 always\nsim: sh b");
   step();
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(time_of(ask()), 4s);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(time_of_messages(ask()), 4s);
   EXPECT_EQ(ask().status, 500);
 }
 
@@ -301,7 +301,7 @@ TEST_F(MessagesTest, FailKnowsTheReasonsWhyAnAnswerStops) {
   for (const auto& [code, reason] : reasons) {
     messages.clear();
     task("sim: sleep 2\nsim: fail " + code);
-    EXPECT_EQ(time_of(simulator.handle({"HEAD", "/", {}, ""})), 0s);
+    EXPECT_EQ(time_of_messages(simulator.handle({"HEAD", "/", {}, ""})), 0s);
     step();
     EXPECT_EQ(stop_reason, reason);
     EXPECT_EQ(step(), Said{"say Done."});
@@ -314,17 +314,17 @@ TEST_F(MessagesTest, DropCutsBeforeAnythingIsFinishedOnce) {
   EXPECT_EQ(cut.status, 200);
   EXPECT_EQ(cut.ending, Ending::cut);
   EXPECT_FALSE(cut.body().ends_with("\n\n"));
-  EXPECT_EQ(events_of(cut).back().type, "content_block_delta");
+  EXPECT_EQ(message_events(cut).back().type, "content_block_delta");
   EXPECT_EQ(step(), (Said{"say hello there, this is long", bash("b")}));
 }
 
 TEST_F(MessagesTest, SleepFeedsTheIdleTimer) {
   task("sim: sleep 12\nsim: sh a");
   const auto reply = ask();
-  EXPECT_EQ(time_of(reply), 12s);
+  EXPECT_EQ(time_of_messages(reply), 12s);
   EXPECT_EQ(reply.chunks.front().delay, 0ms);
   for (const auto& chunk : reply.chunks) EXPECT_LE(chunk.delay, 5s);
-  EXPECT_EQ(events_of(reply).at(2).type, "ping");
+  EXPECT_EQ(message_events(reply).at(2).type, "ping");
 }
 
 TEST_F(MessagesTest, UsageIsMeasuredFromTheTextUnlessTold) {
@@ -340,7 +340,7 @@ TEST_F(MessagesTest, UsageCanBeFixedMissingOrLate) {
   step();
   EXPECT_EQ(start.at("usage").at("input_tokens"), 1000);
   EXPECT_EQ(last.at("usage").at("output_tokens"), 7);
-  EXPECT_EQ(time_of(ask()), 1s);
+  EXPECT_EQ(time_of_messages(ask()), 1s);
   step();
   EXPECT_EQ(start.at("usage").at("input_tokens"), 0);
   EXPECT_EQ(last.at("usage").at("input_tokens"), 1000);

@@ -7,7 +7,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto end_patience = 2s;  // for a keeper that was killed, and its sandbox
+constexpr auto leftover_patience = 2s;  // for a keeper that was killed, and its sandbox
 
 // Kills who listens on its socket: true when somebody was there.
 bool kill_listener(DriverContext& context, const AttemptFolder& folder) {
@@ -35,7 +35,7 @@ base::Task<base::Result<void>> remove_leftover(DriverContext& context, const mod
   if (!folder && folder.error().code == base::Code::not_found) co_return base::Result<void>();
   if (!folder) co_return tl::unexpected(folder.error());
   const int fd = folder->fd();
-  for (const auto limit = base::after(end_patience);;) {
+  for (const auto limit = base::after(leftover_patience);;) {
     AGENTROUTER_CO_TRY(const auto life, co_await context.pool.run([fd] { return keeper::settle_keeper_life(fd); }));
     if (life == keeper::KeeperLife::dead) break;
     if (base::passed(limit)) co_return base::fail(base::Code::conflict, "its keeper lives");

@@ -9,7 +9,7 @@ namespace agentrouter::worker {
 
 namespace {
 
-constexpr int runs_at_once = 50;
+constexpr int unplaced_at_once = 50;
 constexpr std::chrono::milliseconds look_at_most_every{1000};
 
 std::string needs_text(const runs::Needs& needs) {
@@ -64,7 +64,7 @@ base::Task<void> Unplaced::fail_runs(const std::string& lane, const Lanes& lanes
       "unplaceable", "The run waited for a worker that can carry it out: " + lanes.why.at(lane), {}};
   const int failed = co_await context_.needs.store.write([&](store::Transaction& tx) {
     int count = 0;
-    for (const auto& id : tx.queued_runs(runs_at_once, others)) {
+    for (const auto& id : tx.queued_runs(unplaced_at_once, others)) {
       const auto run = tx.run(id);
       if (!run || run->queued_at > oldest) continue;
       if (runs::fail_queued_run(tx, id, failure, context_.now(), context_.config.conversations)) ++count;

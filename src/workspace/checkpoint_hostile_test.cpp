@@ -5,7 +5,7 @@
 namespace agentrouter::workspace {
 namespace {
 
-using Kind = ArchiveEntry::Kind;
+using EntryKind = ArchiveEntry::Kind;
 using testing::HasSubstr;
 
 class HostileCheckpoint : public CheckpointTest {
@@ -28,25 +28,26 @@ TEST_F(HostileCheckpoint, PathsThatLeaveTheirFolderAreRefused) {
        {"../x", "/etc/x", "workspace/../x", "workspace/a/../../x", "workspace//x", "workspace/./x", "other/x",
         "workspacex", "", ".", "home/..", "workspace/.wh...", "workspace/.wh./x", "home/.wh.a/x",
         "workspace/.wh..wh.n.plain"}) {
-    expect_refused({{Kind::file, path, {}, "x"}});
+    expect_refused({{EntryKind::file, path, {}, "x"}});
   }
 }
 
 TEST_F(HostileCheckpoint, NothingIsWrittenThroughALink) {
   const auto out = outside().string();
-  expect_refused({{Kind::link, "workspace/l", out}, {Kind::file, "workspace/l/new", {}, "x"}});
-  expect_refused({{Kind::file, "workspace/way-out/new", {}, "x"}});
-  expect_refused({{Kind::file, "workspace/way-out/.wh.secret"}});
-  expect_refused({{Kind::file, "workspace/way-out/.wh..wh..opq"}});
-  expect_refused({{Kind::link, "home/l", out}, {Kind::folder, "home/l/new"}});
-  expect_refused({{Kind::link, "home/l", "/proc/self/root"}, {Kind::file, "home/l/tmp/x", {}, "x"}});
+  expect_refused({{EntryKind::link, "workspace/l", out}, {EntryKind::file, "workspace/l/new", {}, "x"}});
+  expect_refused({{EntryKind::file, "workspace/way-out/new", {}, "x"}});
+  expect_refused({{EntryKind::file, "workspace/way-out/.wh.secret"}});
+  expect_refused({{EntryKind::file, "workspace/way-out/.wh..wh..opq"}});
+  expect_refused({{EntryKind::link, "home/l", out}, {EntryKind::folder, "home/l/new"}});
+  expect_refused(
+      {{EntryKind::link, "home/l", "/proc/self/root"}, {EntryKind::file, "home/l/tmp/x", {}, "x"}});
 }
 
 TEST_F(HostileCheckpoint, AFileTakesTheLinksPlaceInsteadOfItsTarget) {
   const auto secret = (outside() / "secret").string();
-  plant({{Kind::link, "workspace/l", secret},
-         {Kind::file, "workspace/l", {}, "changed"},
-         {Kind::folder, "workspace/way-out"}});
+  plant({{EntryKind::link, "workspace/l", secret},
+         {EntryKind::file, "workspace/l", {}, "changed"},
+         {EntryKind::folder, "workspace/way-out"}});
   EXPECT_EQ("", restore());
   EXPECT_EQ("untouched", read_text(secret));
   EXPECT_EQ("changed", read_text(root / "upper/l"));
@@ -55,12 +56,12 @@ TEST_F(HostileCheckpoint, AFileTakesTheLinksPlaceInsteadOfItsTarget) {
 
 TEST_F(HostileCheckpoint, AHardLinkReachesOnlyFilesOfTheCheckpoint) {
   const auto out = outside().string();
-  expect_refused({{Kind::hard_link, "workspace/h", "../outside/secret"}});
-  expect_refused({{Kind::hard_link, "workspace/h", out + "/secret"}});
-  expect_refused({{Kind::hard_link, "workspace/h", "workspace/way-out/secret"}});
-  expect_refused({{Kind::link, "home/l", out + "/secret"}, {Kind::hard_link, "home/h", "home/l"}});
-  expect_refused({{Kind::hard_link, "workspace/h", "workspace/nowhere"}});
-  expect_refused({{Kind::hard_link, "workspace/h", "workspace"}});
+  expect_refused({{EntryKind::hard_link, "workspace/h", "../outside/secret"}});
+  expect_refused({{EntryKind::hard_link, "workspace/h", out + "/secret"}});
+  expect_refused({{EntryKind::hard_link, "workspace/h", "workspace/way-out/secret"}});
+  expect_refused({{EntryKind::link, "home/l", out + "/secret"}, {EntryKind::hard_link, "home/h", "home/l"}});
+  expect_refused({{EntryKind::hard_link, "workspace/h", "workspace/nowhere"}});
+  expect_refused({{EntryKind::hard_link, "workspace/h", "workspace"}});
 }
 
 TEST_F(HostileCheckpoint, DevicesAreRefused) {
@@ -69,10 +70,10 @@ TEST_F(HostileCheckpoint, DevicesAreRefused) {
 }
 
 TEST_F(HostileCheckpoint, AFolderThatIsReplacedWhileItIsFilledIsRefused) {
-  expect_refused({{Kind::folder, "home/a"},
-                  {Kind::link, "home/a", outside().string()},
-                  {Kind::file, "home/a/x", {}, "x"}});
-  expect_refused({{Kind::folder, "home/b"}, {Kind::link, "home/b", outside().string()}});
+  expect_refused({{EntryKind::folder, "home/a"},
+                  {EntryKind::link, "home/a", outside().string()},
+                  {EntryKind::file, "home/a/x", {}, "x"}});
+  expect_refused({{EntryKind::folder, "home/b"}, {EntryKind::link, "home/b", outside().string()}});
 }
 
 TEST_F(HostileCheckpoint, WhatIsDamagedOrNoArchiveIsAnError) {
@@ -81,7 +82,8 @@ TEST_F(HostileCheckpoint, WhatIsDamagedOrNoArchiveIsAnError) {
     return restore();
   };
   EXPECT_THAT(refused("this is no archive, not even a short one"), HasSubstr("cannot read the archive"));
-  plant({{Kind::folder, "workspace"}, {Kind::file, "workspace/a", {}, std::string(5000, 'a') + "b"}});
+  plant(
+      {{EntryKind::folder, "workspace"}, {EntryKind::file, "workspace/a", {}, std::string(5000, 'a') + "b"}});
   const auto whole = read_text(archive());
   for (const std::size_t size : {whole.size() - 1, whole.size() / 2, std::size_t{10}}) {
     EXPECT_THAT(refused(std::string_view(whole).substr(0, size)), HasSubstr("cannot read the archive"))

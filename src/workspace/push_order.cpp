@@ -17,7 +17,7 @@ std::string part_of(const json::object& object, std::string_view key) {
   return std::string(base::get_string(object, key).value_or(""));
 }
 
-bool is_plain(std::string_view part) {
+bool is_plain_part(std::string_view part) {
   return !part.empty() && part.front() != '.' && part.back() != '.' && !part.ends_with(".lock") &&
          part.find("..") == std::string_view::npos;
 }
@@ -84,7 +84,7 @@ bool is_branch_name(std::string_view name) {
   if (!known) return false;
   for (;;) {
     const auto slash = name.find('/');
-    if (!is_plain(name.substr(0, slash))) return false;
+    if (!is_plain_part(name.substr(0, slash))) return false;
     if (slash == std::string_view::npos) return true;
     name.remove_prefix(slash + 1);
   }

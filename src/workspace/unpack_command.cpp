@@ -21,7 +21,7 @@ tl::unexpected<base::Error> no_report() {
   return fail(Code::internal, "cannot read what the unpacker reports");
 }
 
-Code code_of(std::string_view text) {
+Code reported_code(std::string_view text) {
   for (const auto code : {Code::invalid, Code::timeout, Code::exhausted, Code::denied, Code::unavailable}) {
     if (to_string(code) == text) return code;
   }
@@ -29,7 +29,7 @@ Code code_of(std::string_view text) {
 }
 
 base::Error read_error(const json::object& object, std::string_view message) {
-  base::Error error{code_of(base::get_string(object, "code").value_or("")), std::string(message),
+  base::Error error{reported_code(base::get_string(object, "code").value_or("")), std::string(message),
                     std::string(base::get_string(object, "reason").value_or(""))};
   if (const auto* details = base::get_object(object, "details")) error.details = base::to_text(*details);
   return error;

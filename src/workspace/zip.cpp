@@ -30,7 +30,7 @@ constexpr std::size_t locator64_size = 20;
 constexpr std::uint64_t full32 = 0xffffffff;
 constexpr unsigned made_by_unix = 3;
 constexpr unsigned stored = 0;
-constexpr unsigned deflated = 8;
+constexpr unsigned deflated_method = 8;
 constexpr unsigned encrypted_flag = 1;
 constexpr std::size_t most_target = 4096;
 constexpr std::size_t input_size = 128 * 1024;
@@ -236,7 +236,7 @@ Result<void> ZipReader::State::begin(const Central& entry) {
   if (entry.flags & encrypted_flag) {
     return fail(Code::unsupported, "cannot read the archive: it is encrypted");
   }
-  if (entry.method != stored && entry.method != deflated) {
+  if (entry.method != stored && entry.method != deflated_method) {
     return fail(Code::unsupported, "cannot read the archive: compression " + std::to_string(entry.method) +
                                        " is not supported: use deflate");
   }
@@ -250,7 +250,7 @@ Result<void> ZipReader::State::begin(const Central& entry) {
   crc_ = static_cast<std::uint32_t>(::crc32(0, nullptr, 0));
   checked_ = false;
   end_inflate();
-  if (entry.method == deflated) {
+  if (entry.method == deflated_method) {
     stream_ = {};
     inflating_ = ::inflateInit2(&stream_, -MAX_WBITS) == Z_OK;
     if (!inflating_) return fail(Code::unavailable, "cannot read the archive: no memory");

@@ -18,6 +18,8 @@ MUTANTS = ROOT / "tests/conformance/mutants"
 
 # Mutants that run as servers, and a check of each that must notice it.
 LIVE = json.loads((MUTANTS / "live.json").read_text())
+# All of them take minutes, and then it is also asked whether each check has a mutant: AGENTROUTER_MUTANT_EVERY=1.
+EVERY = int(os.environ.get("AGENTROUTER_MUTANT_EVERY", "5"))
 
 
 def run(*command, seconds=300):
@@ -42,7 +44,7 @@ class Conformance(Case):
         shutil.rmtree(cls.folder)
         super().tearDownClass()
 
-    def test_the_checks_hold_and_each_fails_against_a_mutant(self):
+    def test_the_checks_hold_and_fail_against_mutants(self):
         recording = str(self.folder / "traffic.json")
         done = run(TOOL, self.server.url, KEY, "--record", recording)
         lines = done.stdout.splitlines()
@@ -51,9 +53,9 @@ class Conformance(Case):
         self.assertGreaterEqual(len(passed), 600)
         print("\n  " + lines[-1].lstrip("# "), flush=True)
         self.every_exchange_is_in_the_document(json.loads(pathlib.Path(recording).read_text())["recording"])
-        matrix = run("node", str(MUTANTS / "matrix.mjs"), recording)
+        matrix = run("node", str(MUTANTS / "matrix.mjs"), recording, "--every", str(EVERY))
         self.assertEqual(matrix.returncode, 0, [line for line in matrix.stdout.splitlines() if line.startswith("problem")] or matrix.stderr)
-        self.assertGreaterEqual(len(matrix.stdout.splitlines()) - 1, 300)
+        self.assertGreaterEqual(len(matrix.stdout.splitlines()) - 1, 300 // EVERY)
         print("  " + matrix.stdout.splitlines()[-1], flush=True)
 
     def every_exchange_is_in_the_document(self, recording):

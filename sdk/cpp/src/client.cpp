@@ -4,6 +4,7 @@
 
 #include "client_state.hpp"
 #include "codec.hpp"
+#include "steady.hpp"
 #include "stream_state.hpp"
 
 namespace agentrouter {
@@ -31,11 +32,8 @@ HttpRequest decision(const ActionDecisionRequest& request, std::string_view verb
   return http;
 }
 
-using SteadyTime = std::chrono::steady_clock::time_point;
-
-SteadyTime now() {
-  return std::chrono::steady_clock::now();
-}
+using detail::now;
+using detail::SteadyTime;
 
 // Throws `cancelled` when `stop` ends it.
 void pause(std::chrono::milliseconds time, const std::stop_token& stop) {

@@ -2,22 +2,20 @@
 #include <algorithm>
 
 #include "codec.hpp"
+#include "steady.hpp"
 #include "stream_state.hpp"
 
 namespace agentrouter {
 namespace {
 
+using detail::now;
 using std::chrono::milliseconds;
 
 // A server may die in the middle of a line; one that does it again and again is none of ours.
 constexpr int max_broken = 5;
 constexpr std::size_t max_refusal = 1u << 20;
 
-std::chrono::steady_clock::time_point now() {
-  return std::chrono::steady_clock::now();
-}
-
-milliseconds until(std::chrono::steady_clock::time_point time) {
+milliseconds until(detail::SteadyTime time) {
   const auto left = time - now();
   return std::clamp(std::chrono::ceil<milliseconds>(left), milliseconds(0), milliseconds(3'600'000));
 }

@@ -3,19 +3,16 @@
 #include <algorithm>
 #include <random>
 
+#include "steady.hpp"
+
 namespace agentrouter::detail {
 namespace {
 
 using std::chrono::milliseconds;
-using SteadyTime = std::chrono::steady_clock::time_point;
 
 constexpr std::size_t max_reply = 64u << 20;
 constexpr std::size_t max_error_body = 1u << 20;
 constexpr std::size_t max_idle_channels = 16;
-
-SteadyTime now() {
-  return std::chrono::steady_clock::now();
-}
 
 milliseconds until(SteadyTime time) {
   return std::max(milliseconds(0), std::chrono::ceil<milliseconds>(time - now()));

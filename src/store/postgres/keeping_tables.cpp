@@ -12,7 +12,7 @@ namespace agentrouter::store::postgres {
 
 namespace {
 
-struct Waiting {
+struct WaitingRun {
   std::string id;
   std::int64_t priority = 0;
   std::int64_t number = 0;
@@ -23,7 +23,7 @@ struct Share {
   std::string name;
   std::int64_t active = 0;
   std::int64_t served = 0;
-  std::vector<Waiting> runs = {};
+  std::vector<WaitingRun> runs = {};
   std::size_t taken = 0;
 
   [[nodiscard]] auto turn() const { return std::tie(active, served, name); }
@@ -61,7 +61,7 @@ std::vector<Share> read_shares(const Rows& rows) {
     share->runs.push_back({cells.text(3), cells.integer(4), cells.integer(5)});
   }
   for (auto& share : shares) {
-    std::sort(share.runs.begin(), share.runs.end(), [](const Waiting& left, const Waiting& right) {
+    std::sort(share.runs.begin(), share.runs.end(), [](const WaitingRun& left, const WaitingRun& right) {
       return std::tuple(-left.priority, left.number) < std::tuple(-right.priority, right.number);
     });
   }
