@@ -327,7 +327,7 @@ TEST_F(Box, TheSandboxDiesWithItsKeeper) {
 TEST_F(Box, TheKeeperIsClosedToOthers) {
   launch();
   const auto status = rig.ask("status");
-  const auto uid = rig.is_root() ? UidRange::of_slot(7).keeper() : ::getuid();
+  const auto uid = rig.is_root() ? rig.given().keeper() : ::getuid();
   EXPECT_THAT(status, StartsWith(std::to_string(uid) + "\n"));
   EXPECT_THAT(status, HasSubstr("\n0\n" + std::string(to_string(rig.launched().limits)) + "\n"));
   EXPECT_THAT(status, HasSubstr("NoNewPrivs:\t1"));

@@ -74,6 +74,8 @@ class Rig {
   [[nodiscard]] Launcher& the_launcher() { return launcher ? *launcher : local_; }
   [[nodiscard]] const Launched& launched() const { return *launched_; }
   [[nodiscard]] bool is_root() const;
+  // As root: that of the box that was launched; other suites and servers of the machine may have had `slot`.
+  [[nodiscard]] UidRange given() const;
 
  private:
   void make_attempt();

@@ -76,7 +76,7 @@ TEST_F(Workspace, ChangesGoToTheUpperLayerAndTheLowerStaysAsItWas) {
   ASSERT_EQ(::lstat((upper / "deleted.txt").c_str(), &info), 0);
   EXPECT_TRUE(S_ISCHR(info.st_mode) && info.st_rdev == 0) << "a deletion is a character device 0:0";
   ASSERT_EQ(::lstat((upper / "edited.txt").c_str(), &info), 0);
-  EXPECT_EQ(info.st_uid, rig.is_root() ? UidRange::of_slot(7).agent() : ::getuid());
+  EXPECT_EQ(info.st_uid, rig.is_root() ? rig.given().agent() : ::getuid());
 }
 
 TEST_F(Workspace, TheCollectorSeesBothLayersAndNothingElse) {
@@ -147,7 +147,7 @@ TEST_F(Workspace, SetuidFilesBelongToNobodyOfTheHost) {
   struct stat info{};
   ASSERT_EQ(::lstat((rig.attempt_path() / "box/upper/s").c_str(), &info), 0);
   EXPECT_NE(info.st_uid, 0u);
-  EXPECT_EQ(info.st_uid, rig.is_root() ? UidRange::of_slot(7).agent() : ::getuid());
+  EXPECT_EQ(info.st_uid, rig.is_root() ? rig.given().agent() : ::getuid());
 }
 
 TEST(ExchangeMap, ShiftsEveryIdAndExchangesOwnerAndAgent) {

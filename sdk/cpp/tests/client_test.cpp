@@ -15,7 +15,7 @@ using scripted::error_json;
 using scripted::event_json;
 using scripted::reply;
 
-const std::string run_json =
+const std::string client_run_json =
     R"({"id":"run_1","status":"failed","runtime":{"kind":"codex","mode":"default","model":"gpt-5.5"},"task":"t",)"
     R"("input":{"task":"t"},"lastEventSeq":7,"sessionId":null,"conversationId":"run_1",)"
     R"("queuedAt":"2026-11-24T13:38:23.007Z","failure":{"code":"worker_failed","reason":"x"},"new":1})";
@@ -43,7 +43,7 @@ struct ClientTest : testing::Test {
 };
 
 TEST_F(ClientTest, CreateSendsTheWholeRequestAndReadsTheRun) {
-  server.on("POST /v1/runs", reply(201, run_json));
+  server.on("POST /v1/runs", reply(201, client_run_json));
   const auto run = client().create_run({.task = "Fix \"it\"",
                                         .runtime = codex({.mode = "read_only", .model = "m"}),
                                         .approval_mode = "manual",
@@ -69,7 +69,7 @@ TEST_F(ClientTest, CreateSendsTheWholeRequestAndReadsTheRun) {
 }
 
 TEST_F(ClientTest, CreateLeavesOutWhatWasNotAskedFor) {
-  server.on("POST /v1/runs", reply(201, run_json));
+  server.on("POST /v1/runs", reply(201, client_run_json));
   client().create_run({.task = "t"});
   EXPECT_EQ(server.requests().at(0).body, R"({"task":"t"})");
   EXPECT_FALSE(server.requests().at(0).headers.contains("idempotency-key"));
@@ -89,7 +89,7 @@ TEST_F(ClientTest, AnyRequestOfTheApiCanBeMade) {
 }
 
 TEST_F(ClientTest, ListsCarryTheirQueries) {
-  server.on("GET /v1/runs", reply(200, R"({"items":[)" + run_json + R"(],"nextCursor":"c2"})"));
+  server.on("GET /v1/runs", reply(200, R"({"items":[)" + client_run_json + R"(],"nextCursor":"c2"})"));
   server.on("GET /v1/runs/run_1/events",
             reply(200, R"({"items":[)" + event_json(3, "agent.message", R"({"text":"hi"})") +
                            R"(],"nextAfterSeq":3})"));
@@ -109,7 +109,7 @@ TEST_F(ClientTest, ListsCarryTheirQueries) {
 TEST_F(ClientTest, SessionHoldsRunAnswerAndArtifacts) {
   server.on(
       "GET /v1/runs/run_1/session",
-      reply(200, R"({"run":)" + run_json + R"(,"eventCursor":{"lastEventSeq":9},"response":{"text":"done",)" +
+      reply(200, R"({"run":)" + client_run_json + R"(,"eventCursor":{"lastEventSeq":9},"response":{"text":"done",)" +
                      R"("parts":[{"type":"text","text":"done"}]},"artifactManifest":{"status":"missing"},)" +
                      R"("artifacts":{"items":[)" + artifact_json + "]}}"));
   const auto session = client().get_run_session("run_1");
@@ -121,7 +121,7 @@ TEST_F(ClientTest, SessionHoldsRunAnswerAndArtifacts) {
 }
 
 TEST_F(ClientTest, DecisionsAndCancelArePosts) {
-  server.on("POST /v1/runs/run_1/cancel", reply(200, run_json));
+  server.on("POST /v1/runs/run_1/cancel", reply(200, client_run_json));
   server.on("POST /v1/runs/run_1/actions/action_1/approve", reply(200, event_json(5, "approval.decided")));
   server.on("POST /v1/runs/run_1/actions/action_1/deny", reply(200, event_json(5, "approval.decided")));
   client().cancel_run("run_1");
@@ -137,8 +137,8 @@ TEST_F(ClientTest, DecisionsAndCancelArePosts) {
 }
 
 TEST_F(ClientTest, IdsCannotLeaveTheirPathSegment) {
-  server.on("GET /v1/runs/..%2F%3Fx%0D%0A", reply(200, run_json));
-  server.on("GET /v1/runs/%2E%2E", reply(200, run_json));
+  server.on("GET /v1/runs/..%2F%3Fx%0D%0A", reply(200, client_run_json));
+  server.on("GET /v1/runs/%2E%2E", reply(200, client_run_json));
   EXPECT_EQ(client().get_run("../?x\r\n").id, "run_1");
   EXPECT_EQ(error_of([&] { static_cast<void>(client().get_run("..")); }), "none");
 }
@@ -177,7 +177,7 @@ TEST_F(ClientTest, RepliesThatAreNotOfTheProtocolSaySo) {
 TEST_F(ClientTest, SafeCallsAreRepeatedAfterPassingTrouble) {
   server.on("GET /v1/runs/run_1", reply(503, error_json("unavailable", "x"), "retry-after: 0\r\n"));
   server.on("GET /v1/runs/run_1", [](scripted::Connection& connection, const auto&) { connection.reset(); });
-  server.on("GET /v1/runs/run_1", reply(200, run_json));
+  server.on("GET /v1/runs/run_1", reply(200, client_run_json));
   EXPECT_EQ(client().get_run("run_1").id, "run_1");
   EXPECT_EQ(server.requests().size(), 3u);
 }
@@ -193,7 +193,7 @@ TEST_F(ClientTest, CreatingIsRepeatedOnlyWithAnIdempotencyKey) {
   server.on("POST /v1/runs", reply(503, error_json("unavailable", "x")));
   EXPECT_EQ(error_of([&] { client().create_run({.task = "t"}); }), "unavailable/503");
   EXPECT_EQ(server.requests().size(), 1u);
-  server.on("POST /v1/runs", reply(200, run_json));
+  server.on("POST /v1/runs", reply(200, client_run_json));
   EXPECT_EQ(client().create_run({.task = "t", .idempotency_key = "k"}).id, "run_1");
   EXPECT_EQ(server.requests().at(1).header("idempotency-key"), "k");
 }
@@ -247,7 +247,7 @@ TEST_F(ClientTest, LineBreaksAndOtherSchemesAreRefusedBeforeAnythingIsSent) {
 }
 
 TEST_F(ClientTest, OwnHeadersOverride) {
-  server.on("GET /v1/runs/run_1", reply(200, run_json));
+  server.on("GET /v1/runs/run_1", reply(200, client_run_json));
   static_cast<void>(
       client({.headers = {{"Authorization", "Basic x"}, {"X-Workspace-Id", "w"}}}).get_run("run_1"));
   EXPECT_EQ(server.requests().at(0).header("authorization"), "Basic x");
@@ -296,7 +296,7 @@ TEST_F(ClientTest, WhatASinkThrowsReachesTheCaller) {
 }
 
 TEST_F(ClientTest, ThreadsShareAClientAndItsConnections) {
-  server.on("GET /v1/runs/run_1", reply(200, run_json));
+  server.on("GET /v1/runs/run_1", reply(200, client_run_json));
   const auto shared = client();
   std::vector<std::thread> threads;
   std::atomic<int> good = 0;
