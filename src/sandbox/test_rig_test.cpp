@@ -309,7 +309,9 @@ bool Rig::is_root() const {
 
 UidRange Rig::given() const {
   struct stat info{};
-  if (::stat((attempt_path() / "box" / "home").c_str(), &info) != 0 || info.st_uid < UidRange::first) return {};
+  EXPECT_EQ(::stat((attempt_path() / "box" / "home").c_str(), &info), 0);
+  EXPECT_GE(info.st_uid, UidRange::first) << "a user of the host's own";
+  if (info.st_uid < UidRange::first) return {};
   return UidRange::of_slot((info.st_uid - UidRange::first) / UidRange::size);
 }
 
