@@ -475,12 +475,9 @@ TEST_F(PowerLoss, SoDoesALaterTurnAndTheDeletionOfTheFirst) {
   lose_power(Story::two_turns, 19, 120);
 }
 
-// Minutes: worker_test --gtest_also_run_disabled_tests --gtest_filter='*EverySingleStep*'
-TEST_F(PowerLoss, DISABLED_AtEverySingleStepOfARun) {
+// Minutes: worker_test --gtest_also_run_disabled_tests --gtest_filter='*EverySingleStep'
+TEST_F(PowerLoss, DISABLED_AtEverySingleStep) {
   lose_power(Story::one_run, 1, 50);
-}
-
-TEST_F(PowerLoss, DISABLED_AtEverySingleStepOfTwoTurns) {
   lose_power(Story::two_turns, 1, 120);
 }
 
