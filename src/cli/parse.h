@@ -1,5 +1,5 @@
 #pragma once
-// Command lines to Commands. The only file pair that knows the parser library.
+// Command lines to Commands. With definitions.h the only place that knows the parser library.
 
 #include <span>
 #include <string>
