@@ -69,7 +69,8 @@ void read_script(std::string_view text, Dialect dialect, Syntax& syntax);
 // Control characters, broken UTF-8, characters that are not seen or turn the direction of others.
 [[nodiscard]] bool hides_text(std::string_view text);
 
-// One text being read. Its functions stand in shell_syntax.cpp (commands) and shell_words.cpp (words).
+// One text being read. Its functions stand in shell_syntax.cpp (commands), shell_compound.cpp (those that
+// begin with a reserved word) and shell_words.cpp (words).
 class ShellReader {
  public:
   ShellReader(std::string_view text, Dialect dialect, Syntax& syntax)
@@ -99,14 +100,16 @@ class ShellReader {
   void redirection(SimpleCommand& current);
   void here_document(SimpleCommand& current, bool strips_tabs);
   void read_documents();
+
+  // shell_compound.cpp
   bool reserved(const SyntaxWord& word);
+  void function_head();
   void for_head();
   void case_command();
   bool case_patterns();
   void test_expression();
-  void test_words(const std::vector<SyntaxWord>& words);
   void regular_expression();
-  void function_head();
+  void test_words(const std::vector<SyntaxWord>& words);
   void bash_only(std::string_view what);
 
   // shell_words.cpp
@@ -134,6 +137,7 @@ class ShellReader {
   [[nodiscard]] bool next_is(std::string_view what) const {
     return text_.substr(std::min(pos_, text_.size())).starts_with(what);
   }
+  static bool is_delimiter(char c);
   // `what` as a word of its own.
   [[nodiscard]] bool next_word_is(std::string_view what) const;
   void spans_lines(std::size_t start);

@@ -1,4 +1,4 @@
-// covers: src/policy/shell_syntax.cpp src/policy/shell_words.cpp src/policy/look_through.cpp
+// covers: src/policy/shell_syntax.cpp src/policy/shell_compound.cpp src/policy/shell_words.cpp src/policy/look_through.cpp
 // Shell scripts from arbitrary bytes, judged under every preset: no crash, nothing allowed by a policy that
 // allows nothing, and no hang.
 #include <cstddef>
