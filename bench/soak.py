@@ -4,14 +4,16 @@
 Usage: PYTHONPATH=tests/support python3 bench/soak.py [RUNS [MINUTES]]
 
 Ends after RUNS (default 1000) runs or MINUTES (10), whichever is first. Conversations end with their runs and retention keeps the last 200 runs, so that
-nothing may grow. After a warm-up of a fifth, by least squares: PSS of the server by 8 MiB (the caches of its connections) and 0.2 MiB for 1000 runs,
-descriptors by 8, threads by 4, the data folder by 80 MiB (a WAL has up to 64).
+nothing may grow but the audit chain, which keeps what was done by deleted runs, too. After a warm-up of a fifth, by least squares: PSS of the server by
+8 MiB (the caches of its connections) and 0.2 MiB for 1000 runs, descriptors by 8, threads by 4, the data folder without the chain by 80 MiB (a WAL has
+up to 64), the chain by 4 KiB a run.
 CONCURRENCY is the number of runs at the same time (default 4).
 """
 import concurrent.futures
 import contextlib
 import os
 import pathlib
+import sqlite3
 import sys
 import threading
 import time
@@ -27,7 +29,7 @@ max_runs = 200
 [layers]
 max_bytes = 1
 """
-MOST = {"pss": (8 << 20, (1 << 20) / 5000), "descriptors": (8, 0), "threads": (4, 0), "disk": (80 << 20, 0)}  # in all, and for each run
+MOST = {"pss": (8 << 20, (1 << 20) / 5000), "descriptors": (8, 0), "threads": (4, 0), "disk": (80 << 20, 0), "audit": (0, 4096)}  # in all, and for each run
 
 
 def pss(pid):
@@ -46,10 +48,17 @@ def disk(folder):
     return total
 
 
+def audit(folder):
+    """Bytes of the chain in the database, which only grows."""
+    with contextlib.closing(sqlite3.connect(f"file:{folder}/agentrouter.db?mode=ro", uri=True)) as database:
+        return database.execute("SELECT sum(pgsize) FROM dbstat WHERE name = 'audit'").fetchone()[0] or 0
+
+
 def sample(server, done):
     status = pathlib.Path(f"/proc/{server.pid}/status").read_text()
+    chain = audit(server.data)
     return {"runs": done, "pss": pss(server.pid), "descriptors": len(os.listdir(f"/proc/{server.pid}/fd")),
-            "threads": int(status.split("Threads:")[1].split()[0]), "disk": disk(server.data)}
+            "threads": int(status.split("Threads:")[1].split()[0]), "disk": disk(server.data) - chain, "audit": chain}
 
 
 def slope(samples, name):
@@ -111,7 +120,7 @@ def main():
                 samples.append(sample(server, clients.done))
                 now = samples[-1]
                 print(f"{time.monotonic() - begun:7.0f} s  {now['runs']:6} runs  pss {now['pss'] >> 20} MiB  descriptors {now['descriptors']}  "
-                      f"threads {now['threads']}  disk {now['disk'] >> 20} MiB", flush=True)
+                      f"threads {now['threads']}  disk {now['disk'] >> 20} MiB  audit {now['audit'] >> 20} MiB", flush=True)
             for one in working:
                 one.result()
         took = time.monotonic() - begun
