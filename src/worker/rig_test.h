@@ -172,6 +172,7 @@ class ScriptedLauncher final : public sandbox::Launcher {
     std::error_code none;
     const auto lower = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(request.lower), none);
     requests.push_back({request.attempt.id, request.plan, request.slot, request.keeper_argv, lower, {}, request.home_layers});
+    ++launches;
     for (const int layer : request.layers)
       requests.back().layers.push_back(std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(layer), none).filename());
     if (request.keeper_argv.back() == "fetcher" && lost == 0) return fetch(request);
@@ -195,6 +196,7 @@ class ScriptedLauncher final : public sandbox::Launcher {
     const std::array<int, 2> fds{folder.get(), request.plan_pipe};
     const pid_t pid = Nursery::start(nursery_, "keeper", fds);
     keepers.push_back(pid);
+    ++keepers_begun;
     if (after_keeper) after_keeper(pid);
     return sandbox::Launched{open_pidfd(pid), pid, sandbox::LimitsMode::rlimit};
   }
@@ -227,6 +229,8 @@ class ScriptedLauncher final : public sandbox::Launcher {
   // Looked at while no launch is under way.
   std::vector<Request> requests;
   std::vector<pid_t> keepers;
+  // How many there are of them, at any time.
+  std::atomic<std::size_t> launches = 0, keepers_begun = 0;
   std::optional<base::Error> refuse;
   bool makes_boxes = false;    // as a real launch does, so that layers can be kept
   bool refuse_layers = false;  // they cannot be mounted

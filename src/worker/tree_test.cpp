@@ -321,7 +321,7 @@ TEST_F(TreeTest, CancellingWhileItIsFetchedEndsTheFetcherAndTheRun) {
   const auto id = submit_git();
   start();
   until_event(id, "workspace.preparing");
-  until([&] { return !launcher_.requests.empty(); });
+  until([&] { return launcher_.launches > 0; });
   cancel(id);
   until_retired(id);
   EXPECT_EQ(cause(id), "cancelled");

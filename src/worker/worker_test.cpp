@@ -201,7 +201,7 @@ TEST_F(WorkerTest, ARunThatIsCancelledWhileItsKeeperComesUpEndsAtOnceAndHasNoAge
   config_.launch_wait = 60s;
   start();
   const auto id = submit(simple_script, model::ApprovalMode::manual);
-  until([&] { return !launcher_.keepers.empty(); });
+  until([&] { return launcher_.keepers_begun > 0; });
   cancel(id);
   until_retired(id);
   EXPECT_EQ(failure(id), "cancelled");

@@ -2,6 +2,7 @@
 // For tests: a socket in front of a server of testing/postgres_server.h that loses what it is told to lose.
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ class Proxy {
 
   explicit Proxy(const testing::PostgresServer& server)
       : target_(server.folder() / testing::PostgresServer::socket_name) {
+    ::signal(SIGPIPE, SIG_IGN);  // a client may be gone before it was answered
     listener_ = base::Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const auto address = address_of(folder_ / testing::PostgresServer::socket_name);
     AGENTROUTER_CHECK(::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
