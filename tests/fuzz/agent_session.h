@@ -1,13 +1,15 @@
 #pragma once
 // A driver of an agent's session that a fuzzer feeds: no crash, exactly one outcome and nothing after it,
 // every started tool call completed once, and no acceptance without an answer. The first byte says how the
-// driver behaves.
+// driver behaves; the bytes come line by line unless it says otherwise, so that answers come between them.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 
 #include "agents/session.h"
 
@@ -28,8 +30,13 @@ class Driver {
   }
 
   void feed(std::string_view bytes) {
-    const std::size_t piece = (behaviour_ & 1) != 0 ? 7 : bytes.size();
-    for (std::size_t i = 0; i < bytes.size(); i += piece) take(session_->feed(bytes.substr(i, piece)));
+    while (!bytes.empty()) {
+      const auto line = std::min(bytes.find('\n'), bytes.size() - 1) + 1;
+      const auto wanted = (behaviour_ & 1) != 0 ? 7 : (behaviour_ & 64) != 0 ? bytes.size() : line;
+      const auto piece = std::min<std::size_t>(wanted, bytes.size());
+      take(session_->feed(bytes.substr(0, piece)));
+      bytes.remove_prefix(piece);
+    }
     if ((behaviour_ & 2) != 0) take(session_->interrupt());
   }
 
@@ -50,6 +57,7 @@ class Driver {
       }
       const auto* ask = std::get_if<Ask>(&output);
       if (!ask || (behaviour_ & 4) != 0) continue;
+      if ((behaviour_ & 128) != 0) std::ignore = session_->edit(ask->ask_id, {{"command", "true"}});
       const auto answer = (behaviour_ & 8) != 0 ? Answer::decline : Answer::accept;
       if (answer == Answer::accept) ++accepts_;
       auto more = session_->answer(ask->ask_id, answer);

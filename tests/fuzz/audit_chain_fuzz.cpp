@@ -37,6 +37,10 @@ std::vector<std::string> known_chain() {
   return lines;
 }
 
+std::string known_hash(const std::string& line) {
+  return std::string(base::get_string(base::parse_json(line)->get_object(), "hash").value());
+}
+
 std::vector<std::string_view> lines_of(std::string_view text) {
   std::vector<std::string_view> lines;
   while (!text.empty()) {
@@ -59,12 +63,12 @@ bool is_intact(const std::vector<std::string_view>& lines, model::AuditKnown kno
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const auto chain = known_chain();
-  static const auto head =
-      std::string(base::get_string(base::parse_json(chain.back())->get_object(), "hash").value());
+  static const auto head = known_hash(chain.back());
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   std::ignore = model::parse_audit_head(text);
   const auto lines = lines_of(text);
   std::ignore = is_intact(lines, {.part = true});
+  std::ignore = is_intact(lines, {.begins_behind = model::AuditHead{2, known_hash(chain[1])}});
   if (!is_intact(lines, {.head = model::AuditHead{std::nullopt, head}})) return 0;
   if (lines.size() < chain.size()) std::abort();
   for (std::size_t i = 0; i < chain.size(); ++i) {

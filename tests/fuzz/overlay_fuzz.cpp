@@ -1,6 +1,7 @@
-// covers: src/workspace/collector.cpp src/workspace/walk.cpp src/workspace/layer.cpp src/workspace/stack.cpp src/workspace/upper_folder.cpp src/workspace/file_view.cpp src/workspace/file_list.cpp src/workspace/path_text.cpp src/workspace/tracked.cpp src/workspace/content.cpp
+// covers: src/workspace/collector.cpp src/workspace/walk.cpp src/workspace/layer.cpp src/workspace/stack.cpp src/workspace/upper_folder.cpp src/workspace/file_view.cpp src/workspace/file_list.cpp src/workspace/path_text.cpp src/workspace/tracked.cpp src/workspace/content.cpp src/workspace/patch_writer.cpp
 // Layers of an overlay that arbitrary bytes have put together, with links, pipes, deletions and unreadable files: index, patch and
-// list are made within their limits, are JSON, and nothing outside of the layers is read.
+// list are made within their limits, are JSON, files can be read as they are now and from a checkpoint, and nothing outside of the
+// layers is read.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -10,8 +11,10 @@
 #include "base/json.h"
 #include "bytes_file.h"
 #include "place.h"
+#include "workspace/checkpoint.h"
 #include "workspace/collector.h"
 #include "workspace/file_list.h"
+#include "workspace/file_view.h"
 
 using namespace agentrouter;
 namespace fs = std::filesystem;
@@ -75,6 +78,37 @@ std::string content(const fs::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+bool is_inside(std::string_view bytes) {
+  return bytes.find("CANARY-OUTSIDE") == std::string_view::npos;
+}
+
+void look(const workspace::FileView& view) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  for (const auto& change : view.changes({.entries = 200, .changes = 40, .depth = 6, .git_index_bytes = 4096, .deadline = deadline}).list) {
+    const auto found = view.stat(change.path);
+    if (!found) continue;
+    std::ignore = view.blob(change.path, *found, deadline);
+    if (found->node.kind == workspace::Kind::link) std::ignore = view.target(change.path);
+    if (found->node.kind != workspace::Kind::file) continue;
+    const auto take = [](std::string_view piece) -> base::Result<void> {
+      require(is_inside(piece));
+      return {};
+    };
+    std::ignore = view.read(change.path, *found, 0, found->node.size, take);
+    std::ignore = view.read(change.path, *found, 1, 2, take);
+  }
+  const auto page = workspace::list_files(view, {}, {.page_bytes = 2000, .names = 300, .depth = 6, .compare_time = std::chrono::milliseconds(50)});
+  if (page) require(base::parse_json(*page).has_value() && is_inside(*page));
+}
+
+// The same from what a checkpoint keeps of it.
+void look_at_kept(const fs::path& folder, int base, workspace::Stack stack) {
+  const base::Fd archive(::open((folder / "checkpoint").c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  const workspace::CheckpointLimits limits{.bytes = 1 << 20, .entries = 200, .depth = 8, .wall_time = std::chrono::seconds(5)};
+  if (!workspace::write_checkpoint({.workspace = std::move(stack), .home = {}, .out = archive.get()}, {}, limits)) return;
+  if (const auto view = workspace::FileView::kept(base, archive.get())) look(*view);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -100,9 +134,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(report.has_value());
   const auto text = content(index_path), changes = content(patch_path);
   require(base::parse_json(text).has_value() && report->index.files <= limits.index_entries && changes.size() <= limits.patch_bytes + 8192);
-  require(changes.find("CANARY-OUTSIDE") == std::string::npos && text.find("CANARY-OUTSIDE") == std::string::npos);
-  const auto view = workspace::FileView::live(fds[0].get(), stack());
-  const auto page = workspace::list_files(view, {}, {.page_bytes = 2000, .names = 300, .depth = 6, .compare_time = std::chrono::milliseconds(50)});
-  if (page) require(base::parse_json(*page).has_value());
+  require(is_inside(changes) && is_inside(text));
+  look(workspace::FileView::live(fds[0].get(), stack()));
+  look_at_kept(place.root, fds[0].get(), stack());
   return 0;
 }

@@ -1,4 +1,4 @@
-// covers: src/workspace/line_diff.cpp src/workspace/patch.cpp src/workspace/patch_writer.cpp src/workspace/binary_patch.cpp
+// covers: src/workspace/line_diff.cpp src/workspace/patch.cpp src/workspace/binary_patch.cpp
 // Two arbitrary contents: the edits lead from one to the other, whatever budget they have, and a patch is made of every pair.
 #include <string>
 

@@ -27,6 +27,12 @@ std::vector<policy::ActionFacts> actions() {
           {.tool = "read", .args = {{"file_path", "/etc/passwd"}}}};
 }
 
+void reach(const policy::EgressRules& egress) {
+  require(egress.ports().size() <= policy::EgressRules::max_ports);
+  for (const auto& secret : egress.secrets()) require(!secret.empty());
+  for (const auto* host : {"x.example.com", "example.org", "10.0.0.1", "", "x."}) std::ignore = egress.knows_host(host);
+}
+
 void judge(const policy::Rules& rules) {
   static const auto all = actions();
   const auto both = policy::tightened(rules, *policy::preset("ask-writes"));
@@ -44,6 +50,7 @@ void judge(const policy::Rules& rules) {
       require(strictness(both.judge_egress(request, {.tool = {}, .week_minute = 700}).decision) >= strictness(verdict.decision));
     }
   }
+  reach(rules.egress());
 }
 
 void watch(const policy::Rules& rules) {

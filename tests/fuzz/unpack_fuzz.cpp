@@ -1,4 +1,4 @@
-// covers: src/workspace/unpack.cpp src/workspace/entry_name.cpp src/workspace/tree_path.cpp
+// covers: src/workspace/unpack.cpp src/workspace/tree_path.cpp
 // Archives of any format from arbitrary bytes: no crash, nothing outside the tree is touched, nothing in it but files, folders
 // and links, and no limit is exceeded.
 #include <fcntl.h>
