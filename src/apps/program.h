@@ -49,6 +49,7 @@ class Program {
   base::Task<void> pass_on();
   base::Task<void> watch_signals();
   void hear(int signal);
+  void begin_reload();
   base::Task<void> reload();
   base::Task<void> feed_watchdog(std::chrono::microseconds interval);
   base::Task<void> follow_predecessor(std::string ready);
@@ -118,6 +119,7 @@ class Program {
   bool ending_ = false;
   bool worker_done_ = true;
   bool reloading_ = false;
+  bool read_again_ = false;
   const bool at_terminal_ = ::isatty(STDIN_FILENO) == 1;
   Ending how_;
   base::TaskScope hearing_;

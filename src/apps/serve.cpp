@@ -4,13 +4,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <iostream>
 
 #include "apps/config_check.h"
 #include "apps/data_folder.h"
 #include "apps/server.h"
+#include "apps/signals_between.h"
 #include "apps/spawn.h"
 #include "base/log.h"
 
@@ -39,41 +39,6 @@ LogLevel log_level(const std::string& name) {
   return name == "error" ? LogLevel::error : LogLevel::info;
 }
 
-// Keeps the signals of a server from ending this process while no rooms are open that hear them.
-class SignalsBetween {
- public:
-  SignalsBetween() {
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2}) signals_.add(signal);
-    wait();
-  }
-  // Those of the time before were heard by rooms.
-  void begin() {
-    poll();
-    ended_ = false;
-  }
-  [[nodiscard]] bool told_to_end() {
-    poll();
-    return ended_;
-  }
-
- private:
-  void wait() {
-    signals_.async_wait([this](boost::system::error_code error, int signal) {
-      if (error) return;
-      if (signal == SIGTERM || signal == SIGINT) ended_ = true;
-      wait();
-    });
-  }
-  void poll() {
-    io_.restart();
-    io_.poll();
-  }
-
-  asio::io_context io_{1};
-  asio::basic_signal_set<base::Executor> signals_{io_.get_executor()};
-  bool ended_ = false;
-};
-
 class Process {
  public:
   explicit Process(const ServeOrder& order)
@@ -93,8 +58,8 @@ class Process {
   base::Result<void> choose_again(const Config& config);
   Ending run_rooms(const ServerNeeds& needs);
   void reload(Config config);
-  bool pass_on(Successor& successor, bool told);
-  bool told_to_end();
+  bool pass_on(Ending& ending);
+  SignalsBetween& between();
   base::Result<Config> read_config() const;
   base::Result<void> start_newer();
 
@@ -190,9 +155,9 @@ void Process::get_holdings() {
     holdings_.lock = std::make_shared<store::FolderLock>(value_or_throw(store::FolderLock::take(data.path())));
 }
 
-bool Process::told_to_end() {
+SignalsBetween& Process::between() {
   if (!signals_) signals_.emplace();
-  return signals_->told_to_end();
+  return *signals_;
 }
 
 base::Result<Config> Process::read_config() const {
@@ -236,13 +201,14 @@ Ending Process::run_rooms(const ServerNeeds& needs) {
 }
 
 // False when this process goes on.
-bool Process::pass_on(Successor& successor, bool told) {
-  const auto pid = successor.pid();
-  if (!successor.hand_over(holdings_)) return false;
+bool Process::pass_on(Ending& ending) {
+  const auto pid = ending.successor->pid();
+  if (!ending.successor->hand_over(holdings_)) return false;
   notify_.say("MAINPID=" + std::to_string(pid));
   notify_.barrier(barrier_time);
-  // Whoever told this process to end meant the server.
-  if (told || told_to_end()) ::kill(pid, SIGTERM);
+  // Whoever told this process something meant the server.
+  if (ending.told_to_end || between().told_to_end()) ::kill(pid, SIGTERM);
+  if (ending.told_to_reload || between().told_to_reload()) ::kill(pid, SIGHUP);
   base::log(LogLevel::info, "handed over", {{"pid", pid}});
   return true;
 }
@@ -253,18 +219,19 @@ int Process::run() {
                     .notify = notify_,
                     .read_config = [this] { return read_config(); },
                     .start_newer = [this] { return start_newer(); },
-                    .told_to_end = [this] { return told_to_end(); },
+                    .told_to_end = [this] { return between().told_to_end(); },
+                    .hear_between = [this] { between().begin(); },
                     .predecessor = predecessor_.get()};
   for (;;) {
     base::set_log_level(log_level(config_.log_level));
     auto ending = run_rooms(needs);
-    if (signals_) signals_->begin();
     predecessor_.reset();
     needs.predecessor = nullptr;
     needs.again = true;
     if (ending.next == Ending::Next::exit) return ending.exit_code;
-    if (ending.successor && pass_on(*ending.successor, ending.told_to_end)) return 0;
-    if (ending.told_to_end || told_to_end()) return 0;
+    if (ending.successor && pass_on(ending)) return 0;
+    if (ending.told_to_end || between().told_to_end()) return 0;
+    needs.reload_again = ending.told_to_reload || between().told_to_reload();
     if (ending.config) reload(std::move(*ending.config));
     (void)holdings_.lock->settle();
   }

@@ -184,12 +184,14 @@ base::Task<void> Program::main() {
   if (config_.idle_exit_seconds > 0) tasks_.spawn(wait_for_end());
   if (const auto interval = needs_.notify.watchdog()) tasks_.spawn(feed_watchdog(*interval));
   say_ready(url);
+  if (needs_.reload_again) begin_reload();
   while (!ending_) co_await ended_.wait();
   if (how_.next == Ending::Next::exit) {
     co_await stop();
   } else {
     co_await pass_on();
   }
+  needs_.hear_between();
   co_await hearing_.cancel_and_join();
 }
 

@@ -22,8 +22,11 @@ struct ServerNeeds {
   std::function<base::Result<void>()> start_newer;
   // Whether SIGTERM or SIGINT came while no rooms heard them. From the first call on they do not end this process.
   std::function<bool()> told_to_end;
+  // Called while rooms still hear signals, and soon no more: told_to_end tells what comes from here on.
+  std::function<void()> hear_between;
   TakeoverRequest* predecessor = nullptr;  // waits until this server answers
   bool again = false;                      // rooms of this process have been open before
+  bool reload_again = false;               // SIGHUP came after the configuration of these rooms was read
 };
 
 // Why it has ended, and what is to be done next.
@@ -31,7 +34,9 @@ struct Ending {
   enum class Next { exit, hand_over, reload };
   Next next = Next::exit;
   int exit_code = 0;
-  bool told_to_end = false;            // while it was about to hand over or to open again
+  // While it was about to hand over or to open again.
+  bool told_to_end = false;
+  bool told_to_reload = false;
   std::optional<Successor> successor;  // with hand_over
   std::optional<Config> config;        // with reload
 };

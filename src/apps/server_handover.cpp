@@ -5,6 +5,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <csignal>
 #include <iostream>
+#include <utility>
 
 #include "apps/config_check.h"
 #include "apps/program.h"
@@ -69,6 +70,7 @@ void Program::say_ready(const std::string& url) {
 
 void Program::end(Ending::Next next) {
   how_.next = next;
+  how_.told_to_reload |= reloading_;  // not done by then
   ending_ = true;
   sweep_ends_ = true;
   ended_.notify();
@@ -82,11 +84,12 @@ void Program::hear(int signal) {
   // The terminal has gone, and who sat there does not want this server to stay.
   if (signal == SIGHUP && at_terminal_ && ::isatty(STDIN_FILENO) != 1) signal = SIGTERM;
   if (signal == SIGUSR2 || signal == SIGHUP) {
-    if (ending_ || (signal == SIGHUP && reloading_)) {
-      base::log(LogLevel::info, "a signal changes nothing now", {{"signal", signal}});
+    if (signal == SIGHUP && ending_) {
+      how_.told_to_reload = true;
     } else if (signal == SIGHUP) {
-      reloading_ = true;
-      tasks_.spawn(reload());
+      begin_reload();
+    } else if (ending_) {
+      base::log(LogLevel::info, "a signal changes nothing now", {{"signal", signal}});
     } else if (const auto started = needs_.start_newer(); !started) {
       base::log(LogLevel::error, "no newer server could be started", {{"cause", started.error().message}});
     }
@@ -100,6 +103,12 @@ void Program::hear(int signal) {
   if (needs_.drain && worker_) worker_->stop();
 }
 
+// What has been read already may have changed since then.
+void Program::begin_reload() {
+  read_again_ = true;
+  if (!std::exchange(reloading_, true)) tasks_.spawn(reload());
+}
+
 base::Task<void> Program::reload() {
   needs_.notify.say_reloading();
   const auto read = [this]() -> base::Result<Config> {
@@ -107,7 +116,8 @@ base::Task<void> Program::reload() {
     if (auto checked = check_config(config, data_.path()); !checked) return tl::unexpected(checked.error());
     return config;
   };
-  auto config = co_await pool_.run(read);
+  base::Result<Config> config = Config();
+  while (std::exchange(read_again_, false)) config = co_await pool_.run(read);
   reloading_ = false;
   if (ending_) co_return;
   if (!config) {

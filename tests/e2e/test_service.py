@@ -302,6 +302,39 @@ class Reload(ServiceCase):
             self.assertIn("not used", self.reload(server)["STATUS"])
             self.assertEqual(server.request("GET", "/healthz")[0], 200)
 
+    def calls(self, server):
+        """How often it has read and written so far: how far it has got."""
+        return sum(int(line.split()[1]) for line in pathlib.Path(f"/proc/{server.pid}/io").read_text().splitlines() if line.startswith("sysc"))
+
+    def some_way_into_a_reload(self, server, calls):
+        """Sends SIGHUP; comes back when the server has read and written that often since it took the configuration, or is there again."""
+        taken, again = (server.log_text().count(word) for word in ("using the configuration", "listening again"))
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: server.log_text().count("using the configuration") > taken, 20, "the configuration")
+        begun = self.calls(server)
+        wait_for(lambda: self.calls(server) >= begun + calls or server.log_text().count("listening again") > again, 20, "the reload")
+
+    def test_a_sigterm_at_any_moment_of_it_ends_the_server(self):
+        self.write("")
+        for moment in range(20):
+            with self.reloaded as server:
+                server.finish(server.create("sim: reply Done.")["id"])
+                self.some_way_into_a_reload(server, 6 * moment)
+                self.assertEqual(server.stop(), 0)
+
+    def test_a_change_at_any_moment_of_it_counts(self):
+        contents = ("", f'workspace_roots = ["{self.reloaded.data.parent}"]\n')
+        self.write(contents[0])
+        with self.reloaded as server:
+            for moment in range(20):
+                newest = 1 - moment % 2
+                self.some_way_into_a_reload(server, 6 * moment)
+                self.write(contents[newest])
+                server.process.send_signal(signal.SIGHUP)
+                answer = (400, 201)[newest]
+                wait_for(lambda answer=answer: self.in_workspace(server) == answer, 20, "the newest configuration")
+            server.tidy()
+
     def test_what_needs_a_restart_is_named(self):
         self.write("")
         with self.reloaded as server:
