@@ -105,7 +105,7 @@ def main():
             cost("search", lambda: server.call("GET", "/v1/runs?q=mended&limit=50"))
             page = iter(server.call("GET", "/v1/runs?status=queued&limit=100")["items"])
             cost("cancel queued", lambda: server.call("POST", f"/v1/runs/{next(page)['id']}/cancel"))
-            page = iter(server.call("GET", "/v1/runs?status=completed&limit=100")["items"])
+            page = reversed(server.call("GET", "/v1/runs?status=completed&limit=100")["items"])  # sandboxes of the newest may still be going
             cost("delete ended", lambda: server.call("DELETE", f"/v1/runs/{next(page)['id']}", expect=(204,)), 20)
             if role == "all":
                 done = lambda: len(server.call("GET", "/v1/runs?status=completed&limit=1")["items"])
