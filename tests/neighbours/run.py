@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a run notices of a bomb in another run, and what the API does: run.py [--rounds N] [--seconds S] [--as root|user] [--most RATIO].
+"""What a run notices of a bomb in another run, and what the API does: run.py [--rounds N] [--seconds S] [--as root|user] [--bomb NAME] [--most RATIO].
 
 A server with two runs: in one a command that takes about a second again and again, in the other one bomb after the other. Every measured stretch
 with a bomb has a quiet one right before it; their 99th percentiles are compared. Needs the targets `agentrouter` and `scripted_agent`.
@@ -94,8 +94,8 @@ class Sampler(threading.Thread):
 
 
 class Neighbours:
-    def __init__(self, user, rounds, seconds):
-        self.user, self.rounds, self.seconds = user, rounds, seconds
+    def __init__(self, user, bombs, rounds, seconds):
+        self.user, self.bombs, self.rounds, self.seconds = user, bombs, rounds, seconds
         self.agents = AgentsDir()
         self.data = pathlib.Path(tempfile.mkdtemp(prefix="agentrouter-neighbours-"))
         (self.data / "agentrouter.toml").write_text("[sandbox.limits]\ndisk_bytes = 500000000\nmemory_bytes = 536870912\npids = 256\n")
@@ -149,8 +149,8 @@ class Neighbours:
         (self.attempt,) = os.listdir(self.data / "attempts")
         wait_for(lambda: any(self.data.glob(f"attempts/{self.attempt}/box/upper/times")), 20, "the neighbour's first command")
         for _ in range(self.rounds):
-            for name, task in BOMBS.items():
-                self.one(name, task, quiet)
+            for name in self.bombs:
+                self.one(name, BOMBS[name], quiet)
         if self.server.run(neighbour)["status"] != "running":
             raise AssertionError("the neighbour has ended")
         self.server.call("POST", f"/v1/runs/{neighbour}/cancel", expect=(200,))
@@ -185,6 +185,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--as", dest="names", action="append", choices=("root", "user"))
+    parser.add_argument("--bomb", dest="bombs", action="append", choices=BOMBS, help="only this one; may be given more than once")
     parser.add_argument("--most", type=float, default=0, help=f"fail when a ratio is above it and the figure above {NOTICED} s")
     parser.add_argument("--inside", action="store_true")
     options = parser.parse_args()
@@ -193,7 +194,7 @@ def main():
         return subprocess.run(["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--", *again], check=False).returncode
     worst = 0
     for name in options.names or (["root", "user"] if os.geteuid() == 0 else ["self"]):
-        one = Neighbours(USER if name == "user" else None, options.rounds, options.seconds)
+        one = Neighbours(USER if name == "user" else None, options.bombs or BOMBS, options.rounds, options.seconds)
         try:
             one.run()
             worst = max(worst, one.show(f"server as {name}"))
