@@ -72,7 +72,7 @@ base::Result<void> refuse_later_options(const json::object& object) {
     for (const auto& part : value.get_object()) {
       const std::string_view name(part.key().data(), part.key().size());
       if (holds(later_workspaces, name)) {
-        return unsupported("workspace." + std::string(name), "use \"path\", \"upload\" or \"git\"");
+        return unsupported("workspace." + std::string(name), "use \"path\", \"upload\", \"git\" or \"fromRun\"");
       }
     }
   }

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "apps/flags.h"
+#include "apps/settings.h"
 #include "runs/placement.h"
 
 namespace agentrouter::apps {
@@ -32,12 +33,9 @@ base::Result<void> set_label(ClusterConfig& config, const std::string& name, con
 base::Result<void> set_metrics(ClusterConfig& config, const std::string& text) {
   config.metrics_host.clear();
   if (text.empty()) return {};
-  const auto colon = text.rfind(':');
-  if (colon == std::string::npos || colon == 0)
-    return fail(Code::invalid, "metrics.listen is \"" + text + "\": want HOST:PORT, or nothing", "usage");
-  AGENTROUTER_TRY(const auto port, parse_number(text.substr(colon + 1), "the port of metrics.listen", 0, 65535));
-  config.metrics_host = text.substr(0, colon);
-  config.metrics_port = static_cast<std::uint16_t>(port);
+  AGENTROUTER_TRY(auto listen, parse_listen("metrics.listen", text));
+  config.metrics_host = std::move(listen.host);
+  config.metrics_port = listen.port;
   return {};
 }
 
@@ -62,7 +60,7 @@ std::string print_cluster(const ClusterConfig& config) {
   out << "\n[cluster]\nlease_seconds = "
       << std::chrono::duration_cast<std::chrono::seconds>(config.lease).count() << "\n";
   if (!config.metrics_host.empty())
-    out << "\n[metrics]\nlisten = \"" << config.metrics_host << ":" << config.metrics_port << "\"\n";
+    out << "\n[metrics]\nlisten = \"" << net::ListenerAddress{config.metrics_host, config.metrics_port}.name() << "\"\n";
   return out.str();
 }
 

@@ -20,6 +20,9 @@ TEST(ClusterConfig, LabelsLeasesAndFiguresAreRead) {
   const auto printed = print_cluster(config);
   for (const auto* line : {"[worker.labels]\n\"gpu\" = \"false\"", "lease_seconds = 12", "listen = \"127.0.0.1:9464\""})
     EXPECT_THAT(printed, HasSubstr(line));
+  base::value_or_throw(set_cluster_value(config, "metrics.listen", "[::1]:9464"));
+  EXPECT_EQ(config.metrics_host, "::1");
+  EXPECT_THAT(print_cluster(config), HasSubstr("listen = \"[::1]:9464\""));
   base::value_or_throw(set_cluster_value(config, "metrics.listen", ""));
   EXPECT_EQ(config.metrics_host, "");
 }
@@ -32,6 +35,7 @@ TEST(ClusterConfig, WhatIsNoneIsRefusedWithWhatIsWanted) {
            {"worker.labels.runtime", "codex", "finds that out by itself"},
            {"cluster.lease_seconds", "2", "from 3 to 600"},
            {"metrics.listen", "9464", "want HOST:PORT"},
+           {"metrics.listen", "::1:9464", "or [ADDRESS]:PORT"},
            {"metrics.listen", "127.0.0.1:x", "metrics.listen"}}) {
     const auto refused = set_cluster_value(config, key, text);
     ASSERT_FALSE(refused) << key;

@@ -19,7 +19,7 @@ namespace {
 using base::Result;
 
 constexpr std::string_view policy_usage =
-    "Usage: agentrouter policy check [FILE|DIR]\n"
+    "Usage: agentrouter policy check [FILE|DIR] [--data DIR]\n"
     "       agentrouter policy test FILE|DIR\n"
     "       agentrouter policy explain --policy NAME|FILE (--command TEXT | --path FILE | --read FILE | "
     "--url URL |\n"
@@ -89,6 +89,12 @@ int check_policies(const std::string& path) {
   for (const auto& problem : problems) say(std::cerr, problem, 1);
   if (problems.empty() && loaded->names.empty()) say(std::cerr, "no policies in " + path, 1);
   return problems.empty() && !loaded->names.empty() ? 0 : 1;
+}
+
+// A data folder need not have policies.
+int check_own_policies(const std::string& folder) {
+  std::error_code error;
+  return std::filesystem::exists(folder, error) ? check_policies(folder) : say(std::cout, "no policies in " + folder, 0);
 }
 
 int test_policies(const std::string& path) {
@@ -278,7 +284,8 @@ int policy_command(const std::vector<std::string>& arguments, const Environment&
       flags->value("data").value_or(default_paths(environment, ::geteuid() == 0).data) + "/policies";
   const auto& what = flags->rest.front();
   const auto path = flags->rest.size() > 1 ? flags->rest[1] : folder;
-  if (what == "check" && flags->rest.size() <= 2) return check_policies(path);
+  if (what == "check" && flags->rest.size() == 1) return check_own_policies(folder);
+  if (what == "check" && flags->rest.size() == 2) return check_policies(path);
   if (what == "test" && flags->rest.size() == 2) return test_policies(path);
   if (what == "explain" && flags->rest.size() == 1) return explain_policy(*flags, folder);
   if (what == "suggest" && flags->rest.size() == 2)

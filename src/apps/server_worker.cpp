@@ -154,7 +154,7 @@ base::Task<void> Program::open_metrics() {
     const auto port = metrics_server_->listen(cluster.metrics_host, cluster.metrics_port);
     if (port) {
       base::log(base::LogLevel::info, "figures are served",
-                {{"url", "http://" + cluster.metrics_host + ":" + std::to_string(*port) + "/metrics"}});
+                {{"url", "http://" + net::ListenerAddress{cluster.metrics_host, *port}.name() + "/metrics"}});
       co_return;
     }
     if (!told) base::log(base::LogLevel::warn, "figures are not served yet", {{"cause", port.error().message}});
