@@ -6,6 +6,7 @@
 
 #include "apps/flags.h"
 #include "apps/settings.h"
+#include "net/listener.h"
 #include "runs/placement.h"
 
 namespace agentrouter::apps {
