@@ -64,6 +64,46 @@ TEST(Redactor, EncodingsOfAValueDisappearToo) {
   }
 }
 
+TEST(Redactor, WhatLibrariesLeaveAsItIsHidesNoValue) {
+  const Redactor redactor = hiding({"ab'c/d+e=f&g-h~i!j=="});
+  for (const std::string form : {"ab%27c/d%2Be%3Df%26g-h~i%21j%3D%3D",                // quote() of Python
+                                 "ab'c%2Fd%2Be%3Df%26g-h~i!j%3D%3D",                  // encodeURIComponent()
+                                 "ab'c/d+e=f&g-h~i!j==",                              // encodeURI()
+                                 "ab%27c%2fd%2be%3df%26g-h%7ei%21j%3d%3d",            // forms
+                                 R"(ab'c/d+e=f\u0026g-h~i!j==)",                      // Go
+                                 R"(ab\u0027c/d+e\u003df\u0026g-h~i!j\u003d\u003d)",  // Gson
+                                 R"(ab\u0027c\/d+e=f\u0026g-h~i!j==)",                // PHP
+                                 R"(ab\u0027c/d\u002Be=f\u0026g-h~i!j==)",            // .NET
+                                 "ab&#x27;c/d+e=f&amp;g-h~i!j==",  // Python's and others' HTML
+                                 "ab&#39;c/d+e=f&amp;g-h~i!j==",   // Go's
+                                 "ab&#39;c&#x2F;d+e&#x3D;f&amp;g-h~i!j&#x3D;&#x3D;",  // Mustache
+                                 "ab&#x27;c/d+e&#x3D;f&amp;g-h~i!j&#x3D;&#x3D;"})     // Handlebars
+    EXPECT_EQ(cleaned(redactor, "<" + form + ">"), "<[REDACTED]>") << form;
+}
+
+TEST(Redactor, JsonInsideOfJsonHidesNoValue) {
+  const Redactor redactor = hiding({"ab/cd+ef\"gh"});
+  for (
+      const std::string form :
+      {R"(ab\/cd+ef\"gh)", R"(ab\\/cd+ef\\\"gh)", R"(ab\\\/cd+ef\\\"gh)", R"(ab/cd+ef\\\"gh)",
+       R"(ab/cd+ef\\\\\\\"gh)", R"(ab\\\\/cd+ef\\\\\\\"gh)", R"(ab/cd\\u002Bef\\u0022gh)",
+       R"(ab\\/cd\\u002bef\\u0022gh)",
+       R"(\\u0061\\u0062\\u002f\\u0063\\u0064\\u002b\\u0065\\u0066\\u0022\\u0067\\u0068)",
+       R"(\\\\u0061\\\\u0062\\\\u002F\\\\u0063\\\\u0064\\\\u002B\\\\u0065\\\\u0066\\\\u0022\\\\u0067\\\\u0068)"})
+    for (const auto kind : {Text::plain, Text::json})
+      EXPECT_EQ(cleaned(redactor, "<" + form + ">", kind), "<[REDACTED]>") << form;
+}
+
+TEST(Redactor, OfAFieldsLastWordTheValueDisappearsToo) {
+  for (const auto* field :
+       {"Token token=\"s3cr3t-value\"", "session=s3cr3t-value", "Digest response='s3cr3t-value';"}) {
+    const Redactor redactor = hiding({field});
+    EXPECT_EQ(cleaned(redactor, "{\"token\":\"s3cr3t-value\"}"), "{\"token\":\"[REDACTED]\"}") << field;
+  }
+  const Redactor padded = hiding({"c2VjcmV0LXdvcmQ=="});
+  EXPECT_EQ(cleaned(padded, "== c2VjcmV0LXdvcmQ=="), "== [REDACTED]");
+}
+
 TEST(Redactor, JsonStaysJson) {
   const Redactor redactor = hiding({"newline-secret", std::string(secret)});
   // \n and what follows is not the secret, and must not be torn apart.
