@@ -18,7 +18,7 @@ CONFINED = {
     r"boost/asio/ssl": ["src/net/", "src/egress/"],
     r"sqlite3\.h": ["src/store/sqlite/", "src/store/postgres/sqlite_source", "src/store/postgres/words.cpp"],
     r"libpq-fe\.h": ["src/store/postgres/"],
-    r"sched\.h|linux/|sys/mount\.h": ["src/sandbox/", "src/workspace/", "src/keeper/attempt_lock", "tests/"],
+    r"sched\.h|linux/|sys/mount\.h": ["src/sandbox/", "src/workspace/", "src/keeper/attempt_lock", "src/net/own_address", "tests/"],
     r"seccomp\.h": ["src/sandbox/"],
     r"spdlog/": ["src/base/log.cpp"],
     r"CLI/": ["src/cli/"],

@@ -59,7 +59,10 @@ Credential::Credential(const std::vector<Field>& fields) : lines_(size_of(fields
   for (const auto& field : fields) {
     for (const auto part : {field.name, std::string_view(": "), field.value->view(), line_end}) lines_.append(part);
     search_for(field.value->view());
-    search_for_password(field.value->view());
+    if (field.plain != nullptr)
+      search_for(field.plain->view());
+    else
+      search_for_password(field.value->view());
   }
   lines_.append(line_end);
 }

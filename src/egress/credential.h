@@ -17,10 +17,11 @@ class Credential {
   // `key` outlives it. Throws Failure(unavailable) as SecretBuffer.
   Credential(Scheme scheme, const Secret& key);
   // Fields as they are; searched for is the last word of each ("Bearer <this>"), of "Basic <this>" also the
-  // password. The values outlive it.
+  // password, and `plain`, what of the field is secret, where that is known. The values outlive it.
   struct Field {
     std::string_view name;
     const Secret* value = nullptr;
+    const Secret* plain = nullptr;
   };
   explicit Credential(const std::vector<Field>& fields);
 

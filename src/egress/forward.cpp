@@ -18,6 +18,7 @@ using base::Deadline;
 constexpr std::size_t read_bytes = 16 * 1024;
 // An MCP server's whole answer is kept back so far, until it is known to hold no secret.
 constexpr std::size_t kept_answer_bytes = 1u << 20;
+constexpr std::string_view several_parts = "multipart/byteranges";
 
 Deadline after(std::chrono::milliseconds duration) {
   return base::SteadyClock::now() + duration;
@@ -38,6 +39,12 @@ Trouble trouble_of(const base::Error& error) {
 
 net::Answers answers_to(const net::Request& request) {
   return request.is_head() ? net::Answers::head : net::Answers::other;
+}
+
+bool is_part(const net::ResponseHead& head) {
+  constexpr int partial_content = 206;
+  return head.status == partial_content || head.headers.find("content-range") ||
+         net::iequals(head.headers.get("content-type").substr(0, several_parts.size()), several_parts);
 }
 
 bool can_be_sent_twice(const net::Request& request) {
@@ -241,10 +248,13 @@ std::string Passage::refusal_of(const net::ResponseHead& head) const {
     if (head.status == 401 || head.status == 403) return reason("unauthorized");
     if (head.status >= 300 && head.status < 400) return reason("redirected");
   }
-  const auto coding = head.headers.get("content-encoding");
   const bool searched = context_.peer != Peer::host || context_.credential != nullptr;
-  if (searched && !coding.empty() && !net::iequals(coding, "identity")) return reason("encoding");
+  // Nobody has asked for a part, which might be one of a secret.
+  if (context_.credential != nullptr && context_.peer == Peer::host && is_part(head)) return reason("part");
   for (const auto& field : head.headers) {
+    if (searched && net::iequals(field.name, "content-encoding") && !field.value.empty() &&
+        !net::iequals(field.value, "identity"))
+      return reason("encoding");
     if (filter_.occurs_in(field.name) || filter_.occurs_in(field.value)) return std::string(echo());
   }
   return "";

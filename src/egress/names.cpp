@@ -6,6 +6,7 @@
 #include <array>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <cerrno>
 
 #include "net/dns_message.h"
 #include "net/stream.h"
@@ -24,6 +25,7 @@ constexpr std::size_t max_question_bytes = 4096;
 // Datagrams that are answered in one go, before others get a turn.
 constexpr int datagrams_at_once = 64;
 constexpr std::size_t max_streams = 16;
+constexpr std::chrono::milliseconds names_accept_pause{100};
 constexpr std::uint32_t localhost_address = 127u << 24 | 1;
 
 bool ends_with_label(std::string_view name, std::string_view label) {
@@ -166,6 +168,7 @@ Task<void> NameServer::accept(Socket& socket) {
                                           asio::redirect_error(base::use_task, error));
     if (error) co_return;
     base::Fd fd(::accept4(socket.descriptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!fd && errno != EAGAIN) co_await base::sleep_for(names_accept_pause);
     if (!fd || streams_.size() >= max_streams) continue;
     streams_.spawn(answer_stream(net::adopt_stream(executor_, std::move(fd))));
   }

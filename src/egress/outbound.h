@@ -48,6 +48,7 @@ struct OutboundSecret {
   std::vector<std::string> paths = {};    // globs; empty: any
   std::string header;                     // its name: "authorization"
   const Secret* value = nullptr;          // the whole field value; outlives the egress
+  const Secret* plain = nullptr;  // what of it is secret, where it is not the last word; outlives the egress
 };
 
 // All addresses of a name, looked up anew. Errors: unavailable, timeout.

@@ -10,6 +10,7 @@
 #include "base/ascii.h"
 #include "base/log.h"
 #include "egress/outbound_visit.h"
+#include "net/own_address.h"
 #include "policy/egress_path.h"
 #include "policy/glob.h"
 
@@ -91,7 +92,7 @@ OutboundDesk::OutboundDesk(base::Executor executor, OutboundConfig config, Obser
       accepting_(executor),
       visits_(executor) {
   for (const auto& [name, secret] : config_.secrets) {
-    const std::vector<Credential::Field> fields{{secret.header, secret.value}};
+    const std::vector<Credential::Field> fields{{secret.header, secret.value, secret.plain}};
     secrets_.emplace(name, Added{secret, Credential(fields)});
   }
 }
@@ -190,8 +191,7 @@ Task<Result<std::unique_ptr<net::Stream>>> OutboundDesk::dial(std::string host, 
     found = co_await net::look_up(host, deadline);
   }
   if (!found) co_return tl::unexpected(std::move(found).error());
-  const auto reach = reach_of(host, port);
-  std::erase_if(*found, [reach](const auto& address) { return !net::may_reach(address, reach); });
+  *found = net::reachable(std::move(*found), reach_of(host, port));
   if (found->empty())
     co_return base::fail(Code::denied, "cannot connect to " + with_port(host, port) +
                                            ": its address may not be reached from a sandbox",

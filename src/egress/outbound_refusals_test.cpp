@@ -169,6 +169,16 @@ TEST_F(OutboundRefuses, AbsoluteTargetOfItsOwnHost) {
 TEST_F(OutboundRefuses, Connect) {
   run(head_is_refused(with_host("CONNECT plain.test:443"), "405", "method_denied"));
 }
+TEST_F(OutboundRefuses, MethodsThatAreNotWrittenInCapitals) {
+  for (const auto* method : {"post", "Get", "DELETe"})
+    run(head_is_refused(with_host(method + std::string(" /")), "405", "method_denied"));
+}
+TEST_F(OutboundRefuses, FieldsThatMayMakeAnotherRequestOfIt) {
+  for (const auto* field : {"X-HTTP-Method-Override: DELETE", "x-http-method: PUT", "X-Method-Override: PUT",
+                            "X-Original-Method: PUT", "X-Original-URL: /admin", "X-Rewrite-URL: /admin"})
+    run(head_is_refused(with_host("POST /", std::string(field) + "\r\nContent-Length: 0\r\n"), "403",
+                        "override_denied"));
+}
 TEST_F(OutboundRefuses, AnotherHost) {
   run(head_is_refused(get("evil.test", http_port), "421", "host_mismatch"));
 }

@@ -1,5 +1,8 @@
 #include "egress/outbound_requests.h"
 
+#include <algorithm>
+#include <array>
+
 #include "base/ascii.h"
 #include "egress/forward.h"
 #include "egress/presence.h"
@@ -13,6 +16,24 @@ using policy::EgressVerdict;
 namespace {
 
 constexpr std::size_t held_bodies_read_at_once = 16;
+
+// What some servers take for the method or the path, in place of those that were judged.
+constexpr std::array<std::string_view, 6> overriding{"x-http-method-override", "x-http-method",
+                                                     "x-method-override",      "x-original-method",
+                                                     "x-original-url",         "x-rewrite-url"};
+
+bool is_lower(char c) {
+  return c >= 'a' && c <= 'z';
+}
+
+// All fields of the name, as a list.
+std::string list_of(const net::Headers& headers, std::string_view name) {
+  std::string list;
+  for (const auto& field : headers) {
+    if (net::iequals(field.name, name)) list += (list.empty() ? "" : ", ") + field.value;
+  }
+  return list;
+}
 
 std::string query_of(const net::Request& request) {
   const auto question = request.target.find('?');
@@ -39,6 +60,9 @@ class HeldBytes {
 }  // namespace
 
 std::optional<HeadRefusal> refusal_of_head(const net::Request& request, const net::Url& host) {
+  if (std::ranges::any_of(request.method, is_lower))
+    return HeadRefusal{405, "method_denied",
+                       "methods are written in capitals: what is judged is then what is done"};
   if (request.method == "CONNECT")
     return HeadRefusal{405, "method_denied", "this is not a proxy: connect to the host"};
   if (request.target.empty() || request.target[0] != '/')
@@ -56,6 +80,13 @@ std::optional<HeadRefusal> refusal_of_head(const net::Request& request, const ne
     return HeadRefusal{
         403, "upgrade_denied",
         "another protocol cannot be changed to where requests are judged: ask in HTTP/1.1 alone"};
+  for (const auto name : overriding) {
+    if (request.headers.find(name))
+      return HeadRefusal{
+          403, "override_denied",
+          "a field that may make another request of this one is not carried where requests are judged: " +
+              std::string(name)};
+  }
   return std::nullopt;
 }
 
@@ -151,6 +182,7 @@ Task<std::optional<Pass>> OutboundRequests::ask_gate(net::Exchange& exchange, co
   held.port = host_.port;
   held.scheme = policy::to_string(scheme_);
   held.query = query_of(request);
+  held.encoding = list_of(request.headers, "content-encoding");
   held.rule_id = verdict.rule_id;
   held.reason = verdict.reason;
   Pass pass;

@@ -29,14 +29,17 @@ class OutboundSecrets : public OutboundTest {
   }
 
   Task<void> added() {
-    const auto answer = co_await ask_tls(
-        "api.test", at("/team/a", "Authorization: Bearer mine\r\nAccept-Encoding: gzip\r\nRange: bytes=0-3\r\n"));
+    const auto answer =
+        co_await ask_tls("api.test", at("/team/a",
+                                        "Authorization: Bearer mine\r\nAccept-Encoding: gzip\r\nRange: "
+                                        "bytes=0-3\r\nRequest-Range: bytes=0-3\r\n"));
     EXPECT_THAT(answer, StartsWith("HTTP/1.1 200"));
     const auto& fields = provider.requests.at(0).request.headers;
     EXPECT_EQ(fields.count("authorization"), 1u);
     EXPECT_EQ(fields.get("authorization"), field_value);
     EXPECT_EQ(fields.get("accept-encoding"), "identity");
     EXPECT_FALSE(fields.find("range"));
+    EXPECT_FALSE(fields.find("request-range"));
   }
   Task<void> not_added(std::string target) {
     const auto answer = co_await ask_tls("api.test", at(target, "Authorization: Bearer mine\r\nAccept-Encoding: gzip\r\n"));
@@ -67,6 +70,10 @@ class OutboundSecrets : public OutboundTest {
   }
   Task<void> head_is_refused(std::string name, std::string value, std::string reason) {
     answer_with("ok", std::move(name), std::move(value));
+    auto asking = is_refused(std::move(reason));
+    co_await std::move(asking);
+  }
+  Task<void> is_refused(std::string reason) {
     const auto answer = co_await ask_tls("api.test", at("/team/a"));
     EXPECT_THAT(answer, AllOf(StartsWith("HTTP/1.1 502"), HasSubstr(reason), Not(HasSubstr("canary"))));
     EXPECT_EQ(log.done.at(0).reason, reason);
@@ -139,6 +146,36 @@ TEST_F(OutboundSecrets, OfBasicAreCutWhereThePasswordStandsAlone) {
 }
 TEST_F(OutboundSecrets, AreCutAcrossPieces) {
   run(pieces());
+}
+TEST_F(OutboundSecrets, AreCutWhereTheFieldSaysMoreThanThem) {
+  const auto field = Secret::create_field("Token token=\"word-7c1f09ab55e2\", realm=\"x\"").value();
+  const auto plain = Secret::create_field("word-7c1f09ab55e2").value();
+  config.secrets["registry"].value = &field;
+  config.secrets["registry"].plain = &plain;
+  run(echo_is_cut("word-7c1f09ab55e2"));
+}
+TEST_F(OutboundSecrets, OfAFieldThatEndsWithAnAssignmentAreCutWhereTheValueStandsAlone) {
+  const auto field = Secret::create_field("ApiKey key=\"word-7c1f09ab55e2\"").value();
+  config.secrets["registry"].value = &field;
+  run(echo_is_cut("word-7c1f09ab55e2"));
+}
+TEST_F(OutboundSecrets, AreCutAsLibrariesWriteThem) {
+  run(echo_is_cut("sk-real-0123456789/canary%2Bx"));
+}
+TEST_F(OutboundSecrets, AreCutAsJsonMayWriteThem) {
+  run(echo_is_cut("sk-real-0123456789/canary\\u002Bx"));
+}
+TEST_F(OutboundSecrets, BehindASecondCodingAreARefusal) {
+  provider.script = [](Provider&, net::Exchange& exchange) {
+    auto response = reply("text/plain", "ok");
+    response.headers.add("content-encoding", "identity");
+    response.headers.add("content-encoding", "gzip");
+    return exchange.respond(std::move(response));
+  };
+  run(is_refused("host_encoding"));
+}
+TEST_F(OutboundSecrets, PartsOfAnAnswerAreARefusal) {
+  run(head_is_refused("content-range", "bytes 0-3/9", "host_part"));
 }
 TEST_F(OutboundSecrets, InAHeadAreARefusal) {
   run(head_is_refused("x-echo", std::string(field_value), "secret_echo"));

@@ -26,6 +26,7 @@ struct HeldRequest {
   std::uint16_t port = 0;
   std::string scheme = {};   // "https", "http", "tcp"
   std::string query = {};    // without "?"
+  std::string encoding = {};  // of the body, as its Content-Encoding says
   std::string rule_id = {};  // of the verdict that asks
   std::string reason = {};
 };

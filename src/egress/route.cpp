@@ -128,7 +128,7 @@ std::string mcp_head(const net::Request& request, const net::Url& url,
 
 std::string host_head(const net::Request& request, const net::Url& url, std::string_view added) {
   // Parts of an answer, or an answer in another coding, could not be searched.
-  constexpr std::array<std::string_view, 3> hiding{"accept-encoding", "range", "if-range"};
+  constexpr std::array<std::string_view, 4> hiding{"accept-encoding", "range", "if-range", "request-range"};
   net::ClientRequest out;
   out.method = request.method;
   out.target = request.target;

@@ -35,6 +35,7 @@ agents::Ask ask_of_outbound(const egress::HeldRequest& request, std::string id) 
               {"path", request.path}};
   if (!request.query.empty()) ask.args["query"] = base::to_utf8(request.query);
   if (!request.body.empty()) ask.args["body"] = base::to_utf8(request.body);
+  if (!request.encoding.empty()) ask.args["bodyEncoding"] = base::to_utf8(request.encoding);
   ask.title = base::cut_utf8(base::to_utf8(ask.title), 200);
   ask.call_id = std::move(id);
   ask.input_digest = base::json_digest(json::object{{"place", request.scheme + "://" + place},

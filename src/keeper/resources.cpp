@@ -28,7 +28,7 @@ std::string reason_of(const sandbox::DiskStop& stop) {
     case Cause::inodes:
       return used(stop.inodes, stop.most_inodes, "files and folders");
     case Cause::depth:
-      return "The agent nested folders deeper than they can be counted";
+      return "The agent nested folders deeper, or had more files open, than can be counted";
     case Cause::reserve:
       return "The machine's disk is nearly full; the agent had written " + std::to_string(stop.bytes) +
              " bytes";

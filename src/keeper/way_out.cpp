@@ -15,12 +15,15 @@ egress::OutboundConfig WayOut::config() {
   const auto& plan = needs_.plan.egress;
   for (std::size_t i = 0; i < plan.secrets.size(); ++i) {
     const auto& secret = plan.secrets[i];
-    config.secrets.emplace(secret.name, egress::OutboundSecret{.name = secret.name,
-                                                               .host = secret.host,
-                                                               .methods = secret.methods,
-                                                               .paths = secret.paths,
-                                                               .header = secret.header,
-                                                               .value = &needs_.secrets.secrets[i].field});
+    const auto& values = needs_.secrets.secrets[i];
+    config.secrets.emplace(secret.name,
+                           egress::OutboundSecret{.name = secret.name,
+                                                  .host = secret.host,
+                                                  .methods = secret.methods,
+                                                  .paths = secret.paths,
+                                                  .header = secret.header,
+                                                  .value = &values.field,
+                                                  .plain = values.plain ? &*values.plain : nullptr});
   }
   config.private_hosts = plan.private_hosts;
   config.authority = needs_.secrets.authority.get();

@@ -74,9 +74,16 @@ bool is_link_local(const ip::address& one) {
                      : one.to_v6().is_link_local();
 }
 
-// Metadata services beside link-local ones: fd00:ec2::254.
+// Metadata and platform services of clouds that are not link-local: Alibaba's, Azure's and Oracle's in IPv4,
+// Amazon's fd00:ec2::/32 and Google's fd20:ce::254.
 bool is_metadata(const ip::address& one) {
-  return one.is_v6() && begins_with(one.to_v6().to_bytes(), {0xfd, 0x00, 0x0e, 0xc2});
+  if (one.is_v4()) {
+    constexpr std::array<std::uint32_t, 3> services{octets(100, 100, 100) + 200, octets(168, 63, 129) + 16,
+                                                    octets(192, 0, 0) + 192};
+    return std::ranges::find(services, one.to_v4().to_uint()) != services.end();
+  }
+  const auto bytes = one.to_v6().to_bytes();
+  return begins_with(bytes, {0xfd, 0x00, 0x0e, 0xc2}) || begins_with(bytes, {0xfd, 0x20, 0x00, 0xce});
 }
 
 }  // namespace
@@ -86,8 +93,9 @@ bool may_reach(const ip::address& one, Reach reach) {
   if (one.is_v6()) {
     if (const auto inner = stands_for(one.to_v6())) return may_reach(ip::address(*inner), reach);
   }
+  if (is_metadata(one)) return false;
   if (reach == Reach::not_link_local)
-    return !is_link_local(one) && !is_metadata(one) && !one.is_multicast() && !one.is_unspecified();
+    return !is_link_local(one) && !one.is_multicast() && !one.is_unspecified();
   return one.is_v4() ? is_public(one.to_v4()) : is_public(one.to_v6());
 }
 

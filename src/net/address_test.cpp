@@ -33,6 +33,8 @@ TEST(Reach, PublicOnlyLeavesOutThisMachinePrivateNetworksAndWhatIsSetApart) {
                            "fe80::1",
                            "fc00::1",
                            "fd00:ec2::254",
+                           "168.63.129.16",
+                           "::ffff:168.63.129.16",
                            "ff02::1",
                            "2001:db8::1",
                            "2001:0:1::1",
@@ -55,10 +57,12 @@ TEST(Reach, PublicOnlyLetsPublicAddressesThrough) {
 }
 
 TEST(Reach, NotLinkLocalLeavesOutMetadataServicesOnly) {
-  for (const auto* text : {"169.254.169.254", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254", "0.0.0.0",
-                           "::", "224.0.0.1", "ff02::1"})
+  for (const auto* text :
+       {"169.254.169.254", "fe80::1", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16",
+        "192.0.0.192", "::ffff:169.254.169.254", "0.0.0.0", "::", "224.0.0.1", "ff02::1"})
     EXPECT_FALSE(reaches(text, Reach::not_link_local)) << text;
-  for (const auto* text : {"127.0.0.1", "10.0.0.1", "192.168.1.1", "fd12::1", "::1", "1.1.1.1"})
+  for (const auto* text : {"127.0.0.1", "10.0.0.1", "192.168.1.1", "fd12::1", "fd20:cf::254",
+                           "100.100.100.201", "::1", "1.1.1.1"})
     EXPECT_TRUE(reaches(text, Reach::not_link_local)) << text;
 }
 

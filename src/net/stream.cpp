@@ -9,6 +9,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/ssl/error.hpp>
 
+#include "net/own_address.h"
 #include "net/socket_stream.h"
 
 namespace agentrouter::net {
@@ -106,7 +107,7 @@ Task<Result<TcpSocket>> connect_socket(std::string host, std::uint16_t port, bas
                                        Reach reach) {
   auto found = co_await look_up(host, deadline);
   if (!found) co_return tl::unexpected(std::move(found).error());
-  std::erase_if(*found, [reach](const auto& address) { return !may_reach(address, reach); });
+  *found = reachable(std::move(*found), reach);
   if (found->empty() && reach != Reach::anywhere) {
     co_return base::fail(base::Code::denied,
                          connecting_to(host, port) + ": its address may not be reached from here",

@@ -110,7 +110,8 @@ DecodedPath egress_path(string_view sent) {
     if (escaped_byte(string_view(path.text).substr(i))) return odd("it is percent-encoded twice");
   }
   if (has_dot_segment(path.text)) return odd("a segment of dots");
-  if (path.text.find("//") != std::string::npos) path.kind = PathKind::unclear;
+  if (path.text.find("//") != std::string::npos || path.text.find(';') != std::string::npos)
+    path.kind = PathKind::unclear;
   return path;
 }
 

@@ -11,9 +11,9 @@ namespace agentrouter::policy {
 // Labels of letters, digits, `-` and `_`, the last not a number: what every parser takes for a name.
 [[nodiscard]] bool is_name_text(std::string_view host);
 
-// `unclear`: an encoded slash (npm's names have one) or an empty segment, which matters only where a path is
-// looked at. `ambiguous`: dot segments, a backslash, control characters, a broken or doubled percent sign: then
-// `text` says what is odd.
+// `unclear`: an encoded slash (npm's names have one), an empty segment or parameters (";v=1"), which servers
+// drop or do not, and which matter only where a path is looked at. `ambiguous`: dot segments, a backslash,
+// control characters, a broken or doubled percent sign: then `text` says what is odd.
 enum class PathKind { plain, unclear, ambiguous };
 struct DecodedPath {
   PathKind kind = PathKind::plain;

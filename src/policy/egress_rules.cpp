@@ -77,8 +77,8 @@ EgressVerdict judge_request_of(string_view policy, const std::vector<EgressRule>
     if (!rule.method.empty() && std::ranges::find(rule.method, request.method) == rule.method.end()) continue;
     if (!rule.path.empty()) {
       if (path.kind == PathKind::unclear)
-        return no_rule(policy, "the path has an encoded slash or an empty name, and rule " + rule.id +
-                                   " of policy " + std::string(policy) + " is about paths");
+        return no_rule(policy, "the path has an encoded slash, an empty name or parameters, and rule " +
+                                   rule.id + " of policy " + std::string(policy) + " is about paths");
       const bool fits = std::ranges::any_of(
           rule.path, [&](const auto& pattern) { return matches_path(pattern, path.text); });
       if (!fits) continue;

@@ -96,6 +96,17 @@ TEST(EgressRules, WhatServersMayReadDifferentlyIsBlocked) {
   EXPECT_EQ(decided(rules, get("any.test", "/@a%2fb")), Decision::allowed);
   EXPECT_EQ(decided(rules, get("a.test", "/team//x")), Decision::blocked);
   EXPECT_EQ(decided(rules, get("any.test", "//x")), Decision::allowed);
+  EXPECT_EQ(decided(rules, get("a.test", "/team/x;v=1")), Decision::blocked);
+  EXPECT_EQ(decided(rules, get("any.test", "/x;v=1")), Decision::allowed);
+}
+
+TEST(EgressRules, ADeniedPathIsNotPassedByParametersOrEmptyNames) {
+  const auto rules =
+      egress_of(R"([{"host": "a.test", "path": "/admin/**", "verdict": "deny"}, {"host": "a.test"}])");
+  EXPECT_EQ(decided(rules, get("a.test", "/other")), Decision::allowed);
+  for (const char* odd :
+       {"/admin/x", "/admin;v=1/x", "/admin/;x", "//admin/x", "/%2fadmin/x", "/admin%3bv=1/x"})
+    EXPECT_EQ(decided(rules, get("a.test", odd)), Decision::blocked) << odd;
 }
 
 TEST(EgressRules, AConnectionIsLookedIntoWhereARuleNeedsItsRequests) {

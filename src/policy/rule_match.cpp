@@ -245,8 +245,9 @@ Match network_match(const Rule& rule, const Action& action) {
     return fits ? Match::yes : Match::no;
   };
   // What a server might read as another path.
-  const bool odd = action.url_path.find_first_of("%\\") != std::string::npos ||
+  const bool odd = action.url_path.find_first_of("%\\;") != std::string::npos ||
                    action.url_path.find("..") != std::string::npos ||
+                   action.url_path.find("//") != std::string::npos ||
                    action.url_path.size() > max_argument_path;
   if (!rule.url_path.empty() && odd) return Match::maybe;
   return std::min({one(rule.host, action.host, any_text(rule.host, action.host)),

