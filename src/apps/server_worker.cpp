@@ -5,6 +5,7 @@
 #include "apps/spawn.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "net/listener.h"
 
 namespace agentrouter::apps {
 

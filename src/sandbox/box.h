@@ -35,7 +35,12 @@ struct MemoryKill {
 // Init killed everything inside because too much was written. Comes once when it is killed, and once more when
 // it is dead and counted to the end.
 struct DiskStop {
-  enum class Cause { bytes, inodes, depth, reserve };  // depth: folders nested deeper than any path is long
+  enum class Cause {
+    bytes,
+    inodes,
+    depth,
+    reserve
+  };  // depth: folders nested deeper than any path is long, or more open files than can be counted
   Cause cause = Cause::bytes;
   bool settled = false;
   std::uint64_t bytes = 0, inodes = 0;            // used

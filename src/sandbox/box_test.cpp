@@ -4,11 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstring>
 #include <fstream>
+#include <map>
 
 #include "base/file.h"
 #include "sandbox/clone.h"
@@ -269,6 +272,92 @@ TEST_F(Box, ManyProcessesTogetherAreUnderTheMemoryLimit) {
           "done; wait"),
       "");
   EXPECT_EQ(rig.ask("notice"), "memory_kill");
+}
+
+TEST_F(Box, MemoryThatIsSharedOrHasNoNameIsUnderTheMemoryLimitToo) {
+  rig.plan.limits.memory_bytes = 128 << 20;
+  launch();
+  if (rig.launched().limits != LimitsMode::rlimit) GTEST_SKIP() << "the kernel does it";
+  const std::string eat = "i=range(64)\nfor _ in i: ";
+  for (const auto& [way, code] : std::map<std::string, std::string>{
+           {"shared and anonymous",
+            "import mmap\nm=mmap.mmap(-1,256<<20)\n" + eat + "m.write(b'x'*(4<<20));time.sleep(.01)"},
+           {"memfd",
+            "import os\nf=os.memfd_create('x')\n" + eat + "os.write(f,b'x'*(4<<20));time.sleep(.01)"},
+           {"memfd of many",
+            "import os\n" + eat + "os.write(os.memfd_create('x'),b'x'*(4<<20));time.sleep(.01)"}}) {
+    const auto ran = rig.run("exec python3 -c \"import time\n" + code + "\nprint('UNBOUNDED')\"");
+    EXPECT_EQ(ran.output, "") << way;
+    EXPECT_EQ(ran.signal, SIGKILL) << way;
+  }
+}
+
+TEST_F(Box, SegmentsThatNobodyHasAttachedAreTakenAtTheMemoryLimit) {
+  rig.plan.limits.memory_bytes = 128 << 20;
+  launch();
+  if (rig.launched().limits != LimitsMode::rlimit) GTEST_SKIP() << "the kernel does it";
+  const auto ran = rig.run(
+      "exec python3 -c \"import ctypes,time\nc=ctypes.CDLL(None)\nc.shmat.restype=ctypes.c_void_p\nfor _ in "
+      "range(64):\n"
+      "  i=c.shmget(0,4<<20,0o1600)\n  a=c.shmat(i,None,0)\n  ctypes.memset(a,1,4<<20)\n  "
+      "c.shmdt(ctypes.c_void_p(a))\n  time.sleep(.01)\n"
+      "print('UNBOUNDED')\"");
+  EXPECT_EQ(ran.output, "");
+  EXPECT_EQ(ran.signal, SIGKILL);
+  EXPECT_LT(std::atol(out("awk 'NR>1{s+=$15}END{print s+0}' /proc/sysvipc/shm").c_str()), 16 << 20);
+}
+
+TEST_F(Box, SharingMemoryAmongManyCountsItOnce) {
+  rig.plan.limits.memory_bytes = 256 << 20;
+  launch();
+  if (rig.launched().limits != LimitsMode::rlimit) GTEST_SKIP() << "the kernel does it";
+  EXPECT_EQ(out("python3 -c \"import mmap,os,time\nm=mmap.mmap(-1,100<<20)\nm.write(b'x'*(100<<20))\nfor _ "
+                "in range(6):\n  if os.fork()==0:\n"
+                "    max(m[i] for i in range(0,100<<20,4096));time.sleep(1.5);os._exit(0)\nfor _ in range(6): "
+                "os.wait()\nprint('shared')\""),
+            "shared\n");
+}
+
+TEST_F(Box, TakesNoWatchesOfTheHostsAccount) {
+  launch();
+  const auto taken = std::atoi(out("python3 -c \"import ctypes\nc=ctypes.CDLL(None)\nn=0\nwhile n<5000 and "
+                                   "c.inotify_init()>=0: n+=1\nprint(n)\"")
+                                   .c_str());
+  EXPECT_GE(taken, 8);
+  EXPECT_LE(taken, 128);
+  ASSERT_EQ(rig.start("exec python3 -c \"import ctypes,time\nc=ctypes.CDLL(None)\nwhile c.inotify_init()>=0: "
+                      "pass\nopen('full','w');time.sleep(600)\""),
+            "");
+  EXPECT_EQ(out("until [ -e full ]; do :; done; echo full"), "full\n");
+  const base::Fd watch(::inotify_init1(IN_CLOEXEC));
+  EXPECT_TRUE(watch) << std::strerror(errno);
+}
+
+TEST_F(Box, TerminalsAreFew) {
+  launch();
+  EXPECT_EQ(out("python3 -c \"import os\nn=0\ntry:\n  while n<500: os.openpty();n+=1\nexcept OSError: "
+                "pass\nprint(n)\""),
+            "64\n");
+}
+
+TEST_F(Box, InitHasMoreDescriptorsThanWhatItStarts) {
+  rig.plan.limits.open_files = 300;
+  launch();
+  EXPECT_EQ(out("ulimit -n; ulimit -Hn"), "300\n300\n");
+  EXPECT_THAT(out("grep 'open files' /proc/self/limits"), ContainsRegex("300 +300"));
+  // Of one account they have one count of descriptors that are under way.
+  const auto held = out(
+      "python3 -c \"import socket,os,array\na,b=socket.socketpair()\nn=0\ntry:\n  while n<2000:\n"
+      "    a.sendmsg([b'x'],[(socket.SOL_SOCKET,socket.SCM_RIGHTS,array.array('i',[0]*20))]);n+=20\nexcept "
+      "OSError as e: pass\n"
+      "print(n)\nos.system('true')\"");
+  EXPECT_GE(std::atoi(held.c_str()), 200);
+  EXPECT_EQ(out("echo still"), "still\n");
+}
+
+TEST_F(Box, TheMachinesOwnFactsInProcAreEmpty) {
+  launch();
+  EXPECT_EQ(out("cat /proc/cmdline /proc/partitions /proc/diskstats /proc/swaps"), "");
 }
 
 TEST_F(Box, KillAllLeavesNothingButInit) {

@@ -1,5 +1,6 @@
 #include "sandbox/clone.h"
 
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -52,6 +53,33 @@ void* make_stack() {
   return stack == MAP_FAILED ? nullptr : stack;
 }
 
+constexpr uid_t unchanged = static_cast<uid_t>(-1);
+
+// An effective id of this thread alone (the C library's calls change all threads), with the capabilities that
+// it had.
+class LentId {
+ public:
+  explicit LentId(std::optional<uid_t> id) : lent_(id.has_value()), before_(::geteuid()) {
+    if (!lent_) return;
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct caps[2] = {};
+    if (syscall(SYS_capget, &header, caps) != 0 || syscall(SYS_setresuid, unchanged, *id, unchanged) != 0 ||
+        syscall(SYS_capset, &header, caps) != 0)
+      error_ = errno;
+  }
+  LentId(const LentId&) = delete;
+  LentId& operator=(const LentId&) = delete;
+  ~LentId() {
+    if (lent_) syscall(SYS_setresuid, unchanged, before_, unchanged);
+  }
+  [[nodiscard]] int error() const { return error_; }
+
+ private:
+  bool lent_;
+  uid_t before_;
+  int error_ = 0;
+};
+
 base::Result<Cloned> clone_with(std::uint64_t flags, int cgroup, void* stack, int (*run)(void*),
                                 void* argument) {
   int pidfd = -1;
@@ -86,7 +114,10 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) int idle(void* ar
 
 }  // namespace
 
-base::Result<Cloned> clone_borrowing(std::uint64_t flags, int cgroup, int (*run)(void*), void* argument) {
+base::Result<Cloned> clone_borrowing(std::uint64_t flags, int cgroup, int (*run)(void*), void* argument,
+                                     std::optional<uid_t> owner) {
+  LentId id(owner);
+  if (id.error() != 0) return base::fail_errno("cannot take the id of the sandbox", id.error());
   void* stack = make_stack();
   if (!stack) return base::fail_errno("cannot clone", errno);
   auto result = clone_with(flags | CLONE_VFORK, cgroup, stack, run, argument);

@@ -45,6 +45,13 @@ class Disk : public testing::Test {
   rig::Rig rig;
 };
 
+// Sleepers that share thousands of descriptors once made a look at all of them take seconds.
+constexpr const char* sleepers =
+    "python3 -c \"import os,time\nfor i in range(1200):\n  "
+    "f=os.open('h%d'%i,os.O_CREAT|os.O_RDWR);os.unlink('h%d'%i)\nfor _ in range(40):\n"
+    "  if os.fork()==0: time.sleep(600)\nopen('ready','w');time.sleep(600)\" & until [ -e ready ]; do :; "
+    "done; ";
+
 constexpr const char* bomb = "i=0; while :; do i=$((i+1)); head -c 4194304 /dev/zero > f$i || exit; done";
 
 TEST_F(Disk, AnAgentIsStoppedAtItsBytesAndKeepsWhatItHasWritten) {
@@ -176,6 +183,26 @@ TEST_F(Disk, FarBelowTheReserveOfTheMachineNothingGoesOn) {
   launch();
   ASSERT_EQ(rig.start("sleep 60"), "");
   EXPECT_EQ(stop().cause, "reserve");
+}
+
+TEST_F(Disk, ManyWhoHoldManyFilesDoNotHideAWriter) {
+  rig.plan.limits.open_files = 4096;
+  launch();
+  ASSERT_EQ(rig.start(std::string(sleepers) + bomb), "");
+  const auto at = stop();
+  EXPECT_EQ(at.cause, "bytes");
+  EXPECT_LT(at.bytes, 256 * mib);
+}
+
+TEST_F(Disk, MoreOpenFilesThanCanBeCountedStopTheAgent) {
+  rig.plan.limits.open_files = 4096;
+  rig.plan.limits.pids = 200;
+  launch();
+  ASSERT_EQ(rig.start("python3 -c \"import os,time\nfor i in range(4000): os.dup(1)\nfor _ in range(60):\n  "
+                      "if os.fork()==0: time.sleep(600)\n"
+                      "f=open('x','wb')\nwhile 1: f.write(b'x'*65536);f.flush();time.sleep(.002)\""),
+            "");
+  EXPECT_EQ(stop().cause, "depth");
 }
 
 }  // namespace

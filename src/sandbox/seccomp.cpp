@@ -35,6 +35,7 @@ std::optional<std::uint32_t> number_of(std::string_view name) {
 }
 
 std::uint32_t answer_for(Reach reach, Profile profile) {
+  if (profile == Profile::sealed) return allow;
   switch (reach) {
     case Reach::everybody:
       return allow;
@@ -109,7 +110,8 @@ class Program {
 
   // `leave`: jumps to be aimed behind the rule.
   void look_at(const Look& look, std::vector<std::size_t>& leave) {
-    load(offsetof(seccomp_data, args) + look.argument * sizeof(std::uint64_t));
+    const std::size_t half = look.half == Look::Half::upper ? sizeof(std::uint32_t) : 0;
+    load(offsetof(seccomp_data, args) + look.argument * sizeof(std::uint64_t) + half);
     if (look.mask != 0xffffffff) put(BPF_ALU | BPF_AND | BPF_K, look.mask);
     const std::uint16_t compare =
         BPF_JMP | BPF_K | (look.is == Look::Is::with_any_bit_of ? BPF_JSET : BPF_JEQ);
@@ -134,13 +136,15 @@ Result<std::vector<Numbers>> ranges_of(Profile profile) {
         return base::fail(base::Code::unsupported,
                           "cannot compile the seccomp filter: nobody knows " + std::string(call));
       Verdict verdict{answer_for(group.reach, profile), {}};
-      for (const auto& rule : argument_rules()) {
+      for (const auto& rule : profile == Profile::sealed ? sealing_rules() : argument_rules()) {
         if (rule.call == call && verdict.otherwise == allow) verdict.rules.push_back(&rule);
       }
       by_number[*number] = std::move(verdict);
     }
   }
-  std::vector<Numbers> ranges = {{0, {}}};
+  // A filter on top of another says nothing of what that one does not know.
+  const Verdict others{profile == Profile::sealed ? allow : refuse_with(ENOSYS), {}};
+  std::vector<Numbers> ranges = {{0, others}};
   const auto begin_at = [&](std::uint32_t first, const Verdict& verdict) {
     if (ranges.back().verdict == verdict) return;
     if (ranges.back().first == first) ranges.pop_back();
@@ -148,7 +152,7 @@ Result<std::vector<Numbers>> ranges_of(Profile profile) {
   };
   for (const auto& [number, verdict] : by_number) {
     begin_at(number, verdict);
-    if (!by_number.contains(number + 1)) begin_at(number + 1, {});
+    if (!by_number.contains(number + 1)) begin_at(number + 1, others);
   }
   return ranges;
 }
@@ -167,6 +171,8 @@ Result<std::vector<sock_filter>> compile(Profile profile) {
 Result<std::vector<sock_filter>> seccomp_filter(Profile profile) {
   static const auto agent = compile(Profile::agent);
   static const auto collector = compile(Profile::collector);
+  static const auto sealed = compile(Profile::sealed);
+  if (profile == Profile::sealed) return sealed;
   return profile == Profile::agent ? agent : collector;
 }
 

@@ -15,6 +15,7 @@ namespace agentrouter::sandbox {
 enum class Profile {
   agent,      // the agent, the restorer, and whatever they start; also init itself
   collector,  // on top of it, for our own program that reads what the agent has left
+  sealed,     // on top of it, for everything else that init starts
 };
 
 // Made once per process, then the same. Calls of other architectures end the process; calls that are newer than the

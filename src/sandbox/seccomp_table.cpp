@@ -20,6 +20,12 @@ std::string_view name_of_error(int error) {
   switch (error) {
     case EPERM:
       return "EPERM";
+    case EINVAL:
+      return "EINVAL";
+    case ENOSYS:
+      return "ENOSYS";
+    case done_already:
+      return "success, and nothing is changed";
     case EAFNOSUPPORT:
       return "EAFNOSUPPORT";
     case ESOCKTNOSUPPORT:
@@ -28,6 +34,14 @@ std::string_view name_of_error(int error) {
       return "EPROTONOSUPPORT";
   }
   return "?";
+}
+
+void put_rules(std::string& text, const std::vector<ArgumentRule>& rules) {
+  text += "\n| Call | With | Answer | Why |\n| --- | --- | --- | --- |\n";
+  for (const auto& rule : rules) {
+    text.append("| ").append(rule.call).append(" | ").append(rule.what).append(" | ");
+    text.append(name_of_error(rule.error)).append(" | ").append(rule.reason).append(" |\n");
+  }
 }
 
 }  // namespace
@@ -43,11 +57,9 @@ std::string seccomp_table() {
       text += " |\n";
     }
   }
-  text += "\n| Call | With | Answer | Why |\n| --- | --- | --- | --- |\n";
-  for (const auto& rule : argument_rules()) {
-    text.append("| ").append(rule.call).append(" | ").append(rule.what).append(" | ");
-    text.append(name_of_error(rule.error)).append(" | ").append(rule.reason).append(" |\n");
-  }
+  put_rules(text, argument_rules());
+  text += "\nOf programs that init starts for the agent, beside:\n";
+  put_rules(text, sealing_rules());
   return text;
 }
 

@@ -8,6 +8,7 @@
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -101,12 +102,15 @@ TEST(Seccomp, EachCallIsInOneGroupWithAReason) {
     EXPECT_FALSE(rule.reason.empty()) << rule.call;
     EXPECT_TRUE(seen.contains(rule.call)) << rule.call;
   }
+  for (const auto& rule : sealing_rules())
+    EXPECT_TRUE(seen.contains(rule.call) && !rule.reason.empty()) << rule.call;
   for (const auto& call : new_calls()) EXPECT_TRUE(seen.contains(call.name)) << call.name;
 }
 
 TEST(Seccomp, FitsWhatInitTakes) {
   for (const auto profile : {Profile::agent, Profile::collector})
     EXPECT_LE(base::value_or_throw(seccomp_filter(profile)).size(), init::max_filter);
+  EXPECT_LE(base::value_or_throw(seccomp_filter(Profile::sealed)).size(), init::max_sealed_filter);
 }
 
 TEST(Seccomp, WhatIsListedIsAllowedAndWhatIsNotDoesNotExist) {
@@ -184,6 +188,41 @@ TEST(Seccomp, SocketsAreOfFewKinds) {
   EXPECT_EQ(judge(SYS_socketpair, {AF_INET}), error(EAFNOSUPPORT));
 }
 
+TEST(Seccomp, WhatIsCountedForTheWholeMachineIsNotToBeHad) {
+  for (const std::uint64_t option :
+       {SO_ATTACH_FILTER, SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_CBPF, SO_ATTACH_REUSEPORT_EBPF})
+    EXPECT_EQ(judge(SYS_setsockopt, {5, SOL_SOCKET, option}), error(EPERM)) << option;
+  EXPECT_EQ(judge(SYS_setsockopt, {5, SOL_SOCKET, SO_REUSEADDR}), allowed);
+  EXPECT_EQ(judge(SYS_setsockopt, {5, 6, SO_ATTACH_FILTER}), allowed) << "of TCP";
+  EXPECT_EQ(judge(SYS_io_setup), error(ENOSYS));
+}
+
+TEST(Seccomp, DescriptorsAreThoseOfAProcess) {
+  constexpr std::uint64_t thread = CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD;
+  EXPECT_EQ(judge(SYS_clone, {thread}), error(EPERM));
+  EXPECT_EQ(judge(SYS_clone, {thread | CLONE_FILES}), allowed);
+  EXPECT_EQ(judge(SYS_close_range, {3, 9, 2}), error(EINVAL)) << "CLOSE_RANGE_UNSHARE";
+  EXPECT_EQ(judge(SYS_close_range, {3, 9, 6}), error(EINVAL));
+  EXPECT_EQ(judge(SYS_close_range, {3, 9, 4}), allowed);
+}
+
+TEST(Seccomp, WhatInitStartsAddsNoFilterAndSetsNoCoreLimit) {
+  const auto sealed = [](int number, std::array<std::uint64_t, 3> arguments) {
+    return judge(number, arguments, Profile::sealed);
+  };
+  EXPECT_EQ(sealed(SYS_seccomp, {1}), error(ENOSYS));
+  EXPECT_EQ(sealed(SYS_prctl, {22, 2}), error(EINVAL));
+  EXPECT_EQ(sealed(SYS_prctl, {21}), allowed) << "asking";
+  EXPECT_EQ(sealed(SYS_setrlimit, {RLIMIT_CORE}), error(done_already));
+  EXPECT_EQ(sealed(SYS_setrlimit, {RLIMIT_NOFILE}), allowed);
+  EXPECT_EQ(sealed(SYS_prlimit64, {0, RLIMIT_CORE, 0}), allowed) << "asking";
+  for (const std::uint64_t address : {0x1000ull, 0x7f0000000000ull, 0x7fff12345678ull})
+    EXPECT_EQ(sealed(SYS_prlimit64, {0, RLIMIT_CORE, address}), error(done_already)) << address;
+  EXPECT_EQ(sealed(SYS_prlimit64, {0, RLIMIT_NOFILE, 0x1000}), allowed);
+  for (const int number : {SYS_read, SYS_clone, 1000})
+    EXPECT_EQ(sealed(number, {}), allowed) << "the filter below says so";
+}
+
 // A program that is not there is no failure of the filter.
 TEST(Seccomp, OrdinaryToolsWorkInside) {
   rig::Rig rig;
@@ -254,6 +293,9 @@ try dd dd if=/dev/zero of=z bs=1M count=4 conv=fsync
 try flock flock z true
 try script script -qc true /dev/null
 try df df /workspace
+try ulimit bash -c 'ulimit -c && ulimit -c 0 && ulimit -n 100'
+try gpg sh -c 'mkdir -m 700 g && gpg --homedir g --list-keys'
+try ssh-agent sh -c 'eval $(ssh-agent -s) && ssh-agent -k'
 )sh");
   EXPECT_THAT(ran.output, testing::Not(HasSubstr("FAILED"))) << ran.output;
   for (const char* name : {"ok python", "ok git", "ok bash", "ok run-c"})

@@ -4,6 +4,7 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <optional>
+#include <tuple>
 
 #include "sandbox/idmap.h"
 #include "sandbox/init_image.h"
@@ -30,10 +33,12 @@ constexpr int claim_patience_ms = 5'000;
 
 // All of them only count inside the sandbox's own user namespace; without these init would lose every
 // capability at exec, because its id is not mapped yet.
+constexpr int most_favoured = -20;
+
 constexpr int init_caps[] = {
-    CAP_CHOWN,     CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,  CAP_FSETID,
-    CAP_KILL,      CAP_SETGID,       CAP_SETUID,          CAP_SETPCAP, CAP_NET_BIND_SERVICE,
-    CAP_NET_ADMIN, CAP_SYS_CHROOT,   CAP_SYS_ADMIN,       CAP_SYS_PTRACE};
+    CAP_CHOWN,     CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,     CAP_FSETID,
+    CAP_KILL,      CAP_SETGID,       CAP_SETUID,          CAP_SETPCAP,    CAP_NET_BIND_SERVICE,
+    CAP_NET_ADMIN, CAP_SYS_CHROOT,   CAP_SYS_ADMIN,       CAP_SYS_PTRACE, CAP_SYS_RESOURCE};
 
 struct InitStart {
   int program;
@@ -160,11 +165,11 @@ Result<std::vector<Fd>> open_sources(const CheckedLaunch& launch, int attempt, i
   return sources;
 }
 
-Result<std::uint32_t> put_filter(Profile profile, sock_filter (&to)[init::max_filter]) {
+template <std::size_t Size>
+Result<std::uint32_t> put_filter(Profile profile, sock_filter (&to)[Size]) {
   auto filter = seccomp_filter(profile);
   if (!filter) return tl::unexpected(filter.error());
-  if (filter->size() > init::max_filter)
-    return base::fail(Code::internal, "cannot launch: the filter is too long");
+  if (filter->size() > Size) return base::fail(Code::internal, "cannot launch: the filter is too long");
   std::memcpy(to, filter->data(), filter->size() * sizeof(sock_filter));
   return static_cast<std::uint32_t>(filter->size());
 }
@@ -173,6 +178,7 @@ Result<void> fill(init::Setup& setup, const CheckedLaunch& launch, LimitsMode mo
                   const Weakened& weakened) {
   AGENTROUTER_TRY(setup.filter_size, put_filter(Profile::agent, setup.filter));
   AGENTROUTER_TRY(setup.collector_filter_size, put_filter(Profile::collector, setup.collector_filter));
+  AGENTROUTER_TRY(setup.sealed_filter_size, put_filter(Profile::sealed, setup.sealed_filter));
   setup.spec = launch.record->spec;
   setup.own_map = root ? 0 : 1;
   setup.host_uid = ::geteuid();
@@ -240,7 +246,8 @@ Result<void> write_maps(pid_t pid, UidRange range) {
   return {};
 }
 
-Result<Cloned> clone_init(int control, const CgroupSet* cgroups, const Weakened& weakened) {
+Result<Cloned> clone_init(int control, std::optional<uid_t> owner, const CgroupSet* cgroups,
+                          const Weakened& weakened) {
   auto program = open_init_program(weakened);
   if (!program) return tl::unexpected(program.error());
   Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -257,7 +264,7 @@ Result<Cloned> clone_init(int control, const CgroupSet* cgroups, const Weakened&
   std::uint64_t flags =
       CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
   if (weakened.bits & init::weaken_host_network) flags &= ~static_cast<std::uint64_t>(CLONE_NEWNET);
-  auto cloned = clone_borrowing(flags, cgroups ? cgroups->unified() : -1, run_init, &start);
+  auto cloned = clone_borrowing(flags, cgroups ? cgroups->unified() : -1, run_init, &start, owner);
   if (!cloned)
     return base::fail(cloned.error().code, "cannot make the namespaces: " + cloned.error().message);
   if (start.error != 0) {
@@ -331,8 +338,12 @@ Result<RunningInit> begin_init(UidRange range, bool own_map, const CgroupSet* cg
   if (!pair) return tl::unexpected(pair.error());
   RunningInit running;
   running.control = std::move(pair->first);
-  AGENTROUTER_TRY(running.process, clone_init(pair->second.get(), cgroups, weakened));
+  const auto owner = own_map ? std::nullopt : std::optional<uid_t>(range.base + UidRange::size - 1);
+  AGENTROUTER_TRY(running.process, clone_init(pair->second.get(), owner, cgroups, weakened));
   if (own_map) return running;
+  // It watches what its agent takes, and hundreds of the agent's processes may want its processor. A server
+  // that may not say so has it go the same way as them.
+  std::ignore = ::setpriority(PRIO_PROCESS, static_cast<id_t>(running.process.pid), most_favoured);
   if (auto done = write_maps(running.process.pid, range); !done) return tl::unexpected(done.error());
   return running;
 }

@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <tuple>
 
 #include "sandbox/init/stages.h"
 #include "sandbox/init/system.h"
@@ -57,6 +58,15 @@ void limit(int resource, std::uint64_t value, const char* name) {
   require(setrlimit(static_cast<__rlimit_resource>(resource), &both) == 0, "set the limit of", name);
 }
 
+// Of a plain user init, agent, keeper and server have one count of descriptors that are under way in sockets,
+// and each may send while the count is under its own limit: init's stays above what the agent's programs get.
+void keep_descriptors() {
+  rlimit now{};
+  require(getrlimit(RLIMIT_NOFILE, &now) == 0, "read the limit of", "open files");
+  now.rlim_cur = now.rlim_max;
+  require(setrlimit(RLIMIT_NOFILE, &now) == 0, "set the limit of", "open files");
+}
+
 bool install(const sock_filter* filter, std::uint32_t size) {
   sock_fprog program{static_cast<unsigned short>(size), const_cast<sock_filter*>(filter)};
   errno = EINVAL;
@@ -64,6 +74,13 @@ bool install(const sock_filter* filter, std::uint32_t size) {
 }
 
 }  // namespace
+
+// What the kernel counts for the server's own account, of which one sandbox gets a part. Where init may not
+// say so, it is as it was.
+void share_watches() {
+  std::ignore = write_file("/proc/sys/user/max_inotify_instances", "32");
+  std::ignore = write_file("/proc/sys/user/max_inotify_watches", "16384");
+}
 
 void take_ids(const Setup& setup) {
   if (setup.guest) {
@@ -75,6 +92,7 @@ void take_ids(const Setup& setup) {
     require(write_file("/proc/self/uid_map", line), "make the user namespace", "(uid_map)");
     snprintf(line, sizeof line, "%u %u 1", agent_id, setup.host_gid);
     require(write_file("/proc/self/gid_map", line), "make the user namespace", "(gid_map)");
+    share_watches();
   } else {
     require(setgroups(0, nullptr) == 0, "leave the host's groups");
     require(setresgid(0, 0, 0) == 0, "take the sandbox's group id");
@@ -117,7 +135,7 @@ void confine(const Setup& setup) {
   require(write_file("/proc/self/oom_score_adj", "500"), "set the memory priority");
   // 1, not 0: also keeps the kernel from starting the host's core handler.
   limit(RLIMIT_CORE, 1, "core files");
-  limit(RLIMIT_NOFILE, setup.spec.open_files, "open files");
+  keep_descriptors();
   limit(RLIMIT_FSIZE, setup.spec.file_bytes, "file size");
 #if AGENTROUTER_WEAK_INIT
   if (!(setup.weakening & weaken_no_limits))
@@ -146,6 +164,24 @@ bool filter_collector(const Setup& setup) {
   if (setup.weakening & weaken_no_seccomp) return true;
 #endif
   return install(setup.collector_filter, setup.collector_filter_size);
+}
+
+bool seal_agent(const Setup& setup) {
+#if AGENTROUTER_WEAK_INIT
+  if (setup.weakening & weaken_no_seccomp) return true;
+#endif
+  return install(setup.sealed_filter, setup.sealed_filter_size);
+}
+
+bool limit_open_files(const Setup& setup) {
+  rlimit now{};
+  if (getrlimit(RLIMIT_NOFILE, &now) != 0) return false;
+  // Init can send as many as one message takes, and more, when the agent has sent all that it may.
+  constexpr rlim_t of_init = 512;
+  const rlim_t left = now.rlim_max > 2 * of_init ? now.rlim_max - of_init : now.rlim_max / 2;
+  const rlim_t most = setup.spec.open_files < left ? setup.spec.open_files : left;
+  const rlimit both{most, most};
+  return setrlimit(RLIMIT_NOFILE, &both) == 0;
 }
 
 bool become_agent(const Setup& setup) {

@@ -5,6 +5,8 @@
 // keeper, and goes by what the whole file system has lost since the last count, so that an idle agent costs
 // nothing.
 
+#include <dirent.h>
+
 #include "sandbox/init/stages.h"
 
 namespace agentrouter::sandbox::init {
@@ -12,15 +14,14 @@ namespace agentrouter::sandbox::init {
 struct DiskCount {
   std::uint64_t bytes;
   std::uint64_t inodes;
-  bool too_deep;  // a folder was nested so deep that it was not counted
+  bool too_deep;  // a folder was nested so deep, or so many files were open, that not all was counted
 };
 
 // One count in steps. It moves while the agent works, so it is a snapshot of no single moment.
 class DiskWalk {
  public:
-  // Begins anew below `folders` (kept open by the caller). `Held::none`: files without a name are not looked for.
-  enum class Held { counted, none };
-  void begin(const int* folders, unsigned count, Held held = Held::counted);
+  // Begins anew below `folders` (kept open by the caller).
+  void begin(const int* folders, unsigned count);
   // Works until `until_ns` of the monotonic clock. True when the count is complete.
   bool step(std::uint64_t until_ns);
   [[nodiscard]] DiskCount sum() const;
@@ -43,7 +44,7 @@ class DiskWalk {
 
   const int* folders_ = nullptr;
   unsigned folder_count_ = 0, next_ = 0;
-  bool running_ = false, held_done_ = true;
+  bool running_ = false;
   int fds_[open_levels] = {};
   int deepest_ = -1;  // of the level that is read, when it has no place in fds_
   unsigned depth_ = 0;
@@ -54,8 +55,28 @@ class DiskWalk {
   std::uint64_t shares_ = 0;  // of inodes with several names: 1/65536 each
 };
 
-// What files that are open inside and have no name any more take on overlays, each once.
-void add_held_files(DiskCount& sum);
+// What files that are open inside and have no name any more take on overlays, each once: a look at the
+// descriptors of all processes, in steps as well. It takes longer the more of them there are, and holds up no
+// count of names.
+class HeldFiles {
+ public:
+  void begin();
+  bool step(std::uint64_t until_ns);
+  // Of the last complete look, or of this one where that is more already.
+  [[nodiscard]] DiskCount sum() const { return sum_.bytes > last_.bytes || sum_.too_deep ? sum_ : last_; }
+  [[nodiscard]] bool running() const { return processes_ != nullptr; }
+
+ private:
+  bool step_once();
+  bool next_process();
+  void end();
+
+  DIR* processes_ = nullptr;
+  DIR* descriptors_ = nullptr;  // of one of them
+  unsigned looked_ = 0;
+  bool seen_ = false;
+  DiskCount sum_ = {}, last_ = {};
+};
 
 class DiskWatch {
  public:
@@ -74,6 +95,9 @@ class DiskWatch {
   DiskCause judge(const DiskCount& sum) const;
   DiskCause judge_reserve(std::uint64_t available);
   [[nodiscard]] bool time_to_walk(std::uint64_t now) const;
+  [[nodiscard]] DiskCount counted() const;
+  void begin_counts();
+  void count_to_the_end();
   void finish_walk(std::uint64_t now);
   void plan_next(std::uint64_t now);
   [[nodiscard]] DiskCount guess() const;
@@ -81,6 +105,7 @@ class DiskWatch {
   int folders_[2] = {-1, -1};
   std::uint64_t most_bytes_ = 0, most_inodes_ = 0, reserve_ = 0;
   DiskWalk walk_;
+  HeldFiles held_;
   DiskCount first_ = {};                            // what counts for nobody
   DiskCount last_ = {};                             // the last complete count
   std::uint64_t free_bytes_ = 0, free_inodes_ = 0;  // of the file system, now

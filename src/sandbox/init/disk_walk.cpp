@@ -26,6 +26,8 @@ struct Entry {
 
 constexpr int folder_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
 constexpr std::uint64_t share = 65536;
+// Descriptors of all processes. Beyond, a count would take so long that it says nothing.
+constexpr unsigned most_held = 65'536;
 
 std::uint64_t monotonic_ns() {
   timespec now{};
@@ -39,7 +41,7 @@ bool is_number(const char* text) {
 
 }  // namespace
 
-void DiskWalk::begin(const int* folders, unsigned count, Held held) {
+void DiskWalk::begin(const int* folders, unsigned count) {
   close_all();
   folders_ = folders;
   folder_count_ = count;
@@ -47,7 +49,6 @@ void DiskWalk::begin(const int* folders, unsigned count, Held held) {
   sum_ = {};
   shares_ = 0;
   running_ = true;
-  held_done_ = held == Held::none;
 }
 
 void DiskWalk::close_all() {
@@ -154,8 +155,6 @@ bool DiskWalk::step(std::uint64_t until) {
     const char* name = nullptr;
     if (depth_ == 0) {
       if (next_folder()) continue;
-      if (!held_done_) add_held_files(sum_);
-      held_done_ = true;
       running_ = false;
     } else if (next_entry(name)) {
       count(name);
@@ -199,7 +198,7 @@ class SeenFiles {
 SeenFiles seen_files;
 
 // Of a descriptor that leads to a file without a name on an overlay: /tmp has its own cap.
-void add_held_file(DiskCount& sum, int folder, const char* name, bool& fresh) {
+void add_held_file(DiskCount& sum, int folder, const char* name, bool& seen) {
   struct stat info;
   if (fstatat(folder, name, &info, 0) != 0 || info.st_nlink != 0 || !S_ISREG(info.st_mode)) return;
   const int fd = openat(folder, name, O_PATH | O_CLOEXEC);
@@ -207,8 +206,8 @@ void add_held_file(DiskCount& sum, int folder, const char* name, bool& fresh) {
   const bool ours = fd >= 0 && fstatfs(fd, &system) == 0 && system.f_type == OVERLAYFS_SUPER_MAGIC;
   if (fd >= 0) close(fd);
   if (!ours) return;
-  if (!fresh) seen_files.clear();
-  fresh = true;
+  if (!seen) seen_files.clear();
+  seen = true;
   if (!seen_files.add(info.st_dev, info.st_ino)) return;
   sum.bytes += static_cast<std::uint64_t>(info.st_blocks) * 512;
   ++sum.inodes;
@@ -216,22 +215,55 @@ void add_held_file(DiskCount& sum, int folder, const char* name, bool& fresh) {
 
 }  // namespace
 
-void add_held_files(DiskCount& sum) {
-  DIR* all = opendir("/proc");
-  if (!all) return;
-  bool fresh = false;
-  while (const dirent* process = readdir(all)) {
+void HeldFiles::begin() {
+  if (processes_) return;
+  processes_ = opendir("/proc");
+  looked_ = 0;
+  seen_ = false;
+  sum_ = {};
+}
+
+void HeldFiles::end() {
+  if (descriptors_) closedir(descriptors_);
+  closedir(processes_);
+  descriptors_ = processes_ = nullptr;
+  last_ = sum_;
+}
+
+bool HeldFiles::next_process() {
+  while (const dirent* process = readdir(processes_)) {
     if (!is_number(process->d_name) || atoi(process->d_name) <= 1) continue;
     char path[32];
     snprintf(path, sizeof path, "/proc/%.10s/fd", process->d_name);
-    DIR* fds = opendir(path);
-    if (!fds) continue;
-    while (const dirent* fd = readdir(fds)) {
-      if (is_number(fd->d_name)) add_held_file(sum, dirfd(fds), fd->d_name, fresh);
-    }
-    closedir(fds);
+    descriptors_ = opendir(path);
+    if (descriptors_) return true;
   }
-  closedir(all);
+  return false;
+}
+
+// False at the end of all.
+bool HeldFiles::step_once() {
+  if (!descriptors_ && !next_process()) return false;
+  const dirent* fd = readdir(descriptors_);
+  if (!fd) {
+    closedir(descriptors_);
+    descriptors_ = nullptr;
+    return true;
+  }
+  if (++looked_ > most_held) {
+    sum_.too_deep = true;
+    return false;
+  }
+  if (is_number(fd->d_name)) add_held_file(sum_, dirfd(descriptors_), fd->d_name, seen_);
+  return true;
+}
+
+bool HeldFiles::step(std::uint64_t until) {
+  for (unsigned steps = 0; processes_; ++steps) {
+    if (steps % 32 == 31 && monotonic_ns() >= until) return false;
+    if (!step_once()) end();
+  }
+  return true;
 }
 
 }  // namespace agentrouter::sandbox::init

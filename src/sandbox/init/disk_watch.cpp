@@ -45,15 +45,32 @@ void DiskWatch::start(const Spec& spec, const Grounds& grounds) {
   last_inodes_ = system.f_ffree;
   ended_ = now_ns();
   // Nothing runs that could hold a file open.
-  walk_.begin(folders_, 2, DiskWalk::Held::none);
+  walk_.begin(folders_, 2);
   walk_.step(always);
   first_ = walk_.sum();
 }
 
-void DiskWatch::forgive() {
+DiskCount DiskWatch::counted() const {
+  const auto names = walk_.sum(), held = held_.sum();
+  return {names.bytes + held.bytes, names.inodes + held.inodes, names.too_deep || held.too_deep};
+}
+
+void DiskWatch::begin_counts() {
   walk_.begin(folders_, 2);
+  held_.begin();
+}
+
+// The look at open files that goes on may have begun before the last ones were opened.
+void DiskWatch::count_to_the_end() {
+  held_.step(always);
+  begin_counts();
   walk_.step(always);
-  const auto sum = walk_.sum();
+  held_.step(always);
+}
+
+void DiskWatch::forgive() {
+  count_to_the_end();
+  const auto sum = counted();
   most_bytes_ += less(sum.bytes, first_.bytes);
   most_inodes_ += less(sum.inodes, first_.inodes);
   first_ = sum;
@@ -92,7 +109,7 @@ DiskCause DiskWatch::judge_reserve(std::uint64_t available) {
 }
 
 void DiskWatch::finish_walk(std::uint64_t now) {
-  last_ = walk_.sum();
+  last_ = counted();
   last_bytes_ = walk_bytes_;
   last_inodes_ = walk_inodes_;
   took_ = now - began_;
@@ -100,7 +117,7 @@ void DiskWatch::finish_walk(std::uint64_t now) {
 }
 
 void DiskWatch::plan_next(std::uint64_t now) {
-  if (walk_.running()) {
+  if (walk_.running() || held_.running()) {
     // Far from the cap a count takes a part of the time only.
     const auto near = guess();
     next_ms_ = near.bytes > most_bytes_ / 2 || near.inodes > most_inodes_ / 2 ? 0 : 6;
@@ -128,11 +145,16 @@ DiskCause DiskWatch::look() {
     began_ = now;
     walk_bytes_ = free_bytes_;
     walk_inodes_ = free_inodes_;
-    walk_.begin(folders_, 2);
+    begin_counts();
+  }
+  if (held_.running()) {
+    held_.step(now + step_ns);
+    if (const auto cause = judge(counted())) return cause;
+    now = now_ns();
   }
   if (walk_.running()) {
     const bool whole = walk_.step(now + step_ns);
-    if (const auto cause = judge(walk_.sum())) return cause;
+    if (const auto cause = judge(counted())) return cause;
     now = now_ns();
     if (whole) finish_walk(now);
     if (whole && low_) {
@@ -153,17 +175,13 @@ DiskCause DiskWatch::last_look() {
   }
   const auto most = guess();
   if (most.bytes <= most_bytes_ && most.inodes <= most_inodes_ && last_inodes_ != 0) return disk_fits;
-  walk_.begin(folders_, 2);
-  walk_.step(always);
-  return judge(walk_.sum());
+  count_to_the_end();
+  return judge(counted());
 }
 
 void DiskWatch::report(DiskCause cause, bool settled) {
-  if (settled) {
-    walk_.begin(folders_, 2);
-    walk_.step(always);
-  }
-  const auto sum = walk_.sum();
+  if (settled) count_to_the_end();
+  const auto sum = counted();
   const bool counted = settled || walk_.running();
   const DiskReport report{
       cause,       settled ? 1u : 0u, counted ? sum.bytes : last_.bytes, counted ? sum.inodes : last_.inodes,

@@ -18,7 +18,7 @@
 namespace agentrouter::sandbox::init {
 
 inline constexpr int control_fd = 3;
-inline constexpr std::uint32_t version = 4;
+inline constexpr std::uint32_t version = 5;
 
 inline constexpr unsigned max_binds = 24;
 inline constexpr unsigned max_files = 16;
@@ -29,6 +29,7 @@ inline constexpr unsigned max_sources = max_binds + max_layers + 4 + max_librari
 inline constexpr unsigned max_text = 32 * 1024;
 inline constexpr unsigned max_host_paths = 48 * 1024;
 inline constexpr unsigned max_filter = 1024;
+inline constexpr unsigned max_sealed_filter = 128;
 inline constexpr unsigned max_outputs = 8;
 inline constexpr unsigned max_outbound = 16;
 inline constexpr unsigned max_request = 64 * 1024;
@@ -115,6 +116,8 @@ struct Setup {
   sock_filter filter[max_filter];
   std::uint32_t collector_filter_size;
   sock_filter collector_filter[max_filter];
+  std::uint32_t sealed_filter_size;
+  sock_filter sealed_filter[max_sealed_filter];
   std::uint32_t guest;  // somebody else has made the namespaces, and shows the sources at `host_paths`
   std::uint32_t part;   // SetupPart
 };

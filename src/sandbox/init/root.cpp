@@ -151,7 +151,7 @@ void mount_devices(const Spec& spec, const int* trees) {
               symlink("/proc/self/fd/2", "dev/stderr") == 0 && symlink("pts/ptmx", "dev/ptmx") == 0,
           "make links in dev");
   require(mkdir("dev/pts", 0755) == 0 && mkdir("dev/shm", 0755) == 0, "make folders in dev");
-  mount_new("devpts", "dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620");
+  mount_new("devpts", "dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,max=64");
   mount_tmpfs("dev/shm", spec.shm_bytes, 16384);
 }
 
@@ -164,9 +164,10 @@ void mask_proc() {
             "close to writing", path);
     close(tree);
   }
-  static const char* const hidden[] = {"proc/kcore",       "proc/kmsg",          "proc/keys",
-                                       "proc/key-users",   "proc/sysrq-trigger", "proc/timer_list",
-                                       "proc/sched_debug", "proc/latency_stats", "proc/kallsyms"};
+  static const char* const hidden[] = {
+      "proc/kcore",      "proc/kmsg",        "proc/keys",          "proc/key-users", "proc/sysrq-trigger",
+      "proc/timer_list", "proc/sched_debug", "proc/latency_stats", "proc/kallsyms",  "proc/cmdline",
+      "proc/config.gz",  "proc/partitions",  "proc/diskstats",     "proc/swaps"};
   for (const auto* path : hidden) {
     if (access(path, F_OK) != 0) continue;
     const int tree = clone_tree(AT_FDCWD, "dev/null", false);

@@ -146,14 +146,17 @@ bool limit_files(const Spec& spec) {
   if (!place(start.fds, start.count)) give_up("place the descriptors");
   for (int fd = static_cast<int>(start.count); fd < 64; ++fd) close(fd);
   if (chdir(strings.cwd) != 0) give_up("enter the working folder");
+  setpriority(PRIO_PROCESS, 0, 0);
   if (start.rights == Rights::agent && start.setup.limits_mode == 0) yield_processors();
   if (program < 0 && !limit_files(start.setup.spec)) give_up("limit the size of files");
+  if (!limit_open_files(start.setup)) give_up("limit the open files");
   const bool lowered = start.rights == Rights::collector ? become_collector() : become_agent(start.setup);
   if (!lowered) give_up("drop privileges");
   const auto& fences = start.fences;
   if (!enter_fence(start.rights == Rights::collector ? fences.collector : fences.agent, program))
     give_up("enter the second fence");
-  if (start.rights == Rights::collector && !filter_collector(start.setup)) give_up("install the seccomp filter");
+  if (!(start.rights == Rights::collector ? filter_collector(start.setup) : seal_agent(start.setup)))
+    give_up("install the seccomp filter");
   if (program >= 0) {
     execute_program(program, strings.argv, strings.envp);
   } else {

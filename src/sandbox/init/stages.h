@@ -82,12 +82,17 @@ bool become_agent(const Setup& setup);
 bool become_collector();
 // What is narrower for the collector than for everything else, last before exec. Returns false with errno.
 bool filter_collector(const Setup& setup);
+// The same for everything else than the collector: no filter can be added behind it.
+bool seal_agent(const Setup& setup);
+// Of a child, whatever it is. Returns false with errno.
+bool limit_open_files(const Setup& setup);
 
 // Answers the keeper until the control socket is closed.
 [[noreturn]] void serve(const Setup& setup, Grounds grounds, Fences fences);
 
-// rlimit mode: kills the largest process when all together are over `limit`. An address-space limit would
-// not do: sanitizers and virtual machines reserve terabytes that they never touch.
+// rlimit mode: kills the largest process when all together are over `limit`: their own memory, and what they
+// share or hold without a name (memfd, System V; segments that nobody has attached go with it). An
+// address-space limit would not do: sanitizers and virtual machines reserve terabytes that they never touch.
 struct MemoryWatch {
   int killed = 0;     // pid, or 0
   int next_ms = 500;  // when to look again
