@@ -166,8 +166,8 @@ def processes():
         refused("P05", "namespaces of init", 'for n in ("mnt","net","user","pid","ipc","uts","cgroup"): attempt(n,os.open,"/proc/1/ns/"+n,0)', 7, "EACCES|EPERM", ""),
         refused("P13", "priority", 'attempt("nice",os.setpriority,0,0,-20)\nattempt("fifo",os.sched_setscheduler,0,1,os.sched_param(10))\nattempt("rr",os.sched_setscheduler,0,2,os.sched_param(1))\n'
                 'call("deadline",314,0,buf(48,struct.pack("IIQiIQQQ",48,6,0,0,0,10**7,10**8,10**8)),0)\ncall("ionice",251,1,0,1<<13)\nattempt("init",os.setpriority,0,1,19)', 6, "EPERM|EACCES", ""),
-        refused("P14", "limits", 'import resource as r\nfor n in ("NOFILE","NPROC","MEMLOCK","FSIZE","CORE"):\n  def up(n=n):\n    try: r.setrlimit(getattr(r,"RLIMIT_"+n),(r.RLIM_INFINITY,)*2)\n'
-                '    except ValueError: raise OSError(1,"")\n  attempt(n,up)\ndef of_init(): r.prlimit(1,r.RLIMIT_NOFILE,(64,64))\nattempt("init",of_init)', 6, "EPERM", ""),
+        refused("P14", "limits", 'import resource as r\nfor n in ("NOFILE","NPROC","MEMLOCK","FSIZE","CORE"):\n  def up(n=n):\n    k=getattr(r,"RLIMIT_"+n)\n    try: r.setrlimit(k,(r.RLIM_INFINITY,)*2)\n'
+                '    except ValueError: raise OSError(1,"")\n    if r.getrlimit(k)!=(r.RLIM_INFINITY,)*2: raise OSError(1,"")\n  attempt(n,up)\ndef of_init(): r.prlimit(1,r.RLIMIT_NOFILE,(64,64))\nattempt("init",of_init)', 6, "EPERM", ""),
         Case("P11", "control groups", "cat /proc/self/cgroup | cut -d: -f3 | sort -u; find / -xdev \\( -name cgroup.procs -o -name release_agent -o -name tasks \\) 2>/dev/null | head -3; ls /sys 2>&1 | head -1", r"/\nls: .*No such file or directory\n", "procs|release|tasks"),
         Case("P17", "privileges that were given up", probe('print(L.prctl(39,0,0,0,0)); print(L.prctl(38,0,0,0,0)); print(L.prctl(47,2,21,0,0)); print(L.prctl(24,21,0,0,0))\n'
                                                            'h=buf(8,struct.pack("Ii",0x20080522,0)); d=buf(24,struct.pack("IIIIII",1<<21,1<<21,1<<21,0,0,0)); print(L.syscall(126,h,d))'),
