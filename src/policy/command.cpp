@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 
 #include "policy/glob.h"
 #include "policy/look_through.h"
@@ -49,6 +50,19 @@ void add_exports(std::vector<std::string>& exports, const std::vector<std::strin
   }
 }
 
+// `export NAME=$X`: what it sets is one word, if the shell sees that it sets something.
+bool is_declaration(const SimpleCommand& command) {
+  constexpr std::array<string_view, 5> names{"export", "declare", "typeset", "local", "readonly"};
+  const auto& program = command.words.front();
+  return program.plain && std::find(names.begin(), names.end(), program.word.text) != names.end();
+}
+
+bool is_array_of_the_shell(string_view name) {
+  constexpr std::array<string_view, 8> names{"DIRSTACK", "PIPESTATUS", "FUNCNAME",   "GROUPS",
+                                             "MAPFILE",  "COPROC",     "COMP_WORDS", "COMPREPLY"};
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 class Understanding {
  public:
   Understanding(ScriptLimits limits, string_view cwd) : cwd_(cwd) {
@@ -78,18 +92,23 @@ class Understanding {
     std::vector<std::string> own;
     for (const auto& set : command.assignments) {
       own.push_back(set.name);
-      if (command.words.empty()) assign(set.name, set.value);
+      if (command.words.empty())
+        assign(set.name, set.value);
+      else
+        syntax_.assigned(set.name, set.value);
     }
     if (command.words.empty()) return;
     add_exports(exports, own);
     Words words;
+    const bool declares = is_declaration(command);
     for (const auto& word : command.words) {
       words.push_back(word.word);
-      // What `export NAME=$X` sets is one word.
-      if (!word.word.known && !word.name.empty() && !word.splits) words.back().prefix = word.name + "=";
+      if (!declares || word.word.known || word.name.empty() || word.splits) continue;
+      words.back().many = false;
+      if (words.back().prefix.empty()) words.back().prefix = word.name + "=";
     }
     CommandInput input{.given = !command.documents.empty(), .text = {}};
-    if (input.given) input.text = syntax_.documents[command.documents.back()];
+    if (input.given && !command.mixes_input) input.text = syntax_.documents[command.documents.back()];
     dialect_ = command.dialect;
     start(std::move(words), exports, input, 0);
   }
@@ -115,7 +134,14 @@ class Understanding {
     if (look.leaves_folder) leave(command.words);
     script_.commands.push_back(std::move(command));
     for (const auto& [name, value] : look.sets) assign(name, value);
+    syntax_.arrays.insert(look.arrays.begin(), look.arrays.end());
+    scalars_.insert(look.scalars.begin(), look.scalars.end());
+    relied_.insert(look.relies.begin(), look.relies.end());
     if (look.starts.empty() && look.scripts.empty()) add_exports(exported_, look.exports);
+    // What a started shell finds in its environment are its variables.
+    for (const auto& name : look.exports) {
+      if (!look.starts.empty()) syntax_.assigned(name, Word{"?", false});
+    }
     auto inner = exports;
     add_exports(inner, look.exports);
     for (auto& started : look.starts) start(std::move(started), inner, input, depth + 1);
@@ -137,8 +163,15 @@ class Understanding {
   void check_variables() {
     for (const auto& name : syntax_.reckoned) {
       const auto found = syntax_.variables.find(name);
-      if (found == syntax_.variables.end() || !found->second)
+      if (found == syntax_.variables.end() || !found->second.numbers)
         syntax_.doubts("it reckons with " + name + ", whose value is not known");
+    }
+    for (const auto& name : relied_) {
+      if (!syntax_.is_plain(name)) syntax_.doubts("what " + name + " holds may change what is done");
+    }
+    for (const auto& name : scalars_) {
+      if (syntax_.arrays.contains(name) || is_array_of_the_shell(name))
+        syntax_.doubts("what the array " + name + " is given may run something");
     }
     for (auto& command : script_.commands) add_exports(command.exports, exported_);
   }
@@ -213,6 +246,8 @@ class Understanding {
   std::size_t leavings_ = 0;
   std::size_t words_ = 0;
   std::vector<std::string> exported_;
+  std::set<std::string> relied_;
+  std::set<std::string> scalars_;
 };
 
 std::string shown(const Word& word) {

@@ -17,6 +17,7 @@ struct Word {
   std::string text;         // of an unknown word: as it stands in the script
   bool known = true;        // false: an expansion decides, which may become any number of words
   std::string prefix = {};  // of an unknown word: what each word that it becomes begins with
+  bool many = false;        // of an unknown word: it may become several words, or none
 };
 
 enum class Sight {

@@ -120,6 +120,85 @@ TEST(Understand, WhatCannotBeToldIsOpaque) {
   EXPECT_THAT(doubt("sh -c '[[ a ]]'"), HasSubstr("do not agree"));
 }
 
+TEST(Understand, FindEndsItsCommandsWhereFindDoes) {
+  EXPECT_THAT(commands("find . -exec a + b \\;"), ElementsAre("find . -exec a + b ';'", "a + b"));
+  EXPECT_THAT(commands("find . -exec a {} + -ok b {} \\;").size(), 3u);
+  EXPECT_THAT(commands("find . -exec env -u + a \\;"),
+              ElementsAre("find . -exec env -u + a ';'", "~env -u + a", "a"));
+  for (const auto* script :
+       {"find . -exec a +", "find . -ok a {} +", "find $b", "find . -name -exec -o -exec a {} +"})
+    EXPECT_EQ(understand(script).commands.at(0).sight, Sight::opaque) << script;
+}
+
+TEST(Understand, XargsAddsItsInputWhereverItMayStand) {
+  EXPECT_THAT(commands("xargs -I X -n2 b X"), ElementsAre("~xargs -I X -n2 b X", "b * *"));
+  EXPECT_THAT(commands("xargs -I X -IY b X Y"), ElementsAre("~xargs -I X -IY b X Y", "b * * *"));
+  EXPECT_THAT(commands("xargs -0I X b X"), ElementsAre("~xargs -0I X b X", "b *"));
+  EXPECT_THAT(commands("xargs -E -IX b X"), ElementsAre("~xargs -E -IX b X", "b X *"));
+  EXPECT_THAT(commands("xargs --max-lines b"), ElementsAre("~xargs --max-lines b", "b *"));
+  EXPECT_THAT(commands("xargs b -i"), ElementsAre("~xargs b -i", "b -i *"));
+  EXPECT_EQ(understand("xargs -E").commands.at(0).sight, Sight::opaque);
+}
+
+TEST(Understand, OptionsWithoutTheirValueOrWithSeveralAreOpaque) {
+  for (const auto* script : {"env -u", "timeout -k", "nice -n $a b", "timeout -k $a 1 b", "xargs -P $(c) b"})
+    EXPECT_EQ(understand(script).commands.back().sight, Sight::opaque) << script;
+  EXPECT_THAT(commands("nice -n \"$a\" b"), ElementsAre("~nice -n * b", "b"));
+}
+
+TEST(Understand, WatchStartsItsCommandItselfWhenItIsTold) {
+  EXPECT_THAT(commands("watch -n1 a 'b; c'"), ElementsAre("~watch -n1 a 'b; c'", "a b", "c"));
+  EXPECT_THAT(commands("watch -tx bash -c 'a b'"),
+              ElementsAre("~watch -tx bash -c 'a b'", "~bash -c 'a b'", "a b"));
+}
+
+TEST(Understand, OnlyItsOwnDocumentIsTheInputOfAShell) {
+  EXPECT_THAT(commands("bash <<'E' 2>&1 > b\na\nE"), ElementsAre("~bash", "a"));
+  for (const auto* script : {"bash <<'E' < b\na\nE", "bash 3<<'E'\na\nE", "bash <<'E' <&3\na\nE"})
+    EXPECT_EQ(understand(script).commands.at(0).sight, Sight::opaque) << script;
+}
+
+TEST(Understand, WhatIsEvaluatedThoughItIsQuotedIsSeen) {
+  for (const auto* script : {"jobs -x a", "jobs $1", "wait -n -p x", "wait $1", "declare -a 'x=(1)'",
+                             "declare -A x=$y", "getopts -- a b", "printf -v a -v b[1] c", "printf '%n' PATH",
+                             "test $1", "[ $(a) ]", "[ \"$1\" \"$2\" ]", "test -v a[1]"}) {
+    EXPECT_EQ(understand(script).commands.back().sight, Sight::opaque) << script;
+  }
+  for (const auto* script :
+       {"x=(1); declare x='(2)'", "x=(1); declare x=\"$y\"", "a=([x]=1)", "a {b[0]}<c", "RANDOM=x",
+        "echo ${@:x}", "x=1; x=y eval 'a $((x))'", "_=1; a $((_))", "a $((b); (c))", "x='a b'; [ $x = c ]"}) {
+    EXPECT_NE(doubt(script), "") << script;
+  }
+}
+
+TEST(Understand, OrdinaryWaitingAndTestingIsClear) {
+  for (const auto* script : {"a & wait $!",
+                             "a & p=$!; wait $p",
+                             "p=(); a & p+=($!); wait \"${p[@]}\"",
+                             "wait -n",
+                             "jobs -l",
+                             "[ $? -eq 0 ]",
+                             "[ $# -gt 1 ]",
+                             "[ \"$a\" = \"$b\" ]",
+                             "[ -d $HOME/a ]",
+                             "[ -z ${CI+x} ]",
+                             "x=a; [ $x = a ]",
+                             "[ -e a/* ]",
+                             "declare -A m=([a]=b)",
+                             "declare -a x=(1 2)",
+                             "f() { local a=\"$1\"; }",
+                             "export A=$b",
+                             "SECONDS=0",
+                             "echo \"${@:2}\" ${1:0:3}",
+                             "read -ra x",
+                             "printf \"a $b %s\" \"$c\"",
+                             "getopts ab: o"}) {
+    const auto understood = understand(script);
+    EXPECT_EQ(understood.doubt, "") << script;
+    for (const auto& command : understood.commands) EXPECT_EQ(command.sight, Sight::clear) << script;
+  }
+}
+
 TEST(Understand, ArithmeticIsFineAsFarAsItsVariablesHoldNumbers) {
   EXPECT_EQ(doubt("i=0; while [[ $i -lt 3 ]]; do a; i=$((i+1)); done"), "");
   EXPECT_EQ(doubt("for ((i=0; i<3; i++)); do a; done"), "");
@@ -179,10 +258,16 @@ TEST(Understand, LimitsMakeATextOpaque) {
 
 // Texts made to be read again and again.
 TEST(Understand, TakesTimeThatGrowsWithTheTextOnly) {
-  for (const auto* piece :
-       {"$((",      "$(",     "${",          "`",          "((",  "(",     "\"",    "'",
-        "<<A ",     "{",      "[[ ",         "case x in ", "a=(", "$'",    "\\",    "eval ",
-        "bash -c ", "xargs ", "find -exec ", "[",          "{a,", "$((1+", "f() { "}) {
+  for (const auto* piece : {"$((",         "$(",         "${",
+                            "`",           "((",         "(",
+                            "\"",          "'",          "<<A ",
+                            "{",           "[[ ",        "case x in ",
+                            "a=(",         "$'",         "\\",
+                            "eval ",       "bash -c ",   "xargs ",
+                            "find -exec ", "[",          "find \"$a\" b ",
+                            "declare -a ", "xargs -IX ", "printf $a \"$b\" ",
+                            "a=([x]=",     "{a,",        "$((1+",
+                            "f() { "}) {
     std::string text;
     while (text.size() < 60'000) text += piece;
     const auto understood = understand(text);

@@ -20,56 +20,93 @@ bool begins_with_any(string_view text, const auto& beginnings) {
 }
 
 // Programs that run what they are given, whatever their options are.
-constexpr std::array<string_view, 87> runners{"node",        "nodejs",
-                                              "deno",        "bun",
-                                              "tsx",         "ts-node",
-                                              "perl",        "ruby",
-                                              "irb",         "php",
-                                              "tclsh",       "wish",
-                                              "expect",      "Rscript",
-                                              "R",           "julia",
-                                              "guile",       "racket",
-                                              "ghci",        "jshell",
-                                              "groovy",      "scala",
-                                              "elixir",      "iex",
-                                              "erl",         "osascript",
-                                              "ed",          "ex",
-                                              "vi",          "vim",
-                                              "vimdiff",     "view",
-                                              "nvim",        "emacs",
-                                              "nano",        "pico",
-                                              "less",        "more",
-                                              "most",        "man",
-                                              "info",        "gdb",
-                                              "lldb",        "dc",
-                                              "m4",          "sqlite3",
-                                              "psql",        "mysql",
-                                              "ftp",         "sftp",
-                                              "ssh",         "scp",
-                                              "rsync",       "socat",
-                                              "ncat",        "nc",
-                                              "telnet",      "screen",
-                                              "tmux",        "at",
-                                              "batch",       "crontab",
-                                              "systemd-run", "docker",
-                                              "podman",      "kubectl",
-                                              "nsenter",     "unshare",
-                                              "chroot",      "su",
-                                              "runuser",     "pkexec",
-                                              "setpriv",     "capsh",
-                                              "valgrind",    "perf",
-                                              "script",      "parallel",
-                                              "entr",        "run-parts",
-                                              "npx",         "bunx",
-                                              "uvx",         "pipx",
-                                              "rlwrap",      "start-stop-daemon",
-                                              "setarch"};
+constexpr std::array<string_view, 121> runners{"node",        "nodejs",
+                                               "deno",        "bun",
+                                               "tsx",         "ts-node",
+                                               "perl",        "ruby",
+                                               "irb",         "php",
+                                               "tclsh",       "wish",
+                                               "expect",      "Rscript",
+                                               "R",           "julia",
+                                               "guile",       "racket",
+                                               "ghci",        "jshell",
+                                               "groovy",      "scala",
+                                               "elixir",      "iex",
+                                               "erl",         "osascript",
+                                               "ed",          "ex",
+                                               "vi",          "vim",
+                                               "vimdiff",     "view",
+                                               "nvim",        "emacs",
+                                               "nano",        "pico",
+                                               "less",        "more",
+                                               "most",        "man",
+                                               "info",        "gdb",
+                                               "lldb",        "dc",
+                                               "m4",          "sqlite3",
+                                               "psql",        "mysql",
+                                               "ftp",         "sftp",
+                                               "ssh",         "scp",
+                                               "rsync",       "socat",
+                                               "ncat",        "nc",
+                                               "telnet",      "screen",
+                                               "tmux",        "at",
+                                               "batch",       "crontab",
+                                               "systemd-run", "docker",
+                                               "podman",      "kubectl",
+                                               "nsenter",     "unshare",
+                                               "chroot",      "su",
+                                               "runuser",     "pkexec",
+                                               "setpriv",     "capsh",
+                                               "valgrind",    "perf",
+                                               "script",      "parallel",
+                                               "entr",        "run-parts",
+                                               "npx",         "bunx",
+                                               "uvx",         "pipx",
+                                               "rlwrap",      "start-stop-daemon",
+                                               "setarch",     "linux32",
+                                               "linux64",     "i386",
+                                               "x86_64",      "ld.so",
+                                               "prlimit",     "numactl",
+                                               "firejail",    "bwrap",
+                                               "proot",       "fakechroot",
+                                               "eatmydata",   "choom",
+                                               "gosu",        "tini",
+                                               "dumb-init",   "daemonize",
+                                               "dtach",       "pee",
+                                               "ifne",        "mispipe",
+                                               "lckdo",       "watchexec",
+                                               "hyperfine",   "timelimit",
+                                               "cpulimit",    "faketime",
+                                               "systemd-cat", "systemd-inhibit",
+                                               "dbus-launch", "ssh-agent",
+                                               "xterm",       "zellij",
+                                               "original-awk"};
 constexpr std::array<string_view, 9> interpreter_names{"python", "pypy", "lua",  "luajit", "awk",
                                                        "gawk",   "mawk", "nawk", "java"};
-constexpr std::array<string_view, 5> harmless_questions{"--version", "-V", "--help", "-version", "-v"};
+constexpr std::array<string_view, 4> harmless_questions{"--version", "-V", "--help", "-version"};
+// Of others "-v" means to say more while they run what they are sent.
+constexpr std::array<string_view, 10> with_short_version{"node", "nodejs", "perl", "ruby",   "php",
+                                                         "lua",  "bun",    "deno", "docker", "npx"};
+// They run what they are sent whatever they are asked.
+constexpr std::array<string_view, 4> never_ask{"tclsh", "wish", "expect", "erl"};
 
-bool only_asks_about_itself(const Words& words) {
-  return words.size() == 2 && words[1].known && in(words[1].text, harmless_questions);
+bool only_asks_about_itself(string_view name, const Words& words) {
+  if (words.size() != 2 || !words[1].known || in(name, never_ask)) return false;
+  return in(words[1].text, harmless_questions) || (words[1].text == "-v" && in(name, with_short_version));
+}
+
+// What is known of the beginning of a word.
+string_view beginning_of(const Word& word) {
+  return word.known ? word.text : word.prefix;
+}
+
+// Whether `text` is one of these long options, which may be shortened, or begins like it.
+bool is_long_option(string_view text, const auto& options) {
+  const auto name = text.substr(0, text.find('='));
+  if (name.size() < 3 || !name.starts_with("--")) return false;
+  return std::any_of(options.begin(), options.end(), [&](string_view option) {
+    return option.starts_with(name) || name.starts_with(option);
+  });
 }
 
 // "python3.12" is python.
@@ -80,7 +117,8 @@ string_view without_version(string_view name) {
 
 Look runs_code(string_view name, const Words& words) {
   Look look;
-  if (!only_asks_about_itself(words)) look.carries(std::string(name) + " runs code that is not looked into");
+  if (!only_asks_about_itself(without_version(name), words))
+    look.carries(std::string(name) + " runs code that is not looked into");
   return look;
 }
 
@@ -114,6 +152,7 @@ Look sed(const Words& words) {
     const string_view text = words[i].text;
     const bool option = words[i].known && text.size() > 1 && text.front() == '-';
     const bool expression = option && (text == "-e" || text == "--expression");
+    if (may_be_option(words[i])) look.carries("which script sed runs is only known when it runs");
     if (option && !expression) {
       constexpr std::array<string_view, 8> plain{"-n", "-E", "-r", "-i", "-s", "--quiet", "--silent", "-ne"};
       if (!in(text, plain)) look.carries("sed runs a script that is not looked into");
@@ -131,10 +170,9 @@ Look sed(const Words& words) {
 Look git(const Words& words) {
   constexpr std::array<string_view, 4> fine{"--no-pager", "--no-optional-locks", "--bare",
                                             "--literal-pathspecs"};
-  constexpr std::array<string_view, 13> runs{"--upload-pack", "--receive-pack", "--exec",     "--open-files",
-                                             "--ext-diff",    "--config",       "--template", "--textconv",
-                                             "--edit",        "--strategy=",    "--extcmd",   "--tool",
-                                             "--output"};
+  constexpr std::array<string_view, 13> runs{
+      "--upload-pack", "--receive-pack", "--exec",     "--open-files", "--ext-diff", "--config", "--template",
+      "--textconv",    "--edit",         "--strategy", "--extcmd",     "--tool",     "--output"};
   constexpr std::array<string_view, 15> subcommands{
       "bisect",   "filter-branch", "difftool", "mergetool", "submodule", "config",     "daemon",    "hook",
       "instaweb", "send-email",    "svn",      "p4",        "rebase",    "remote-ext", "credential"};
@@ -154,9 +192,11 @@ Look git(const Words& words) {
   if (at < words.size() && in(words[at].text, subcommands))
     look.carries("git " + words[at].text + " may start a program");
   for (++at; at < words.size(); ++at) {
-    const string_view text = words[at].text;
-    if (begins_with_any(text, runs) || text.starts_with("-O") || text.find("ext::") != string_view::npos)
-      look.carries("git " + std::string(text) + " may start a program");
+    const auto text = beginning_of(words[at]);
+    const bool unclear = !words[at].known && text.starts_with('-');
+    if (unclear || is_long_option(text, runs) || text.starts_with("-O") ||
+        text.find("ext::") != string_view::npos)
+      look.carries("git " + words[at].text + " may start a program");
   }
   return look;
 }
@@ -170,20 +210,33 @@ Look tar(const Words& words) {
     const bool letters = text.starts_with('-') ? !text.starts_with("--") : i == 1;
     const bool starts =
         begins_with_any(text, runs) || (letters && text.find_first_of("IF") != string_view::npos);
-    if (starts || (!words[i].known && words[i].prefix.empty()))
-      look.carries("tar may start a program by " + std::string(text));
+    if (starts || may_be_option(words[i])) look.carries("tar may start a program by " + std::string(text));
   }
   return look;
 }
 
-Look with_options(string_view name, const Words& words, std::initializer_list<string_view> options) {
+// Long options, and a letter that may stand behind others.
+Look with_options(string_view name, const Words& words, std::initializer_list<string_view> options,
+                  string_view letters = "", string_view others = "") {
   Look look;
   for (std::size_t i = 1; i < words.size(); ++i) {
     const string_view text = words[i].text;
-    const bool named =
-        std::any_of(options.begin(), options.end(), [&](auto option) { return text.starts_with(option); });
-    if (named || (!words[i].known && words[i].prefix.empty()))
+    bool named = is_long_option(text, options);
+    if (text.starts_with('-') && !text.starts_with("--")) {
+      const auto letter = text.find_first_not_of(others, 1);
+      named = letter != string_view::npos && letters.find(text[letter]) != string_view::npos;
+    }
+    if (named || may_be_option(words[i]))
       look.carries(std::string(name) + " may start a program by " + std::string(text));
+  }
+  return look;
+}
+
+Look make(const Words& words) {
+  auto look = with_options("make", words, {"--eval"}, "E", "bBdeikLnpqrRsStvw");
+  for (const auto& word : words) {
+    if (beginning_of(word).starts_with("SHELL=") || beginning_of(word).starts_with(".SHELL"))
+      look.carries("make starts programs by " + word.text);
   }
   return look;
 }
@@ -196,14 +249,16 @@ std::optional<Look> look_at_carrier(string_view name, const Words& words) {
   if (name == "sed" || name == "gsed") return sed(words);
   if (name == "git") return git(words);
   if (name == "tar" || name == "bsdtar" || name == "gtar") return tar(words);
-  if (name == "zip") return with_options(name, words, {"-T", "--unzip", "-U"});
-  if (name == "rg") return with_options(name, words, {"--pre", "--hostname-bin", "--search-zip"});
-  if (name == "sort") return with_options(name, words, {"--compress-prog", "--comp"});
-  if (name == "split") return with_options(name, words, {"--filter", "--filt"});
-  if (name == "wget") return with_options(name, words, {"--use-askpass", "-e", "--execute", "--config"});
-  if (name == "curl") return with_options(name, words, {"-K", "--config"});
-  if (name == "make" || name == "gmake")
-    return with_options(name, words, {"--eval", "-E", "SHELL=", ".SHELL"});
+  if (name == "zip") return with_options(name, words, {"--unzip-command", "--test"}, "TU", "qrmjv0123456789");
+  if (name == "rg")
+    return with_options(name, words, {"--pre", "--hostname-bin", "--search-zip"}, "z",
+                        "uUinwvolcSsFPHNILaq0");
+  if (name == "sort") return with_options(name, words, {"--compress-program"});
+  if (name == "split") return with_options(name, words, {"--filter"});
+  if (name == "wget")
+    return with_options(name, words, {"--use-askpass", "--execute", "--config"}, "e", "qcdvbNSxrkKHLEpmn");
+  if (name == "curl") return with_options(name, words, {"--config"}, "K", "sSLfkivIgGjJNOqaRlBpn#0123456");
+  if (name == "make" || name == "gmake") return make(words);
   if (name == "npm" || name == "pnpm" || name == "yarn") {
     if (words.size() > 1 && (words[1].text == "exec" || words[1].text == "x" || words[1].text == "dlx"))
       return runs_code(name, words);

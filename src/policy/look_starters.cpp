@@ -190,68 +190,103 @@ void replace_mark(Words& command, string_view mark) {
   }
 }
 
-std::optional<std::string> replaced_by(const Words& words, std::size_t end) {
-  for (std::size_t i = 1; i < end; ++i) {
-    const string_view text = words[i].text;
-    if (text == "-I" && i + 1 < end) return words[i + 1].text;
-    if (text == "-i" || text == "--replace") return "{}";
-    if (text.starts_with("-I") || text.starts_with("-i")) return std::string(text.substr(2));
-    if (text.starts_with("--replace=")) return std::string(text.substr(10));
+// What stands for the input in the words of the command.
+std::vector<std::string> marks_of(const Options& options) {
+  std::vector<std::string> marks;
+  for (const auto& option : options.given) {
+    if (option.name == "I" || option.name == "i" || option.name == "replace")
+      marks.push_back(option.value ? option.value->text : "{}");
   }
-  return std::nullopt;
+  return marks;
 }
 
 Look start_xargs(const Words& words) {
-  Words plain = words;
-  for (auto& word : plain) {
-    if (word.known && (word.text == "-i" || word.text == "--replace")) word.text = "-I{}";
-    if (word.known && word.text.starts_with("-i") && word.text.size() > 2) word.text[1] = 'I';
-  }
-  const auto next =
-      after_options(plain, 1,
-                    {.flags = "0rtpxo",
-                     .values = "adEILnPs",
-                     .long_flags = {"null", "no-run-if-empty", "verbose", "exit", "interactive"},
-                     .long_values = {"arg-file", "delimiter", "eof", "max-args", "max-procs", "max-lines",
-                                     "max-chars", "replace"}});
-  if (!next) return not_told("xargs");
+  constexpr std::array<string_view, 5> counts{"n", "L", "l", "max-args", "max-lines"};
+  const auto options =
+      read_options(words, 1,
+                   {.flags = "0rtpxo",
+                    .values = "adEILnPs",
+                    .glued = "eil",
+                    .long_flags = {"null", "no-run-if-empty", "verbose", "exit", "interactive"},
+                    .long_values = {"arg-file", "delimiter", "max-args", "max-procs", "max-chars"},
+                    .long_glued = {"eof", "max-lines", "replace"}});
+  if (!options) return not_told("xargs");
+  const auto marks = marks_of(*options);
+  const bool known = std::all_of(options->given.begin(), options->given.end(),
+                                 [](const auto& option) { return !option.value || option.value->known; });
+  if (!marks.empty() && !known) return not_told("xargs");
   Look look{.inert = true};
-  auto command = from(plain, *next);
+  auto command = from(words, options->next);
   if (command.empty()) command.push_back({"echo"});
-  const auto mark = replaced_by(plain, *next);
-  if (mark)
-    replace_mark(command, *mark);
-  else
-    command.push_back({"...", false});
+  for (const auto& mark : marks) replace_mark(command, mark);
+  // Of options that exclude each other the last counts; whichever it is, this is what may be started.
+  const bool counted = std::any_of(options->given.begin(), options->given.end(), [&](const auto& option) {
+    return std::find(counts.begin(), counts.end(), option.name) != counts.end();
+  });
+  if (marks.size() != 1 || marks.front().empty() || counted) command.push_back({"...", false, "", true});
   look.starts.push_back(std::move(command));
   return look;
 }
 
+constexpr std::array<string_view, 4> find_actions{"-exec", "-execdir", "-ok", "-okdir"};
+
+bool is_action(const Word& word) {
+  return word.known && std::find(find_actions.begin(), find_actions.end(), word.text) != find_actions.end();
+}
+
+// Where the command ends that an action of find begins at `at`; the end of `words` when it does not.
+std::size_t end_of_action(const Words& words, std::size_t at) {
+  const bool gathers = words[at].text == "-exec" || words[at].text == "-execdir";
+  for (auto end = at + 1; end < words.size(); ++end) {
+    if (words[end].text == ";") return end;
+    if (gathers && words[end].text == "+" && words[end - 1].known && words[end - 1].text == "{}") return end;
+  }
+  return words.size();
+}
+
+// An unknown word among those of find itself may be an action; what ends one stands at `last_end` at the
+// latest.
+bool may_be_action(const Words& words, std::size_t at, std::size_t last_end) {
+  if (!may_be_option(words[at])) return false;
+  return words[at].many || (at + 1 < last_end && !words[at + 1].text.starts_with('-'));
+}
+
 Look start_find(const Words& words) {
-  constexpr std::array<string_view, 4> actions{"-exec", "-execdir", "-ok", "-okdir"};
   Look look;
+  auto last_end = words.size() - 1;
+  while (last_end > 0 && words[last_end].text != ";" && words[last_end].text != "+") --last_end;
   for (std::size_t i = 1; i < words.size(); ++i) {
-    if (!words[i].known || std::find(actions.begin(), actions.end(), words[i].text) == actions.end())
-      continue;
-    Words command;
-    for (++i; i < words.size() && words[i].text != ";" && words[i].text != "+"; ++i)
-      command.push_back(words[i]);
+    if (may_be_action(words, i, last_end)) look.hides("what find does is only known when it runs");
+    if (!is_action(words[i])) continue;
+    const auto end = end_of_action(words, i);
+    Words command(words.begin() + static_cast<std::ptrdiff_t>(i) + 1,
+                  words.begin() + static_cast<std::ptrdiff_t>(end));
+    const bool nests = std::any_of(command.begin(), command.end(), [](const auto& word) {
+      return is_action(word) || (word.many && may_be_option(word));
+    });
+    if (command.empty() || end == words.size() || nests) look.hides("how find is called is not understood");
     replace_mark(command, "{}");
-    if (command.empty()) return not_told("find");
-    look.starts.push_back(std::move(command));
+    if (!command.empty()) look.starts.push_back(std::move(command));
+    i = end;
   }
   return look;
 }
 
 Look start_watch(const Words& words) {
-  const auto next = after_options(words, 1, {.flags = "bcdegtwx", .values = "nq"});
+  const auto options = read_options(words, 1, {.flags = "bcdegtwx", .values = "nq"});
+  if (!options || options->next >= words.size()) return not_told("watch");
   Look look{.inert = true};
+  const bool itself = std::any_of(options->given.begin(), options->given.end(),
+                                  [](const auto& option) { return option.name == "x"; });
+  if (itself) {
+    look.starts.push_back(from(words, options->next));
+    return look;
+  }
   std::string script;
-  for (auto at = next.value_or(words.size()); at < words.size(); ++at) {
+  for (auto at = options->next; at < words.size(); ++at) {
     if (!words[at].known) return not_told("watch");
     script.append(script.empty() ? "" : " ").append(words[at].text);
   }
-  if (!next || script.empty()) return not_told("watch");
   look.scripts.emplace_back(std::move(script), Dialect::posix);
   return look;
 }

@@ -10,12 +10,9 @@ namespace {
 using std::string_view;
 
 constexpr std::array<string_view, 3> posix_shells{"sh", "dash", "ash"};
-constexpr std::array<string_view, 8> strange_shells{"zsh",  "ksh", "mksh", "rbash",
-                                                    "fish", "csh", "tcsh", "pwsh"};
-
-bool listed(string_view name, const auto& names) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
+constexpr std::array<string_view, 21> strange_shells{
+    "zsh",   "ksh",  "mksh",   "rbash", "fish",  "csh", "tcsh", "pwsh", "yash",        "lksh",      "posh",
+    "ksh93", "oksh", "elvish", "nu",    "xonsh", "osh", "sash", "hush", "bash-static", "zsh-static"};
 
 // From behind the options of a shell: what it runs.
 struct ShellCall {
@@ -62,6 +59,49 @@ void Look::carries(std::string why) {
 void Look::hides(std::string why) {
   if (sight != Sight::opaque) doubt = std::move(why);
   sight = Sight::opaque;
+}
+
+bool may_be_option(const Word& word) {
+  return !word.known && (word.prefix.empty() || word.prefix.front() == '-');
+}
+
+std::optional<Mixed> variables_in(string_view text) {
+  Mixed mixed;
+  while (true) {
+    const auto at = std::min(text.find_first_of("$`"), text.size());
+    mixed.rest += text.substr(0, at);
+    if (at == text.size()) return mixed;
+    if (text[at] == '`') return std::nullopt;
+    const bool braces = text.substr(at).starts_with("${");
+    text.remove_prefix(at + (braces ? 2 : 1));
+    const auto length = name_length(text);
+    if (length == 0) return std::nullopt;
+    const auto name = text.substr(0, length);
+    text.remove_prefix(length);
+    mixed.rest += 'n';
+    if (braces && (text.starts_with('+') || text.starts_with(":+"))) {
+      const auto end = std::min(text.find('}'), text.size());
+      mixed.rest += text.substr(0, end);
+      text.remove_prefix(end);
+    } else {
+      mixed.names.emplace_back(name);
+    }
+    if (!braces) continue;
+    if (text.starts_with("[@]")) text.remove_prefix(3);
+    if (!text.starts_with('}')) return std::nullopt;
+    text.remove_prefix(1);
+  }
+}
+
+void Look::relies_on(const Word& word, string_view why) {
+  if (!may_be_option(word) || makes_numbers(word)) return;
+  string_view text = word.text;
+  if (text.size() > 1 && text.starts_with('"') && text.ends_with('"')) text = text.substr(1, text.size() - 2);
+  const auto mixed = variables_in(text);
+  // A variable may be empty.
+  if (!mixed || !is_plain_text(mixed->rest) || mixed->rest.find('-') != std::string::npos)
+    return hides(std::string(why));
+  relies.insert(relies.end(), mixed->names.begin(), mixed->names.end());
 }
 
 std::optional<string_view> known_name(const Word& program) {
@@ -113,37 +153,77 @@ Look look_at(const Words& words, const CommandInput& input) {
     return look;
   }
   if (auto look = look_at_builtin(*name, words)) return std::move(*look);
+  if (auto look = look_at_setter(*name, words)) return std::move(*look);
   if (auto look = look_at_starter(*name, words)) return std::move(*look);
   if (auto look = look_at_shell(*name, words, input)) return std::move(*look);
   if (auto look = look_at_carrier(*name, words)) return std::move(*look);
   return {};
 }
 
-std::optional<std::size_t> after_options(const Words& words, std::size_t from, const OptionTable& table) {
+namespace {
+
+// One word of options. False when it is not understood; `at` goes on to the word that is its value.
+bool read_long(const Words& words, std::size_t& at, const OptionTable& table, Options& options) {
+  const string_view text = words[at].text;
+  const auto equals = std::min(text.find('='), text.size());
+  Option option{.name = text.substr(2, equals - 2)};
+  const bool takes = listed(option.name, table.long_values);
+  if (equals < text.size()) {
+    if (!takes && !listed(option.name, table.long_glued)) return false;
+    option.value = Word{std::string(text.substr(equals + 1))};
+  } else if (takes) {
+    if (++at >= words.size() || words[at].many) return false;
+    option.value = words[at];
+  } else if (!listed(option.name, table.long_flags) && !listed(option.name, table.long_glued)) {
+    return false;
+  }
+  options.given.push_back(std::move(option));
+  return true;
+}
+
+bool read_letters(const Words& words, std::size_t& at, const OptionTable& table, Options& options) {
+  const string_view text = words[at].text;
+  for (std::size_t i = 1; i < text.size(); ++i) {
+    Option option{.name = text.substr(i, 1)};
+    const auto has = [&](string_view letters) { return letters.find(text[i]) != string_view::npos; };
+    const bool takes = has(table.values);
+    if (!takes && !has(table.flags) && !has(table.glued)) return false;
+    const bool ends = takes || has(table.glued);
+    if (ends && i + 1 < text.size()) {
+      option.value = Word{std::string(text.substr(i + 1))};
+    } else if (takes) {
+      if (++at >= words.size() || words[at].many) return false;
+      option.value = words[at];
+    }
+    options.given.push_back(std::move(option));
+    if (ends) break;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::optional<Options> read_options(const Words& words, std::size_t from, const OptionTable& table) {
+  Options options;
   for (auto at = from; at < words.size(); ++at) {
     const string_view text = words[at].text;
-    if (!words[at].known) {
-      if (words[at].prefix.empty() || words[at].prefix.front() == '-') return std::nullopt;
-      return at;
+    options.next = at;
+    if (!words[at].known) return may_be_option(words[at]) ? std::nullopt : std::optional(options);
+    if (text == "--") {
+      ++options.next;
+      return options;
     }
-    if (text == "--") return at + 1;
-    if (text.size() < 2 || text.front() != '-') return at;
-    if (text.starts_with("--")) {
-      const auto equals = text.find('=');
-      const auto name = text.substr(2, equals == string_view::npos ? equals : equals - 2);
-      const bool takes = listed(name, table.long_values);
-      if (!takes && !(equals == string_view::npos && listed(name, table.long_flags))) return std::nullopt;
-      if (takes && equals == string_view::npos) ++at;
-      continue;
-    }
-    for (std::size_t i = 1; i < text.size(); ++i) {
-      if (table.flags.find(text[i]) != string_view::npos) continue;
-      if (table.values.find(text[i]) == string_view::npos) return std::nullopt;
-      if (i + 1 == text.size()) ++at;
-      break;
-    }
+    if (text.size() < 2 || text.front() != '-') return options;
+    const auto read = text.starts_with("--") ? read_long : read_letters;
+    if (!read(words, at, table, options)) return std::nullopt;
   }
-  return words.size();
+  options.next = words.size();
+  return options;
+}
+
+std::optional<std::size_t> after_options(const Words& words, std::size_t from, const OptionTable& table) {
+  const auto options = read_options(words, from, table);
+  return options ? std::optional(options->next) : std::nullopt;
 }
 
 }  // namespace agentrouter::policy

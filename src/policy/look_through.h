@@ -31,10 +31,24 @@ struct Look {
   std::vector<std::string> exports = {};                // environment of what it starts
   std::vector<std::pair<std::string, Word>> sets = {};  // variables of the shell
   bool leaves_folder = false;
+  std::vector<std::string> arrays = {};   // variables that become arrays
+  std::vector<std::string> scalars = {};  // variables that must be no arrays
+  std::vector<std::string> relies = {};   // variables that must hold plain words
 
   void carries(std::string why);
   void hides(std::string why);
+  // An unknown word stands where an option or an operator could stand.
+  void relies_on(const Word& word, std::string_view why);
 };
+
+// The variables of a text; nothing when it holds other expansions.
+struct Mixed {
+  std::vector<std::string> names = {};
+  std::string rest = {};  // the text with an "n" for each of them
+};
+[[nodiscard]] std::optional<Mixed> variables_in(std::string_view text);
+// Whether an unknown word may become an option.
+[[nodiscard]] bool may_be_option(const Word& word);
 
 // The name by which a program is known: "ls" of "ls" and "/bin/ls"; nothing of other paths.
 [[nodiscard]] std::optional<std::string_view> known_name(const Word& program);
@@ -42,19 +56,32 @@ struct Look {
 // `words` is not empty, and its first word is known.
 [[nodiscard]] Look look_at(const Words& words, const CommandInput& input);
 
-// What follows the options of a command, as getopt reads them; nothing when an option is not one of those
-// listed or is only known when it runs.
 struct OptionTable {
   std::string_view flags = "";   // letters
   std::string_view values = "";  // letters that take a value
+  std::string_view glued = "";   // letters that take what follows them in their word, if anything does
   std::vector<std::string_view> long_flags = {};
   std::vector<std::string_view> long_values = {};
+  std::vector<std::string_view> long_glued = {};  // a value only behind a `=`
 };
+struct Option {
+  std::string_view name;  // "n" or "max-args"
+  std::optional<Word> value = {};
+};
+struct Options {
+  std::vector<Option> given = {};
+  std::size_t next = 0;  // what follows them
+};
+// The options of a command, as getopt reads them; nothing when one is not listed, has no value or is only
+// known when it runs.
+[[nodiscard]] std::optional<Options> read_options(const Words& words, std::size_t from,
+                                                  const OptionTable& table);
 [[nodiscard]] std::optional<std::size_t> after_options(const Words& words, std::size_t from,
                                                        const OptionTable& table);
 
 // The parts of look_at, each with its programs; nothing for programs of others.
 [[nodiscard]] std::optional<Look> look_at_builtin(std::string_view name, const Words& words);
+[[nodiscard]] std::optional<Look> look_at_setter(std::string_view name, const Words& words);
 [[nodiscard]] std::optional<Look> look_at_starter(std::string_view name, const Words& words);
 [[nodiscard]] std::optional<Look> look_at_shell(std::string_view name, const Words& words,
                                                 const CommandInput& input);

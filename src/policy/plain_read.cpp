@@ -28,6 +28,13 @@ bool starts_with_any(string_view word, std::initializer_list<string_view> prefix
   return std::any_of(prefixes.begin(), prefixes.end(), [&](auto prefix) { return word.starts_with(prefix); });
 }
 
+// `printf -v` and `test -v` reckon with the index that a name may hold.
+bool names_variables(const std::vector<std::string>& words) {
+  return std::any_of(words.begin() + 1, words.end(), [](const auto& word) {
+    return word.starts_with("-v") || word == "-R" || sets_variables(word);
+  });
+}
+
 struct PlainCommand {
   std::vector<std::string> words;
   bool globs = false;
@@ -36,6 +43,7 @@ struct PlainCommand {
 bool is_reader(const PlainCommand& command) {
   if (command.words.empty()) return false;
   const auto& name = command.words.front();
+  if (name == "printf" || name == "test") return !command.globs && !names_variables(command.words);
   if (is_one_of(name, readers)) return true;
   // A pattern could become the name of a file that looks like an option.
   if (command.globs) return false;
@@ -127,6 +135,14 @@ class Reader {
 };
 
 }  // namespace
+
+bool sets_variables(string_view format) {
+  for (auto at = format.find('%'); at < format.size(); at = format.find('%', at + 1)) {
+    at = std::min(format.find_first_not_of("#0123456789-+ '.*hlLjtzq", at + 1), format.size());
+    if (at < format.size() && format[at] == 'n') return true;
+  }
+  return false;
+}
 
 std::string script_of(string_view command) {
   const auto words = plain_words(command);

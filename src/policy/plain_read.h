@@ -12,7 +12,10 @@ namespace agentrouter::policy {
 // The script inside `/bin/bash -lc '...'`, which is how Codex shows its commands; else `command` itself.
 [[nodiscard]] std::string script_of(std::string_view command);
 
-// The programs that only read whatever their options are.
+// Whether a format of printf has a %n, which sets the variable that is named behind it.
+[[nodiscard]] bool sets_variables(std::string_view format);
+
+// The programs that only read whatever their options are, printf and test as far as they name no variable.
 [[nodiscard]] std::span<const std::string_view> plain_readers();
 
 // Whether every command of `script` is one of the list, joined by `|`, `&&`, `||` or `;`. No redirection,

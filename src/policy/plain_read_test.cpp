@@ -9,7 +9,7 @@ TEST(PlainRead, CommandsOfTheListAndPipesOfThemOnlyRead) {
   for (const auto* script :
        {"ls", "ls -la src", "pwd", "cat a.txt", "cat 'a b.txt' | head -n 3", "grep -rn \"two words\" src",
         "cd src && ls *.cpp; wc -l main.cpp || true", "find . -name '*.h' -type f", "rg -n TODO src",
-        "echo 'it costs $5; rm -rf / & more'", " ls \n"}) {
+        "echo 'it costs $5; rm -rf / & more'", " ls \n", "printf '100%% of %s' a", "test -f a && cat a"}) {
     EXPECT_TRUE(only_reads(script)) << script;
   }
 }
@@ -71,6 +71,15 @@ TEST(PlainRead, WhatWritesStartsOrHidesSomethingIsNone) {
                              "sleep 1",
                              "bash -c ls",
                              "ls ~root",
+                             "printf -v 'a[$(rm a)]' x",
+                             "printf '-va[$(rm a)]' x",
+                             "printf '%s%5n' a PATH",
+                             "printf *",
+                             "test -v 'a[$(rm a)]'",
+                             "test ! -v 'a[$(rm a)]'",
+                             "test -R 'a[$(rm a)]'",
+                             "test *",
+                             "[ -v 'a[$(rm a)]' ]",
                              "echo a{b,c}"}) {
     EXPECT_FALSE(only_reads(script)) << script;
   }

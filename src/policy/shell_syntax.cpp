@@ -12,29 +12,23 @@ namespace {
 
 using std::string_view;
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
-bool is_number(string_view text) {
-  if (text.starts_with('-')) text.remove_prefix(1);
-  return !text.empty() && text.size() <= 18 && std::all_of(text.begin(), text.end(), is_digit);
-}
-
-// "{1..9}" and "$((...))" as they stand in the script: whatever becomes of them is numbers.
-bool makes_numbers(const Word& word) {
-  const string_view text = word.text;
-  if (word.known) return is_number(text);
-  if (text.starts_with("$((") && text.ends_with("))")) return text.find_first_of("'\"`") == string_view::npos;
-  return text.starts_with('{') && text.ends_with('}') &&
-         text.find_first_not_of("0123456789.-{}") == string_view::npos &&
-         text.find("}{") == string_view::npos;
-}
-
 bool is_invisible(char32_t c) {
   return c == 0xad || (c >= 0x80 && c < 0xa0) || (c >= 0x200b && c <= 0x200f) ||
          (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || c == 0x61c ||
          c == 0x180e || c == 0x3164 || (c >= 0xfff0 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe0fff);
+}
+
+// `declare -A`
+bool makes_keyed(const SimpleCommand& command) {
+  constexpr std::array<string_view, 3> makers{"declare", "typeset", "local"};
+  if (command.words.empty() || !command.words.front().plain) return false;
+  if (std::find(makers.begin(), makers.end(), command.words.front().word.text) == makers.end()) return false;
+  for (std::size_t i = 1; i < std::min<std::size_t>(command.words.size(), 8); ++i) {
+    const auto& word = command.words[i].word;
+    if (!word.known || word.text.size() < 2 || word.text[0] != '-' || word.text[1] == '-') return false;
+    if (word.text.find('A') != std::string::npos) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -69,11 +63,6 @@ bool hides_text(string_view text) {
     ++at;
   }
   return false;
-}
-
-void Syntax::assigned(const std::string& name, const Word& value) {
-  const auto [entry, first] = variables.try_emplace(name, makes_numbers(value));
-  if (!first) entry->second = entry->second && makes_numbers(value);
 }
 
 void read_script(string_view text, Dialect dialect, Syntax& syntax) {
@@ -121,7 +110,9 @@ bool ShellReader::commands(Stop stop) {
     }
     if (redirected(current)) continue;
     const auto before = pos_;
+    keyed_ = makes_keyed(current);
     auto word = this->word();
+    array_descriptor(since(before));
     if (pos_ == before) ++pos_;
     if (current.empty() && word.plain && reserved(word)) {
       if (std::exchange(case_ended_, false)) {
@@ -213,18 +204,28 @@ bool ShellReader::redirected(SimpleCommand& current) {
   const bool both = ahead == 0 && next_is("&>");
   const char c = peek(ahead + (both ? 1 : 0));
   if ((c != '<' && c != '>') || (!both && peek(ahead + 1) == '(')) return false;
+  const auto to = text_.substr(pos_, ahead);
   pos_ += ahead;
-  redirection(current);
+  redirection(current, to);
   return true;
 }
 
-void ShellReader::redirection(SimpleCommand& current) {
+// `{NAME[INDEX]}>` reckons with the index.
+void ShellReader::array_descriptor(string_view raw) {
+  const bool redirects = (peek() == '<' || peek() == '>') && peek(1) != '(';
+  if (redirects && raw.starts_with('{') && raw.ends_with('}') && raw.find('[') != string_view::npos)
+    syntax_.doubts("a descriptor is put where something may run");
+}
+
+void ShellReader::redirection(SimpleCommand& current, string_view to) {
   constexpr std::array<string_view, 12> operators{"&>>", "&>", "<<<", "<<-", "<<", "<>",
                                                   "<&",  ">&", ">>",  ">|",  "<",  ">"};
   const auto* found = std::find_if(operators.begin(), operators.end(), [&](auto op) { return next_is(op); });
   const auto op = *found;
   pos_ += op.size();
   if (op.starts_with('&') || op == "<<<") bash_only(op);
+  const bool of_input = to.empty() ? op.starts_with('<') : to.find_first_not_of('0') == string_view::npos;
+  if (of_input != op.starts_with("<<")) current.mixes_input = true;
   skip_blanks();
   if (op == "<<" || op == "<<-") return here_document(current, op == "<<-");
   if (at_end() || is_delimiter(peek())) {

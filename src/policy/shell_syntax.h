@@ -16,6 +16,10 @@
 
 namespace agentrouter::policy {
 
+[[nodiscard]] bool listed(std::string_view name, const auto& names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 // posix is for `sh`, of which nobody knows which shell it is.
 enum class Dialect { bash, posix };
 
@@ -26,6 +30,7 @@ struct SyntaxWord {
   std::string name = {};
   Word value = {};
   bool splits = false;  // an unknown value may become more words, even behind `export`
+  bool keyed = false;   // keys of an array in it are texts
 };
 
 struct SimpleCommand {
@@ -34,11 +39,18 @@ struct SimpleCommand {
   std::vector<FileUse> files;
   std::vector<std::size_t> documents;  // here-documents and here-strings in Syntax
   std::vector<std::string> exports;    // what the command around it sets for it
+  bool mixes_input = false;            // its input is not just what `documents` holds
   bool decides_next = false;           // && stands behind it
   Dialect dialect = Dialect::bash;
   [[nodiscard]] bool empty() const {
     return assignments.empty() && words.empty() && files.empty() && documents.empty();
   }
+};
+
+// What is known of the values that a variable is given.
+struct Held {
+  bool numbers = true;  // only numbers
+  bool plain = true;    // only numbers, and words that are one word, no pattern and no option
 };
 
 // What is found in a text and in everything within it. A budget for all of it keeps the work linear.
@@ -50,7 +62,8 @@ struct Syntax {
   std::vector<SimpleCommand> commands;
   std::vector<std::optional<std::string>> documents;  // nothing: not known
   std::set<std::string> reckoned;                     // variables whose value is evaluated as arithmetic
-  std::map<std::string, bool> variables;              // whether only numbers are assigned
+  std::map<std::string, Held> variables;
+  std::set<std::string> arrays;                       // variables that may be arrays
   bool nests = false;                                 // holds subshells or substitutions
   std::string doubt;                                  // the first; empty: none
 
@@ -58,19 +71,31 @@ struct Syntax {
     if (doubt.empty()) doubt = std::move(why);
   }
   void assigned(const std::string& name, const Word& value);
+  // Whether what it holds is as good as a plain word that stands there.
+  [[nodiscard]] bool is_plain(const std::string& name) const;
 };
 
 // Appends what `text` holds to `syntax`.
 void read_script(std::string_view text, Dialect dialect, Syntax& syntax);
 
+[[nodiscard]] inline bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 [[nodiscard]] bool is_shell_name(std::string_view text);
+[[nodiscard]] bool is_number(std::string_view text);
+// Whether all that becomes of it is numbers: "5", "$!", "$((1 + 2))".
+[[nodiscard]] bool makes_numbers(const Word& word);
+// Letters, digits and signs that are nothing but themselves.
+[[nodiscard]] bool is_plain_text(std::string_view text);
+// How much of the beginning of `text` is a name.
+[[nodiscard]] std::size_t name_length(std::string_view text);
 // Variables that decide what other words mean or which program is started.
 [[nodiscard]] bool rules_the_shell(std::string_view variable);
 // Control characters, broken UTF-8, characters that are not seen or turn the direction of others.
 [[nodiscard]] bool hides_text(std::string_view text);
 
 // One text being read. Its functions stand in shell_syntax.cpp (commands), shell_compound.cpp (those that
-// begin with a reserved word) and shell_words.cpp (words).
+// begin with a reserved word), shell_words.cpp (words) and shell_reckoning.cpp (arithmetic).
 class ShellReader {
  public:
   ShellReader(std::string_view text, Dialect dialect, Syntax& syntax)
@@ -97,7 +122,8 @@ class ShellReader {
   bool operators(SimpleCommand& current, Stop stop, bool& ended);
   void parenthesis(SimpleCommand& current);
   bool redirected(SimpleCommand& current);
-  void redirection(SimpleCommand& current);
+  void redirection(SimpleCommand& current, std::string_view to);
+  void array_descriptor(std::string_view raw);
   void here_document(SimpleCommand& current, bool strips_tabs);
   void read_documents();
 
@@ -123,10 +149,13 @@ class ShellReader {
   void ansi_quoted(SyntaxWord& word);
   std::optional<std::string> ansi_escape();
   void dollar(SyntaxWord& word, bool quoted);
-  bool arithmetic_expansion();
   void parameter(SyntaxWord& word, bool quoted);
-  void parameter_meaning(std::string_view inside);
   void backquoted(SyntaxWord& word, bool quoted);
+
+  // shell_reckoning.cpp
+  bool arithmetic_expansion();
+  void parameter_meaning(std::string_view inside);
+  void array_element(std::string_view raw);
   void reckon(std::string_view expression);
   void reckon_word(const SyntaxWord& word);
 
@@ -158,6 +187,7 @@ class ShellReader {
   std::size_t pos_ = 0;
   bool in_document_ = false;
   bool case_ended_ = false;
+  bool keyed_ = false;  // of the word that is read next
   std::vector<Pending> pending_;
   // Of the word that is being read.
   std::size_t bracket_ = std::string::npos;  // where an unquoted `[` stands

@@ -44,21 +44,6 @@ void append_utf8(std::string& text, std::uint32_t c) {
   }
 }
 
-// What follows a name in an expression sets it: `= 1`, `++`, `+=`.
-bool is_set(string_view rest) {
-  rest.remove_prefix(std::min(rest.find_first_not_of(" \t"), rest.size()));
-  if (rest.starts_with("++") || rest.starts_with("--")) return true;
-  if (rest.starts_with('=')) return !rest.starts_with("==");
-  return rest.size() > 1 && string_view("+-*/%&|^").find(rest[0]) != string_view::npos && rest[1] == '=';
-}
-
-std::size_t name_length(string_view text) {
-  std::size_t length = 0;
-  const auto goes_on = [&](char c) { return is_shell_name({&c, 1}) || (length > 0 && c >= '0' && c <= '9'); };
-  while (length < text.size() && goes_on(text[length])) ++length;
-  return length;
-}
-
 }  // namespace
 
 // The rest of the word cannot be told any more; `splits`: nor how many words become of it.
@@ -66,11 +51,14 @@ void ShellReader::becomes_unknown(SyntaxWord& word, bool splits) {
   word.plain = false;
   if (word.word.known) word.word.prefix = word.word.text;
   word.word.known = false;
-  if (splits) word.word.prefix.clear();
+  if (!splits) return;
+  word.word.many = true;
+  word.word.prefix.clear();
 }
 
 SyntaxWord ShellReader::word() {
   SyntaxWord word;
+  word.keyed = std::exchange(keyed_, false);
   const auto start = pos_;
   const auto outer = std::pair(bracket_, brace_);
   bracket_ = brace_ = std::string::npos;
@@ -136,6 +124,7 @@ void ShellReader::glob_part(SyntaxWord& word) {
   const auto& text = word.word.text;
   const auto unknown_from = [&](std::size_t at) {
     becomes_unknown(word, false);
+    word.word.many = true;
     auto& prefix = word.word.prefix;
     prefix.resize(std::min(at, prefix.size()));
   };
@@ -175,6 +164,7 @@ bool ShellReader::assignment(SyntaxWord& word, std::size_t start) {
   if (length == 0 || (!rest.empty() && !indexed)) return false;
   if (!word.plain && !indexed) return false;
   word.name = text.substr(0, length);
+  if (indexed || peek(1) == '(') syntax_.arrays.insert(word.name);
   if (indexed) {
     bash_only("an array");
     const auto raw = since(start);
@@ -196,6 +186,7 @@ void ShellReader::array(SyntaxWord& word) {
     if (peek() == ')') break;
     const auto before = pos_;
     std::ignore = this->word();
+    if (!word.keyed) array_element(since(before));
     if (pos_ == before) {
       syntax_.doubts("an array holds what is no word");
       ++pos_;
@@ -309,6 +300,7 @@ void ShellReader::dollar(SyntaxWord& word, bool quoted) {
     const Depth depth(*this);
     ++pos_;
     if (!arithmetic_expansion()) {
+      if (next_is("((")) syntax_.doubts("$(( may begin a reckoning or a command");
       ++pos_;
       if (!nested_commands()) syntax_.doubts("a $( is not closed");
     }
@@ -336,24 +328,6 @@ void ShellReader::dollar(SyntaxWord& word, bool quoted) {
   }
   pos_ += 1 + std::max<std::size_t>(name, 1);
   becomes_unknown(word, !quoted || next == '@');
-}
-
-// At the first of two parentheses. False, and nothing taken, when they are no arithmetic.
-bool ShellReader::arithmetic_expansion() {
-  if (!next_is("((")) return false;
-  std::size_t depth = 0;
-  auto at = pos_ + 2;
-  for (; at < text_.size(); ++at) {
-    if (text_[at] == '(') ++depth;
-    if (text_[at] != ')') continue;
-    if (depth == 0) break;
-    --depth;
-  }
-  if (!spend(at - pos_)) return false;
-  if (text_.substr(std::min(at, text_.size()), 2) != "))") return false;
-  reckon(text_.substr(pos_ + 2, at - pos_ - 2));
-  pos_ = at + 2;
-  return true;
 }
 
 // ${...}
@@ -404,26 +378,6 @@ void ShellReader::parameter(SyntaxWord& word, bool quoted) {
   becomes_unknown(word, !quoted || many);
 }
 
-void ShellReader::parameter_meaning(string_view inside) {
-  if (inside.ends_with("@P")) syntax_.doubts("${...@P} may run what a variable holds");
-  if (inside.starts_with('#')) inside.remove_prefix(1);
-  const std::string name(inside.substr(0, name_length(inside)));
-  inside.remove_prefix(name.size());
-  if (inside.starts_with('[')) {
-    const auto end = std::min(inside.find(']'), inside.size());
-    const auto index = inside.substr(1, end - 1);
-    if (index != "@" && index != "*") reckon(index);
-    inside.remove_prefix(std::min(end + 1, inside.size()));
-  }
-  const bool slices = inside.starts_with(':') &&
-                      string_view("-=+?").find(inside.size() > 1 ? inside[1] : 'x') == string_view::npos;
-  if (slices) reckon(inside.substr(1));
-  if (inside.starts_with(":=") || inside.starts_with("=")) {
-    if (rules_the_shell(name)) syntax_.doubts("it sets " + name);
-    syntax_.assigned(name, Word{std::string(inside), false});
-  }
-}
-
 void ShellReader::backquoted(SyntaxWord& word, bool quoted) {
   const Depth depth(*this);
   std::string script;
@@ -439,40 +393,6 @@ void ShellReader::backquoted(SyntaxWord& word, bool quoted) {
   becomes_unknown(word, !quoted);
   syntax_.nests = true;
   if (spend(script.size())) ShellReader(script, dialect_, syntax_).script();
-}
-
-// Arithmetic runs what stands in a variable's index, so each variable in it has to hold a number.
-void ShellReader::reckon(string_view expression) {
-  if (expression.find_first_of("`'\"[\\") != string_view::npos || expression.find("$(") != string_view::npos)
-    syntax_.doubts("a reckoning may run something");
-  if (spend(expression.size())) std::ignore = ShellReader(expression, dialect_, syntax_).expansions();
-  for (std::size_t at = 0; at < expression.size();) {
-    const auto length = name_length(expression.substr(at));
-    if (length > 0) {
-      const std::string name(expression.substr(at, length));
-      at += length;
-      if (is_set(expression.substr(at))) syntax_.assigned(name, Word{"0"});
-      syntax_.reckoned.insert(name);
-    } else if (expression[at] == '$') {
-      ++at;
-      if (at < expression.size() && expression[at] == '{') ++at;
-      if (at < expression.size() && string_view("0123456789@*!-").find(expression[at]) != string_view::npos)
-        syntax_.doubts("a reckoning holds what is not known");
-    } else if (expression[at] >= '0' && expression[at] <= '9') {
-      while (at < expression.size() &&
-             (is_shell_name("_" + std::string(1, expression[at])) || expression[at] == '#'))
-        ++at;
-    } else {
-      ++at;
-    }
-  }
-}
-
-void ShellReader::reckon_word(const SyntaxWord& word) {
-  string_view text = word.word.text;
-  if (!word.word.known && text.size() > 1 && text.starts_with('"') && text.ends_with('"'))
-    text = text.substr(1, text.size() - 2);
-  if (!text.starts_with("${#")) reckon(text);
 }
 
 std::optional<std::string> ShellReader::expansions() {
