@@ -159,9 +159,10 @@ TEST(Understand, OnlyItsOwnDocumentIsTheInputOfAShell) {
 }
 
 TEST(Understand, WhatIsEvaluatedThoughItIsQuotedIsSeen) {
-  for (const auto* script : {"jobs -x a", "jobs $1", "wait -n -p x", "wait $1", "declare -a 'x=(1)'",
-                             "declare -A x=$y", "getopts -- a b", "printf -v a -v b[1] c", "printf '%n' PATH",
-                             "test $1", "[ $(a) ]", "[ \"$1\" \"$2\" ]", "test -v a[1]"}) {
+  for (const auto* script :
+       {"jobs -x a", "jobs $1", "wait -n -p x", "wait $1", "declare -a 'x=(1)'", "declare -A x=$y",
+        "getopts -- a b", "printf -v a -v b[1] c", "printf '%n' PATH", "test $1", "[ $(a) ]",
+        "[ \"$1\" \"$2\" ]", "date -s a", "date +%F --se=a", "date 01020304", "date $a", "test -v a[1]"}) {
     EXPECT_EQ(understand(script).commands.back().sight, Sight::opaque) << script;
   }
   for (const auto* script :
@@ -192,7 +193,10 @@ TEST(Understand, OrdinaryWaitingAndTestingIsClear) {
                              "echo \"${@:2}\" ${1:0:3}",
                              "read -ra x",
                              "printf \"a $b %s\" \"$c\"",
-                             "getopts ab: o"}) {
+                             "getopts ab: o",
+                             "date -u +%F",
+                             "date +%F -d '+1 day'",
+                             "date -d \"$a\" \"+$b\" -Iseconds"}) {
     const auto understood = understand(script);
     EXPECT_EQ(understood.doubt, "") << script;
     for (const auto& command : understood.commands) EXPECT_EQ(command.sight, Sight::clear) << script;

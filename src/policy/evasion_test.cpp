@@ -56,7 +56,7 @@ RuleVerdict judged(const Rules& rules, const std::string& command) {
 Rules refusing() {
   const auto document =
       base::value_or_throw(base::parse_json(R"({"name": "refusing", "default": "allow", "rules": [
-      {"id": "commands", "tool": "shell", "verdict": "deny", "command": ["rm", "curl", "git push"]},
+      {"id": "commands", "tool": "shell", "verdict": "deny", "command": ["rm", "curl", "git push", "date"]},
       {"id": "file", "tool": "edit", "verdict": "deny", "path": "a.txt"}]})"));
   return base::value_or_throw(Rules::parse(document.as_object()));
 }

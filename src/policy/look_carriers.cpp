@@ -241,6 +241,24 @@ Look make(const Words& words) {
   return look;
 }
 
+// What is no format and no option that only says how a date is shown sets the clock.
+Look date(const Words& words) {
+  Look look;
+  for (std::size_t at = 1; at < words.size(); ++at) {
+    const auto options = read_options(words, at,
+                                      {.flags = "uR",
+                                       .values = "dfr",
+                                       .glued = "I",
+                                       .long_flags = {"utc", "universal", "rfc-email", "help", "version"},
+                                       .long_values = {"date", "file", "reference", "rfc-3339"},
+                                       .long_glued = {"iso-8601"}});
+    at = options ? options->next : at;
+    if (!options || (at < words.size() && !beginning_of(words[at]).starts_with('+')))
+      look.hides("date may set the clock");
+  }
+  return look;
+}
+
 }  // namespace
 
 std::optional<Look> look_at_carrier(string_view name, const Words& words) {
@@ -249,6 +267,7 @@ std::optional<Look> look_at_carrier(string_view name, const Words& words) {
   if (name == "sed" || name == "gsed") return sed(words);
   if (name == "git") return git(words);
   if (name == "tar" || name == "bsdtar" || name == "gtar") return tar(words);
+  if (name == "date") return date(words);
   if (name == "zip") return with_options(name, words, {"--unzip-command", "--test"}, "TU", "qrmjv0123456789");
   if (name == "rg")
     return with_options(name, words, {"--pre", "--hostname-bin", "--search-zip"}, "z",

@@ -35,6 +35,18 @@ bool names_variables(const std::vector<std::string>& words) {
   });
 }
 
+// `date -s`, or a word that is no format and no value of an option.
+bool sets_the_clock(const std::vector<std::string>& words) {
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    const string_view word = words[i];
+    if (word == "-d" || word == "--date" || word == "-r" || word == "-f")
+      ++i;
+    else if (!starts_with_any(word, {"+", "-u", "-R", "-I", "--date=", "--utc"}) || word.starts_with("-us"))
+      return true;
+  }
+  return false;
+}
+
 struct PlainCommand {
   std::vector<std::string> words;
   bool globs = false;
@@ -44,6 +56,7 @@ bool is_reader(const PlainCommand& command) {
   if (command.words.empty()) return false;
   const auto& name = command.words.front();
   if (name == "printf" || name == "test") return !command.globs && !names_variables(command.words);
+  if (name == "date") return !command.globs && !sets_the_clock(command.words);
   if (is_one_of(name, readers)) return true;
   // A pattern could become the name of a file that looks like an option.
   if (command.globs) return false;

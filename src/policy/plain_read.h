@@ -15,7 +15,8 @@ namespace agentrouter::policy {
 // Whether a format of printf has a %n, which sets the variable that is named behind it.
 [[nodiscard]] bool sets_variables(std::string_view format);
 
-// The programs that only read whatever their options are, printf and test as far as they name no variable.
+// The programs that only read whatever their options are, printf and test as far as they name no variable,
+// date as far as it sets no clock.
 [[nodiscard]] std::span<const std::string_view> plain_readers();
 
 // Whether every command of `script` is one of the list, joined by `|`, `&&`, `||` or `;`. No redirection,

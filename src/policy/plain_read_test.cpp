@@ -9,7 +9,8 @@ TEST(PlainRead, CommandsOfTheListAndPipesOfThemOnlyRead) {
   for (const auto* script :
        {"ls", "ls -la src", "pwd", "cat a.txt", "cat 'a b.txt' | head -n 3", "grep -rn \"two words\" src",
         "cd src && ls *.cpp; wc -l main.cpp || true", "find . -name '*.h' -type f", "rg -n TODO src",
-        "echo 'it costs $5; rm -rf / & more'", " ls \n", "printf '100%% of %s' a", "test -f a && cat a"}) {
+        "echo 'it costs $5; rm -rf / & more'", " ls \n", "printf '100%% of %s' a", "date", "date -u +%F",
+        "date -d '1 day ago' '+%F %T'", "test -f a && cat a"}) {
     EXPECT_TRUE(only_reads(script)) << script;
   }
 }
@@ -79,6 +80,10 @@ TEST(PlainRead, WhatWritesStartsOrHidesSomethingIsNone) {
                              "test ! -v 'a[$(rm a)]'",
                              "test -R 'a[$(rm a)]'",
                              "test *",
+                             "date -s now",
+                             "date --set=now",
+                             "date -us now",
+                             "date 01020304",
                              "[ -v 'a[$(rm a)]' ]",
                              "echo a{b,c}"}) {
     EXPECT_FALSE(only_reads(script)) << script;
