@@ -43,15 +43,33 @@ TEST(Payload, FieldsAreCutAtACharacterAndMarked) {
   std::string text(8191, 'a');
   payload["long"] = text + "\xc3\xa4";
   payload["fits"] = text + "a";
-  cap_fields(payload);
+  cap_fields(payload, base::no_secrets);
   EXPECT_EQ(payload.at("long").as_string().size(), 8191u);
   EXPECT_EQ(payload.at("longTruncated"), true);
   EXPECT_FALSE(payload.contains("fitsTruncated"));
 }
 
 TEST(Payload, TitlesAreOneShortLine) {
-  EXPECT_EQ(one_line("a\nb\tc"), "a b c");
-  EXPECT_EQ(one_line(std::string(300, 'x')).size(), 203u);
+  EXPECT_EQ(one_line("a\nb\tc", base::no_secrets), "a b c");
+  EXPECT_EQ(one_line(std::string(300, 'x'), base::no_secrets).size(), 203u);
+}
+
+TEST(Payload, NoCutGoesThroughASecret) {
+  constexpr std::string_view secret = "sk-redact/me+0123456789abcdef";
+  const base::Redactor hidden(std::vector<std::string_view>{secret}, base::system_entropy());
+  for (const std::size_t seen : {std::size_t{1}, std::size_t{8}, secret.size() - 1}) {
+    const std::string line = std::string(200 - seen, 'x') + std::string(secret) + " and more";
+    EXPECT_EQ(one_line(line, hidden), std::string(200 - seen, 'x') + "...");
+    const std::string before(model::defaults::event_field_bytes - seen, 'x');
+    json::object payload{{"text", before + std::string(secret) + std::string(1u << 20, 'y')}};
+    cap_fields(payload, hidden);
+    EXPECT_EQ(base::get_string(payload, "text"), before);
+    const std::string start = R"({"command":")";
+    const std::string command(model::defaults::event_field_bytes - start.size() - seen, 'x');
+    const auto args =
+        bounded_args({{"command", command + std::string(secret) + std::string(1u << 20, 'y')}}, hidden);
+    EXPECT_EQ(base::get_string(args, "preview"), start + command);
+  }
 }
 
 }  // namespace

@@ -8,35 +8,44 @@
 
 namespace agentrouter::agents {
 
-void cap_fields(json::object& payload) {
+namespace {
+
+constexpr std::size_t line_bytes = 200;
+
+}  // namespace
+
+void cap_fields(json::object& payload, const base::Redactor& hidden) {
   std::vector<std::string> cut;
   for (auto& member : payload) {
     auto* text = member.value().if_string();
     if (!text || text->size() <= model::defaults::event_field_bytes) continue;
-    text->resize(base::cut_utf8({text->data(), text->size()}, model::defaults::event_field_bytes).size());
+    text->resize(hidden.cut({text->data(), text->size()}, model::defaults::event_field_bytes).size());
     text->shrink_to_fit();
     cut.push_back(std::string(member.key()) + "Truncated");
   }
   for (const auto& key : cut) payload[key] = true;
 }
 
-json::object bounded_args(json::object args) {
+json::object bounded_args(json::object args, const base::Redactor& hidden) {
   auto text = base::to_text(args);
   if (text.size() <= 2 * model::defaults::event_field_bytes) return args;
   json::object preview;
-  preview["preview"] = base::cut_utf8(text, model::defaults::event_field_bytes);
+  preview["preview"] = hidden.cut(text, model::defaults::event_field_bytes, base::Redactor::Text::json);
   preview["truncated"] = true;
   return preview;
 }
 
-std::string one_line(std::string_view text) {
-  constexpr std::size_t limit = 200;
-  std::string line(base::cut_utf8(text, limit));
+std::string one_line(std::string_view text, const base::Redactor& hidden) {
+  std::string line(hidden.cut(text, line_bytes));
   for (auto& c : line) {
     if (static_cast<unsigned char>(c) < 0x20) c = ' ';
   }
   if (line.size() < text.size()) line += "...";
   return line;
+}
+
+std::string short_key(std::string_view text) {
+  return std::string(base::cut_utf8(text, line_bytes));
 }
 
 std::string relative_path(std::string_view path, std::string_view folder) {

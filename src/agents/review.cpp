@@ -92,9 +92,11 @@ json::object messages_body(const ReviewSubject& subject, const std::string& text
 
 }  // namespace
 
-ListedCall listed_call(std::string call_id, std::string_view tool, const json::object& args) {
+ListedCall listed_call(std::string call_id, std::string_view tool, const json::object& args,
+                       const base::Redactor& hidden) {
   return {std::move(call_id),
-          std::string(tool) + " call: " + std::string(base::cut_utf8(base::to_text(args), listed_bytes))};
+          std::string(tool) + " call: " +
+              std::string(hidden.cut(base::to_text(args), listed_bytes, base::Redactor::Text::json))};
 }
 
 std::optional<ReviewRequest> review_request(const ReviewSubject& subject) {

@@ -2,7 +2,7 @@
 // The reviewer of the modes auto and auto_review, without I/O: what it is asked about one tool call, and what
 // its answer means. It is a model of the same provider, asked by the keeper and not by the agent. Whatever
 // the agent wrote is data in the question, between marks that it cannot know; the answer is read strictly,
-// and everything but a clear "allow" is a denial.
+// and everything but a clear "allow" is a denial. `hidden` as in TurnSpec.
 
 #include <string>
 #include <string_view>
@@ -17,7 +17,8 @@ struct ListedCall {
   std::string call_id;
   std::string line;  // shell call: {"command":"ls"}
 };
-[[nodiscard]] ListedCall listed_call(std::string call_id, std::string_view tool, const json::object& args);
+[[nodiscard]] ListedCall listed_call(std::string call_id, std::string_view tool, const json::object& args,
+                                     const base::Redactor& hidden = base::no_secrets);
 
 inline constexpr std::size_t review_listed_calls = 100;
 
@@ -51,6 +52,7 @@ struct ReviewVerdict {
 // `body` is the whole answer of the provider to a request that it answered with `status`. Allowed exactly
 // when it is complete and its text is {"outcome":"allow","risk":"low"|"medium","reason":"..."} and nothing
 // else.
-[[nodiscard]] ReviewVerdict read_review(model::RuntimeKind kind, int status, std::string_view body);
+[[nodiscard]] ReviewVerdict read_review(model::RuntimeKind kind, int status, std::string_view body,
+                                        const base::Redactor& hidden = base::no_secrets);
 
 }  // namespace agentrouter::agents

@@ -40,7 +40,7 @@ ReviewVerdict denial(std::string reason) {
   return {false, std::move(reason)};
 }
 
-ReviewVerdict verdict_of(std::string_view text) {
+ReviewVerdict verdict_of(std::string_view text, const base::Redactor& hidden) {
   const auto value = base::parse_json(text, {.max_depth = 4, .max_bytes = 64u << 10});
   const auto* verdict = value ? value->if_object() : nullptr;
   if (!verdict || verdict->size() != 3) return denial("the reviewer's answer is no verdict");
@@ -50,14 +50,15 @@ ReviewVerdict verdict_of(std::string_view text) {
   const bool known = risk == "low" || risk == "medium" || risk == "high";
   if (!reason || !known || (outcome != "allow" && outcome != "deny"))
     return denial("the reviewer's answer is no verdict");
-  const auto said = one_line(*reason);
+  const auto said = one_line(*reason, hidden);
   if (outcome == "allow" && risk == "high") return denial("the reviewer allows a call of high risk: " + said);
   return {outcome == "allow", said.empty() ? "the reviewer gave no reason" : said};
 }
 
 }  // namespace
 
-ReviewVerdict read_review(model::RuntimeKind kind, int status, std::string_view body) {
+ReviewVerdict read_review(model::RuntimeKind kind, int status, std::string_view body,
+                          const base::Redactor& hidden) {
   if (status != 200) {
     return denial("the reviewer could not be asked: " + std::string(cause_of_status(status)) + " (" +
                   std::to_string(status) + ")");
@@ -67,7 +68,7 @@ ReviewVerdict read_review(model::RuntimeKind kind, int status, std::string_view 
   if (!answer) return denial("the reviewer's answer cannot be read");
   const auto text = kind == model::RuntimeKind::codex ? text_of_response(*answer) : text_of_message(*answer);
   if (!text) return denial("the reviewer gave no complete answer");
-  return verdict_of(*text);
+  return verdict_of(*text, hidden);
 }
 
 }  // namespace agentrouter::agents

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/redactor.h"
 #include "model/defaults.h"
 #include "model/event.h"
 #include "model/run.h"
@@ -33,7 +34,7 @@ struct EmitEvent {
 struct Ask {
   std::string ask_id;  // of this session
   std::string tool;    // as in ToolCall
-  std::string title;   // one line for people
+  std::string title;   // one short line for people
   json::object args;   // what exactly would be done: command, cwd, changes[{path,kind,diff}], server, tool...
   std::string call_id;  // callId of the agent.tool_started that this is about; empty when not known
   // Over the request as the agent made it: equal for two that would do the same, different when any byte of
@@ -92,6 +93,9 @@ struct TurnSpec {
   // What notices that the agent makes no progress, over all turns of a run; outlives the session. Null: one of
   // the session's own, which only warns.
   policy::NoProgress* progress = nullptr;
+  // What is cut to be shown (events, titles, failures, the response) ends before a secret that the cut would
+  // go through; taking out those that are whole is the driver's. Never null, outlives the session.
+  const base::Redactor* hidden = &base::no_secrets;
 };
 
 struct SessionLimits {

@@ -16,8 +16,9 @@ namespace agentrouter::agents {
 
 class TurnLog {
  public:
-  // `progress` as in TurnSpec.
-  TurnLog(std::string provider, std::size_t response_bytes, policy::NoProgress* progress);
+  // `progress` and `hidden` as in TurnSpec.
+  TurnLog(std::string provider, std::size_t response_bytes, policy::NoProgress* progress,
+          const base::Redactor& hidden);
 
   // `line` is the providerEventType in all of these.
   void emit(Outputs& out, std::string type, const std::string& line, json::object fields) const;
@@ -32,6 +33,8 @@ class TurnLog {
   [[nodiscard]] const json::value* kept(const std::string& call_id) const;
   // The call is open no more. Nothing when it was not.
   std::optional<json::value> close(const std::string& call_id);
+  // As one_line().
+  [[nodiscard]] std::string line_of(std::string_view text) const;
   // More open calls, or more bytes kept for them, than an agent may make us remember.
   [[nodiscard]] bool open_too_much() const;
   // Nobody answered the question about this call: it never ran.
@@ -68,6 +71,7 @@ class TurnLog {
   std::string response_event_type_;
   std::unique_ptr<policy::NoProgress> own_progress_;
   policy::NoProgress* progress_;
+  const base::Redactor& hidden_;
 };
 
 }  // namespace agentrouter::agents

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/utf8.h"
+
 namespace agentrouter::base {
 namespace {
 
@@ -52,10 +54,7 @@ bool has_breaks(std::string_view text, Redactor::Text kind) {
                                           text.find("\\r") != std::string_view::npos);
 }
 
-struct Span {
-  std::size_t begin = 0;
-  std::size_t end = 0;
-};
+using Span = Redactor::Span;
 
 void find_spans(const Needles& needles, std::string_view text, Redactor::Text kind, std::vector<Span>& spans) {
   std::optional<Joined> joined;
@@ -65,13 +64,30 @@ void find_spans(const Needles& needles, std::string_view text, Redactor::Text ki
   for (std::size_t from = 0;;) {
     const auto found = needles.find(searched, from, kind);
     if (!found) return;
-    if (kind == Redactor::Text::json && is_escaped(text, place(found->begin))) {
-      from = found->begin + 1;
-      continue;
-    }
-    from = found->begin + found->size;
-    spans.push_back({place(found->begin), place(from - 1) + 1});
+    // The next one may begin within this one.
+    from = found->begin + 1;
+    if (kind == Redactor::Text::json && is_escaped(text, place(found->begin))) continue;
+    spans.push_back({place(found->begin), place(found->begin + found->size - 1) + 1});
   }
+}
+
+// What may stand between the bytes of a secret, and in JSON what a line end is written with.
+std::string_view between_bytes(Redactor::Text kind) {
+  return kind == Redactor::Text::json ? "\n\r\\nr" : "\n\r";
+}
+
+// From where a secret of `longest` bytes that ends behind `at` may begin.
+std::size_t reach_back(std::string_view text, std::size_t at, std::size_t longest, Redactor::Text kind) {
+  for (std::size_t seen = 0; at > 0 && seen < longest; --at)
+    seen += between_bytes(kind).find(text[at - 1]) == std::string_view::npos ? 1u : 0u;
+  return at;
+}
+
+// Where one that begins before `at` may end.
+std::size_t reach_on(std::string_view text, std::size_t at, std::size_t longest, Redactor::Text kind) {
+  for (std::size_t seen = 0; at < text.size() && seen < longest; ++at)
+    seen += between_bytes(kind).find(text[at]) == std::string_view::npos ? 1u : 0u;
+  return at;
 }
 
 }  // namespace
@@ -80,16 +96,42 @@ Redactor::Redactor(std::vector<Needles> needles) : needles_(std::move(needles)) 
   for (const auto& one : needles_) longest_ = std::max(longest_, one.longest());
 }
 
-bool Redactor::clean(std::string& text, Text kind) const {
+std::vector<Span> Redactor::spans(std::string_view text, Text kind) const {
+  std::vector<Span> found;
+  for (const auto& needles : needles_) find_spans(needles, text, kind, found);
+  std::ranges::sort(found, {}, &Span::begin);
   std::vector<Span> spans;
-  for (const auto& needles : needles_) find_spans(needles, text, kind, spans);
+  for (const auto& span : found) {
+    if (spans.empty() || span.begin >= spans.back().end) {
+      spans.push_back(span);
+    } else {
+      spans.back().end = std::max(spans.back().end, span.end);
+    }
+  }
+  return spans;
+}
+
+std::string_view Redactor::cut(std::string_view text, std::size_t most, Text kind) const {
+  const auto kept = cut_utf8(text, most);
+  if (longest_ == 0 || kept.size() == text.size()) return kept;
+  // Of those that overlap the first may end before the cut, and a second goes through it.
+  const auto from = reach_back(text, kept.size(), 2 * longest_, kind);
+  const auto near = text.substr(from, reach_on(text, kept.size(), longest_, kind) - from);
+  for (const auto& span : spans(near, kind)) {
+    if (from + span.begin < kept.size() && from + span.end > kept.size())
+      return cut_utf8(text, from + span.begin);
+  }
+  return kept;
+}
+
+bool Redactor::clean(std::string& text, Text kind) const {
+  const auto spans = this->spans(text, kind);
   if (spans.empty()) return false;
-  std::ranges::sort(spans, {}, &Span::begin);
   std::string clean;
   std::size_t from = 0;
   for (const auto& span : spans) {
-    if (span.begin >= from) clean.append(text, from, span.begin - from).append(redacted_mark);
-    from = std::max(from, span.end);
+    clean.append(text, from, span.begin - from).append(redacted_mark);
+    from = span.end;
   }
   clean.append(text, from, std::string::npos);
   text = std::move(clean);

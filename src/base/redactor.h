@@ -32,12 +32,25 @@ class Redactor {
   [[nodiscard]] std::size_t longest() const { return longest_; }
   // In plain text.
   [[nodiscard]] bool occurs_in(std::string_view text) const;
+  // Where in the text secrets are, in order; those that overlap are one.
+  struct Span {
+    std::size_t begin = 0;
+    std::size_t end = 0;
+  };
+  [[nodiscard]] std::vector<Span> spans(std::string_view text, Text kind) const;
+  // The beginning of `text`, of at most `most` bytes, cut at a character and not within a secret: what is
+  // left of one after a cut would be known as a secret no more, so it goes before. Looks only at what is near
+  // the cut.
+  [[nodiscard]] std::string_view cut(std::string_view text, std::size_t most, Text kind = Text::plain) const;
   [[nodiscard]] const std::vector<Needles>& needles() const { return needles_; }
 
  private:
   std::vector<Needles> needles_;
   std::size_t longest_ = 0;
 };
+
+// Hides nothing.
+inline const Redactor no_secrets;
 
 // From now on in every line that this process logs (log.h). Safe from any thread; the last call counts.
 void hide_in_logs(Redactor redactor);

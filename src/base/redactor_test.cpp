@@ -153,6 +153,27 @@ TEST(Redactor, SeveralSetsCountTogether) {
             "[REDACTED], [REDACTED], [REDACTED].");
 }
 
+TEST(Redactor, NoCutGoesThroughAValue) {
+  const Redactor redactor = hiding({"sk-redact/me+0123456789", secret});
+  const std::string text = std::string(100, 'x') + "sk-redact/me+0123456789" + std::string(100, 'y');
+  for (std::size_t most = 0; most <= text.size() + 1; ++most) {
+    const bool within = most > 100 && most < 123;
+    EXPECT_EQ(redactor.cut(text, most), text.substr(0, within ? 100 : most)) << most;
+  }
+  const std::string json = std::string(100, 'x') + R"(s3cr3t/word+\"of\\mcp)" + "yyyy";
+  EXPECT_EQ(redactor.cut(json, 120, Text::json), std::string(100, 'x'));
+  EXPECT_EQ(redactor.cut("sk-redact\n\n\n/me+\r\n0123456789", 20), "");
+  EXPECT_EQ(redactor.cut(R"(sk-redact\n\n/me+\r\n0123456789)", 30, Text::json), "");
+  EXPECT_EQ(redactor.cut("\xc3\xa4", 1), "");
+  EXPECT_EQ(Redactor().cut("sk-redact/me+0123456789", 9), "sk-redact");
+}
+
+TEST(Redactor, ValuesThatOverlapDisappearAsOne) {
+  const Redactor redactor = hiding({"first-secret-and", "secret-and-second"});
+  EXPECT_EQ(cleaned(redactor, "a first-secret-and-second b"), "a [REDACTED] b");
+  EXPECT_EQ(redactor.cut("a first-secret-and-second b", 22), "a ");
+}
+
 TEST(Needles, SurviveTheWayToAnotherProcessAndNameNoSecret) {
   const Needles made(std::vector<std::string_view>{"sk-travelling", "another/secret+"}, system_entropy());
   const auto text = made.to_text();

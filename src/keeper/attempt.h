@@ -24,9 +24,9 @@ namespace agentrouter::keeper {
 // storage_full or worker_failed.
 [[nodiscard]] model::RunFailure failure_of_error(const base::Error& error);
 
-// The second outlives the session.
-using SessionFactory =
-    std::function<std::unique_ptr<agents::Session>(const AttemptPlan&, policy::NoProgress&)>;
+// The second and the third outlive the session; the third as TurnSpec::hidden.
+using SessionFactory = std::function<std::unique_ptr<agents::Session>(const AttemptPlan&, policy::NoProgress&,
+                                                                      const base::Redactor&)>;
 
 class Attempt {
  public:

@@ -110,7 +110,7 @@ base::Task<TurnEnd> Attempt::run_turn(const std::string& started) {
     actions_ = std::make_unique<ActionGate>(ActionGate::Needs{
         .recorder = needs_.recorder, .plan = turn_plan_, .clock = needs_.clock, .prior_event_id = started});
   }
-  session_ = needs_.make_session(turn_plan_, progress_.signals());
+  session_ = needs_.make_session(turn_plan_, progress_.signals(), needs_.recorder.redactor());
   holders_ = 0;
   egress_->release();
   way_out_.release();

@@ -206,14 +206,15 @@ base::Result<Started> start_up() {
   return Started{std::move(box), std::move(lock), std::move(stream), std::move(received)};
 }
 
-std::unique_ptr<agents::Session> session_of(const AttemptPlan& plan, policy::NoProgress& progress) {
-  agents::TurnSpec spec{
-      .runtime = plan.runtime,
-      .model = plan.model,
-      .prompt = plan.task,
-      .resume_thread = plan.resume_thread,
-      .gates_calls = plan.approval_scope == model::ApprovalScope::action,
-      .progress = &progress};
+std::unique_ptr<agents::Session> session_of(const AttemptPlan& plan, policy::NoProgress& progress,
+                                            const base::Redactor& hidden) {
+  agents::TurnSpec spec{.runtime = plan.runtime,
+                        .model = plan.model,
+                        .prompt = plan.task,
+                        .resume_thread = plan.resume_thread,
+                        .gates_calls = plan.approval_scope == model::ApprovalScope::action,
+                        .progress = &progress,
+                        .hidden = &hidden};
   const agents::SessionLimits limits{.output_bytes = plan.limits.output_bytes};
   return plan.runtime.kind == model::RuntimeKind::codex
              ? agents::make_codex_session(std::move(spec), limits)

@@ -25,16 +25,17 @@ class KeeperOnFullDisk : public KeeperTest {
   void drive(const std::function<void(Attempt&)>& when_full, DiskPatience patience = {10min, 1ms}) {
     Journal journal = base::value_or_throw(Journal::create(sim_journal_file(sim_, "journal"), clock_));
     Recorder recorder(std::move(journal), clock_, entropy_, nothing_hidden_, model::EventSource::codex);
-    Attempt attempt({.executor = io_.get_executor(),
-                     .sandbox = *sandbox_,
-                     .attempt_dir = dir_.get(),
-                     .plan = plan_,
-                     .recorder = recorder,
-                     .clock = clock_,
-                     .entropy = entropy_,
-                     .make_session = [](const AttemptPlan&,
-                                        policy::NoProgress&) { return std::make_unique<ScriptedSession>(); },
-                     .disk_patience = patience});
+    Attempt attempt(
+        {.executor = io_.get_executor(),
+         .sandbox = *sandbox_,
+         .attempt_dir = dir_.get(),
+         .plan = plan_,
+         .recorder = recorder,
+         .clock = clock_,
+         .entropy = entropy_,
+         .make_session = [](const AttemptPlan&, policy::NoProgress&,
+                            const base::Redactor&) { return std::make_unique<ScriptedSession>(); },
+         .disk_patience = patience});
     testing::run_task(io_, drive_both(attempt, when_full));
     const auto fd = sim_journal_fd(sim_, "journal");
     records_ = base::value_or_throw(read_journal(fd.get(), 0, UINT64_MAX, SIZE_MAX)).records;

@@ -64,7 +64,7 @@ class KeeperTest : public ::testing::Test {
                       .clock = clock_,
                       .entropy = entropy_,
                       .make_session =
-                          [this](const AttemptPlan& plan, policy::NoProgress&) {
+                          [this](const AttemptPlan& plan, policy::NoProgress&, const base::Redactor&) {
                             sessions_.push_back({plan.task, plan.resume_thread});
                             return std::make_unique<ScriptedSession>();
                           },

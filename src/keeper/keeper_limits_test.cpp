@@ -106,7 +106,9 @@ TEST_F(KeeperTest, FullDiskEndsTheRunStorageFullFromTheReserve) {
                    .recorder = recorder,
                    .clock = clock_,
                    .entropy = entropy_,
-                   .make_session = [](const AttemptPlan&, policy::NoProgress&) { return std::make_unique<ScriptedSession>(); }});
+                   .make_session = [](const AttemptPlan&, policy::NoProgress&, const base::Redactor&) {
+                     return std::make_unique<ScriptedSession>();
+                   }});
   EXPECT_TRUE(testing::run_task(io_, attempt.run()));
   testing::run_task(io_, sandbox_->stop());
   read_all();

@@ -10,6 +10,8 @@ namespace {
 using egress::McpMessage;
 using egress::Pass;
 
+constexpr std::size_t title_bytes = 200;
+
 Pass refusal(std::string reason, std::string message) {
   return {.allowed = false, .reason = std::move(reason), .message = std::move(message)};
 }
@@ -23,7 +25,8 @@ Pass pass_of(const ActionReply& reply) {
 }
 
 // To a host that is no MCP server's.
-agents::Ask ask_of_outbound(const egress::HeldRequest& request, std::string id) {
+agents::Ask ask_of_outbound(const egress::HeldRequest& request, std::string id,
+                            const base::Redactor& hidden) {
   const auto place = request.host + ":" + std::to_string(request.port);
   agents::Ask ask{.ask_id = id,
                   .tool = "network",
@@ -36,7 +39,7 @@ agents::Ask ask_of_outbound(const egress::HeldRequest& request, std::string id) 
   if (!request.query.empty()) ask.args["query"] = base::to_utf8(request.query);
   if (!request.body.empty()) ask.args["body"] = base::to_utf8(request.body);
   if (!request.encoding.empty()) ask.args["bodyEncoding"] = base::to_utf8(request.encoding);
-  ask.title = base::cut_utf8(base::to_utf8(ask.title), 200);
+  ask.title = hidden.cut(base::to_utf8(ask.title), title_bytes);
   ask.call_id = std::move(id);
   ask.input_digest = base::json_digest(json::object{{"place", request.scheme + "://" + place},
                                                     {"target", base::Sha256::hex_of(request.path + "?" + request.query)},
@@ -47,8 +50,8 @@ agents::Ask ask_of_outbound(const egress::HeldRequest& request, std::string id) 
 
 }  // namespace
 
-agents::Ask ask_of(const egress::HeldRequest& request, std::string id) {
-  if (request.server.empty()) return ask_of_outbound(request, std::move(id));
+agents::Ask ask_of(const egress::HeldRequest& request, std::string id, const base::Redactor& hidden) {
+  if (request.server.empty()) return ask_of_outbound(request, std::move(id), hidden);
   const auto& message = request.message;
   agents::Ask ask{
       .ask_id = id, .tool = "network", .title = request.method + " " + request.host + request.path};
@@ -64,7 +67,7 @@ agents::Ask ask_of(const egress::HeldRequest& request, std::string id) {
     ask.title += " " + message.tool;
   }
   if (!message.plain && !request.body.empty()) ask.args["body"] = base::to_utf8(request.body);
-  ask.title = base::cut_utf8(base::to_utf8(ask.title), 200);
+  ask.title = hidden.cut(base::to_utf8(ask.title), title_bytes);
   ask.call_id = std::move(id);
   ask.input_digest = base::json_digest(json::object{{"server", request.server},
                                                     {"head", base::Sha256::hex_of(request.head)},
@@ -116,7 +119,7 @@ bool NetworkGate::answer(const ActionReply& reply) {
 
 bool NetworkGate::keeps_up(const egress::HeldRequest& request) const {
   if (request.message.kind != McpMessage::Kind::keeps_up) return false;
-  return judge_connection(needs_.plan, ask_of(request, {}), needs_.clock.now());
+  return judge_connection(needs_.plan, ask_of(request, {}, needs_.hidden), needs_.clock.now());
 }
 
 base::Task<Pass> NetworkGate::pass(egress::HeldRequest request, Asker asker) {
@@ -129,7 +132,7 @@ base::Task<Pass> NetworkGate::pass(egress::HeldRequest request, Asker asker) {
     if (action) co_return Pass{.allowed = true, .action_id = std::move(*action)};
   }
   if (held_.size() >= held_at_most) co_return refusal("held", "too many requests wait for a decision");
-  auto ask = ask_of(request, "request_" + base::new_uuid(needs_.entropy));
+  auto ask = ask_of(request, "request_" + base::new_uuid(needs_.entropy), needs_.hidden);
   request = {};
   co_return co_await hold(std::move(ask), asker);
 }

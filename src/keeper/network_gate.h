@@ -21,6 +21,7 @@ class NetworkGate final : public egress::RequestGate {
     const AttemptPlan& plan;
     const base::Clock& clock;
     base::Entropy& entropy;
+    const base::Redactor& hidden;  // as TurnSpec::hidden
     std::chrono::milliseconds held_for = NetworkGate::held_for;
   };
   explicit NetworkGate(Needs needs) : needs_(needs) {}
@@ -52,6 +53,7 @@ class NetworkGate final : public egress::RequestGate {
 };
 
 // The question that such a request is.
-[[nodiscard]] agents::Ask ask_of(const egress::HeldRequest& request, std::string id);
+[[nodiscard]] agents::Ask ask_of(const egress::HeldRequest& request, std::string id,
+                                 const base::Redactor& hidden);
 
 }  // namespace agentrouter::keeper

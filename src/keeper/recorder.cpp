@@ -2,25 +2,24 @@
 
 #include <algorithm>
 
-#include "base/utf8.h"
 #include "model/defaults.h"
 
 namespace agentrouter::keeper {
 namespace {
 
 // Cuts the strings of `value`, deepest first, until all of them together fit into `budget` bytes.
-bool cut_strings(json::value& value, std::size_t& budget) {
+bool cut_strings(json::value& value, std::size_t& budget, const base::Redactor& hidden) {
   bool cut = false;
   if (json::string* text = value.if_string()) {
     if (text->size() > budget) {
-      *text = base::cut_utf8(std::string_view(text->data(), text->size()), budget);
+      *text = hidden.cut(std::string_view(text->data(), text->size()), budget);
       cut = true;
     }
     budget -= text->size();
   } else if (json::array* array = value.if_array()) {
-    for (auto& item : *array) cut = cut_strings(item, budget) || cut;
+    for (auto& item : *array) cut = cut_strings(item, budget, hidden) || cut;
   } else if (json::object* object = value.if_object()) {
-    for (auto& field : *object) cut = cut_strings(field.value(), budget) || cut;
+    for (auto& field : *object) cut = cut_strings(field.value(), budget, hidden) || cut;
   }
   return cut;
 }
@@ -68,7 +67,7 @@ void Recorder::append(model::EventDraft draft, json::object payload) {
   // Escapes can make a text six times as long.
   for (std::size_t most = model::defaults::response_bytes; most > 1024; most /= 2) {
     std::size_t budget = most;
-    draft.truncated = cut_strings(value, budget) || draft.truncated;
+    draft.truncated = cut_strings(value, budget, redactor_) || draft.truncated;
     draft.payload = base::to_text(value);
     if (draft.payload.size() <= 2 * model::defaults::response_bytes) break;
   }

@@ -22,7 +22,7 @@ void ToolGate::see(const agents::EmitEvent& event) {
   if (event.type != "agent.tool_started") return;
   listed_.push_back(agents::listed_call(std::string(base::get_string(event.payload, "callId").value_or("")),
                                         base::get_string(event.payload, "tool").value_or("other"),
-                                        args_of(event.payload)));
+                                        args_of(event.payload), needs_.recorder.redactor()));
   if (listed_.size() <= agents::review_listed_calls) return;
   listed_.pop_front();
   ++omitted_;
@@ -53,7 +53,8 @@ base::Task<agents::ReviewVerdict> ToolGate::ask_reviewer(const agents::Ask& ask)
   if (!answer) {
     co_return agents::ReviewVerdict{false, "the reviewer could not be asked: " + answer.error().message};
   }
-  co_return agents::read_review(needs_.plan.runtime.kind, answer->status, answer->body);
+  co_return agents::read_review(needs_.plan.runtime.kind, answer->status, answer->body,
+                                needs_.recorder.redactor());
 }
 
 agents::ReviewSubject ToolGate::subject_of(const agents::Ask& ask) const {

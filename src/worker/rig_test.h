@@ -77,8 +77,8 @@ inline int run_scripted_keeper(base::Fd attempt_dir, base::Fd stream) {
            .key = received->key ? &*received->key : nullptr,
            .clock = base::system_clock(),
            .entropy = base::system_entropy(),
-           .make_session =
-               [](const keeper::AttemptPlan&, policy::NoProgress&) { return std::make_unique<keeper::ScriptedSession>(); },
+           .make_session = [](const keeper::AttemptPlan&, policy::NoProgress&,
+                              const base::Redactor&) { return std::make_unique<keeper::ScriptedSession>(); },
            .on_ready = [&] { (void)base::write_all(stream.get(), "ready\n"), stream.reset(); },
            .linger = std::chrono::seconds(60)}),
       [](std::exception_ptr, base::Result<void> kept) { ::_exit(kept ? 0 : 5); });

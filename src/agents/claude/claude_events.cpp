@@ -54,7 +54,7 @@ bool TurnEvents::assistant(Outputs& out, const json::object& line) {
   const bool own = text_of(line, "parent_tool_use_id").empty();
   // What the CLI says itself, in the place of a model: an error of the provider.
   const bool synthetic = text_of(object_of(line, "message"), "model") == "<synthetic>";
-  if (synthetic) error_word_ = one_line(text_of(line, "error"));
+  if (synthetic) error_word_ = short_key(text_of(line, "error"));
   for (const auto& entry : content_of(line)) {
     const auto* block = entry.if_object();
     const auto type = block ? base::get_string(*block, "type").value_or("") : "";

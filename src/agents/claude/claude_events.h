@@ -13,9 +13,10 @@ namespace agentrouter::agents::claude {
 
 class TurnEvents {
  public:
-  // `progress` as in TurnSpec.
-  TurnEvents(std::string cwd, std::size_t response_bytes, policy::NoProgress* progress = nullptr)
-      : cwd_(std::move(cwd)), log_("claude_code", response_bytes, progress) {}
+  // `progress` and `hidden` as in TurnSpec.
+  TurnEvents(std::string cwd, std::size_t response_bytes, policy::NoProgress* progress,
+             const base::Redactor& hidden)
+      : cwd_(std::move(cwd)), log_("claude_code", response_bytes, progress, hidden) {}
 
   void session_started(Outputs& out, std::string_view session);
   // system lines other than init.

@@ -4,8 +4,6 @@
 
 #include "agents/payload.h"
 #include "agents/provider_failure.h"
-#include "base/utf8.h"
-#include "model/defaults.h"
 
 namespace agentrouter::agents::claude {
 
@@ -36,10 +34,10 @@ std::string_view cause_of(const json::object& result, std::string_view word) {
 
 std::string reason_of(const json::object& result) {
   const auto said = base::get_string(result, "result").value_or("");
-  if (!said.empty()) return std::string(base::cut_utf8(said, model::defaults::event_field_bytes));
+  if (!said.empty()) return std::string(said);
   const auto* errors = base::get_array(result, "errors");
   if (errors && !errors->empty() && errors->front().is_string()) {
-    return std::string(base::cut_utf8(errors->front().get_string(), model::defaults::event_field_bytes));
+    return std::string(errors->front().get_string());
   }
   return "the agent gave no reason";
 }

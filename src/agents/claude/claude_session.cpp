@@ -25,10 +25,11 @@ constexpr std::size_t max_requests = 100'000;
 constexpr std::size_t max_open_questions = 64;
 constexpr std::size_t max_question_bytes = 16u << 20;
 
-Ask ask_about(const std::string& id, std::string_view name, const ToolCall& call, const json::object& input) {
+Ask ask_about(const std::string& id, std::string_view name, const ToolCall& call, const json::object& input,
+              const base::Redactor& hidden) {
   return {.ask_id = id,
           .tool = call.tool,
-          .title = call.title,
+          .title = one_line(call.title, hidden),
           .args = call.args,
           .call_id = call.call_id,
           .input_digest = base::json_digest(json::object{{"tool", name}, {"input", input}})};
@@ -40,7 +41,7 @@ class ClaudeSession final : public Session {
       : spec_(std::move(spec)),
         limits_(limits),
         lines_(limits.line_bytes),
-        events_(spec_.cwd, limits.response_bytes, spec_.progress) {}
+        events_(spec_.cwd, limits.response_bytes, spec_.progress, *spec_.hidden) {}
 
   Outputs start() override;
   Outputs feed(std::string_view bytes) override;
@@ -133,7 +134,7 @@ std::optional<Ask> ClaudeSession::edit(const std::string& ask_id, const json::ob
   auto& question = found->second;
   question.input = input;
   return ask_about(ask_id, question.name, tool_call_of(question.name, question.call_id, input, spec_.cwd),
-                   input);
+                   input, *spec_.hidden);
 }
 
 Outputs ClaudeSession::interrupt() {
@@ -190,7 +191,8 @@ void ClaudeSession::response(const json::object& message) {
   const auto id = text_of(response, "request_id");
   if (id == initialize_id && phase_ == Phase::initializing) {
     if (base::get_string(response, "subtype") != "success") {
-      return protocol_error("no result of initialize: " + one_line(text_of(response, "error")));
+      return protocol_error("no result of initialize: " +
+                            one_line(text_of(response, "error"), *spec_.hidden));
     }
     phase_ = Phase::in_turn;
     return send(user_message(spec_));
@@ -215,7 +217,7 @@ void ClaudeSession::status(const json::object& message) {
 
 void ClaudeSession::request(const json::object& message) {
   const auto id = text_of(message, "request_id");
-  if (id.empty() || !request_ids_.insert(one_line(id)).second) {
+  if (id.empty() || !request_ids_.insert(short_key(id)).second) {
     return protocol_error("a request with an impossible id");
   }
   if (phase_ != Phase::in_turn) return protocol_error("a request outside of a turn");
@@ -225,7 +227,8 @@ void ClaudeSession::request(const json::object& message) {
   const auto& request = object_of(message, "request");
   if (base::get_string(request, "subtype") == "can_use_tool") return ask(id, request);
   send(refused(id));
-  protocol_error("a request that this version does not know: " + one_line(text_of(request, "subtype")));
+  protocol_error("a request that this version does not know: " +
+                 one_line(text_of(request, "subtype"), *spec_.hidden));
 }
 
 void ClaudeSession::ask(const std::string& id, const json::object& request) {
@@ -244,7 +247,7 @@ void ClaudeSession::ask(const std::string& id, const json::object& request) {
     return protocol_error("more questions than one turn may have");
   }
   questions_[id] = std::move(question);
-  out_.push_back(ask_about(id, name, call, *input));
+  out_.push_back(ask_about(id, name, call, *input, *spec_.hidden));
 }
 
 void ClaudeSession::cancelled(const std::string& id) {
@@ -286,6 +289,7 @@ void ClaudeSession::protocol_error(const std::string& what) {
 }
 
 void ClaudeSession::fail(model::RunFailure failure, const std::string& event_type) {
+  failure.reason = spec_.hidden->cut(failure.reason, model::defaults::event_field_bytes);
   finish({.kind = OutcomeKind::failed, .failure = std::move(failure)}, event_type);
 }
 

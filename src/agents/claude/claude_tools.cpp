@@ -187,7 +187,7 @@ ToolCall tool_call_of(std::string_view name, const std::string& id, const json::
                       std::string_view cwd) {
   auto call = call_of(name, input, cwd);
   call.call_id = id;
-  call.title = one_line(call.title.empty() ? name : call.title);
+  if (call.title.empty()) call.title = name;
   return call;
 }
 

@@ -22,7 +22,7 @@ std::string id_of(const json::object& item) {
 }
 
 std::string mcp_name(std::string_view server, std::string_view tool) {
-  return one_line(std::string(server) + "." + std::string(tool));
+  return short_key(std::string(server) + "." + std::string(tool));
 }
 
 std::string call_name(const json::object& args) {
@@ -45,7 +45,7 @@ std::string plan_summary(const json::array& plan) {
     if (status == "inProgress" && current.empty()) current = base::get_string(*step, "step").value_or("");
   }
   auto text = std::to_string(done) + " of " + std::to_string(plan.size()) + " steps done";
-  return one_line(current.empty() ? text : text + ": " + current);
+  return current.empty() ? text : text + ": " + current;
 }
 
 // [{text, status: pending|in_progress|completed}]
@@ -176,8 +176,9 @@ void TurnEvents::plan_updated(Outputs& out, const json::object& params) {
   if (const auto why = text_of(params, "explanation"); !why.empty()) call.args["explanation"] = why;
   log_.tool_started(out, type, call);
   log_.close(call.call_id);
-  log_.emit(out, "agent.tool_completed", type,
-            {{"callId", call.call_id}, {"status", "completed"}, {"output", plan_summary(*plan)}});
+  log_.emit(
+      out, "agent.tool_completed", type,
+      {{"callId", call.call_id}, {"status", "completed"}, {"output", log_.line_of(plan_summary(*plan))}});
 }
 
 void TurnEvents::retrying(Outputs& out, const json::object& error) {

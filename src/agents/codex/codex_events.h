@@ -12,9 +12,10 @@ namespace agentrouter::agents::codex {
 
 class TurnEvents {
  public:
-  // `progress` as in TurnSpec.
-  TurnEvents(std::string cwd, std::size_t response_bytes, policy::NoProgress* progress = nullptr)
-      : cwd_(std::move(cwd)), log_("codex", response_bytes, progress) {}
+  // `progress` and `hidden` as in TurnSpec.
+  TurnEvents(std::string cwd, std::size_t response_bytes, policy::NoProgress* progress,
+             const base::Redactor& hidden)
+      : cwd_(std::move(cwd)), log_("codex", response_bytes, progress, hidden) {}
 
   void thread_started(Outputs& out, std::string_view thread);
   void turn_started(Outputs& out);

@@ -6,8 +6,6 @@
 #include <utility>
 
 #include "agents/provider_failure.h"
-#include "base/utf8.h"
-#include "model/defaults.h"
 
 namespace agentrouter::agents::codex {
 
@@ -50,7 +48,7 @@ std::string readable(std::string_view message, std::string& type) {
       text = base::get_string(*inner, "message").value_or(message);
     }
   }
-  return std::string(base::cut_utf8(text, model::defaults::event_field_bytes));
+  return text;
 }
 
 // Codex takes an answer that the provider calls incomplete for one that was cut, and says why behind this.

@@ -115,7 +115,6 @@ std::optional<ToolCall> tool_call_of(const json::object& item, std::string_view 
   else
     return std::nullopt;
   call.call_id = text_of(item, "id");
-  call.title = one_line(call.title);
   return call;
 }
 

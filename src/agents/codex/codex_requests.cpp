@@ -24,7 +24,7 @@ std::string digest_of(std::string_view method, const json::object& params) {
 ServerRequest command_question(Ask ask, const json::object& params) {
   auto call = shell_call(params);
   ask.tool = "shell";
-  ask.title = one_line(call.title);
+  ask.title = std::move(call.title);
   ask.args = std::move(call.args);
   for (const auto* key : {"kind", "networkApprovalContext"}) {
     const auto* value = params.if_contains(key);
@@ -51,7 +51,7 @@ ServerRequest elicitation(Ask ask, const json::value& id, const json::object& pa
   const auto tool = text_of(*meta, "tool_name");
   if (server.empty() || tool.empty()) return Unacceptable{"", "a question about no tool"};
   ask.tool = "mcp";
-  ask.title = one_line(server + "." + tool);
+  ask.title = server + "." + tool;
   ask.args["server"] = server;
   ask.args["tool"] = tool;
   const auto* arguments = meta->if_contains("tool_params");
@@ -74,7 +74,8 @@ ServerRequest read_request(std::string_view method, const json::value& id, const
   if (method == "item/tool/requestUserInput") {
     return FixedReply{plain_answer(id, {{"answers", json::object{}}})};
   }
-  return Unacceptable{method_refusal(id), "a request that this version does not know: " + one_line(method)};
+  return Unacceptable{method_refusal(id),
+                      "a request that this version does not know: " + std::string(method)};
 }
 
 std::string answer_to(QuestionKind kind, const json::value& id, Answer answer) {
@@ -83,7 +84,7 @@ std::string answer_to(QuestionKind kind, const json::value& id, Answer answer) {
 
 void add_changes(Ask& ask, const json::array& changes, std::string_view cwd) {
   const json::object item{{"changes", changes}};
-  ask.title = one_line(paths_title(changes_of(item, cwd, Diffs::without)));
+  ask.title = paths_title(changes_of(item, cwd, Diffs::without));
   ask.args["changes"] = changes_of(item, "", Diffs::with);
   ask.input_digest = base::json_digest(json::object{{"request", ask.input_digest}, {"changes", changes}});
 }

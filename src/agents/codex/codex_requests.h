@@ -11,8 +11,8 @@ namespace agentrouter::agents::codex {
 
 enum class QuestionKind { command, file_change, mcp };
 
-// A question that somebody has to answer. The args of a file change's Ask are not complete: its diff stands
-// in the item that it is about.
+// A question that somebody has to answer. The title of its Ask is in full. The args of a file change's are
+// not complete: its diff stands in the item that it is about.
 struct Question {
   QuestionKind kind = QuestionKind::command;
   Ask ask;
@@ -26,7 +26,7 @@ struct FixedReply {
 // Not a request that we can treat safely. `reply` may be empty.
 struct Unacceptable {
   std::string reply;
-  std::string what;
+  std::string what;  // in full
 };
 
 using ServerRequest = std::variant<Question, FixedReply, Unacceptable>;

@@ -34,7 +34,7 @@ class CodexSession final : public Session {
       : spec_(std::move(spec)),
         limits_(limits),
         lines_(limits.line_bytes),
-        events_(spec_.cwd, limits.response_bytes, spec_.progress) {}
+        events_(spec_.cwd, limits.response_bytes, spec_.progress, *spec_.hidden) {}
 
   Outputs start() override;
   Outputs feed(std::string_view bytes) override;
@@ -64,6 +64,7 @@ class CodexSession final : public Session {
   void turn_completed(const json::object& params);
   void request(std::string_view method, const json::value& id, const json::object& params);
   void ask(const json::value& id, Question question);
+  void put(Ask ask);
   // Asks what waited for the item `call_id`, if that has started.
   void ask_held(const std::string& call_id);
   void withdraw_all();
@@ -284,12 +285,12 @@ void CodexSession::turn_completed(const json::object& params) {
                 type);
   }
   if (status == "failed") return fail(failure_of(object_of(turn, "error")), type);
-  protocol_error("a completed turn with the status \"" + one_line(status) + "\"");
+  protocol_error("a completed turn with the status \"" + one_line(status, *spec_.hidden) + "\"");
 }
 
 void CodexSession::request(std::string_view method, const json::value& id, const json::object& params) {
   const bool possible = id.is_int64() || id.is_uint64() || id.is_string();
-  if (!possible || !request_ids_.insert(one_line(base::to_text(id))).second) {
+  if (!possible || !request_ids_.insert(short_key(base::to_text(id))).second) {
     return protocol_error("a request with an impossible id");
   }
   if (phase_ != Phase::in_turn && phase_ != Phase::starting_turn) {
@@ -303,7 +304,7 @@ void CodexSession::request(std::string_view method, const json::value& id, const
   if (auto* reply = std::get_if<FixedReply>(&read)) return send(std::move(reply->bytes));
   auto& bad = std::get<Unacceptable>(read);
   if (!bad.reply.empty()) send(std::move(bad.reply));
-  protocol_error(bad.what);
+  protocol_error(one_line(bad.what, *spec_.hidden));
 }
 
 void CodexSession::ask(const json::value& id, Question question) {
@@ -325,7 +326,12 @@ void CodexSession::ask(const json::value& id, Question question) {
   }
   if (changes) add_changes(question.ask, *changes, spec_.cwd);
   questions_[question.ask.ask_id] = std::move(open);
-  out_.push_back(std::move(question.ask));
+  put(std::move(question.ask));
+}
+
+void CodexSession::put(Ask ask) {
+  ask.title = one_line(ask.title, *spec_.hidden);
+  out_.push_back(std::move(ask));
 }
 
 void CodexSession::ask_held(const std::string& call_id) {
@@ -333,7 +339,7 @@ void CodexSession::ask_held(const std::string& call_id) {
   for (auto& [ask_id, question] : questions_) {
     if (!changes || !question.held || question.call_id != call_id) continue;
     add_changes(*question.held, *changes, spec_.cwd);
-    out_.push_back(std::move(*question.held));
+    put(std::move(*question.held));
     question.held.reset();
   }
 }
@@ -354,6 +360,7 @@ void CodexSession::protocol_error(const std::string& what) {
 }
 
 void CodexSession::fail(model::RunFailure failure, const std::string& event_type) {
+  failure.reason = spec_.hidden->cut(failure.reason, model::defaults::event_field_bytes);
   finish({.kind = OutcomeKind::failed, .failure = std::move(failure)}, event_type);
 }
 
