@@ -98,6 +98,16 @@ std::vector<std::string_view> secrets_of(const KeeperNeeds& needs) {
   return secrets;
 }
 
+// Whole, or but for the word before it ("Bearer"), which is no secret: of one of which only the end is known
+// the beginning would stay.
+bool knows(const base::Needles& known, std::string_view secret) {
+  const auto is_one = [&known](std::string_view text) {
+    const auto found = known.find(text);
+    return found && found->begin == 0 && found->size == text.size();
+  };
+  return is_one(secret) || is_one(secret.substr(secret.rfind(' ') + 1));
+}
+
 // The secrets of this attempt, and what only the server knows.
 base::Result<base::Redactor> redactor_of(const KeeperNeeds& needs) {
   std::vector<base::Needles> sets;
@@ -107,10 +117,8 @@ base::Result<base::Redactor> redactor_of(const KeeperNeeds& needs) {
   }
   // The server has told about most of them already.
   auto secrets = secrets_of(needs);
-  std::erase_if(secrets, [&sets](std::string_view secret) {
-    const auto known = sets.empty() ? std::nullopt : sets[0].find(secret);
-    return known && known->begin + known->size == secret.size();
-  });
+  if (!sets.empty())
+    std::erase_if(secrets, [&sets](std::string_view secret) { return knows(sets[0], secret); });
   if (!secrets.empty()) sets.emplace_back(secrets, needs.entropy);
   return base::Redactor(std::move(sets));
 }

@@ -33,7 +33,37 @@ class Redaction : public KeeperTest {
   }
   // The part of a form that base64 leaves to the secret alone.
   static std::string core(const std::string& form) { return form.substr(8, 12); }
+  // A text as readers of JSON have it, who read what is in it as JSON once more, and so on.
+  static std::vector<std::string> readings(std::string text) {
+    std::vector<std::string> all{std::move(text)};
+    while (all.back().find('\\') != std::string::npos) all.push_back(unescaped(all.back()));
+    return all;
+  }
+  static std::string unescaped(std::string_view text) {
+    std::string out;
+    for (std::size_t at = 0; at < text.size(); ++at) {
+      if (text[at] != '\\' || at + 1 == text.size()) {
+        if (text[at] != '\\') out += text[at];
+        continue;
+      }
+      const char c = text[++at];
+      const auto code =
+          c == 'u' && at + 4 < text.size() ? std::string(text.substr(at + 1, 4)) : std::string();
+      if (code.starts_with("00")) {
+        out += static_cast<char>(std::stoi(code, nullptr, 16));
+        at += 4;
+      } else {
+        out += c;
+      }
+    }
+    return out;
+  }
 };
+
+TEST_F(Redaction, ReadingsAreThoseOfEveryLevel) {
+  EXPECT_THAT(readings(R"("a\\/b" \u0041)"),
+              ::testing::ElementsAre(R"("a\\/b" \u0041)", R"("a\/b" A)", R"("a/b" A)"));
+}
 
 TEST_F(Redaction, NoSinkOfAnAttemptHoldsASecretInWhateverForm) {
   std::string says;
@@ -47,7 +77,9 @@ TEST_F(Redaction, NoSinkOfAnAttemptHoldsASecretInWhateverForm) {
   keep();
   EXPECT_EQ(outcome(), "completed");
   for (const auto* name : {"journal", "stdout.ndjson", "stderr.ndjson", "index.json", "changes.patch"}) {
-    for (const auto& form : forms()) EXPECT_THAT(file(name), Not(HasSubstr(core(form)))) << name;
+    for (const auto& read : readings(file(name))) {
+      for (const auto& form : forms()) EXPECT_THAT(read, Not(HasSubstr(core(form)))) << name;
+    }
     EXPECT_THAT(file(name), HasSubstr("[REDACTED]")) << name;
   }
   EXPECT_EQ(file("changes.patch"), "+++ b/.env\n+KEY=[REDACTED]\n+two\n");
@@ -67,6 +99,30 @@ TEST_F(Redaction, SecretInTwoMessagesLosesItsSecondHalf) {
   EXPECT_EQ(said[0].at("message"), "it begins with sk-redact/me");
   EXPECT_EQ(said[1].at("message"), "[REDACTED] and ends");
   EXPECT_EQ(said[2].at("message"), "+0123456789 alone");
+}
+
+TEST_F(Redaction, WhatIsCutEndsBeforeASecret) {
+  const std::string filler(model::defaults::response_bytes - planted.size() + 1, 'x');
+  agent({.says = "event agent.message {\"message\":\"" + filler + std::string(planted) +
+                 " and more\"}\nsay done\n"});
+  keep();
+  const auto said = payloads("agent.message");
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_TRUE(base::get_string(said[0], "message") == filler);
+  EXPECT_EQ(file("journal").find("sk-redact"), std::string::npos);
+}
+
+TEST_F(Redaction, SecretsThatEndWithAKnownOneAreHiddenWhole) {
+  const std::string longer = "longer-than-" + std::string(planted);
+  mcp_secrets_.push_back(base::value_or_throw(egress::Secret::create_field(longer)));
+  mcp_secrets_.push_back(
+      base::value_or_throw(egress::Secret::create_field("Bearer " + std::string(planted))));
+  agent({.says = "event agent.message {\"message\":\"it is " + longer + "; Bearer " + std::string(planted) +
+                 "\"}\nsay done\n"});
+  keep();
+  const auto said = payloads("agent.message");
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_EQ(said[0].at("message"), "it is [REDACTED]; Bearer [REDACTED]");
 }
 
 TEST_F(Redaction, SecretInTwoLinesOfALogLosesItsSecondHalf) {
