@@ -47,7 +47,8 @@ base::Result<void> copy_cassette(int from, int to) {
 base::Result<std::string> Cassettes::name_of(const model::Run& run) {
   const auto tag = std::ranges::find(run.tags, std::string("cassette"), &model::Tags::value_type::first);
   if (tag == run.tags.end()) {
-    const auto [mine, added] = numbers_.try_emplace(run.id.str(), static_cast<int>(numbers_.size()) + 1);
+    auto& numbers = numbers_[run.workspace_id];
+    const auto [mine, added] = numbers.try_emplace(run.id.str(), static_cast<int>(numbers.size()) + 1);
     return numbered(mine->second);
   }
   if (!is_cassette_name(tag->second))
@@ -57,8 +58,13 @@ base::Result<std::string> Cassettes::name_of(const model::Run& run) {
   return tag->second + (run.turn_number > 1 ? ".turn" + std::to_string(run.turn_number) : std::string());
 }
 
-base::Result<void> Cassettes::place(const std::string& name, const AttemptFolder& folder) const {
-  const auto path = rules_.folder / (name + ".jsonl");
+std::filesystem::path Cassettes::folder_of(const model::Run& run) const {
+  return run.workspace_id == model::default_workspace ? rules_.folder : rules_.folder / run.workspace_id;
+}
+
+base::Result<void> Cassettes::place(const model::Run& run, const std::string& name,
+                                    const AttemptFolder& folder) const {
+  const auto path = folder_of(run) / (name + ".jsonl");
   const base::Fd in(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!in && errno == ENOENT)
     return base::fail(base::Code::not_found, "there is no cassette " + path.string() + ": record it first", "missing");
@@ -69,10 +75,12 @@ base::Result<void> Cassettes::place(const std::string& name, const AttemptFolder
   return copy_cassette(in.get(), out.get());
 }
 
-base::Result<void> Cassettes::take(const std::string& name, const AttemptFolder& folder) const {
+base::Result<void> Cassettes::take(const model::Run& run, const std::string& name,
+                                   const AttemptFolder& folder) const {
   if (!is_cassette_name(name)) return base::fail(base::Code::invalid, "the recording has no name", "name");
   AGENTROUTER_TRY(const base::Fd in, folder.file(keeper::recording_file));
-  AGENTROUTER_TRY(const base::Fd into, base::open_directory(rules_.folder));
+  if (auto made = base::make_directories(folder_of(run)); !made) return made;
+  AGENTROUTER_TRY(const base::Fd into, base::open_directory(folder_of(run)));
   const std::string temporary = "." + name + ".new";
   const std::string wanted = name + ".jsonl";
   const base::Fd out(::openat(into.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644));

@@ -1,5 +1,7 @@
 #pragma once
-// Where the cassettes of runs lie (docs/replay.md): FOLDER/<name>.jsonl, recorded or played.
+// Where the cassettes of runs lie (docs/replay.md), recorded or played: FOLDER/<name>.jsonl of the default
+// workspace, FOLDER/<workspace>/<name>.jsonl of another. The id of a workspace has no dot, so that no
+// cassette is in its way.
 
 #include <filesystem>
 #include <map>
@@ -24,20 +26,24 @@ class Cassettes {
   explicit Cassettes(CassetteRules rules) : rules_(std::move(rules)) {}
   [[nodiscard]] CassetteMode mode() const { return rules_.mode; }
 
-  // What the run's tag `cassette` says, with ".turn2" and so on for later turns; a run without it is given the next
-  // number, "run-0001", and keeps it. Errors: invalid, reason name.
+  // What the run's tag `cassette` says, with ".turn2" and so on for later turns; a run without it is given
+  // the next number of its workspace, "run-0001", and keeps it. Errors: invalid, reason name.
   [[nodiscard]] base::Result<std::string> name_of(const model::Run& run);
 
-  // Copies a cassette into an attempt's folder for its keeper. Errors: not_found, reason missing; too_large; those of
-  // reading and writing.
-  [[nodiscard]] base::Result<void> place(const std::string& name, const AttemptFolder& folder) const;
+  // Copies a cassette of the run's workspace into an attempt's folder for its keeper. Errors: not_found,
+  // reason missing; too_large; those of reading and writing.
+  [[nodiscard]] base::Result<void> place(const model::Run& run, const std::string& name,
+                                         const AttemptFolder& folder) const;
   // Takes a complete recording out of it. The folder has the old cassette of that name, or the new one. Errors: as
   // place().
-  [[nodiscard]] base::Result<void> take(const std::string& name, const AttemptFolder& folder) const;
+  [[nodiscard]] base::Result<void> take(const model::Run& run, const std::string& name,
+                                        const AttemptFolder& folder) const;
 
  private:
+  [[nodiscard]] std::filesystem::path folder_of(const model::Run& run) const;
+
   CassetteRules rules_;
-  std::map<std::string, int> numbers_;  // by run
+  std::map<std::string, std::map<std::string, int>> numbers_;  // by workspace and run
 };
 
 }  // namespace agentrouter::worker

@@ -32,6 +32,13 @@ class CassettesTest : public ::testing::Test {
     EXPECT_TRUE(base::write_all(file.get(), text));
   }
 
+  static model::Run of_workspace(const std::string& workspace) {
+    auto run = run_with("of " + workspace, {});
+    run.workspace_id = workspace;
+    return run;
+  }
+
+  model::Run run_ = run_with("a", {});
   testing::TempDir folder_;
   testing::TempDir attempts_;
   AttemptFolder attempt_ = base::value_or_throw(
@@ -61,9 +68,9 @@ TEST_F(CassettesTest, TagThatIsNoNameIsRefused) {
 
 TEST_F(CassettesTest, CassetteIsPlacedForTheKeeper) {
   ASSERT_TRUE(base::write_file_durably(folder_.path() / "x.jsonl", "lines\n"));
-  ASSERT_TRUE(cassettes_.place("x", attempt_));
+  ASSERT_TRUE(cassettes_.place(run_, "x", attempt_));
   EXPECT_EQ(placed(), "lines\n");
-  const auto missing = cassettes_.place("y", attempt_);
+  const auto missing = cassettes_.place(run_, "y", attempt_);
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().reason, "missing");
 }
@@ -71,10 +78,33 @@ TEST_F(CassettesTest, CassetteIsPlacedForTheKeeper) {
 TEST_F(CassettesTest, RecordingTakesThePlaceOfTheOldOneWhole) {
   ASSERT_TRUE(base::write_file_durably(folder_.path() / "x.jsonl", "old\n"));
   leave_recording("new\n");
-  ASSERT_TRUE(cassettes_.take("x", attempt_));
+  ASSERT_TRUE(cassettes_.take(run_, "x", attempt_));
   EXPECT_EQ(base::read_file(folder_.path() / "x.jsonl"), "new\n");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1);
-  EXPECT_FALSE(cassettes_.take("../x", attempt_));
+  EXPECT_FALSE(cassettes_.take(run_, "../x", attempt_));
+}
+
+TEST_F(CassettesTest, WorkspacesHaveCassettesOfTheirOwn) {
+  leave_recording("of the default one\n");
+  ASSERT_TRUE(cassettes_.take(run_, "one", attempt_));
+  const auto missing = cassettes_.place(of_workspace("team-b"), "one", attempt_);
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().reason, "missing");
+  for (const std::string team : {"team-a", "team-b"}) {
+    leave_recording("of " + team + "\n");
+    ASSERT_TRUE(cassettes_.take(of_workspace(team), "one", attempt_));
+  }
+  EXPECT_EQ(base::read_file(folder_.path() / "one.jsonl"), "of the default one\n");
+  EXPECT_EQ(base::read_file(folder_.path() / "team-a" / "one.jsonl"), "of team-a\n");
+  ASSERT_TRUE(cassettes_.place(of_workspace("team-b"), "one", attempt_));
+  EXPECT_EQ(placed(), "of team-b\n");
+}
+
+TEST_F(CassettesTest, RunsWithoutATagAreNumberedInTheirWorkspace) {
+  EXPECT_EQ(cassettes_.name_of(run_), "run-0001");
+  EXPECT_EQ(cassettes_.name_of(of_workspace("team-a")), "run-0001");
+  EXPECT_EQ(cassettes_.name_of(of_workspace("team-b")), "run-0001");
+  EXPECT_EQ(cassettes_.name_of(run_with("b", {})), "run-0002");
 }
 
 TEST_F(CassettesTest, RecordingThatIsTooLargeLeavesTheOldOne) {
@@ -82,7 +112,7 @@ TEST_F(CassettesTest, RecordingThatIsTooLargeLeavesTheOldOne) {
   leave_recording("");
   const base::Fd file(::openat(attempt_.fd(), keeper::recording_file, O_WRONLY | O_CLOEXEC));
   ASSERT_EQ(::ftruncate(file.get(), static_cast<off_t>(keeper::cassette_file_bytes + 1)), 0);
-  const auto taken = cassettes_.take("x", attempt_);
+  const auto taken = cassettes_.take(run_, "x", attempt_);
   ASSERT_FALSE(taken);
   EXPECT_EQ(taken.error().reason, "too_large");
   EXPECT_EQ(base::read_file(folder_.path() / "x.jsonl"), "old\n");

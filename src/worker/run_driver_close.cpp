@@ -86,7 +86,8 @@ base::Task<void> RunDriver::keep_layer(const ExitRecord& exit, const runs::Endin
 // One that could not be written is said in the log: the run itself is as good as it was.
 base::Task<void> RunDriver::keep_cassette(const std::string& name) {
   if (context_.cassettes->mode() != CassetteMode::record) co_return;
-  const auto taken = co_await context_.pool.run([this, &name] { return context_.cassettes->take(name, *folder_); });
+  const auto taken = co_await context_.pool.run(
+      [this, &name] { return context_.cassettes->take(claim_.run, name, *folder_); });
   if (!taken)
     base::log(base::LogLevel::error, "a cassette could not be kept",
               {{"runId", claim_.run.id.str()}, {"cassette", name}, {"cause", taken.error().message}});

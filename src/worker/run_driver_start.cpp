@@ -258,7 +258,7 @@ base::Task<std::optional<model::RunFailure>> RunDriver::place_cassette() {
   if (context_.cassettes->mode() != CassetteMode::replay) co_return std::nullopt;
   const auto placed = co_await context_.pool.run([this]() -> base::Result<void> {
     AGENTROUTER_TRY(const AttemptFolder folder, AttemptFolder::open(context_.attempts, claim_.attempt.id));
-    return context_.cassettes->place(cassette_, folder);
+    return context_.cassettes->place(claim_.run, cassette_, folder);
   });
   if (placed) co_return std::nullopt;
   co_return cassette_failure(placed.error());
