@@ -12,6 +12,7 @@
 #include "base/hmac.h"
 #include "base/utf8.h"
 #include "egress/canonical_body.h"
+#include "egress/stream_secrets.h"
 
 namespace agentrouter::egress {
 namespace {
@@ -114,6 +115,7 @@ std::string CassetteWriter::encoded(std::string_view piece) const {
 
 void CassetteWriter::write(Exchange& exchange) {
   line(exchange.request);
+  if (exchange.is_stream) exchange.body = without_split_secrets(std::move(exchange.body), redactor_);
   json::array pieces;
   const bool is_text = base::is_utf8(exchange.body);
   // In base64 nothing can take the place of a secret.

@@ -135,6 +135,36 @@ TEST_F(CassetteTest, HoldsNoSecretAndStillFitsARunThatHasNone) {
   EXPECT_EQ(player.answer("POST", responses, body).body(), "say [REDACTED]");
 }
 
+TEST_F(CassetteTest, ASecretOverSeveralEventsIsTakenOutAndTheAnswerStillPlays) {
+  CassetteWriter writer(file_.get(), {"claude_code", "m"}, redactor_);
+  const auto record = [&](std::string_view end) {
+    auto take = writer.begin("POST", "/v1/messages", "{}");
+    take->head(200, event_stream());
+    for (const std::string_view part :
+         {hidden_key.substr(0, 7), hidden_key.substr(7, 5), hidden_key.substr(12)})
+      take->piece(
+          "event: d\ndata: "
+          "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"" +
+          std::string(part) + "\"}}\n\n");
+    take->piece(end);
+  };
+  record("event: stop\ndata: {}\n\n");
+  record("data: cut within a character \xc3");
+  ASSERT_TRUE(writer.end());
+  auto player = this->player(text());
+  for (int i = 0; i < 2; ++i) {
+    const auto answer = player.answer("POST", "/v1/messages", "{}");
+    const auto body = answer.body();
+    EXPECT_NE(body.find(R"("text":"[REDACTED]")"), std::string::npos) << body;
+    for (const std::string_view part :
+         {hidden_key.substr(0, 7), hidden_key.substr(7, 5), hidden_key.substr(12)})
+      EXPECT_EQ(body.find("\"" + std::string(part) + "\""), std::string::npos) << body;
+    if (i == 0) {
+      EXPECT_EQ(answer.chunks.size(), 4u);
+    }
+  }
+}
+
 TEST_F(CassetteTest, CutAnswersAndBytesThatAreNoTextComeBackAsTheyWere) {
   CassetteWriter writer(file_.get(), {"claude_code", "m"}, redactor_);
   auto take = writer.begin("POST", "/v1/messages", "{}");
