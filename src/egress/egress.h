@@ -56,9 +56,9 @@ enum class Decision {
 struct RequestRecord {
   Decision decision = Decision::denied;
   std::string reason;  // why it was denied, or how the upstream failed: a stable word, else empty
-  std::string host;    // the upstream's for a forwarded request, else what the sandbox asked for (UTF-8, cut)
+  std::string host;    // the upstream's for a forwarded request, else what the sandbox asked for (UTF-8)
   std::string method;  // UTF-8, cut at 32 bytes
-  std::string path;    // UTF-8, cut at 256 bytes, without query
+  std::string path;    // UTF-8, without query; whoever shows it cuts it
   int status = 0;      // what the sandbox was answered; 0 when nothing could be sent
   std::uint64_t bytes_out = 0;  // request body bytes that left
   std::uint64_t bytes_in = 0;   // response body bytes that came back

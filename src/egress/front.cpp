@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "base/utf8.h"
 #include "egress/own_request.h"
 #include "egress/retry_after.h"
 #include "egress/usage.h"
@@ -57,9 +58,9 @@ net::Response models_response(const std::vector<std::string>& models) {
 class Egress::Front::Tally {
  public:
   Tally(Front& front, const net::Request& request) : front_(front) {
-    record.host = shown(request.headers.get("host"), 256);
+    record.host = base::to_utf8(request.headers.get("host"));
     record.method = shown(request.method, 32);
-    record.path = shown(request.path, 256);
+    record.path = base::to_utf8(request.path);
   }
   Tally(const Tally&) = delete;
   Tally& operator=(const Tally&) = delete;

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/ascii.h"
+#include "base/utf8.h"
 #include "egress/forward.h"
 #include "egress/presence.h"
 #include "egress/route.h"
@@ -106,7 +107,7 @@ Task<void> OutboundRequests::handle(net::Exchange& exchange) {
   OutboundTally tally(desk_, scheme_, host_.host, host_.port);
   auto& record = tally.record;
   record.method = shown(request.method, 32);
-  record.path = shown(request.path, 256);
+  record.path = base::to_utf8(request.path);
   if (auto refusal = refusal_of_head(request, host_)) {
     co_await deny(exchange, std::move(*refusal), record);
     co_return;

@@ -45,19 +45,35 @@ base::Task<void> ask_provider(base::Executor executor, int listener) {
   EXPECT_THAT(answer, HasSubstr("response.completed"));
 }
 
-base::Task<void> ask_mcp_server(base::Executor executor, int listener) {
+// Sends it without a body; the answer.
+base::Task<std::string> ask_egress(base::Executor executor, int listener, std::string path) {
   sockaddr_in address = {};
   socklen_t size = sizeof address;
   ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
   asio::basic_stream_socket<asio::ip::tcp, base::Executor> socket(executor);
   co_await socket.async_connect({asio::ip::address_v4::loopback(), ntohs(address.sin_port)}, base::use_task);
-  const std::string request = "GET /mcp/tracker HTTP/1.1\r\nHost: 127.83.1.1\r\nConnection: close\r\n\r\n";
+  const std::string request = "GET " + path + " HTTP/1.1\r\nHost: 127.83.1.1\r\nConnection: close\r\n\r\n";
   co_await asio::async_write(socket, asio::buffer(request), base::use_task);
   std::string answer;
   boost::system::error_code error;
   co_await asio::async_read(socket, asio::dynamic_buffer(answer),
                             asio::redirect_error(base::use_task, error));
-  EXPECT_THAT(answer, HasSubstr("mcp_unavailable"));
+  co_return answer;
+}
+
+base::Task<void> ask_mcp_server(base::Executor executor, int listener) {
+  EXPECT_THAT(co_await ask_egress(executor, listener, "/mcp/tracker"), HasSubstr("mcp_unavailable"));
+}
+
+TEST_F(KeeperTest, APathIsCutBeforeASecret) {
+  plan_.hidden = base::Needles(std::vector<std::string_view>{key_text}, entropy_).to_text();
+  const std::string before = "/" + std::string(255 - key_text.size(), 'x');
+  agent({.says = "say ok\n", .does = [&]() -> base::Task<void> {
+           co_await ask_egress(io_.get_executor(), listener_.get(),
+                               before + "/" + std::string(key_text) + "/more");
+         }});
+  keep();
+  EXPECT_EQ(base::get_string(payload("egress.request"), "path"), before + "/");
 }
 
 TEST_F(KeeperTest, RequestToAnMcpServerIsOnRecordAndIsNoneOfTheProviders) {

@@ -4,6 +4,12 @@
 
 namespace agentrouter::keeper {
 
+namespace {
+
+constexpr std::size_t place_bytes = 256;
+
+}  // namespace
+
 void name_cause(model::RunFailure& failure, const std::optional<ProviderTrouble>& trouble) {
   constexpr std::string_view ours[] = {
       "egress_limit", "provider_certificate", "provider_encoding", "response_too_large", "key_echo", "held",
@@ -63,10 +69,15 @@ void ProviderWatch::on_denied(const egress::RequestRecord& record, std::uint64_t
 }
 
 void ProviderWatch::record(const egress::RequestRecord& record, std::optional<std::uint64_t> total) {
-  json::object payload{{"host", record.host},        {"method", record.method},
-                       {"path", record.path},        {"decision", egress::to_string(record.decision)},
-                       {"status", record.status},    {"bytesOut", record.bytes_out},
-                       {"bytesIn", record.bytes_in}, {"durationMs", record.duration.count()}};
+  const auto& hidden = recorder_.redactor();
+  json::object payload{{"host", hidden.cut(record.host, place_bytes)},
+                       {"method", record.method},
+                       {"path", hidden.cut(record.path, place_bytes)},
+                       {"decision", egress::to_string(record.decision)},
+                       {"status", record.status},
+                       {"bytesOut", record.bytes_out},
+                       {"bytesIn", record.bytes_in},
+                       {"durationMs", record.duration.count()}};
   if (!record.reason.empty()) payload["reason"] = record.reason;
   if (total) payload["deniedSoFar"] = *total;
   if (record.by_keeper) payload["purpose"] = "review";
