@@ -1,6 +1,7 @@
 #include "apps/serve.h"
 
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -31,6 +32,18 @@ void raise_open_files() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// This memory has every key: it goes into no file, and no other process of this account may read it. The
+// limit alone would do for files, but not where the kernel hands them to a program; the hard limit stays,
+// because a sandbox begins with ours and wants one of 1 (sandbox/init). What a plain user's server does in
+// /proc it does to itself or to children that have executed a program, which begin as open as any.
+void keep_memory_private() {
+  rlimit limit{};
+  bool done = ::getrlimit(RLIMIT_CORE, &limit) == 0;
+  limit.rlim_cur = 0;
+  done = done && ::setrlimit(RLIMIT_CORE, &limit) == 0 && ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
+  if (!done) base::log(LogLevel::warn, "core files cannot be forbidden");
 }
 
 LogLevel log_level(const std::string& name) {
@@ -242,6 +255,7 @@ int Process::run() {
 int serve(const ServeOrder& order) {
   base::set_log_level(log_level(order.config.log_level));
   raise_open_files();
+  keep_memory_private();
   std::signal(SIGPIPE, SIG_IGN);
   try {
     return Process(order).run();

@@ -8,7 +8,7 @@ import re
 import subprocess
 import tempfile
 
-from harness import PROGRAM, Case, Server, main
+from harness import PROGRAM, Case, Server, main, wait_for
 
 CANARY = "sk-recorded-2f9d71c4ab60"
 TASK = """Make a change.
@@ -146,6 +146,33 @@ class Replay(Case):
                 run, events = server.finish(server.create(f"Reply exactly {word}")["id"])
                 self.assertEqual(run["status"], "completed", run.get("failure"))
                 self.assertIn(word, next(e["payload"]["text"] for e in events if e["type"] == "agent.response"))
+
+    def test_workspaces_have_cassettes_of_their_own(self):
+        folder = self.folder / "of-workspaces"
+        task = "Reply exactly {}"
+
+        def play(server, team):
+            for one in ("team-a", "team-b"):
+                server.call("POST", "/v1/workspaces", {"id": one}, expect=(200, 201, 409))
+            as_team = {"headers": {"x-workspace-id": team}}
+            run = server.call("POST", "/v1/runs", {"task": task.format("AAA" if team == "team-a" else "BBB"), "tags": {"cassette": "one"}}, **as_team)["id"]
+            wait_for(lambda: server.call("GET", f"/v1/runs/{run}", **as_team)["status"] in ("completed", "failed"), 90, "the run's end")
+            return server.call("GET", f"/v1/runs/{run}", **as_team)
+
+        with Server(args=("--sim", "--record", str(folder))) as server:
+            self.assertEqual(play(server, "team-a")["status"], "completed")
+            recorded = (folder / "team-a" / "one.jsonl").read_text()
+            self.assertEqual([p.name for p in folder.iterdir()], ["team-a"])
+        with Server(args=("--replay", str(folder))) as server:
+            failed = play(server, "team-b")
+            self.assertEqual((failed["failure"]["code"], failed["failure"]["cause"]), ("cassette_invalid", "missing"), failed)
+            self.assertNotIn("AAA", json.dumps(failed))
+        with Server(args=("--sim", "--record", str(folder))) as server:
+            self.assertEqual(play(server, "team-b")["status"], "completed")
+        self.assertEqual((folder / "team-a" / "one.jsonl").read_text(), recorded)
+        with Server(args=("--replay", str(folder))) as server:
+            for team in ("team-a", "team-b"):
+                self.assertEqual(play(server, team)["status"], "completed")
 
 
 if __name__ == "__main__":

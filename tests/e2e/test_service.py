@@ -4,6 +4,8 @@ import contextlib
 import http.client
 import os
 import pathlib
+import re
+import resource
 import shutil
 import signal
 import socket
@@ -16,6 +18,7 @@ from harness import KEY, PROGRAM, ROOT, Case, Server, main, wait_for
 from service_manager import Manager, has_ended, listening, served
 from takeover import Peer
 
+PLAIN_USER = 65534
 SLOW = "sim: repeat 15 sh sleep 0.1\nsim: reply Done."
 
 
@@ -94,6 +97,41 @@ class Manages(ServiceCase):
             os.kill(newer, signal.SIGTERM)
             self.assertEqual(manager.until("STOPPING")["pid"], newer)
             wait_for(lambda: has_ended(newer), 20, "its end")
+
+
+class Memory(ServiceCase):
+    """What is in the memory of a server is for no core file and no other process of its account, and sandboxes, which begin with its limits, still start."""
+
+    def closed(self, pid, user):
+        limits = re.search(r"Max core file size +(\S+) +(\S+)", pathlib.Path(f"/proc/{pid}/limits").read_text()).groups()
+        ours = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        self.assertEqual(limits, ("0", "unlimited" if ours == resource.RLIM_INFINITY else str(ours)))
+        as_user = ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--") if user else ()
+        if user or os.geteuid() != 0:
+            for secret in ("environ", "mem", "maps"):
+                self.assertNotEqual(subprocess.run([*as_user, "head", "-c1", f"/proc/{pid}/{secret}"], capture_output=True).returncode, 0, secret)
+
+    def test_it_is_closed_to_others_also_after_a_takeover(self):
+        for user in (None, PLAIN_USER) if os.geteuid() == 0 else (None,):
+            data = pathlib.Path(tempfile.mkdtemp(prefix="agentrouter-test-"))
+            self.addCleanup(shutil.rmtree, data, ignore_errors=True)
+            self.addCleanup((data.parent / (data.name + ".log")).unlink, missing_ok=True)
+            if user:
+                os.chown(data, user, user)
+            manager, server = self.managed(data=data, user=user, env={"HOME": str(data)}, abstract=True)
+            with server:
+                self.closed(manager.until("READY")["pid"], user)
+                run, _ = server.finish(server.create("sim: sh ulimit -c\nsim: reply Done.")["id"])
+                self.assertEqual(run["status"], "completed", run.get("failure"))
+                server.process.send_signal(signal.SIGUSR2)
+                newer = int(manager.until("MAINPID")["MAINPID"])
+                self.assertEqual(server.process.wait(20), 0)
+                manager.until("READY")
+                self.closed(newer, user)
+                run, _ = server.finish(server.create("sim: sh echo two\nsim: reply Done.")["id"])
+                self.assertEqual(run["status"], "completed", run.get("failure"))
+                os.kill(newer, signal.SIGTERM)
+                wait_for(lambda: has_ended(newer), 20, "its end")
 
 
 class Activation(ServiceCase):
