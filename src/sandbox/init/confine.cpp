@@ -85,6 +85,7 @@ void share_watches() {
 void take_ids(const Setup& setup) {
   if (setup.guest) {
     // The runtime has taken them.
+    share_watches();
   } else if (setup.own_map) {
     char line[64];
     require(write_file("/proc/self/setgroups", "deny"), "make the user namespace", "(setgroups)");
