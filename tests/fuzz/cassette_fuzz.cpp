@@ -1,4 +1,4 @@
-// covers: src/egress/cassette.cpp src/egress/canonical_body.cpp src/keeper/replay_diff.cpp
+// covers: src/egress/cassette.cpp src/egress/canonical_body.cpp src/egress/stream_secrets.cpp src/keeper/replay_diff.cpp
 // Cassettes from arbitrary bytes: an error or one that can be played, with at most one mismatch, whose diff is bounded. What is
 // recorded of arbitrary traffic is a cassette without the secret, which gives the same answers to the same questions.
 //
@@ -10,6 +10,7 @@
 #include "base/id.h"
 #include "bytes_file.h"
 #include "egress/cassette.h"
+#include "egress/stream_secrets.h"
 #include "keeper/replay_diff.h"
 #include "require.h"
 
@@ -83,6 +84,10 @@ void record(std::uint8_t kind, const std::string& bytes) {
       given += parts[i];
     }
     if (!(kind & 8)) take->finish();
+  }
+  if (kind & 2) {
+    const auto clean = egress::without_split_secrets(given, redactor());
+    require(egress::without_split_secrets(clean, redactor()) == clean);
   }
   require(writer.end().has_value() && ::lseek(file.get(), 0, SEEK_SET) == 0);
   const auto text = base::read_all(file.get(), 1u << 24);
