@@ -169,10 +169,7 @@ void mask_proc() {
       "proc/timer_list", "proc/sched_debug", "proc/latency_stats", "proc/kallsyms",  "proc/cmdline",
       "proc/config.gz",  "proc/partitions",  "proc/diskstats",     "proc/swaps"};
   for (const auto* path : hidden) {
-    if (access(path, F_OK) != 0) continue;
-    const int tree = clone_tree(AT_FDCWD, "dev/null", false);
-    require(tree >= 0 && attach(tree, path), "hide", path);
-    close(tree);
+    require(mount("dev/null", path, nullptr, MS_BIND, nullptr) == 0 || errno == ENOENT, "hide", path);
   }
 }
 
