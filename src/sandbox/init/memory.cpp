@@ -168,8 +168,8 @@ MemoryWatch watch_memory(std::uint64_t limit) {
   // The closer to the limit, the sooner the next look; an idle agent costs next to nothing.
   result.next_ms = sum < limit / 4 ? 500 : sum < limit / 4 * 3 ? 100 : 20;
   if (sum <= limit) return result;
-  segments(true);
   if (largest != 0 && kill(largest, SIGKILL) == 0) result.killed = largest;
+  segments(true);
   return result;
 }
 
