@@ -278,10 +278,10 @@ TEST_F(Box, MemoryThatIsSharedOrHasNoNameIsUnderTheMemoryLimitToo) {
   rig.plan.limits.memory_bytes = 128 << 20;
   launch();
   if (rig.launched().limits != LimitsMode::rlimit) GTEST_SKIP() << "the kernel does it";
-  const std::string eat = "i=range(64)\nfor _ in i: ";
+  const std::string eat = "i=range(160)\nfor _ in i: ";
   for (const auto& [way, code] : std::map<std::string, std::string>{
            {"shared and anonymous",
-            "import mmap\nm=mmap.mmap(-1,256<<20)\n" + eat + "m.write(b'x'*(4<<20));time.sleep(.01)"},
+            "import mmap\nm=mmap.mmap(-1,700<<20)\n" + eat + "m.write(b'x'*(4<<20));time.sleep(.01)"},
            {"memfd",
             "import os\nf=os.memfd_create('x')\n" + eat + "os.write(f,b'x'*(4<<20));time.sleep(.01)"},
            {"memfd of many",
@@ -298,7 +298,7 @@ TEST_F(Box, SegmentsThatNobodyHasAttachedAreTakenAtTheMemoryLimit) {
   if (rig.launched().limits != LimitsMode::rlimit) GTEST_SKIP() << "the kernel does it";
   const auto ran = rig.run(
       "exec python3 -c \"import ctypes,time\nc=ctypes.CDLL(None)\nc.shmat.restype=ctypes.c_void_p\nfor _ in "
-      "range(64):\n"
+      "range(160):\n"
       "  i=c.shmget(0,4<<20,0o1600)\n  a=c.shmat(i,None,0)\n  ctypes.memset(a,1,4<<20)\n  "
       "c.shmdt(ctypes.c_void_p(a))\n  time.sleep(.01)\n"
       "print('UNBOUNDED')\"");
