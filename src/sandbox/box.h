@@ -35,12 +35,8 @@ struct MemoryKill {
 // Init killed everything inside because too much was written. Comes once when it is killed, and once more when
 // it is dead and counted to the end.
 struct DiskStop {
-  enum class Cause {
-    bytes,
-    inodes,
-    depth,
-    reserve
-  };  // depth: folders nested deeper than any path is long, or more open files than can be counted
+  // depth: folders nested deeper than any path is long, or more open files than can be counted.
+  enum class Cause { bytes, inodes, depth, reserve };
   Cause cause = Cause::bytes;
   bool settled = false;
   std::uint64_t bytes = 0, inodes = 0;            // used

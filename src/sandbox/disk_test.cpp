@@ -185,6 +185,17 @@ TEST_F(Disk, FarBelowTheReserveOfTheMachineNothingGoesOn) {
   EXPECT_EQ(stop().cause, "reserve");
 }
 
+TEST_F(Disk, AFileThatWasClosedOrGotItsNameIsNotCountedTwice) {
+  launch();
+  fits(
+      "python3 -c \"import ctypes,os\nL=ctypes.CDLL(None)\nb=b'x'*(20<<20)\nfor i in range(30):\n"
+      "  f=os.open('.',os.O_TMPFILE|os.O_RDWR);os.write(f,b)\n"
+      "  assert L.linkat(-100,b'/proc/self/fd/%d'%f,-100,b'named',0x400)==0\n  "
+      "os.close(f);os.unlink('named')\n"
+      "  f=os.open('h',os.O_CREAT|os.O_RDWR);os.unlink('h');os.write(f,b);os.close(f)\n"
+      "  open('n','wb').write(b);os.unlink('n')\"");
+}
+
 TEST_F(Disk, ManyWhoHoldManyFilesDoNotHideAWriter) {
   rig.plan.limits.open_files = 4096;
   launch();

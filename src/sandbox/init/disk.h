@@ -62,8 +62,10 @@ class HeldFiles {
  public:
   void begin();
   bool step(std::uint64_t until_ns);
-  // Of the last complete look, or of this one where that is more already.
-  [[nodiscard]] DiskCount sum() const { return sum_.bytes > last_.bytes || sum_.too_deep ? sum_ : last_; }
+  // What this look has seen so far: a file that was closed or got a name since the last one is not in it.
+  [[nodiscard]] DiskCount sum() const { return sum_; }
+  // For planning: the last complete look, where it saw more.
+  [[nodiscard]] DiskCount expected() const { return sum_.bytes > last_.bytes ? sum_ : last_; }
   [[nodiscard]] bool running() const { return processes_ != nullptr; }
 
  private:

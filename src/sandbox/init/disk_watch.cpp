@@ -109,7 +109,8 @@ DiskCause DiskWatch::judge_reserve(std::uint64_t available) {
 }
 
 void DiskWatch::finish_walk(std::uint64_t now) {
-  last_ = counted();
+  const auto names = walk_.sum(), held = held_.expected();
+  last_ = {names.bytes + held.bytes, names.inodes + held.inodes, false};
   last_bytes_ = walk_bytes_;
   last_inodes_ = walk_inodes_;
   took_ = now - began_;
