@@ -95,6 +95,7 @@ class DiskWatch {
 
  private:
   DiskCause judge(const DiskCount& sum) const;
+  DiskCause judge_counts();
   DiskCause judge_reserve(std::uint64_t available);
   [[nodiscard]] bool time_to_walk(std::uint64_t now) const;
   [[nodiscard]] DiskCount counted() const;

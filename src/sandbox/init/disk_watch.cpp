@@ -83,6 +83,16 @@ DiskCause DiskWatch::judge(const DiskCount& sum) const {
   return sum.too_deep ? disk_depth : disk_fits;
 }
 
+// A long look at open files may have seen one that got its name meanwhile: what only both together say is
+// counted once more at once.
+DiskCause DiskWatch::judge_counts() {
+  const auto cause = judge(counted());
+  if (!cause || judge(walk_.sum())) return cause;
+  count_to_the_end();
+  finish_walk(now_ns());
+  return judge(counted());
+}
+
 // What may be used by now, going by what the file system has lost since the last count.
 DiskCount DiskWatch::guess() const {
   return {last_.bytes + less(last_bytes_, free_bytes_), last_.inodes + less(last_inodes_, free_inodes_),
@@ -150,12 +160,12 @@ DiskCause DiskWatch::look() {
   }
   if (held_.running()) {
     held_.step(now + step_ns);
-    if (const auto cause = judge(counted())) return cause;
+    if (const auto cause = judge_counts()) return cause;
     now = now_ns();
   }
   if (walk_.running()) {
     const bool whole = walk_.step(now + step_ns);
-    if (const auto cause = judge(counted())) return cause;
+    if (const auto cause = judge_counts()) return cause;
     now = now_ns();
     if (whole) finish_walk(now);
     if (whole && low_) {
