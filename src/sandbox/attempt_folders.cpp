@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <optional>
 
+#include "sandbox/remove_tree.h"
 #include "sandbox/start.h"
 
 namespace agentrouter::sandbox {
@@ -70,6 +71,10 @@ Result<void> make_folders(const CheckedLaunch& launch, int attempt, bool root) {
                        {attempt, "work", {0700, inside}},
                        {attempt, "work-home", {0700, inside}},
                        {attempt, "lower", {0755, Owner{}}}};
+  // An overlay that was volatile, of a launch that failed, cannot be mounted on its work folder again.
+  for (const char* work : {"work", "work-home"}) {
+    if (auto removed = remove_tree(attempt, work); !removed) return removed;
+  }
   for (const auto& folder : folders) {
     if (auto made = make_folder(folder.at, folder.name, folder.look); !made) return made;
   }

@@ -159,6 +159,9 @@ TEST(LocalLauncher, NamesTheStageThatFailedAndLeavesNothing) {
   EXPECT_THAT(find_cgroups(cgroup_label(rig.ref()), Match::whole), IsEmpty());
   EXPECT_EQ(mounts(), before);
   EXPECT_FALSE(std::filesystem::exists(rig.attempt_path() / "keeper.log"));
+  rig.plan.files.pop_back();
+  ASSERT_TRUE(rig.launch()) << "it may be tried again";
+  EXPECT_EQ(rig.run("echo here > here; cat here").output, "here\n");
 }
 
 TEST(LocalLauncher, RefusesIdsThatAreNotAttempts) {

@@ -350,8 +350,9 @@ Result<RunningInit> begin_init(UidRange range, bool own_map, const CgroupSet* cg
 
 Result<RunningInit> start_init(const CheckedLaunch& launch, int attempt, const CgroupSet* cgroups,
                                LimitsMode mode, const Weakened& weakened) {
+  // Prepared while init's program starts.
+  AGENTROUTER_TRY(auto running, begin_init(UidRange::of_slot(launch.slot), ::geteuid() != 0, cgroups, weakened));
   AGENTROUTER_TRY(const auto prepared, prepare_setup(launch, attempt, mode, weakened));
-  AGENTROUTER_TRY(auto running, begin_init(UidRange::of_slot(launch.slot), prepared.setup->own_map != 0, cgroups, weakened));
   if (auto done = finish_setup(running, prepared); !done) return tl::unexpected(done.error());
   return running;
 }
