@@ -4,6 +4,7 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -53,30 +54,31 @@ void* make_stack() {
   return stack == MAP_FAILED ? nullptr : stack;
 }
 
-constexpr uid_t unchanged = static_cast<uid_t>(-1);
-
-// An effective id of this thread alone (the C library's calls change all threads), with the capabilities that
-// it had.
+// The ids of this thread alone (the C library's calls change all threads), with the capabilities that it had. All
+// three: with an effective id that is not the real one, kernels before 6.16 take the ambient capabilities away at exec.
 class LentId {
  public:
-  explicit LentId(std::optional<uid_t> id) : lent_(id.has_value()), before_(::geteuid()) {
+  explicit LentId(std::optional<uid_t> id) : lent_(id.has_value()) {
     if (!lent_) return;
+    ::getresuid(&before_[0], &before_[1], &before_[2]);
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     __user_cap_data_struct caps[2] = {};
-    if (syscall(SYS_capget, &header, caps) != 0 || syscall(SYS_setresuid, unchanged, *id, unchanged) != 0 ||
-        syscall(SYS_capset, &header, caps) != 0)
+    if (syscall(SYS_capget, &header, caps) != 0 || ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 ||
+        syscall(SYS_setresuid, *id, *id, *id) != 0 || syscall(SYS_capset, &header, caps) != 0)
       error_ = errno;
   }
   LentId(const LentId&) = delete;
   LentId& operator=(const LentId&) = delete;
   ~LentId() {
-    if (lent_) syscall(SYS_setresuid, unchanged, before_, unchanged);
+    if (!lent_) return;
+    syscall(SYS_setresuid, before_[0], before_[1], before_[2]);
+    ::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
   }
   [[nodiscard]] int error() const { return error_; }
 
  private:
   bool lent_;
-  uid_t before_;
+  uid_t before_[3] = {};
   int error_ = 0;
 };
 

@@ -20,8 +20,8 @@ struct Cloned {
 // `run` is called in the child and must do nothing but system calls, on memory that the parent prepared; the
 // parent waits until it has executed a program or ended. Every signal is blocked meanwhile.
 // `cgroup`: a cgroup v2 folder to be born in, or -1. `owner`: as root, the id that a new user namespace is
-// counted for and that the child begins with as its effective one; what the kernel counts by user
-// (inotify...) is then not taken from root. Errors: those of clone3(2), setresuid(2), capset(2).
+// counted for and that the child begins with, with root's capabilities; what the kernel counts by user
+// (inotify...) is then not taken from root. Errors: those of clone3(2), prctl(2), setresuid(2), capset(2).
 [[nodiscard]] base::Result<Cloned> clone_borrowing(std::uint64_t flags, int cgroup, int (*run)(void*),
                                                    void* argument, std::optional<uid_t> owner = std::nullopt);
 

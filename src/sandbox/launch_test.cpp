@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstring>
 #include <fstream>
 
 #include "base/file.h"
@@ -59,6 +62,35 @@ TEST(IdleProcess, KeepsNothingOpenAndEndsWithWhoMadeItHoweverThatEnds) {
   ::waitpid(maker, nullptr, 0);
   pollfd ended{idle.get(), POLLIN, 0};
   EXPECT_EQ(::poll(&ended, 1, 10'000), 1);
+}
+
+struct Ids {
+  uid_t uids[3];
+  __user_cap_data_struct caps[2];
+  bool operator==(const Ids& other) const { return std::memcmp(this, &other, sizeof *this) == 0; }
+};
+
+__attribute__((no_sanitize("address", "undefined", "thread"))) int note_ids(void* to) {
+  auto& ids = *static_cast<Ids*>(to);
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  syscall(SYS_getresuid, &ids.uids[0], &ids.uids[1], &ids.uids[2]);
+  syscall(SYS_capget, &header, ids.caps);
+  return 0;
+}
+
+// Many kernels take ambient capabilities away at exec where the real id is another one than the effective one.
+TEST(Clone, BeginsWithAllIdsOfItsOwnerAndTheCapabilitiesOfWhoMakesIt) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root has ids to lend";
+  Ids before{}, child{}, after{};
+  (void)note_ids(&before);
+  const auto cloned = clone_borrowing(0, -1, note_ids, &child, 0x12345);
+  (void)note_ids(&after);
+  ASSERT_TRUE(cloned) << cloned.error().message;
+  EXPECT_TRUE(wait_for_end(cloned->pidfd.get(), 10'000));
+  EXPECT_THAT(child.uids, testing::Each(0x12345u));
+  EXPECT_EQ(std::memcmp(child.caps, before.caps, sizeof child.caps), 0);
+  EXPECT_EQ(after, before);
+  EXPECT_EQ(::prctl(PR_GET_KEEPCAPS), 0);
 }
 
 class IdRanges : public testing::Test {
