@@ -86,6 +86,7 @@ const std::vector<Api::RouteEntry>& Api::routes() {
       {"GET", {"v1", "runs", "{run}", "files"}, &Api::list_files, Access::read},
       {"GET", {"v1", "runs", "{run}", "files", "{path}"}, &Api::read_file, Access::read},
       {"GET", {"v1", "runs", "{run}", "archive"}, &Api::download_archive, Access::read},
+      {"GET", {"v1", "runs", "{run}", "logs", "{item}"}, &Api::read_log, Access::read},
       {"POST", {"v1", "runs", "{run}", "push"}, &Api::push_run, Access::write},
   };
   return table;
@@ -116,6 +117,7 @@ std::string id_name(const std::vector<std::string_view>& path, bool item_is_plai
   if (path[1] == "webhooks") return item_is_plain ? "deliveryId" : "webhookId";
   if (path[1] == "nodes") return "nodeId";
   if (path[3] == "approval-rules") return "ruleId";
+  if (path[3] == "logs") return "log";
   return path[3] == "actions" ? "actionId" : "artifactId";
 }
 

@@ -174,6 +174,7 @@ class Api final : public net::Handler {
   base::Task<void> list_files(Call& call);
   base::Task<void> read_file(Call& call);
   base::Task<void> download_archive(Call& call);
+  base::Task<void> read_log(Call& call);
   base::Task<void> push_run(Call& call);
   base::Task<void> list_nodes(Call& call);
   base::Task<void> drain_node(Call& call);

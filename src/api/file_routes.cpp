@@ -18,6 +18,7 @@ using workspace::FileRequest;
 
 constexpr std::int64_t most_entries = 1000;
 constexpr std::int64_t usual_entries = 200;
+constexpr std::int64_t most_offset = 9007199254740991;
 constexpr std::int64_t max_path_units = 16'400;  // 4096 bytes, each escaped
 constexpr std::uint64_t max_page_bytes = 24u << 20;
 
@@ -55,7 +56,7 @@ std::optional<std::uint64_t> number_of(std::string_view text) {
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const bool whole = error == std::errc() && end == text.data() + text.size() && !text.empty();
-  return whole && number <= 9007199254740991ull ? std::optional(number) : std::nullopt;
+  return whole && number <= static_cast<std::uint64_t>(most_offset) ? std::optional(number) : std::nullopt;
 }
 
 struct Range {
@@ -133,6 +134,17 @@ base::Task<void> pass_on(workspace::FileAnswer& answer, net::StreamWriter& write
   if (promised && sent != *promised && !writer.ended()) writer.abort();
 }
 
+FileRequest log_request(const net::Request& http, Issues& issues) {
+  Query query(http, issues);
+  FileRequest request;
+  request.what = FileRequest::What::log;
+  request.path = http.segments.back();
+  if (request.path != "stdout" && request.path != "stderr")
+    base::throw_failure(base::Code::not_found, "A run has two logs: stdout and stderr", "artifact_not_found");
+  request.offset = static_cast<std::uint64_t>(query.number("offset", 0, 0, most_offset));
+  return request;
+}
+
 }  // namespace
 
 // Who answers knows no workspaces.
@@ -203,6 +215,15 @@ base::Task<void> Api::download_archive(Call& call) {
   const auto answer = co_await ask_files(call, std::move(request));
   auto head = bytes_head(zstd ? "application/zstd" : "application/gzip");
   auto* writer = co_await call.exchange.start_stream(call.finished(std::move(head)));
+  co_await pass_on(*answer, *writer, std::nullopt);
+}
+
+base::Task<void> Api::read_log(Call& call) {
+  Issues issues;
+  auto request = log_request(call.request(), issues);
+  if (!issues.empty()) throw base::Failure(issues.to_error());
+  const auto answer = co_await ask_files(call, std::move(request));
+  auto* writer = co_await call.exchange.start_stream(call.finished(bytes_head("application/x-ndjson")));
   co_await pass_on(*answer, *writer, std::nullopt);
 }
 

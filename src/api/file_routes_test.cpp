@@ -51,11 +51,26 @@ TEST_F(FileRoutesTest, PathsOfAnyBytesAreAskedForEscaped) {
 }
 
 TEST_F(FileRoutesTest, BadQuestionsAre400AndNobodyIsAsked) {
-  for (const auto* target :
-       {"files?limit=0", "files?limit=1001", "files?prefix=../x", "files?prefix=%2Fetc", "files?prefix=a//b",
-        "files?recursive=maybe", "files?encoding=base64", "files?cursor=..", "files/../x", "files/a/%2e%2e/b",
-        "files/a%2F..", "files/%5Cx2e%5Cx2e?encoding=escaped", "files/a//b", "files/%00", "files/a/",
-        "files/..%c0%af", "archive?format=zip", "archive?changes=1"}) {
+  for (const auto* target : {"files?limit=0",
+                             "files?limit=1001",
+                             "files?prefix=../x",
+                             "files?prefix=%2Fetc",
+                             "files?prefix=a//b",
+                             "files?recursive=maybe",
+                             "files?encoding=base64",
+                             "files?cursor=..",
+                             "files/../x",
+                             "files/a/%2e%2e/b",
+                             "files/a%2F..",
+                             "files/%5Cx2e%5Cx2e?encoding=escaped",
+                             "files/a//b",
+                             "files/%00",
+                             "files/a/",
+                             "files/..%c0%af",
+                             "archive?format=zip",
+                             "archive?changes=1",
+                             "logs/stdout?offset=-1",
+                             "logs/stderr?offset=half"}) {
     EXPECT_EQ(get(run_files(target)).status, 400) << target;
   }
   EXPECT_TRUE(asked_files_.empty());
@@ -119,6 +134,26 @@ TEST_F(FileRoutesTest, AnArchiveIsStreamed) {
   EXPECT_EQ(asked_files_.at(0).files, FileRequest::Files::changed);
   EXPECT_EQ(get(run_files("archive")).header("Content-Type"), "application/gzip");
   EXPECT_EQ(asked_files_.at(1).files, FileRequest::Files::all);
+}
+
+TEST_F(FileRoutesTest, ALogIsStreamedFromWhereTheClientIs) {
+  tell({}, {"{\"text\":\"one\"}\n", "{\"text\""});
+  const auto reply = get(run_files("logs/stderr?offset=17"));
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.body, "{\"text\":\"one\"}\n{\"text\"");
+  EXPECT_EQ(reply.header("Content-Type"), "application/x-ndjson");
+  EXPECT_EQ(reply.header("Content-Disposition"), "attachment");
+  (void)get(run_files("logs/stdout"));
+  ASSERT_EQ(asked_files_.size(), 2u);
+  EXPECT_EQ(asked_files_[0].what, FileRequest::What::log);
+  EXPECT_EQ(asked_files_[0].path, "stderr");
+  EXPECT_EQ(asked_files_[0].offset, 17u);
+  EXPECT_EQ(asked_files_[1].path, "stdout");
+  EXPECT_EQ(asked_files_[1].offset, 0u);
+  for (const auto* other : {"logs/stdin", "logs/stdout.ndjson", "logs/..%2Fjournal"}) {
+    EXPECT_EQ(get(run_files(other)).error_code(), "artifact_not_found") << other;
+  }
+  EXPECT_EQ(asked_files_.size(), 2u) << "nobody was asked";
 }
 
 TEST_F(FileRoutesTest, RefusalsHaveTheirCodes) {

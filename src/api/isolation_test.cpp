@@ -134,6 +134,7 @@ const std::multimap<std::string, RouteCase>& cases() {
       {"GET /v1/runs/{run}/files", {"/v1/runs/{run}/files"}},
       {"GET /v1/runs/{run}/files/{path}", {"/v1/runs/{run}/files/a/b"}},
       {"GET /v1/runs/{run}/archive", {"/v1/runs/{run}/archive"}},
+      {"GET /v1/runs/{run}/logs/{item}", {"/v1/runs/{run}/logs/stdout"}},
       {"POST /v1/runs/{run}/push", {"/v1/runs/{run}/push", R"({"branch":"b","message":"m"})", "runs:write"}},
   };
   return all;

@@ -102,6 +102,13 @@ TEST(Gzip, MembersAddUpToOneFileAndEqualInputGivesEqualBytes) {
   EXPECT_EQ(value_or_throw(gunzip(gzip("one") + gzip("two"), 100)), "onetwo");
   EXPECT_EQ(gunzip(gzip(std::string(1000, 'x')), 100).error().code, Code::exhausted);
   EXPECT_EQ(gunzip(gzip("one").substr(0, 10), 100).error().code, Code::corrupt);
+  EXPECT_EQ(gunzip("", 100).error().code, Code::corrupt);
+  EXPECT_EQ(gunzip("no gzip at all", 100).error().code, Code::corrupt);
+  std::string long_text;
+  for (int i = 0; i < 40'000; ++i) long_text += std::to_string(i);
+  EXPECT_EQ(value_or_throw(gunzip(gzip(long_text) + gzip("") + gzip(long_text), 1 << 20)),
+            long_text + long_text);
+  EXPECT_EQ(gunzip(gzip(long_text) + "x", 1 << 20).error().code, Code::corrupt);
 }
 
 Task<void> use_pool_then_wait(Pool& pool, bool& worked) {

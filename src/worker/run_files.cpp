@@ -9,6 +9,7 @@
 
 #include "runs/queries.h"
 #include "worker/attempt_folder.h"
+#include "worker/run_logs.h"
 
 namespace agentrouter::worker {
 namespace {
@@ -113,7 +114,23 @@ base::Task<Answer> RunFiles::ask_here(model::RunId run, std::string request) {
   co_return as_told(std::move(answer));
 }
 
+base::Task<Answer> RunFiles::look_at_log(model::RunId run, workspace::FileRequest request, bool here_only) {
+  auto place = co_await needs_.store.read(
+      [&run, &request](store::Reader& reader) { return find_log(reader, run, request.path); });
+  if (!place) co_return tl::unexpected(place.error());
+  const bool is_here = !place->attempt || place->attempt->host.empty() || place->attempt->host == needs_.host;
+  if (needs_.elsewhere && !is_here) {
+    if (here_only) co_return not_now("they are on another machine");
+    co_return co_await needs_.elsewhere(place->attempt->host, run, workspace::to_json(request));
+  }
+  co_return co_await open_log({needs_.blobs, needs_.pool, needs_.data_dir / "attempts"}, std::move(*place),
+                              std::move(request));
+}
+
 base::Task<Answer> RunFiles::look(model::RunId run, std::string request, bool here_only) {
+  AGENTROUTER_CO_TRY(auto asked, workspace::parse_file_request(request));
+  if (asked.what == workspace::FileRequest::What::log)
+    co_return co_await look_at_log(std::move(run), std::move(asked), here_only);
   auto place = co_await needs_.store.read([&run](store::Reader& reader) { return find_files(reader, run); });
   if (!place) co_return tl::unexpected(place.error());
   // Of a run that has ended, the state and a tree are to be had anywhere; a folder of its machine is not.

@@ -1,6 +1,6 @@
 #pragma once
-// The files of a run, wherever they are: of a running one its keeper has them read inside the sandbox, of an
-// ended one a process of its own reads the base tree and the kept checkpoint. Needs no worker.
+// The files and the logs of a run, wherever they are: of a running one its keeper has them read inside the
+// sandbox, of an ended one a process of its own reads the base tree and the kept checkpoint. Needs no worker.
 
 #include <filesystem>
 
@@ -57,6 +57,8 @@ class RunFiles {
   //   unavailable                    not now: its workspace is being made or taken apart, too many requests
   //   those of the request itself: file_not_found, not_a_file, not_a_folder, file_too_large,
   //   range_not_satisfiable
+  // Of a log (run_logs.h) only run_not_found, worker_unreachable and those of open_log(): before there is
+  // one, it is empty.
   base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> ask(model::RunId run,
                                                                        workspace::FileRequest request);
   // The same for who was asked by another machine: as JSON text, and never asked of a third one.
@@ -65,6 +67,9 @@ class RunFiles {
  private:
   base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> look(model::RunId run,
                                                                         std::string request, bool here_only);
+  base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> look_at_log(model::RunId run,
+                                                                               workspace::FileRequest request,
+                                                                               bool here_only);
   base::Task<bool> has_base(const FilesPlace& place);
   base::Task<base::Result<base::Fd>> open_base(const FilesPlace& place);
   base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> ask_keeper(store::Attempt attempt,

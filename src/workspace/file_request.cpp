@@ -1,5 +1,8 @@
 #include "workspace/file_request.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/fd.h"
 #include "workspace/path_text.h"
 
@@ -13,14 +16,18 @@ namespace {
 
 constexpr std::size_t path_bytes = 16'400;
 
+constexpr std::pair<FileRequest::What, std::string_view> words[] = {{FileRequest::What::list, "list"},
+                                                                    {FileRequest::What::read, "read"},
+                                                                    {FileRequest::What::archive, "archive"},
+                                                                    {FileRequest::What::log, "log"}};
+
 std::string_view text_of(FileRequest::What what) {
-  if (what == FileRequest::What::list) return "list";
-  return what == FileRequest::What::read ? "read" : "archive";
+  return std::ranges::find(words, what, &std::pair<FileRequest::What, std::string_view>::first)->second;
 }
 
 std::optional<FileRequest::What> what_of(std::string_view text) {
-  for (const auto what : {FileRequest::What::list, FileRequest::What::read, FileRequest::What::archive})
-    if (text == text_of(what)) return what;
+  for (const auto& [what, word] : words)
+    if (text == word) return what;
   return std::nullopt;
 }
 

@@ -21,19 +21,22 @@ struct FileRequest {
   //   target?, targetEncoding?}], "nextCursor"?, "truncated"?}.
   // read: the head is {"size","mode","offset","length"}, the content the file's bytes.
   // archive: the head is empty, the content an archive.
-  enum class What { list, read, archive };
+  // log: the head is empty, the content what the agent's log has from `offset` on; no reader of files answers
+  // it.
+  enum class What { list, read, archive, log };
   enum class Depth { folder, all };
   enum class Format { tar_gz, tar_zst };
   enum class Files { all, changed };
 
   What what = What::list;
-  std::string path;  // raw bytes; list: the folder, "" for the workspace itself; read: the file
+  std::string path;  // raw bytes; list: the folder, "" for the workspace itself; read: the file; log: stdout
+                     // or stderr
 
   Depth depth = Depth::folder;  // of a list
   std::string after;            // the path that the page before ended with, or ""
   std::int64_t limit = 200;
 
-  std::uint64_t offset = 0;  // of a read
+  std::uint64_t offset = 0;  // of a read, of a log
   std::optional<std::uint64_t> length;
 
   Format format = Format::tar_gz;  // of an archive
