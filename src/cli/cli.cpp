@@ -40,7 +40,7 @@ constexpr std::array<ServerCommand, 10> served = {{
 using Action = int (*)(const Command&, Context&);
 
 Action action_of(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, Action>, 24> actions = {{{"run", run_task},
+  constexpr std::array<std::pair<std::string_view, Action>, 25> actions = {{{"run", run_task},
                                                                             {"runs", list_runs},
                                                                             {"show", show_run},
                                                                             {"events", print_events},
@@ -56,6 +56,7 @@ Action action_of(std::string_view name) {
                                                                             {"download", download_artifacts},
                                                                             {"files", show_files},
                                                                             {"archive", archive_files},
+                                                                            {"logs", show_log},
                                                                             {"push", push_changes},
                                                                             {"audit", audit},
                                                                             {"webhooks", webhooks},

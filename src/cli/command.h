@@ -120,6 +120,9 @@ struct Command {
   // archive
   bool changes = false;
 
+  // logs
+  bool errors = false;
+
   // download, files, archive
   std::string output;  // "-": standard output
 

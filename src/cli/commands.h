@@ -59,6 +59,8 @@ struct UsageError {
 // The workspace of a run: its list, one file, all of it as an archive, and pushed as a commit.
 [[nodiscard]] int show_files(const Command& command, Context& context);
 [[nodiscard]] int archive_files(const Command& command, Context& context);
+// What its agent has said; with `follow` until the run has ended.
+[[nodiscard]] int show_log(const Command& command, Context& context);
 [[nodiscard]] int push_changes(const Command& command, Context& context);
 
 // The audit chain: `export` prints it from --after on, `head` its last entry.

@@ -229,6 +229,14 @@ void define_archive(Definition& d) {
   d.common("Print what was written as JSON");
 }
 
+void define_logs(Definition& d) {
+  d.run_id();
+  d.app.add_flag("--stderr", d.command.errors,
+                 "What the agent wrote to standard error (default: its protocol)");
+  d.app.add_flag("-f,--follow", d.command.follow, "Go on with what comes, until the run has ended");
+  d.common("The lines are JSON in any case");
+}
+
 void define_push(Definition& d) {
   d.run_id();
   d.app.add_option("BRANCH", d.command.branch, "The branch to push to")->required();
@@ -383,7 +391,7 @@ void define_completion(Definition& d) {
 
 }  // namespace
 
-constexpr std::array<Entry, 25> entries = {{
+constexpr std::array<Entry, 26> entries = {{
     {"run", "Run an agent on a task and follow it to its end",
      "agentrouter run --workspace . \"Find out why the tests are slow\"", define_run},
     {"runs", "List runs, newest first", "agentrouter runs --status failed --tag branch=main", define_runs},
@@ -407,6 +415,8 @@ constexpr std::array<Entry, 25> entries = {{
      "agentrouter files run_1f0c... src/main.c", define_files},
     {"archive", "Fetch the whole workspace of a run", "agentrouter archive run_1f0c... -o work.tar.gz",
      define_archive},
+    {"logs", "Print what the agent of a run has said, while it runs too",
+     "agentrouter logs run_1f0c... --stderr -f", define_logs},
     {"push", "Push what a run changed to the repository that it was cloned from",
      "agentrouter push run_1f0c... fix/slow-tests -m \"Make the tests faster\"", define_push},
     {"audit", "Export and verify the chain of what was decided and done",

@@ -45,6 +45,6 @@ struct Entry {
 };
 
 // In the order of the help.
-extern const std::array<Entry, 25> entries;
+extern const std::array<Entry, 26> entries;
 
 }  // namespace agentrouter::cli

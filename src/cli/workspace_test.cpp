@@ -193,6 +193,36 @@ TEST_F(WorkspaceTest, TheWholeWorkspaceIsAnArchive) {
               HasSubstr("not for a terminal"));
 }
 
+TEST_F(WorkspaceTest, ALogIsPrintedAndFollowedToTheEndOfTheRun) {
+  server.on("GET /v1/runs/run_1/logs/stderr", reply(200, "{\"text\":\"one\"}\n"));
+  EXPECT_EQ(run(show_log, {.errors = true}), exit_code::completed);
+  EXPECT_EQ(out.str(), "{\"text\":\"one\"}\n");
+  out.str("");
+  const std::string log = "GET /v1/runs/run_1/logs/stdout";
+  server.on("GET /v1/runs/run_1", reply(200, run_json("running")));
+  server.on("GET /v1/runs/run_1", reply(200, run_json("completed")));
+  server.on(log, reply(200, "one\ntw"));
+  server.on(log, reply(200, "o\n\x1b[2J"));
+  output.out_terminal = true;
+  EXPECT_EQ(run(show_log, {.follow = true}), exit_code::completed);
+  EXPECT_THAT(out.str(), testing::StartsWith("one\ntwo\n"));
+  EXPECT_THAT(out.str(), Not(HasSubstr("\x1b")));
+  EXPECT_EQ(server.requests(log).at(0).target, "/v1/runs/run_1/logs/stdout");
+  EXPECT_EQ(server.requests(log).at(1).target, "/v1/runs/run_1/logs/stdout?offset=6");
+}
+
+TEST_F(WorkspaceTest, FollowingALogEndsWithAnInterrupt) {
+  server.on("GET /v1/runs/run_1", reply(200, run_json("running")));
+  server.on("GET /v1/runs/run_1/logs/stdout",
+            [this](scripted::Connection& connection, const scripted::Request& request) {
+              interrupt.request_stop();
+              reply(200, "")(connection, request);
+            });
+  // While it waits for the answer, or before the next look.
+  EXPECT_THAT(message_of([&] { EXPECT_EQ(run(show_log, {.follow = true}), exit_code::cancelled); }),
+              testing::AnyOf("none", "cancelled"));
+}
+
 TEST_F(WorkspaceTest, APushTellsTheCommit) {
   server.on("POST /v1/runs/run_1/push",
             reply(200, R"({"push":{"branch":"fix","commit":"c0ffee","url":"https://host/r","files":2}})"));

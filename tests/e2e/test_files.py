@@ -1,4 +1,5 @@
 """What a run has made can be looked at and taken away: live, after the end and after a restart. Scripted agent; one run with the real Codex."""
+import gzip
 import http.client
 import io
 import json
@@ -165,6 +166,33 @@ class Files(Case):
             self.assertEqual(server.call("GET", f"/v1/runs/{waiting}/files"), {"items": []})
             server.call("POST", f"/v1/runs/{waiting}/cancel", {})
             server.finish(waiting)
+
+    def log(self, server, run, name, offset=0):
+        status, headers, data = server.request("GET", f"/v1/runs/{run}/logs/{name}?offset={offset}")
+        self.assertEqual((status, headers["content-type"]), (200, "application/x-ndjson"))
+        return data
+
+    def test_logs_grow_and_are_the_artifacts_in_the_end(self):
+        with self.scripted() as server:
+            run = server.create("sim: sh echo $((40 + 2))-marks; sleep 600\n")["id"]
+            server.wait_until(run, lambda e: e["type"] == "agent.tool_started")
+            live = self.log(server, run, "stdout")
+            self.assertIn(b"-marks; sleep 600", live)
+            self.assertEqual(self.log(server, run, "stdout", 100)[:100], live[100:200])
+            self.assertEqual(self.log(server, run, "stdout", 1 << 40), b"")
+            self.assertEqual(self.code(server.request("GET", f"/v1/runs/{run}/logs/stdin")), (404, "artifact_not_found"))
+            self.assertEqual(self.code(server.request("GET", f"/v1/runs/{run}/logs/stdout?offset=-1")), (400, "validation_error"))
+            server.call("POST", f"/v1/runs/{run}/cancel", {})
+            server.finish(run)
+            for name in ("stdout", "stderr"):
+                artifact = server.artifacts(run)[f"{name}_log"]
+                self.assertEqual(self.log(server, run, name), gzip.decompress(server.download(run, artifact["id"])))
+            self.assertEqual(self.log(server, run, "stdout")[:len(live)], live)
+            self.assertEqual(self.log(server, run, "stdout", 7), self.log(server, run, "stdout")[7:])
+            denied = server.create("sim: say hi", approvalMode="block")["id"]
+            self.assertEqual(self.log(server, denied, "stdout"), b"")
+            server.finish(denied)
+            self.assertEqual(self.log(server, denied, "stdout"), b"")
 
     def test_many_files_in_pages(self):
         with self.scripted() as server:

@@ -67,6 +67,13 @@ void Client::download_workspace(std::string_view run_id, const Sink& sink,
   state_->transport->fetch({.target = archive_path(run_id, request)}, call, sink);
 }
 
+void Client::read_run_log(std::string_view run_id, std::string_view log, const Sink& sink,
+                          std::int64_t offset, const CallOptions& call) const {
+  auto target = run_path(run_id, "/logs/" + detail::percent_encoded(log));
+  if (offset != 0) add_query(target, "offset", detail::number(offset));
+  state_->transport->fetch({.target = target}, call, sink);
+}
+
 std::int64_t Client::read_run_file(std::string_view run_id, std::string_view path,
                                    const std::filesystem::path& file, const CallOptions& call) const {
   return detail::fetch_to_file(file, [&](const Sink& sink) { read_run_file(run_id, path, sink, call); });

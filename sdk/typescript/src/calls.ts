@@ -117,6 +117,11 @@ export interface AgentRouterClient {
   readRunFile?(runId: string, path: string, options?: CallOptions & { encoding?: RunFile["encoding"] }): Promise<ArrayBuffer>;
   /** AgentRouter 0.2: the whole workspace as one archive; `not_found` on a server without it. */
   downloadWorkspace?(runId: string, options?: DownloadWorkspaceOptions): Promise<ArrayBuffer>;
+  /**
+   * AgentRouter 0.2: what the agent has said so far, as lines of JSON; of an active run as far as it goes now, so ask again from the
+   * `offset` where it ended. `not_found` on a server without it.
+   */
+  readRunLog?(runId: string, log: "stdout" | "stderr", options?: CallOptions & { offset?: number }): Promise<ArrayBuffer>;
   /** AgentRouter 0.2: commits what an ended run changed and pushes it to the repository that it was cloned from. */
   pushRun?(runId: string, request: PushRunRequest, options?: CallOptions): Promise<{ push: PushResult }>;
   /** AgentRouter 0.2, as all that follows: keys of the workspaces that this one opens; needs the scope `admin`. */

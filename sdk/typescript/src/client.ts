@@ -151,6 +151,7 @@ export function agentrouter(options: AgentRouterOptions): AgentRouter {
     listRunFiles: get("/files"),
     readRunFile: (runId, path, options) =>
       http.bytes(of(runId, `/files/${path.split("/").map(segment).join("/")}`), asked(options)),
+    readRunLog: (runId, log, options) => http.bytes(of(runId, `/logs/${segment(log)}`), asked(options)),
     downloadWorkspace: (runId, options) => http.bytes(of(runId, "/archive"), asked(options)),
     pushRun: (runId, body, call) => http.json("POST", of(runId, "/push"), { ...call, body, repeatable: true }),
     listKeys: (options) => http.json("GET", keys, asked(options)),

@@ -188,6 +188,11 @@ class AGENTROUTER_API Client {
                                   const CallOptions& call = {}) const;
   void download_workspace(std::string_view run_id, const Sink& sink,
                           const DownloadWorkspaceRequest& request = {}, const CallOptions& call = {}) const;
+  // What the agent has said so far, as lines of JSON; `log` is stdout or stderr. Of an active run as far as
+  // it goes now: ask again from `offset` on, which is how many bytes there were. Refusals to expect:
+  // artifact_not_found.
+  void read_run_log(std::string_view run_id, std::string_view log, const Sink& sink, std::int64_t offset = 0,
+                    const CallOptions& call = {}) const;
   // Commits what an ended run changed and pushes it to the repository that its workspace was cloned from,
   // with the server's credential and as far as the server's configuration allows. Repeating it changes
   // nothing.

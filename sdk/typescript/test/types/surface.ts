@@ -119,6 +119,6 @@ export async function additions(): Promise<void> {
   const record = await full.getRunRecord("r");
   const files = await full.listRunFiles("r");
   const forked = await client.forkRun?.("r", { message: "m", atTurn: 1 });
-  void [record.run.id, record.operations?.includes("cancel"), record.actions?.[0]?.execution?.exitCode, files.items[0]?.path, forked?.id, (await full.upload(new Uint8Array(1))).upload.id, (await full.pushRun("r", { branch: "b", message: "m" })).push.commit, await full.downloadWorkspace("r", { format: "tar.zst" }), await full.readRunFile("r", "a", { encoding: files.items[0]?.encoding }), (await full.listRuns()).nextCursor];
+  void [record.run.id, record.operations?.includes("cancel"), record.actions?.[0]?.execution?.exitCode, files.items[0]?.path, forked?.id, (await full.upload(new Uint8Array(1))).upload.id, (await full.pushRun("r", { branch: "b", message: "m" })).push.commit, await full.downloadWorkspace("r", { format: "tar.zst" }), await full.readRunLog("r", "stdout", { offset: 1 }), await full.readRunFile("r", "a", { encoding: files.items[0]?.encoding }), (await full.listRuns()).nextCursor];
   await runAgent({ client, continueRun: "r", message: "m", approvalMode: "block", idempotencyKey: "x", signal });
 }

@@ -35,6 +35,8 @@ test("each method sends the request of the contract", async (t) => {
     [() => client.listRunFiles("r"), "GET /v1/runs/r/files"],
     [() => client.listRunFiles("r", { prefix: "a b", recursive: true, limit: 2, cursor: "c" }), "GET /v1/runs/r/files?prefix=a%20b&recursive=true&limit=2&cursor=c"],
     [() => client.readRunFile("r", "src/a b.ts"), "GET /v1/runs/r/files/src/a%20b.ts"],
+    [() => client.readRunLog("r", "stderr"), "GET /v1/runs/r/logs/stderr"],
+    [() => client.readRunLog("r", "stdout", { offset: 12 }), "GET /v1/runs/r/logs/stdout?offset=12"],
     [() => client.readRunFile("r", "a\\xff", { encoding: "escaped" }), "GET /v1/runs/r/files/a%5Cxff?encoding=escaped"],
     [() => client.downloadWorkspace("r"), "GET /v1/runs/r/archive"],
     [() => client.downloadWorkspace("r", { format: "tar.zst", changes: true }), "GET /v1/runs/r/archive?format=tar.zst&changes=true"],

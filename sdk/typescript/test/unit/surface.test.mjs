@@ -16,7 +16,7 @@ test("the client has the documented methods and no session API", () => {
   const client = sdk.agentrouter({ apiKey: "k" });
   const methods = `createRun createRunAndWait getRun listRuns cancelRun listRunEvents streamRun getRunSession listRunArtifacts
     downloadArtifact approveRunAction denyRunAction continueRun getRunTurns closeRun iterateRuns getRunRecord deleteRun forkRun
-    upload listRunFiles readRunFile downloadWorkspace pushRun listKeys createKey revokeKey rotateKey listWorkspaces createWorkspace`;
+    upload listRunFiles readRunFile readRunLog downloadWorkspace pushRun listKeys createKey revokeKey rotateKey listWorkspaces createWorkspace`;
   assert.deepEqual(Object.keys(client).sort(), methods.split(/\s+/).sort());
   for (const name of "createSession getSession sendMessage listSessionEvents streamSession closeSession".split(" ")) {
     assert.equal(client[name], undefined);
