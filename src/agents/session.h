@@ -144,6 +144,8 @@ struct AgentProgram {
   std::vector<File> files;  // to place before the start, not writable by the agent
   // Folders and files in the home that the program makes again by itself: no part of a checkpoint.
   std::vector<std::string> caches;
+  // Where the program looks for settings of the whole machine, which count more than ours.
+  std::vector<std::string> system_settings;
   std::string command_name;                  // "codex": for the launch action
   std::vector<std::string> argv_for_action;  // without the prompt
 };

@@ -152,7 +152,10 @@ void Attempt::announce() {
 // False when the attempt is over.
 base::Task<bool> Attempt::prove_boundary() {
   helping_ = true;
-  auto report = co_await check_boundary(needs_.sandbox, notices_, needs_.plan.program, needs_.recorder.redactor());
+  const auto system =
+      needs_.plan.image.empty() ? BoundaryView::System::of_host : BoundaryView::System::of_image;
+  auto report = co_await check_boundary(needs_.sandbox, notices_, needs_.plan.program, system,
+                                        needs_.recorder.redactor());
   helping_ = false;
   if (cancelled_) {
     result_.kind = Result::Kind::cancelled;

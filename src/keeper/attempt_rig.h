@@ -305,6 +305,7 @@ class ScriptedSandbox final : public Sandbox {
   std::string restorer_says = "{}";
   std::optional<sandbox::Restore> checked;  // what the check of the boundary was started with
   std::string needles;                      // what it was told to look for
+  std::string checked_environment;          // and at, each variable with a zero at its end
   bool checker_hangs = false;
   int checker_exit = 0;
   std::string checker_says = R"({"surface":"","where":"","files":1,"bytes":2,"processes":2,"complete":true,)"
@@ -329,6 +330,7 @@ class ScriptedSandbox final : public Sandbox {
     if (refuse_check) return tl::unexpected(*refuse_check);
     checked = request;
     needles = base::read_all(request.files.at(0), 1 << 20).value_or("");
+    checked_environment = base::read_all(request.files.at(2), 1 << 20).value_or("");
     if (checker_hangs) return checker_pid;
     if (!checker_says.empty()) (void)base::write_all(request.files.at(1), checker_says);
     notify(sandbox::Exited{checker_pid, checker_exit, 0});

@@ -68,8 +68,10 @@ class Look {
   }
 
   bool environment() {
-    const std::string all = text_of(at("/proc/self/environ"));
-    for (const auto variable : words_of(all, std::string_view("\0", 1))) {
+    const std::string own = text_of(at("/proc/self/environ"));
+    auto all = words_of(own, std::string_view("\0", 1));
+    all.insert(all.end(), view_.environment.begin(), view_.environment.end());
+    for (const auto variable : all) {
       if (secrets_.occurs_in(variable))
         return finding("env", "variable " + std::string(variable.substr(0, variable.find('='))));
     }
@@ -181,7 +183,14 @@ class Look {
   bool files() {
     return searched("files", view_.files, "/dev/shm", {}) ||
            searched("files", view_.files, "/",
-                    {"/proc", "/sys", "/dev", "/usr", sandbox::home_path, sandbox::workspace_path});
+                    {"/proc", "/sys", "/dev", "/usr", sandbox::home_path, sandbox::workspace_path}) ||
+           (view_.system == BoundaryView::System::of_image && image());
+  }
+  // Where builders of images put what is theirs, and then the rest, as far as it goes.
+  bool image() {
+    const auto own = [this](const char* path) { return searched("files", view_.image, path, {}); };
+    return own("/usr/src") || own("/usr/local") ||
+           searched("files", view_.image, "/usr", {"/usr/src", "/usr/local"});
   }
 
   void workspace() {

@@ -3,11 +3,10 @@
 // must not be there: a secret, a descriptor, a socket. The surfaces:
 //
 //   env          the environment
-//   proc         what /proc shows of each process: its arguments, its environment, its memory where it may be read
-//   home         the agent's home
-//   files        every other file that is not the host's /usr: /etc, /tmp, the agent's program
-//   sockets      other interfaces than the loopback, listeners that are not the way out, unix sockets
-//   descriptors  what is open and is not ours
+//   proc         what /proc shows of each process: its arguments, its environment, its memory where it may be
+//   read home         the agent's home files        every other file that is not the host's /usr: /etc, /tmp,
+//   the agent's program, an image's system sockets      other interfaces than the loopback, listeners that
+//   are not the way out, unix sockets descriptors  what is open and is not ours
 //
 // The workspace is looked at, too, but a secret that lies there is the user's own: it is reported, and is no
 // finding. Files are read to limits of count, bytes and time, in that order of importance.
@@ -35,8 +34,11 @@ struct BoundaryView {
   std::string root = "/";  // what is looked at; another one in tests
   std::set<int> own_descriptors;
   std::vector<std::uint16_t> outbound_ports;  // that listen on every address
+  std::vector<std::string> environment;       // NAME=VALUE, beside that of the process that looks
+  enum class System { of_host, of_image } system = System::of_host;  // what /usr is
   LookLimits home{20'000, 64u << 20, 16u << 20, std::chrono::milliseconds(60)};
   LookLimits files{5'000, 16u << 20, 256u << 10, std::chrono::milliseconds(20), 16u << 10};
+  LookLimits image{20'000, 64u << 20, 256u << 10, std::chrono::milliseconds(60), 16u << 10};
   LookLimits workspace{20'000, 64u << 20, 1u << 20, std::chrono::milliseconds(25)};
 };
 

@@ -33,7 +33,8 @@ class BoundaryLook : public ::testing::Test {
     put("proc/net/unix", "Num       RefCount Protocol Flags    Type St Inode Path\n0000: 00000003 00000000 00000000 0001 03 11\n");
     view_.root = root_.path().string();
     // Sanitizers take long for what a processor does at once.
-    for (auto* limits : {&view_.home, &view_.files, &view_.workspace}) limits->time = std::chrono::seconds(10);
+    for (auto* limits : {&view_.home, &view_.files, &view_.image, &view_.workspace})
+      limits->time = std::chrono::seconds(10);
   }
   void put(const std::string& name, const std::string& text) {
     std::filesystem::create_directories((root_.path() / name).parent_path());
@@ -66,6 +67,11 @@ TEST_F(BoundaryLook, FindsNothingWhereNothingIs) {
 
 TEST_F(BoundaryLook, FindsASecretInTheEnvironmentAndNamesTheVariable) {
   put("proc/self/environ", "PATH=/bin" + std::string(1, '\0') + "TOKEN=Bearer " + std::string(secret));
+  EXPECT_EQ(finding(), "env: variable TOKEN");
+}
+
+TEST_F(BoundaryLook, FindsASecretInTheEnvironmentThatTheAgentWillHave) {
+  view_.environment = {"PATH=/bin", "TOKEN=" + std::string(secret)};
   EXPECT_EQ(finding(), "env: variable TOKEN");
 }
 
@@ -113,6 +119,19 @@ TEST_F(BoundaryLook, FindsASecretInOtherFilesButNotInTheHostsPrograms) {
   EXPECT_EQ(finding(), ": ");
   put("etc/passwd", "root:" + std::string(secret));
   EXPECT_EQ(finding(), "files: /etc/passwd");
+}
+
+TEST_F(BoundaryLook, FindsASecretInTheSystemOfAnImage) {
+  view_.system = BoundaryView::System::of_image;
+  EXPECT_EQ(finding(), ": ");
+  for (const char* place : {"usr/src/app/.env", "usr/local/etc/app.conf", "usr/share/app/key"}) {
+    put(place, "KEY=" + std::string(secret));
+    EXPECT_EQ(finding(), "files: /" + std::string(place));
+    std::filesystem::remove(root_.path() / place);
+  }
+  view_.image.entries = 3;
+  for (const char* name : {"a", "b", "c", "d", "e"}) put(std::string("usr/lib/") + name, name);
+  EXPECT_FALSE(look().complete) << "it was not looked at to its end";
 }
 
 TEST_F(BoundaryLook, SecretInTheWorkspaceIsTheUsersOwnAndReported) {

@@ -14,18 +14,39 @@ namespace {
 
 constexpr int needles_fd = 3;
 constexpr int report_fd = 4;
+constexpr int environment_fd = 5;
 constexpr std::size_t needles_bytes = 4u << 20;
+constexpr std::size_t environment_bytes = 1u << 20;
+constexpr std::string_view image_word = "image";
 
-// One set a line.
-base::Result<base::Fd> file_of_needles(const base::Redactor& secrets) {
-  base::Fd file(::memfd_create("needles", MFD_CLOEXEC));
+base::Result<base::Fd> file_of(const char* name, std::string_view text) {
+  base::Fd file(::memfd_create(name, MFD_CLOEXEC));
   if (!file) return base::fail_errno("cannot make a file in memory", errno);
-  for (const auto& needles : secrets.needles()) {
-    auto written = base::write_all(file.get(), needles.to_text() + "\n");
-    if (!written) return tl::unexpected(std::move(written).error());
-  }
+  if (auto written = base::write_all(file.get(), text); !written)
+    return tl::unexpected(std::move(written).error());
   if (::lseek(file.get(), 0, SEEK_SET) != 0) return base::fail_errno("cannot make a file in memory", errno);
   return file;
+}
+
+// One set a line.
+std::string text_of(const base::Redactor& secrets) {
+  std::string text;
+  for (const auto& needles : secrets.needles()) text += needles.to_text() + "\n";
+  return text;
+}
+
+std::string text_of(const std::vector<std::string>& variables) {
+  std::string text;
+  for (const auto& variable : variables) text.append(variable).push_back('\0');
+  return text;
+}
+
+base::Result<std::vector<std::string>> read_environment(int fd) {
+  AGENTROUTER_TRY(const std::string text, base::read_all(fd, environment_bytes));
+  std::vector<std::string> variables;
+  for (std::size_t begin = 0, end = 0; (end = text.find('\0', begin)) != std::string::npos; begin = end + 1)
+    variables.push_back(text.substr(begin, end - begin));
+  return variables;
 }
 
 base::Result<base::Redactor> read_needles(int fd) {
@@ -61,15 +82,19 @@ std::string text_of(const std::vector<std::uint16_t>& ports) {
 
 base::Task<base::Result<BoundaryReport>> check_boundary(Sandbox& sandbox, Notices& notices,
                                                         const agents::AgentProgram& agent,
+                                                        BoundaryView::System system,
                                                         const base::Redactor& secrets,
                                                         std::chrono::milliseconds patience) {
   AGENTROUTER_CO_TRY(const base::Fd program, sandbox::open_this_program());
-  AGENTROUTER_CO_TRY(const base::Fd needles, file_of_needles(secrets));
+  AGENTROUTER_CO_TRY(const base::Fd needles, file_of("needles", text_of(secrets)));
+  AGENTROUTER_CO_TRY(const base::Fd environment, file_of("environment", text_of(agent.env)));
   AGENTROUTER_CO_TRY(base::FdPair report, base::make_pipe());
-  sandbox::Restore request{.program = program.get(),
-                           .argv = {"agentrouter", "check-boundary", text_of(sandbox.outbound_ports())},
-                           .env = agent.env,
-                           .files = {needles.get(), report.second.get()}};
+  sandbox::Restore request{
+      .program = program.get(),
+      .argv = {"agentrouter", "check-boundary", text_of(sandbox.outbound_ports()),
+               system == BoundaryView::System::of_image ? std::string(image_word) : "host"},
+      .env = {},
+      .files = {needles.get(), report.second.get(), environment.get()}};
   for (const auto* arguments : {&agent.argv, &agent.resume_argv})
     request.argv.insert(request.argv.end(), arguments->begin(), arguments->end());
   AGENTROUTER_CO_TRY(const pid_t pid, sandbox.restore(request));
@@ -86,9 +111,13 @@ base::Task<base::Result<BoundaryReport>> check_boundary(Sandbox& sandbox, Notice
 
 int run_boundary_checker(const std::vector<std::string>& arguments) {
   const auto secrets = read_needles(needles_fd);
-  if (!secrets) return 1;
-  const BoundaryView view{.own_descriptors = {0, 1, 2, needles_fd, report_fd},
-                          .outbound_ports = ports_of(arguments.empty() ? "" : arguments[0])};
+  auto environment = read_environment(environment_fd);
+  if (!secrets || !environment || arguments.size() < 2) return 1;
+  using System = BoundaryView::System;
+  const BoundaryView view{.own_descriptors = {0, 1, 2, needles_fd, report_fd, environment_fd},
+                          .outbound_ports = ports_of(arguments[0]),
+                          .environment = std::move(*environment),
+                          .system = arguments[1] == image_word ? System::of_image : System::of_host};
   const auto report = base::to_text(look_around(view, *secrets).to_json());
   return base::write_all(report_fd, report) ? 0 : 1;
 }

@@ -33,7 +33,11 @@ TEST_F(CredentialBoundary, IsProvenWithWhatTheAgentWillHave) {
   agent({.says = "say done\n"});
   keep();
   ASSERT_TRUE(sandbox_->checked);
-  EXPECT_EQ(sandbox_->checked->env, sandbox_->spawned->env);
+  EXPECT_THAT(sandbox_->checked->env, ::testing::IsEmpty()) << "it says what the checker's own loader does";
+  std::string environment;
+  for (const auto& variable : sandbox_->spawned->env) environment.append(variable).push_back('\0');
+  EXPECT_EQ(sandbox_->checked_environment, environment);
+  EXPECT_EQ(sandbox_->checked->argv.at(3), "host");
   EXPECT_THAT(sandbox_->checked->argv, IsSupersetOf({"/opt/agent", "--resume"}));
   EXPECT_EQ(sandbox_->needles.find("sk-boundary-key-1"), std::string::npos);
   std::vector<base::Needles> sets;
@@ -44,6 +48,14 @@ TEST_F(CredentialBoundary, IsProvenWithWhatTheAgentWillHave) {
   EXPECT_TRUE(secrets.occurs_in("the-server's-own-key"));
   EXPECT_TRUE(secrets.occurs_in("mcp-header-value1"));
   EXPECT_FALSE(secrets.occurs_in("sk-boundary-key-2"));
+}
+
+TEST_F(CredentialBoundary, TheSystemOfAnImageIsLookedAtToo) {
+  plan_.image = "fruit";
+  agent({.says = "say done\n"});
+  keep();
+  ASSERT_TRUE(sandbox_->checked);
+  EXPECT_EQ(sandbox_->checked->argv.at(3), "image");
 }
 
 TEST_F(CredentialBoundary, SaysWhatWasLookedAt) {
@@ -106,7 +118,8 @@ TEST_F(CredentialBoundary, CheckThatTakesTooLongIsKilledAndProvesNothing) {
   const auto check = [&]() -> base::Task<void> {
     Notices notices(io_.get_executor(), sandbox);
     const base::Redactor secrets;
-    checked = co_await check_boundary(sandbox, notices, plan_.program, secrets, 1ms);
+    checked =
+        co_await check_boundary(sandbox, notices, plan_.program, BoundaryView::System::of_host, secrets, 1ms);
     co_await sandbox.stop();
   };
   testing::run_task(io_, check());

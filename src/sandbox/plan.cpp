@@ -36,6 +36,8 @@ Plan curated_plan() {
 Plan image_plan(const std::string& shell) {
   Plan plan;
   plan.files = own_files(shell);
+  // The image's is for its own programs, and the loader of ours would follow it, too.
+  plan.files.push_back({"/etc/ld.so.preload", ""});
   return plan;
 }
 

@@ -82,6 +82,8 @@ struct Plan {
   // connections to these ports arrive at listeners that are accepted outside. 1 to 65535, each once, at most
   // max_outbound_ports. Empty: no address but 127.0.0.0/8 is reachable. See let_out().
   std::vector<std::uint16_t> outbound_ports = {};
+  // In an image: folders of it whose content is not shown. At most 4.
+  std::vector<std::string> emptied = {};
 };
 
 // /usr, and of /etc what programs need and everybody may read; synthetic passwd, group, hosts, resolv.conf,

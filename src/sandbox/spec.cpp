@@ -99,6 +99,15 @@ Result<void> put_files(const Plan& plan, init::Spec& spec, Writer& writer) {
   return {};
 }
 
+Result<void> put_emptied(const Plan& plan, init::Spec& spec, Writer& writer) {
+  for (const auto& folder : plan.emptied) {
+    if (spec.emptied_count == init::max_emptied) return fail(Code::invalid, "cannot empty that many folders");
+    if (!is_place(folder)) return fail(Code::invalid, "cannot empty the folder " + folder);
+    spec.emptied[spec.emptied_count++] = writer.put(folder);
+  }
+  return {};
+}
+
 // /bin, /lib... as the host has them: links into /usr. A host that has real folders there is shown them.
 Result<void> put_system_links(init::Spec& spec, Writer& writer, Plan& plan) {
   for (const char* path : {"/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32"}) {
@@ -191,7 +200,7 @@ Result<void> check_spec(const init::Spec& spec) {
   if (spec.text_size == 0 || spec.text_size > init::max_text) return refuse("text");
   if (spec.bind_count > init::max_binds || spec.file_count > init::max_files ||
       spec.link_count > init::max_links || spec.layer_count > init::max_layers ||
-      spec.home_layers > spec.layer_count || spec.has_image > 1 ||
+      spec.emptied_count > init::max_emptied || spec.home_layers > spec.layer_count || spec.has_image > 1 ||
       spec.library_count > init::max_libraries) {
     return refuse("count");
   }
@@ -205,6 +214,9 @@ Result<void> check_spec(const init::Spec& spec) {
   }
   for (std::uint32_t i = 0; i < spec.link_count; ++i) {
     if (!is_place_at(spec, spec.links[i].path) || !is_text(spec, spec.links[i].target)) return refuse("link");
+  }
+  for (std::uint32_t i = 0; i < spec.emptied_count; ++i) {
+    if (!is_place_at(spec, spec.emptied[i])) return refuse("folder");
   }
   if (spec.memory_bytes < (64u << 20) || spec.pids < 8 || spec.open_files < 64 || spec.cpu_percent == 0 ||
       spec.cpu_percent > 100'000 || spec.tmp_inodes < 16 || spec.memory_bytes > (1ull << 50) ||
@@ -267,6 +279,7 @@ Result<EncodedLaunch> encode(const LaunchRequest& request) {
   if (auto done = put_binds(plan, record.spec, writer, result); !done) return tl::unexpected(done.error());
   if (auto done = put_files(plan, record.spec, writer); !done) return tl::unexpected(done.error());
   if (request.image >= 0) {
+    if (auto done = put_emptied(plan, record.spec, writer); !done) return tl::unexpected(done.error());
     if (auto done = put_image(request.image, record.spec, result); !done) return tl::unexpected(done.error());
   }
   if (writer.full) return fail(Code::invalid, "cannot launch: paths and files are too long together");

@@ -58,6 +58,7 @@ sandbox::Plan sandbox_plan(const PreparedAgent& agent, const model::Run& run, co
   plan.machine = config.machine;
   for (const auto& bind : agent.binds) plan.binds.push_back(bind);
   for (const auto& file : agent.program.files) plan.files.push_back({file.path, file.content});
+  if (image != nullptr) plan.emptied = agent.program.system_settings;
   if (is_read_only(runtime)) plan.workspace = sandbox::WorkspaceMode::read_only;
   if (config.require_limits) plan.demand = sandbox::LimitsDemand::cgroup;
   return plan;
@@ -221,10 +222,10 @@ base::Task<std::optional<model::RunFailure>> RunDriver::start() {
     co_return failure_of(agent.error(), "agent_missing");
   }
   if (auto refused = find_image(options.image)) co_return refused;
-  if (image_) take_environment(agent->program, *image_);
   if (needs_trust(egress_)) {
     for (auto& variable : trust_environment()) agent->program.env.push_back(std::move(variable));
   }
+  if (image_) take_environment(agent->program, *image_);
   co_await hold_lease();
   // Whatever may have had a keeper has a folder.
   base::value_or_throw(AttemptFolder::make(context_.attempts, claim_.attempt.id));

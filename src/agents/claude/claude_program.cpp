@@ -68,6 +68,7 @@ AgentProgram claude_program(const ClaudeSetup& setup) {
   program.argv = program.argv_for_action;
   program.argv.insert(program.argv.begin(), std::string(claude_root) + "/claude");
   program.resume_argv = {"--resume"};
+  program.system_settings = {"/etc/claude-code"};
   program.env = {
       "HOME=" + home.substr(0, home.rfind('/')),
       "CLAUDE_CONFIG_DIR=" + home,

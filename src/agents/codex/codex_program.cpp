@@ -107,6 +107,7 @@ AgentProgram codex_program(const CodexSetup& setup) {
       "AGENTROUTER_PROVIDER_KEY=agentrouter-dummy-key",
   };
   program.files = {{home + "/config.toml", config_toml(setup)}};
+  program.system_settings = {"/etc/codex"};
   // A thread is its file in sessions/; the databases are made again from those.
   for (const auto* name : {"shell_snapshots", "skills/.system", "thread-writer-locks", "tmp"}) {
     program.caches.push_back(".codex/" + std::string(name));

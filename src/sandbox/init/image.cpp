@@ -37,7 +37,19 @@ void make_image_folders(const Spec& spec) {
       make_mount_point(to, 0644);
     }
   }
+  for (unsigned i = 0; i < spec.emptied_count; ++i) {
+    const char* path = text_at(spec, spec.emptied[i]) + 1;
+    make_parents(path);
+    require(mkdir(path, 0755) == 0 || errno == EEXIST, "make folder", path);
+  }
   make_files(spec, Files::of_root);
+}
+
+void hide_folders(const Spec& spec) {
+  for (unsigned i = 0; i < spec.emptied_count; ++i) {
+    mount_new("tmpfs", text_at(spec, spec.emptied[i]) + 1, MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
+              "mode=0755,size=4k,nr_inodes=1");
+  }
 }
 
 int keep_high(int fd) {
@@ -60,6 +72,7 @@ void enter_image(const Setup& setup, int image) {
   require(mount("overlay", "root", "overlay", MS_NOSUID | MS_NODEV | MS_RDONLY, "lowerdir=skeleton:image,userxattr") == 0,
           "mount the image");
   require(chdir("root") == 0, "enter the image");
+  hide_folders(setup.spec);
   mount_new("tmpfs", "dev", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k,nr_inodes=64");
 }
 

@@ -18,11 +18,12 @@
 namespace agentrouter::sandbox::init {
 
 inline constexpr int control_fd = 3;
-inline constexpr std::uint32_t version = 5;
+inline constexpr std::uint32_t version = 6;
 
 inline constexpr unsigned max_binds = 24;
 inline constexpr unsigned max_files = 16;
 inline constexpr unsigned max_links = 8;
+inline constexpr unsigned max_emptied = 4;
 inline constexpr unsigned max_layers = 16;
 inline constexpr unsigned max_libraries = 4;
 inline constexpr unsigned max_sources = max_binds + max_layers + 4 + max_libraries;
@@ -71,10 +72,11 @@ struct Spec {
   std::uint32_t text_size;
   std::uint32_t layer_count;
   std::uint32_t home_layers;  // of them
-  std::uint32_t reserved;
+  std::uint32_t emptied_count;
   BindSpec binds[max_binds];
   FileSpec files[max_files];
   LinkSpec links[max_links];
+  std::uint32_t emptied[max_emptied];  // folders of an image in whose place there are empty ones
   char text[max_text];
   std::uint32_t outbound_count;
   std::uint16_t outbound_ports[max_outbound];

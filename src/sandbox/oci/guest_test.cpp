@@ -78,6 +78,43 @@ TEST_F(Guest, LinksOfTheImageLeadNoMountAstray) {
             "x\n1\nunchangednull\n");
 }
 
+TEST_F(Guest, FoldersThatAreEmptiedShowNothingOfTheImage) {
+  const rig::TemporaryFolder folder;
+  const auto image = folder.path() / "rootfs";
+  std::filesystem::copy(
+      rig::test_image(), image,
+      std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+  std::filesystem::create_directories(image / "etc/codex/rules");
+  std::ofstream(image / "etc/codex/managed_config.toml") << "of the image";
+  std::filesystem::create_symlink("/usr", image / "etc/claude-code");
+  rig.image = image;
+  rig.plan.emptied = {"/etc/codex", "/etc/claude-code", "/srv/none"};
+  launch();
+  EXPECT_EQ(
+      rig.run("ls -A /etc/codex /etc/claude-code /srv/none; touch /etc/codex/x 2>&1 | grep -c Read-only; "
+              "cat /etc/image-mark")
+          .output,
+      "/etc/claude-code:\n\n/etc/codex:\n\n/srv/none:\n1\nimage\n");
+  rig.plan.emptied = {"/etc/../proc"};
+  EXPECT_EQ(rig.launch().error().code, base::Code::invalid);
+  rig.plan.emptied = {"/a", "/b", "/c", "/d", "/e"};
+  EXPECT_EQ(rig.launch().error().code, base::Code::invalid);
+}
+
+TEST_F(Guest, ProgramsOfOursPreloadNothingOfTheImage) {
+  const rig::TemporaryFolder folder;
+  const auto image = folder.path() / "rootfs";
+  std::filesystem::copy(
+      rig::test_image(), image,
+      std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+  std::ofstream(image / "etc/ld.so.preload") << "/usr/lib/of-the-image.so\n";
+  rig.image = image;
+  launch();
+  EXPECT_EQ(rig.run("cat /etc/ld.so.preload; echo seen 2>&1").output, "seen\n");
+  EXPECT_THAT(rig.collect("echo seen; cat /proc/self/maps").output,
+              testing::AllOf(HasSubstr("seen"), Not(HasSubstr("of-the-image"))));
+}
+
 TEST_F(Guest, AnImageWithoutProgramsStillServesOurOwn) {
   const rig::TemporaryFolder empty;
   ASSERT_EQ(::chmod(empty.path().c_str(), 0755), 0);
