@@ -21,11 +21,13 @@ TEST(MachineConfig, EveryKeyIsReadAndPrinted) {
   set("sandbox.limits.output_bytes_per_second", "0");
   set("machine.pids", "300");
   set("machine.disk_reserve_bytes", "0");
+  set("machine.memory_reserve_bytes", "1048576");
   set("machine.warm_sandboxes", "3");
   EXPECT_EQ(config.limits.memory_bytes, 134'217'728u);
   EXPECT_EQ(config.limits.disk_inodes, 5000u);
   EXPECT_EQ(config.wall_time.count(), 60);
   EXPECT_EQ(config.machine.pids, 300u);
+  EXPECT_EQ(config.limits.memory_reserve_bytes, 1'048'576u);
   EXPECT_EQ(config.warm_sandboxes, 3u);
   const auto text = print_machine(config);
   EXPECT_THAT(text, HasSubstr("[sandbox.limits]\nmemory_bytes = 134217728\n"));

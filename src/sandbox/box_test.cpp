@@ -292,6 +292,18 @@ TEST_F(Box, MemoryThatIsSharedOrHasNoNameIsUnderTheMemoryLimitToo) {
   }
 }
 
+TEST_F(Box, WhoHoldsHundredsOfSocketsGoesBeforeTheMachineIsOutOfMemory) {
+  rig.plan.limits.memory_reserve_bytes = 1ull << 49;
+  launch();
+  if (rig.launched().limits != LimitsMode::rlimit) GTEST_SKIP() << "the kernel counts them";
+  EXPECT_EQ(out("python3 -c 'import socket,time\na=[socket.socketpair() for _ in range(60)]\ntime.sleep(1)'; "
+                "echo few"),
+            "few\n");
+  const auto many = rig.run(
+      "exec python3 -c 'import socket,time\na=[socket.socketpair() for _ in range(300)]\ntime.sleep(60)'");
+  EXPECT_EQ(many.signal, SIGKILL);
+}
+
 TEST_F(Box, SegmentsThatNobodyHasAttachedAreTakenAtTheMemoryLimit) {
   rig.plan.limits.memory_bytes = 128 << 20;
   launch();

@@ -89,6 +89,14 @@ Result<void> write_limits_v2(const std::string& folder, const Limits& limits) {
   return {};
 }
 
+// What waits in TCP sockets has a limit of its own with v1, and none unless one is said. Kernels may be
+// without it.
+void limit_tcp_v1(const std::string& folder, std::uint64_t memory_bytes) {
+  constexpr std::uint64_t least = 16u << 20;
+  const auto most = memory_bytes == 0 ? "-1" : std::to_string(std::max(memory_bytes / 4, least));
+  (void)write_to(folder + "/memory.kmem.tcp.limit_in_bytes", most);
+}
+
 Result<void> write_limit_v1(const std::string& folder, const std::string& controller, const Limits& limits) {
   if (controller == "pids") return write_to(folder + "/pids.max", std::to_string(limits.pids));
   if (controller == "cpu") {
@@ -98,6 +106,7 @@ Result<void> write_limit_v1(const std::string& folder, const std::string& contro
   if (auto done = write_to(folder + "/memory.limit_in_bytes", std::to_string(limits.memory_bytes)); !done)
     return done;
   (void)write_to(folder + "/memory.swappiness", "0");
+  limit_tcp_v1(folder, limits.memory_bytes);
   return {};
 }
 
@@ -120,6 +129,7 @@ Result<void> write_around_v1(const std::string& folder, const std::string& contr
   if (controller == "pids") return write_to(folder + "/pids.max", or_max(machine.pids));
   if (controller == "memory") {
     const auto most = machine.memory_bytes == 0 ? "-1" : std::to_string(machine.memory_bytes);
+    limit_tcp_v1(folder, machine.memory_bytes);
     return write_to(folder + "/memory.limit_in_bytes", most);
   }
   const auto quota = machine.cpu_percent == 0 ? "-1" : std::to_string(quota_us(machine.cpu_percent));

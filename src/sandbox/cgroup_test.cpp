@@ -125,6 +125,21 @@ TEST_F(Cgroup, MemoryOfAllProcessesTogetherIsBounded) {
   EXPECT_LE(number(peak, ""), 100 << 20);
 }
 
+TEST_F(Cgroup, WhatWaitsInTcpSocketsIsBounded) {
+  make({.memory_bytes = 96 << 20});
+  if (site.mode == LimitsMode::cgroup2) GTEST_SKIP() << "it is memory like any other there";
+  start(
+      "exec python3 -c 'import "
+      "socket\nl=socket.create_server((\"127.0.0.1\",0),backlog=200)\nheld=[];sent=0\n"
+      "for i in range(100):\n  "
+      "c=socket.create_connection(l.getsockname());s=l.accept()[0];c.setblocking(False)\n"
+      "  held+=[c,s]\n  try:\n    while True: sent+=c.send(b\"x\"*65536)\n  except OSError: pass\n"
+      "print(sent>>20)'");
+  const auto queued = std::atoi(output().c_str());
+  EXPECT_GT(queued, 0);
+  EXPECT_LT(queued, 64);
+}
+
 TEST_F(Cgroup, ForksStopAtTheLimit) {
   make({.pids = 20});
   start(

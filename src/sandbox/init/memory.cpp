@@ -148,9 +148,56 @@ std::uint64_t machine_shared_memory() {
   return kilobytes_of("/proc/meminfo", "\nShmem:", text);
 }
 
+// 0 where the kernel does not say.
+std::uint64_t available_memory() {
+  char text[2048];
+  return kilobytes_of("/proc/meminfo", "\nMemAvailable:", text);
+}
+
+unsigned sockets_of(int pid) {
+  char path[40];
+  snprintf(path, sizeof path, "/proc/%d/fd", pid);
+  DIR* fds = opendir(path);
+  if (!fds) return 0;
+  unsigned count = 0;
+  while (const dirent* fd = readdir(fds)) {
+    char target[8];
+    constexpr char start[] = "socket:";
+    const auto size = readlinkat(dirfd(fds), fd->d_name, target, sizeof target);
+    if (size >= static_cast<ssize_t>(sizeof start - 1) && memcmp(target, start, sizeof start - 1) == 0)
+      ++count;
+  }
+  closedir(fds);
+  return count;
+}
+
+// The process with the most sockets, if all together have more than servers and their clients need; else 0.
+int holder_of_sockets() {
+  constexpr unsigned usual = 256;
+  unsigned sum = 0;
+  Largest most;
+  each_process([&](int pid) {
+    const auto count = sockets_of(pid);
+    sum += count;
+    most.see(pid, count);
+  });
+  return sum > usual ? most.pid : 0;
+}
+
+// Kills for the machine's sake.
+void keep_reserve(MemoryWatch& watch, std::uint64_t reserve) {
+  const auto available = available_memory();
+  if (reserve == 0 || available == 0) return;
+  if (available < 4 * reserve && watch.next_ms > 50) watch.next_ms = 50;
+  if (available >= reserve || watch.killed != 0) return;
+  const int holder = holder_of_sockets();
+  if (holder != 0 && kill(holder, SIGKILL) == 0) watch.killed = holder;
+  if (holder != 0) watch.next_ms = 20;
+}
+
 }  // namespace
 
-MemoryWatch watch_memory(std::uint64_t limit) {
+MemoryWatch watch_memory(std::uint64_t limit, std::uint64_t reserve) {
   static const std::uint64_t shared_before = machine_shared_memory();
   MemoryWatch result;
   std::uint64_t sum = 0, shared = 0;
@@ -167,9 +214,11 @@ MemoryWatch watch_memory(std::uint64_t limit) {
   if (left > 0 && machine_shared_memory() > shared_before + left / 4) sum += shared_memory(left, shared);
   // The closer to the limit, the sooner the next look; an idle agent costs next to nothing.
   result.next_ms = sum < limit / 4 ? 500 : sum < limit / 4 * 3 ? 100 : 20;
-  if (sum <= limit) return result;
-  if (largest != 0 && kill(largest, SIGKILL) == 0) result.killed = largest;
-  segments(true);
+  if (sum > limit) {
+    if (largest != 0 && kill(largest, SIGKILL) == 0) result.killed = largest;
+    segments(true);
+  }
+  keep_reserve(result, reserve);
   return result;
 }
 

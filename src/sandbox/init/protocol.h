@@ -87,6 +87,7 @@ struct Spec {
   std::uint64_t disk_bytes;
   std::uint64_t disk_inodes;
   std::uint64_t disk_reserve;
+  std::uint64_t memory_reserve;  // of the machine
   // Of all sandboxes together, for the launcher. 0: no such limit.
   std::uint64_t machine_memory;
   std::uint64_t machine_pids;

@@ -229,10 +229,10 @@ std::uint64_t now_ms() {
   return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
 }
 
-void look_at_memory(State& state, std::uint64_t limit) {
+void look_at_memory(State& state, const Spec& spec) {
   const auto now = now_ms();
   if (now < state.memory_look) return;
-  const auto seen = watch_memory(limit);
+  const auto seen = watch_memory(spec.memory_bytes, spec.memory_reserve);
   state.memory_look = now + static_cast<std::uint64_t>(seen.next_ms);
   if (seen.killed) send_reply(reply_memory_kill, 0, seen.killed, 0, "");
 }
@@ -343,7 +343,7 @@ void serve(const Setup& setup, Grounds grounds, Fences fences) {
       send_reply(reply_done, state.emptying, 0, 0, "");
       state.emptying = 0;
     }
-    if (watching) look_at_memory(state, setup.spec.memory_bytes);
+    if (watching) look_at_memory(state, setup.spec);
     if (state.writing && occupied) {
       if (const auto cause = disk.look()) stop_for_disk(state, cause);
     }

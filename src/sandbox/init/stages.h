@@ -91,12 +91,14 @@ bool limit_open_files(const Setup& setup);
 [[noreturn]] void serve(const Setup& setup, Grounds grounds, Fences fences);
 
 // rlimit mode: kills the largest process when all together are over `limit`: their own memory, and what they
-// share or hold without a name (memfd, System V; segments that nobody has attached go with it). An
-// address-space limit would not do: sanitizers and virtual machines reserve terabytes that they never touch.
+// share or hold without a name (memfd, System V; segments that nobody has attached go with it). With less
+// than `reserve` of the machine's memory available, the process with the most sockets where there are
+// hundreds: what waits in them belongs to none. An address-space limit would not do: sanitizers and virtual
+// machines reserve terabytes that they never touch.
 struct MemoryWatch {
   int killed = 0;     // pid, or 0
   int next_ms = 500;  // when to look again
 };
-MemoryWatch watch_memory(std::uint64_t limit);
+MemoryWatch watch_memory(std::uint64_t limit, std::uint64_t reserve);
 
 }  // namespace agentrouter::sandbox::init
