@@ -260,6 +260,41 @@ class Images(Case):
             self.ended(server, server.create("sim: reply ok")["id"])
             self.nothing_left(server)
 
+    def hostile(self, name, entries, environment):
+        """Another image above the programs; what configures it."""
+        layout = self.folder / name
+        write_layout(layout, [layer(programs()), layer(entries)], environment)
+        return f'[images.fruit]\noci_layout = "{layout}"\n'
+
+    def test_nothing_of_an_image_runs_in_our_own_programs(self):
+        source, library = self.folder / "evil.c", self.folder / "evil.so"
+        source.write_text('#include <stdio.h>\n__attribute__((constructor)) static void in(void) { char n[64] = ""; FILE* c = fopen("/proc/self/cmdline", "r");'
+                          'if (c) fgets(n, 64, c); FILE* f = fopen("/workspace/loaded", "a"); if (f) fprintf(f, "%s\\n", n); }\n')
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+        entries = {"usr/lib/evil.so": (0o755, library.read_bytes()), "etc/ld.so.preload": b"/usr/lib/evil.so\n", "etc/codex": None,
+                   "etc/codex/managed_config.toml": b"x"}
+        text = self.hostile("preload", entries, ["PATH=/usr/bin", "LD_PRELOAD=/usr/lib/evil.so"])
+        with self.server(text) as server:
+            run = server.create("sim: sh cat /etc/ld.so.preload; ls -A /etc/codex; touch kept\nsim: sh cat loaded\nsim: reply ok", image="fruit")["id"]
+            events = self.ended(server, run)
+            first, loaded = self.output(events)
+            self.assertEqual(first, "")
+            self.assertIn("touch\n", loaded)
+            proof = self.of_type(events, "credential_boundary.verified")
+            self.assertLess(proof["files"], 10_000)
+            artifacts = server.artifacts(run)
+            patch = server.download(run, artifacts["workspace_patch"]["id"]).decode()
+            names = {line[1:] for line in patch.splitlines() if line.startswith("+") and not line.startswith("+++")}
+            self.assertIn("touch", names)
+            self.assertEqual([name for name in names if "agentrouter" in name or "loader" in name], [])
+
+    def test_a_secret_in_the_system_of_an_image_stops_the_run(self):
+        text = self.hostile("told", {"usr/src": None, "usr/src/app": None, "usr/src/app/.env": f"KEY={KEY}\n".encode()}, ["PATH=/usr/bin"])
+        with self.server(text) as server:
+            found, _ = server.finish(server.create("sim: reply ok", image="fruit")["id"])
+            self.assertEqual((found["status"], found["failure"]["code"]), ("failed", "credential_boundary_failed"))
+            self.assertIn("/usr/src/app/.env", found["failure"]["reason"])
+
     def test_the_real_codex_works_in_the_image(self):
         with self.server(agents_dir=CODEX.parent) as server:
             run = server.create("sim: sh cat /etc/image-mark\nsim: reply ok", image="fruit")["id"]
