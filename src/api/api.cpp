@@ -195,9 +195,7 @@ base::Task<void> Api::dispatch(Call& call) {
   }
   if (!chosen || chosen->access != Access::open) {
     if (const auto known = co_await identify(call); !known) {
-      auto response = problem(known.error(), call.occasion);
-      if (response.status == 401) response.headers.add("WWW-Authenticate", "Bearer");
-      co_await call.respond(std::move(response));
+      co_await call.refuse(known.error());
       co_return;
     }
     options_.on_request();

@@ -3,6 +3,9 @@
 // runs and decides nothing. Order of judgement: key (except where none is needed), route, method, scope of
 // the key, workspace, path, query and headers, body, use case.
 //
+// A request may be long on its way: its body is read after its key was judged. So what it writes is written
+// by Api::write(), which judges the caller again in the transaction that writes.
+//
 // Each route reads and writes the store within the workspace of its request (store::Reader::scope), so that
 // what belongs to another one is not found, by the same statements that do not find what never was.
 
@@ -109,6 +112,14 @@ class Api final : public net::Handler {
   base::Task<base::Result<void>> look_up_key(Call& call, const std::string& key, const std::string& wanted);
   [[nodiscard]] base::Result<void> admit(Call& call, const RouteEntry& entry);
   base::Task<void> admit_run(Call& call);
+  // Throws Failure as tenancy::check_again() fails: the answer is that to a request that comes now.
+  void check_again(store::Reader& reader, const Call& call) const;
+  base::Task<void> check_again(const Call& call);
+  // Every write of a route: `work` within the workspace of the call, if its caller still may.
+  template <class Work>
+  auto write(const Call& call, Work work) -> base::Task<std::invoke_result_t<Work&, store::Transaction&>>;
+  // The key that seals what the call's workspace keeps. Throws Failure, also as check_again() does.
+  base::Task<vault::SealingKeyHandle> sealing_key(const Call& call);
   void note_use(const std::string& key);
 
   base::Task<void> health(Call& call);

@@ -105,8 +105,8 @@ base::Task<void> Api::decide_many(Call& call) {
   if (!json_body) throw base::Failure(json_body.error());
   const auto body = base::value_or_throw(parse_decisions_body(*json_body));
   const auto run = call.run();
-  const auto items = co_await needs_.store.write_in(
-      call.workspace, [&, context = context()](store::Transaction& tx) -> base::Result<std::string> {
+  const auto items =
+      co_await write(call, [&, context = context()](store::Transaction& tx) -> base::Result<std::string> {
         if (auto found = runs::find_run(tx, run); !found) return tl::unexpected(found.error());
         std::string texts;
         for (const auto& one : body.decisions) {

@@ -96,6 +96,14 @@ base::Task<base::Result<void>> Api::look_up_key(Call& call, const std::string& k
   co_return base::Result<void>{};
 }
 
+void Api::check_again(store::Reader& reader, const Call& call) const {
+  base::value_or_throw(tenancy::check_again(reader, call.caller, call.workspace, needs_.clock.now()));
+}
+
+base::Task<void> Api::check_again(const Call& call) {
+  co_await needs_.store.read([this, &call](store::Reader& reader) { check_again(reader, call); });
+}
+
 void Api::note_use(const std::string& key) {
   const auto now = needs_.clock.now();
   const auto told = used_.find(key);

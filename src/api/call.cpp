@@ -72,7 +72,9 @@ base::Task<void> Api::Call::respond_json(int status, std::string body) {
 }
 
 base::Task<void> Api::Call::refuse(const base::Error& error) {
-  co_await respond(problem(error, occasion));
+  auto response = problem(error, occasion);
+  if (response.status == 401) response.headers.add("WWW-Authenticate", "Bearer");
+  co_await respond(std::move(response));
 }
 
 Result<std::string> Api::Call::idempotency_key() const {

@@ -44,6 +44,14 @@ struct Api::Call {
   base::Task<base::Result<json::value>> read_json();
 };
 
+template <class Work>
+auto Api::write(const Call& call, Work work) -> base::Task<std::invoke_result_t<Work&, store::Transaction&>> {
+  return needs_.store.write_in(call.workspace, [this, &call, work](store::Transaction& tx) mutable {
+    check_again(tx, call);
+    return work(tx);
+  });
+}
+
 // What a body that could not be read is to its sender.
 [[nodiscard]] base::Error reading_fault(const base::Error& error);
 

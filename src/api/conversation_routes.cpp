@@ -32,8 +32,8 @@ base::Task<void> Api::send_message(Call& call) {
                                       .scope = body.approval_scope,
                                       .limits = body.limits,
                                       .api_key = call.caller.key};
-  const auto continued = co_await needs_.store.write_in(
-      call.workspace, [&request, context = context(), this](store::Transaction& tx) {
+  const auto continued =
+      co_await write(call, [&request, context = context(), this](store::Transaction& tx) {
         return runs::continue_run(tx, request, context, options_.conversations, options_.spending,
                                   options_.queue);
       });
@@ -55,10 +55,9 @@ base::Task<void> Api::fork_run(Call& call) {
                                   .idempotency_key = key,
                                   .limits = body.limits,
                                   .api_key = call.caller.key};
-  const auto forked = co_await needs_.store.write_in(
-      call.workspace, [&request, context = context(), this](store::Transaction& tx) {
-        return runs::fork_run(tx, request, context, options_.spending, options_.queue);
-      });
+  const auto forked = co_await write(call, [&request, context = context(), this](store::Transaction& tx) {
+    return runs::fork_run(tx, request, context, options_.spending, options_.queue);
+  });
   if (!forked) throw base::Failure(forked.error());
   auto response = json_response(forked->replayed ? 200 : 201, forked->run.to_wire());
   response.headers.add("Location", "/v1/runs/" + forked->run.id.str());
@@ -79,10 +78,9 @@ base::Task<void> Api::close_conversation(Call& call) {
   if (!body) throw base::Failure(body.error());
   base::value_or_throw(parse_empty_body(*body));
   const auto id = call.run();
-  const auto closed =
-      co_await needs_.store.write_in(call.workspace, [&id, context = context()](store::Transaction& tx) {
-        return runs::close_conversation(tx, id, context);
-      });
+  const auto closed = co_await write(call, [&id, context = context()](store::Transaction& tx) {
+    return runs::close_conversation(tx, id, context);
+  });
   if (!closed) throw base::Failure(closed.error());
   co_await call.respond_json(200, closed->to_wire());
 }

@@ -25,8 +25,8 @@ base::Task<void> Api::set_draining(Call& call, bool draining) {
   if (!body) throw base::Failure(body.error());
   base::value_or_throw(parse_empty_body(*body));
   const auto& id = call.item_id;
-  const auto node = co_await needs_.store.write(
-      [&id, draining](store::Transaction& tx) { return runs::set_draining(tx, id, draining); });
+  const auto node = co_await write(
+      call, [&id, draining](store::Transaction& tx) { return runs::set_draining(tx, id, draining); });
   if (!node) throw base::Failure(node.error());
   co_await call.respond_json(200, base::to_text(json::object{{"node", runs::to_json(*node)}}));
 }

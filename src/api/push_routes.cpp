@@ -55,6 +55,7 @@ base::Task<void> Api::push_run(Call& call) {
   if (!options_.push) {
     base::throw_failure(base::Code::denied, "This server pushes nothing", "push_forbidden");
   }
+  co_await check_again(call);
   co_await admit_run(call);
   const auto pushed = co_await options_.push(call.run(), std::move(body));
   if (!pushed) throw base::Failure(pushed.error());

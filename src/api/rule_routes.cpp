@@ -50,10 +50,9 @@ base::Task<void> Api::give_rule(Call& call) {
   request.run = call.run();
   request.given_by = call.caller.key;
   request.idempotency_key = key;
-  const auto given =
-      co_await needs_.store.write_in(call.workspace, [&request, context = context()](store::Transaction& tx) {
-        return runs::give_rule(tx, request, context);
-      });
+  const auto given = co_await write(call, [&request, context = context()](store::Transaction& tx) {
+    return runs::give_rule(tx, request, context);
+  });
   if (!given) throw base::Failure(given.error());
   auto text = runs::to_wire(given->rule);
   text.pop_back();
@@ -66,10 +65,9 @@ base::Task<void> Api::give_rule(Call& call) {
 base::Task<void> Api::withdraw_rule(Call& call) {
   const auto run = call.run();
   const auto by = call.caller.key;
-  const auto rule =
-      co_await needs_.store.write_in(call.workspace, [&, context = context()](store::Transaction& tx) {
-        return runs::withdraw_rule(tx, run, call.part_id, by, context);
-      });
+  const auto rule = co_await write(call, [&, context = context()](store::Transaction& tx) {
+    return runs::withdraw_rule(tx, run, call.part_id, by, context);
+  });
   if (!rule) throw base::Failure(rule.error());
   co_await call.respond_json(200, runs::to_wire(*rule));
 }

@@ -92,10 +92,9 @@ base::Task<void> Api::create_run(Call& call) {
     auto admitted = co_await needs_.pool.run([&] { return options_.admit_git(body.workspace.git); });
     request.workspace.git = base::value_or_throw(std::move(admitted));
   }
-  auto created = co_await needs_.store.write_in(
-      call.workspace, [&request, context = context(), this](store::Transaction& tx) {
-        return runs::create_run(tx, request, context, options_.spending, options_.queue);
-      });
+  auto created = co_await write(call, [&request, context = context(), this](store::Transaction& tx) {
+    return runs::create_run(tx, request, context, options_.spending, options_.queue);
+  });
   if (!created) throw base::Failure(created.error());
   auto response = json_response(created->replayed ? 200 : 201, created->run.to_wire());
   response.headers.add("Location", "/v1/runs/" + created->run.id.str());
@@ -143,14 +142,13 @@ base::Task<void> Api::cancel_run(Call& call) {
   if (!body) throw base::Failure(body.error());
   base::value_or_throw(parse_empty_body(*body));
   const auto id = call.run();
-  const auto run = co_await needs_.store.write_in(
-      call.workspace,
-      [&id, context = context()](store::Transaction& tx) { return runs::cancel_run(tx, id, context); });
+  const auto run = co_await write(
+      call, [&id, context = context()](store::Transaction& tx) { return runs::cancel_run(tx, id, context); });
   if (!run) throw base::Failure(run.error());
   co_await call.respond_json(200, run->to_wire());
   if (run->status != model::RunStatus::cancelling) co_return;
   // A run that nobody has begun ends here, also where no worker runs. With an attempt open this changes
-  // nothing.
+  // nothing. It is the server's own work, whatever became of the caller.
   (void)co_await needs_.store.write_in(
       call.workspace, [&id, context = context(), this](store::Transaction& tx) {
         return runs::settle_cancelled(tx, id, context, options_.conversations);
@@ -160,10 +158,9 @@ base::Task<void> Api::cancel_run(Call& call) {
 // What it has left is removed behind the answer.
 base::Task<void> Api::delete_run(Call& call) {
   const runs::Deletion deletion{.run = call.run(), .by = call.caller.key};
-  const auto deleted = co_await needs_.store.write_in(
-      call.workspace, [&deletion, context = context()](store::Transaction& tx) {
-        return runs::delete_run(tx, deletion, context);
-      });
+  const auto deleted = co_await write(call, [&deletion, context = context()](store::Transaction& tx) {
+    return runs::delete_run(tx, deletion, context);
+  });
   if (!deleted) throw base::Failure(deleted.error());
   net::Response gone;
   gone.status = 204;
@@ -192,10 +189,9 @@ base::Task<void> Api::decide(Call& call, bool approved) {
       .idempotency_key = key,
       .decided_by = call.caller.key,
       .updated_input = std::move(body.updated_input)};
-  const auto event =
-      co_await needs_.store.write_in(call.workspace, [&request, context = context()](store::Transaction& tx) {
-        return runs::decide_action(tx, request, context);
-      });
+  const auto event = co_await write(call, [&request, context = context()](store::Transaction& tx) {
+    return runs::decide_action(tx, request, context);
+  });
   if (!event) throw base::Failure(event.error());
   auto response = json_response(200, event->to_wire());
   call.mark_replay(response, event->replayed);

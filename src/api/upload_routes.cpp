@@ -69,8 +69,7 @@ base::Task<void> Api::upload(Call& call) {
   co_await make_room(desk, *received);
   const auto record = record_of(*received, {call.workspace, "upload_" + base::new_uuid(needs_.entropy)},
                                 needs_.clock.now(), desk.keep());
-  co_await needs_.store.write_in(call.workspace,
-                                 [&record](store::Transaction& tx) { tx.put_upload(record); });
+  co_await write(call, [&record](store::Transaction& tx) { tx.put_upload(record); });
   co_await call.respond_json(201, upload_wire(record));
 }
 
@@ -86,6 +85,7 @@ base::Task<base::Result<ReceivedUpload>> Api::receive(Call& call, UploadDesk& de
     const auto written = co_await needs_.pool.run([&archive, &piece] { return archive.write(*piece); });
     if (!written) co_return tl::unexpected(written.error());
   }
+  co_await check_again(call);  // the bytes may have been long on their way
   auto received = co_await upload_pool_.run([&archive] { return archive.finish(); });
   if (!received) co_return received;
   const auto shared = co_await desk.share(received->tree, archive);

@@ -82,6 +82,11 @@ std::string step_text(const vault::RotationStep& step) {
 
 }  // namespace
 
+base::Task<vault::SealingKeyHandle> Api::sealing_key(const Call& call) {
+  co_await check_again(call);
+  co_return base::value_or_throw(co_await needs_.vault.sealing_key(call.workspace));
+}
+
 base::Task<void> Api::list_provider_keys(Call& call) {
   const auto body = co_await needs_.store.read([&call](store::Reader& reader) {
     std::string items;
@@ -107,8 +112,8 @@ base::Task<void> Api::put_provider_key(Call& call) {
   if (!json_body) throw base::Failure(json_body.error());
   auto request = base::value_or_throw(parse_provider_key(*json_body, call.workspace, call.item_id));
   request.set_by = call.caller.key;
-  const auto sealing = base::value_or_throw(co_await needs_.vault.sealing_key(request.workspace));
-  const auto put = co_await needs_.store.write([&](store::Transaction& tx) {
+  const auto sealing = co_await sealing_key(call);
+  const auto put = co_await write(call, [&](store::Transaction& tx) {
     return vault::put_provider_key(tx, request, options_.provider_keys, *sealing, needs_.clock,
                                    needs_.entropy);
   });
@@ -121,8 +126,8 @@ base::Task<void> Api::put_provider_key(Call& call) {
 
 base::Task<void> Api::delete_provider_key(Call& call) {
   const std::string workspace(call.workspace);
-  const auto gone = co_await needs_.store.write(
-      [&](store::Transaction& tx) { return vault::delete_provider_key(tx, workspace, call.item_id); });
+  const auto gone = co_await write(
+      call, [&](store::Transaction& tx) { return vault::delete_provider_key(tx, workspace, call.item_id); });
   if (!gone) throw base::Failure(gone.error());
   base::log(base::LogLevel::info, "a provider key was deleted",
             {{"workspace", workspace}, {"provider", call.item_id}, {"by", call.caller.key}});
@@ -138,6 +143,7 @@ base::Task<void> Api::rotate_vault(Call& call) {
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   const auto order = base::value_or_throw(parse_rotation_order(*json_body));
+  co_await check_again(call);
   const auto step = co_await needs_.vault.rotate(order);
   if (!step) throw base::Failure(step.error());
   co_await call.respond_json(200, step_text(*step));

@@ -52,11 +52,10 @@ base::Task<void> Api::create_webhook(Call& call) {
   if (!json_body) throw base::Failure(json_body.error());
   auto request = base::value_or_throw(parse_new_webhook(*json_body));
   request.idempotency_key = key;
-  const auto sealing = base::value_or_throw(co_await needs_.vault.sealing_key(call.workspace));
-  auto made =
-      co_await needs_.store.write_in(call.workspace, [&, context = context()](store::Transaction& tx) {
-        return webhooks::create_webhook(tx, request, options_.webhook_rules, context, *sealing);
-      });
+  const auto sealing = co_await sealing_key(call);
+  auto made = co_await write(call, [&, context = context()](store::Transaction& tx) {
+    return webhooks::create_webhook(tx, request, options_.webhook_rules, context, *sealing);
+  });
   if (!made) throw base::Failure(made.error());
   co_await respond_with_secret(call, made->replayed ? 200 : 201, std::move(made->webhook), made->replayed);
 }
@@ -82,17 +81,16 @@ base::Task<void> Api::change_webhook(Call& call) {
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   const auto change = base::value_or_throw(parse_webhook_change(*json_body));
-  const auto changed =
-      co_await needs_.store.write_in(call.workspace, [&, context = context()](store::Transaction& tx) {
-        return webhooks::change_webhook(tx, call.item_id, change, options_.webhook_rules, context);
-      });
+  const auto changed = co_await write(call, [&, context = context()](store::Transaction& tx) {
+    return webhooks::change_webhook(tx, call.item_id, change, options_.webhook_rules, context);
+  });
   if (!changed) throw base::Failure(changed.error());
   co_await call.respond_json(200, to_wire(*changed));
 }
 
 base::Task<void> Api::delete_webhook(Call& call) {
-  const auto gone = co_await needs_.store.write_in(
-      call.workspace, [&call](store::Transaction& tx) { return webhooks::delete_webhook(tx, call.item_id); });
+  const auto gone = co_await write(
+      call, [&call](store::Transaction& tx) { return webhooks::delete_webhook(tx, call.item_id); });
   if (!gone) throw base::Failure(gone.error());
   co_await call.respond_json(200, base::to_text(json::object{{"id", call.item_id}, {"deleted", true}}));
 }
@@ -101,11 +99,10 @@ base::Task<void> Api::rotate_webhook_secret(Call& call) {
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   const auto secret = base::value_or_throw(parse_rotation(*json_body));
-  const auto sealing = base::value_or_throw(co_await needs_.vault.sealing_key(call.workspace));
-  auto rotated =
-      co_await needs_.store.write_in(call.workspace, [&, context = context()](store::Transaction& tx) {
-        return webhooks::rotate_secret(tx, call.item_id, secret, context, *sealing);
-      });
+  const auto sealing = co_await sealing_key(call);
+  auto rotated = co_await write(call, [&, context = context()](store::Transaction& tx) {
+    return webhooks::rotate_secret(tx, call.item_id, secret, context, *sealing);
+  });
   if (!rotated) throw base::Failure(rotated.error());
   co_await respond_with_secret(call, 200, std::move(*rotated), false);
 }
@@ -114,10 +111,9 @@ base::Task<void> Api::test_webhook(Call& call) {
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   base::value_or_throw(parse_empty_body(*json_body));
-  const auto queued =
-      co_await needs_.store.write_in(call.workspace, [&, context = context()](store::Transaction& tx) {
-        return webhooks::test_webhook(tx, call.item_id, context);
-      });
+  const auto queued = co_await write(call, [&, context = context()](store::Transaction& tx) {
+    return webhooks::test_webhook(tx, call.item_id, context);
+  });
   if (!queued) throw base::Failure(queued.error());
   co_await call.respond_json(202, to_wire(*queued));
 }
@@ -134,10 +130,9 @@ base::Task<void> Api::redeliver(Call& call) {
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   base::value_or_throw(parse_empty_body(*json_body));
-  const auto queued =
-      co_await needs_.store.write_in(call.workspace, [&, context = context()](store::Transaction& tx) {
-        return webhooks::redeliver(tx, call.item_id, call.part_id, context);
-      });
+  const auto queued = co_await write(call, [&, context = context()](store::Transaction& tx) {
+    return webhooks::redeliver(tx, call.item_id, call.part_id, context);
+  });
   if (!queued) throw base::Failure(queued.error());
   co_await call.respond_json(202, to_wire(*queued));
 }

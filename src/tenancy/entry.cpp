@@ -51,6 +51,19 @@ Result<std::string> workspace_for(store::Reader& reader, const Caller& caller, c
   return id;
 }
 
+Result<void> check_again(store::Reader& reader, const Caller& caller, const std::string& workspace,
+                         base::Time now) {
+  if (caller.is_stored) {
+    const auto key = reader.api_key(caller.key);
+    if (!key || !key->holds(now)) return tl::unexpected(unauthorized());
+  }
+  // The default one is never disabled.
+  if (workspace.empty() || workspace == model::default_workspace) return {};
+  const auto found = reader.workspace(workspace);
+  if (!found || found->disabled) return tl::unexpected(workspace_unknown(workspace));
+  return {};
+}
+
 Result<void> check_scope(const Caller& caller, const std::vector<Scope>& any_of) {
   if (std::ranges::any_of(any_of, [&](Scope scope) { return caller.has(scope); })) return {};
   json::array own;

@@ -36,6 +36,15 @@ struct Caller {
 [[nodiscard]] base::Result<std::string> workspace_for(store::Reader& reader, const Caller& caller,
                                                       const std::string& wanted);
 
+// Whether a caller who was judged when his request came may still do what he could then; `workspace` is what
+// the request is about, empty for none in particular. Asked in the transaction that writes, nobody writes
+// behind the commit that shuts him out.
+//
+// Errors: denied (unauthorized): the key holds no longer; not_found (workspace_unknown): the workspace is
+// disabled.
+[[nodiscard]] base::Result<void> check_again(store::Reader& reader, const Caller& caller,
+                                             const std::string& workspace, base::Time now);
+
 // Errors: denied (forbidden_scope, details {needed, scopes}).
 [[nodiscard]] base::Result<void> check_scope(const Caller& caller, const std::vector<Scope>& any_of);
 
