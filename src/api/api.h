@@ -28,6 +28,7 @@
 #include "stream/hub.h"
 #include "tenancy/entry.h"
 #include "vault/provider_keys.h"
+#include "webhooks/endpoints.h"
 #include "webhooks/guard.h"
 #include "workspace/file_answer.h"
 
@@ -158,7 +159,7 @@ class Api final : public net::Handler {
   base::Task<void> test_webhook(Call& call);
   base::Task<void> list_deliveries(Call& call);
   base::Task<void> redeliver(Call& call);
-  base::Task<void> respond_with_secret(Call& call, int status, store::Webhook webhook, bool replayed);
+  base::Task<void> respond_with_secret(Call& call, int status, webhooks::MadeWebhook made);
   base::Task<void> list_provider_keys(Call& call);
   base::Task<void> get_provider_key(Call& call);
   base::Task<void> put_provider_key(Call& call);

@@ -57,15 +57,19 @@ base::Task<void> Api::create_webhook(Call& call) {
     return webhooks::create_webhook(tx, request, options_.webhook_rules, context, *sealing);
   });
   if (!made) throw base::Failure(made.error());
-  co_await respond_with_secret(call, made->replayed ? 200 : 201, std::move(made->webhook), made->replayed);
+  const int status = made->replayed ? 200 : 201;
+  if (made->has_first_secret()) co_return co_await respond_with_secret(call, status, *made);
+  auto response = json_response(status, to_wire(made->webhook));
+  call.mark_replay(response, made->replayed);
+  co_await call.respond(std::move(response));
 }
 
-base::Task<void> Api::respond_with_secret(Call& call, int status, store::Webhook webhook, bool replayed) {
-  std::vector<std::string> stored{webhook.secret};
+base::Task<void> Api::respond_with_secret(Call& call, int status, webhooks::MadeWebhook made) {
+  std::vector<std::string> stored{made.webhook.secret};
   const auto secrets = base::value_or_throw(
-      co_await webhooks::open_secrets(needs_.vault, vault::secret_place(webhook), std::move(stored)));
-  auto response = json_response(status, to_wire(webhook, secrets.front().view()));
-  call.mark_replay(response, replayed);
+      co_await webhooks::open_secrets(needs_.vault, vault::secret_place(made.webhook), std::move(stored)));
+  auto response = json_response(status, to_wire(made.webhook, secrets.front().view()));
+  call.mark_replay(response, made.replayed);
   co_await call.respond(std::move(response));
 }
 
@@ -104,7 +108,7 @@ base::Task<void> Api::rotate_webhook_secret(Call& call) {
     return webhooks::rotate_secret(tx, call.item_id, secret, context, *sealing);
   });
   if (!rotated) throw base::Failure(rotated.error());
-  co_await respond_with_secret(call, 200, std::move(*rotated), false);
+  co_await respond_with_secret(call, 200, {std::move(*rotated)});
 }
 
 base::Task<void> Api::test_webhook(Call& call) {

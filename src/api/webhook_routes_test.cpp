@@ -59,6 +59,23 @@ TEST_F(WebhookRoutes, ASecretIsRotatedAndShownOnce) {
   EXPECT_EQ(post("/v1/webhooks/" + id + "/rotate", R"({"secret":"whsec_x"})").error_code(), "validation_error");
 }
 
+TEST_F(WebhookRoutes, ARequestThatIsRepeatedIsNotToldALaterSecret) {
+  const auto body = R"({"url":"https://hooks.example/x","events":["run.*"]})";
+  const auto once = "Idempotency-Key: once\r\n";
+  const auto made = post("/v1/webhooks", body, once);
+  ASSERT_EQ(made.status, 201) << made.body;
+  const auto again = post("/v1/webhooks", body, once);
+  EXPECT_EQ(again.status, 200);
+  EXPECT_EQ(again.body, made.body);
+  EXPECT_EQ(again.header("Idempotent-Replayed"), "true");
+  EXPECT_EQ(post("/v1/webhooks/" + text(made, "id") + "/rotate", "").status, 200);
+  const auto late = post("/v1/webhooks", body, once);
+  EXPECT_EQ(late.status, 200);
+  EXPECT_EQ(text(late, "id"), text(made, "id"));
+  EXPECT_EQ(late.header("Idempotent-Replayed"), "true");
+  EXPECT_THAT(late.body, Not(HasSubstr("whsec_")));
+}
+
 TEST_F(WebhookRoutes, MessagesAreListedAndSentAgain) {
   const auto id = hook();
   const auto run = created();

@@ -27,6 +27,10 @@ struct NewWebhook {
 struct MadeWebhook {
   store::Webhook webhook;
   bool replayed = false;  // an earlier request with this key made it
+
+  // Whether its secret is the one that the request which made it was answered with: a later one is told to
+  // whoever rotated, not to whoever repeats that request.
+  [[nodiscard]] bool has_first_secret() const { return !webhook.old_secret_until; }
 };
 
 // It belongs to the transaction's workspace, and hears of that one's runs only.
