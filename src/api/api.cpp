@@ -194,6 +194,7 @@ base::Task<void> Api::dispatch(Call& call) {
     if (entry.method == "GET") allow += ", HEAD";
   }
   if (!chosen || chosen->access != Access::open) {
+    call.about_keys = chosen && chosen->access == Access::keys;
     if (const auto known = co_await identify(call); !known) {
       co_await call.refuse(known.error());
       co_return;
@@ -225,7 +226,7 @@ base::Result<void> Api::admit(Call& call, const RouteEntry& entry) {
   if (auto taken = overload_.check(entry.demand); !taken) return taken;
   if (auto allowed = tenancy::check_scope(call.caller, scopes_for(entry.access)); !allowed) return allowed;
   if (entry.access == Access::server) return tenancy::check_opens_all(call.caller);
-  if (entry.access == Access::keys) return {};
+  if (entry.access == Access::keys) return call.open;
   if (!call.place) return tl::unexpected(call.place.error());
   call.workspace = *call.place;
   return {};

@@ -119,6 +119,10 @@ class Api final : public net::Handler {
   // Every write of a route: `work` within the workspace of the call, if its caller still may.
   template <class Work>
   auto write(const Call& call, Work work) -> base::Task<std::invoke_result_t<Work&, store::Transaction&>>;
+  // The same for a route about keys and workspaces: `work` is told who calls as it is in this transaction.
+  template <class Work>
+  auto write_as(const Call& call, Work work)
+      -> base::Task<std::invoke_result_t<Work&, store::Transaction&, const tenancy::Caller&>>;
   // The key that seals what the call's workspace keeps. Throws Failure, also as check_again() does.
   base::Task<vault::SealingKeyHandle> sealing_key(const Call& call);
   void note_use(const std::string& key);

@@ -31,6 +31,13 @@ base::Result<std::string> wanted_workspace(const net::Headers& headers) {
 struct Opened {
   tenancy::Caller caller;
   base::Result<std::string> place;
+  base::Result<void> open = {};
+
+  void keep_to_open(store::Reader& reader) {
+    auto kept = tenancy::where_open(reader, caller);
+    if (!kept) open = tl::unexpected(kept.error());
+    if (kept) caller = std::move(*kept);
+  }
 };
 
 }  // namespace
@@ -70,7 +77,7 @@ base::Task<base::Result<void>> Api::identify(Call& call) {
   co_return base::Result<void>{};
 }
 
-// `key` is empty for the server's own. One read for both: a key that was revoked opens nothing from that
+// `key` is empty for the server's own. One read for all: a key that was revoked opens nothing from that
 // commit on.
 base::Task<base::Result<void>> Api::look_up_key(Call& call, const std::string& key,
                                                 const std::string& wanted) {
@@ -81,6 +88,7 @@ base::Task<base::Result<void>> Api::look_up_key(Call& call, const std::string& k
       AGENTROUTER_TRY(opened.caller, tenancy::caller_of(reader, key, now));
     }
     opened.place = tenancy::workspace_for(reader, opened.caller, wanted);
+    if (call.about_keys) opened.keep_to_open(reader);
     return opened;
   };
   std::optional<base::Result<Opened>> opened;
@@ -92,6 +100,7 @@ base::Task<base::Result<void>> Api::look_up_key(Call& call, const std::string& k
   if (!*opened) co_return tl::unexpected(opened->error());
   call.caller = std::move((*opened)->caller);
   call.place = std::move((*opened)->place);
+  call.open = std::move((*opened)->open);
   if (call.caller.is_stored) note_use(call.caller.key);
   co_return base::Result<void>{};
 }

@@ -19,6 +19,8 @@ struct Api::Call {
   tenancy::Caller caller;
   base::Result<std::string> place = {};  // the workspace that the request is about, or why there is none
   std::string workspace;                 // the same, on a route that needs one
+  bool about_keys = false;               // or about workspaces: about none in particular
+  base::Result<void> open = {};          // of such a request: whether the key opens any
   std::string_view route = "other";  // the first word of the route
   mutable int status = 0;            // of the answer, once there is one
 
@@ -49,6 +51,15 @@ auto Api::write(const Call& call, Work work) -> base::Task<std::invoke_result_t<
   return needs_.store.write_in(call.workspace, [this, &call, work](store::Transaction& tx) mutable {
     check_again(tx, call);
     return work(tx);
+  });
+}
+
+template <class Work>
+auto Api::write_as(const Call& call, Work work)
+    -> base::Task<std::invoke_result_t<Work&, store::Transaction&, const tenancy::Caller&>> {
+  return write(call, [&call, work](store::Transaction& tx) mutable {
+    const auto caller = base::value_or_throw(tenancy::where_open(tx, call.caller));
+    return work(tx, caller);
   });
 }
 

@@ -60,9 +60,10 @@ base::Task<void> Api::create_key(Call& call) {
   auto body = base::value_or_throw(parse_key_body(*json_body));
   if (!body.workspaces) body.workspaces = std::vector{base::value_or_throw(call.place)};
   const tenancy::NewKey request{body.name, *body.workspaces, body.scopes, body.expires_at};
-  const auto made = co_await write(call, [&, context = context()](store::Transaction& tx) {
-    return tenancy::make_key(tx, call.caller, request, context);
-  });
+  const auto made = co_await write_as(
+      call, [&request, context = context()](store::Transaction& tx, const tenancy::Caller& caller) {
+        return tenancy::make_key(tx, caller, request, context);
+      });
   if (!made) throw base::Failure(made.error());
   auto response = made_key(201, *made, needs_.clock.now());
   response.headers.add("Location", "/v1/keys/" + made->key.id);
@@ -77,9 +78,10 @@ base::Task<void> Api::get_key(Call& call) {
 }
 
 base::Task<void> Api::revoke_key(Call& call) {
-  const auto key = co_await write(call, [&call, context = context()](store::Transaction& tx) {
-    return tenancy::revoke_key(tx, call.caller, call.item_id, context);
-  });
+  const auto key = co_await write_as(
+      call, [&call, context = context()](store::Transaction& tx, const tenancy::Caller& caller) {
+        return tenancy::revoke_key(tx, caller, call.item_id, context);
+      });
   if (!key) throw base::Failure(key.error());
   co_await call.respond_json(200, tenancy::to_wire(*key, needs_.clock.now()));
 }
@@ -88,9 +90,10 @@ base::Task<void> Api::rotate_key(Call& call) {
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   const auto overlap = base::value_or_throw(parse_key_rotation(*json_body));
-  const auto made = co_await write(call, [&call, overlap, context = context()](store::Transaction& tx) {
-    return tenancy::rotate_key(tx, call.caller, call.item_id, overlap, context);
-  });
+  const auto made = co_await write_as(
+      call, [&call, overlap, context = context()](store::Transaction& tx, const tenancy::Caller& caller) {
+        return tenancy::rotate_key(tx, caller, call.item_id, overlap, context);
+      });
   if (!made) throw base::Failure(made.error());
   auto response = made_key(201, *made, needs_.clock.now());
   response.headers.add("Location", "/v1/keys/" + made->key.id);
@@ -112,9 +115,10 @@ base::Task<void> Api::create_workspace(Call& call) {
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   const auto request = base::value_or_throw(parse_new_workspace(*json_body));
-  const auto made = co_await write(call, [&, context = context()](store::Transaction& tx) {
-    return tenancy::make_workspace(tx, call.caller, request, context);
-  });
+  const auto made = co_await write_as(
+      call, [&request, context = context()](store::Transaction& tx, const tenancy::Caller& caller) {
+        return tenancy::make_workspace(tx, caller, request, context);
+      });
   if (!made) throw base::Failure(made.error());
   auto response = json_response(201, tenancy::to_wire(*made));
   response.headers.add("Location", "/v1/workspaces/" + made->id);
@@ -132,9 +136,10 @@ base::Task<void> Api::change_workspace(Call& call) {
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   const auto change = base::value_or_throw(parse_workspace_change(*json_body));
-  const auto changed = co_await write(call, [&, context = context()](store::Transaction& tx) {
-    return tenancy::change_workspace(tx, call.caller, call.item_id, change, context);
-  });
+  const auto changed = co_await write_as(
+      call, [&, context = context()](store::Transaction& tx, const tenancy::Caller& caller) {
+        return tenancy::change_workspace(tx, caller, call.item_id, change, context);
+      });
   if (!changed) throw base::Failure(changed.error());
   co_await call.respond_json(200, tenancy::to_wire(*changed));
 }

@@ -26,6 +26,13 @@ class KeyRoutes : public ApiRig {
   Reply as(const std::string& key, const std::string& more = "", const std::string& target = "/v1/runs") {
     return raw(request("GET", target, "", "Authorization: Bearer " + key + "\r\n" + more));
   }
+  void set_disabled(bool disabled) {
+    const auto body = std::string(R"({"disabled":)") + (disabled ? "true}" : "false}");
+    EXPECT_EQ(
+        raw(request("PATCH", "/v1/workspaces/team-a", body, key() + "Content-Type: application/json\r\n"))
+            .status,
+        200);
+  }
   Reply remove(const std::string& id) { return raw(request("DELETE", "/v1/keys/" + id, "", key())); }
 };
 
@@ -135,6 +142,64 @@ TEST_F(KeyRoutes, ADisabledWorkspaceIsOpenedByNobodyUntilItIsEnabled) {
                                  ApiRig::key() + "Content-Type: application/json\r\n"));
   EXPECT_EQ(never.status, 409);
   EXPECT_EQ(never.error_code(), "workspace_needed");
+}
+
+TEST_F(KeyRoutes, AKeyOfDisabledWorkspacesOpensNothingAboutKeysEither) {
+  const auto reply = made();
+  const auto key = text(reply, "key");
+  const std::vector<std::pair<std::string, std::string>> all{
+      {"GET", "/v1/keys"},
+      {"POST", "/v1/keys"},
+      {"GET", "/v1/keys/" + text(reply, "id")},
+      {"DELETE", "/v1/keys/" + text(reply, "id")},
+      {"POST", "/v1/keys/" + text(reply, "id") + "/rotate"},
+      {"GET", "/v1/workspaces"},
+      {"POST", "/v1/workspaces"},
+      {"GET", "/v1/workspaces/team-a"},
+      {"PATCH", "/v1/workspaces/team-a"}};
+  set_disabled(true);
+  for (const auto& [method, target] : all) {
+    const auto refused = raw(request(method, target, "", "Authorization: Bearer " + key + "\r\n"));
+    EXPECT_EQ(refused.status, 404) << method << " " << target;
+    EXPECT_EQ(refused.error_code(), "workspace_unknown") << method << " " << target;
+  }
+  set_disabled(false);
+  EXPECT_EQ(as(key, "", "/v1/keys").status, 200);
+}
+
+TEST_F(KeyRoutes, AKeyWorksForThoseOfItsWorkspacesThatAreNotDisabled) {
+  const auto theirs = text(made(), "id");
+  const auto mine = text(made(R"("workspaces":["default"])"), "id");
+  const auto both = text(made(R"("workspaces":["team-a","default"])"), "key");
+  const auto make = [&](const char* workspaces) {
+    const auto body = std::string(R"({"name":"n","scopes":["admin"],"workspaces":)") + workspaces + "}";
+    return raw(request("POST", "/v1/keys", body,
+                       "Authorization: Bearer " + both + "\r\nContent-Type: application/json\r\n"));
+  };
+  EXPECT_EQ(make(R"(["team-a"])").status, 201);
+  set_disabled(true);
+  EXPECT_EQ(make(R"(["team-a"])").error_code(), "workspace_unknown");
+  EXPECT_EQ(make(R"(["default","team-a"])").error_code(), "workspace_unknown");
+  EXPECT_EQ(make("\"*\"").error_code(), "forbidden_scope");
+  EXPECT_EQ(make(R"(["default"])").status, 201);
+  EXPECT_EQ(as(both, "", "/v1/keys/" + theirs).error_code(), "key_not_found");
+  EXPECT_EQ(as(both, "", "/v1/keys/" + mine).status, 200);
+  EXPECT_EQ(as(both, "", "/v1/workspaces/team-a").error_code(), "workspace_unknown");
+  EXPECT_THAT(as(both, "", "/v1/workspaces").body, Not(HasSubstr("team-a")));
+  EXPECT_EQ(as(both, "X-Workspace-Id: default\r\n").status, 200);
+}
+
+TEST_F(KeyRoutes, AKeyForEveryWorkspaceManagesDisabledOnes) {
+  const auto theirs = text(made(), "id");
+  const auto every = text(made(R"("workspaces":"*")"), "key");
+  set_disabled(true);
+  EXPECT_EQ(as(every, "", "/v1/workspaces/team-a").status, 200);
+  EXPECT_EQ(as(every, "", "/v1/keys/" + theirs).status, 200);
+  EXPECT_EQ(remove(theirs).status, 200);
+  EXPECT_EQ(raw(request("PATCH", "/v1/workspaces/team-a", R"({"disabled":false})",
+                        "Authorization: Bearer " + every + "\r\nContent-Type: application/json\r\n"))
+                .status,
+            200);
 }
 
 TEST_F(KeyRoutes, WorkspacesAreListedPageByPage) {

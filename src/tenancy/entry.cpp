@@ -64,6 +64,18 @@ Result<void> check_again(store::Reader& reader, const Caller& caller, const std:
   return {};
 }
 
+Result<Caller> where_open(store::Reader& reader, const Caller& caller) {
+  if (caller.opens_all()) return caller;
+  auto open = caller;
+  std::erase_if(open.workspaces, [&](const std::string& id) {
+    const auto found = reader.workspace(id);
+    return !found || found->disabled;
+  });
+  // None left is not none listed, which would be every one.
+  if (open.workspaces.empty()) return tl::unexpected(workspace_unknown(caller.workspaces.front()));
+  return open;
+}
+
 Result<void> check_scope(const Caller& caller, const std::vector<Scope>& any_of) {
   if (std::ranges::any_of(any_of, [&](Scope scope) { return caller.has(scope); })) return {};
   json::array own;

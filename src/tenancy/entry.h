@@ -45,6 +45,12 @@ struct Caller {
 [[nodiscard]] base::Result<void> check_again(store::Reader& reader, const Caller& caller,
                                              const std::string& workspace, base::Time now);
 
+// The caller with those of his workspaces that are not disabled, for requests about keys and workspaces. A
+// caller for every workspace stays one: somebody must enable them again, and revoke their keys.
+//
+// Errors: not_found (workspace_unknown): all of them are disabled.
+[[nodiscard]] base::Result<Caller> where_open(store::Reader& reader, const Caller& caller);
+
 // Errors: denied (forbidden_scope, details {needed, scopes}).
 [[nodiscard]] base::Result<void> check_scope(const Caller& caller, const std::vector<Scope>& any_of);
 
