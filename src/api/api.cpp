@@ -147,7 +147,8 @@ Api::Api(ApiNeeds needs, Authenticator authenticator, ApiOptions options)
     : needs_(needs),
       authenticator_(std::move(authenticator)),
       options_(std::move(options)),
-      overload_(needs_.store, options_.overload) {}
+      overload_(needs_.store, options_.overload),
+      key_watch_(needs_.store, needs_.clock) {}
 
 net::Response Api::error_reply(const net::ServerError& error) {
   return problem(error, needs_.entropy);

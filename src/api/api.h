@@ -15,6 +15,7 @@
 #include <unordered_map>
 
 #include "api/auth.h"
+#include "api/key_watch.h"
 #include "api/overload.h"
 #include "api/push.h"
 #include "api/uploads.h"
@@ -206,6 +207,7 @@ class Api final : public net::Handler {
   Authenticator authenticator_;
   ApiOptions options_;
   Overload overload_;
+  KeyWatch key_watch_;
   std::size_t in_flight_ = 0;
   std::size_t uploads_ = 0;                           // on their way
   std::unordered_map<std::string, base::Time> used_;  // keys, and when their use was told last

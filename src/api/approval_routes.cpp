@@ -76,8 +76,10 @@ base::Task<void> Api::list_approvals(Call& call) {
   QuestionPage page;
   for (;;) {
     const auto seen = needs_.hub.questions();
-    page = co_await needs_.store.read_in(
-        call.workspace, [&wanted](store::Reader& reader) { return read_questions(reader, wanted.query); });
+    page = co_await needs_.store.read_in(call.workspace, [&](store::Reader& reader) {
+      check_again(reader, call);  // who has waited may have been shut out meanwhile
+      return read_questions(reader, wanted.query);
+    });
     if (!page.empty || base::passed(deadline) || needs_.hub.stopping()) break;
     co_await needs_.hub.question_after(seen, deadline);
   }

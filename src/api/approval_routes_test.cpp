@@ -105,6 +105,23 @@ TEST_F(ApprovalRoutes, AWaitEndsWithTheNextQuestionOrWithItsTime) {
   EXPECT_THAT(actions_of(get("/v1/approvals?waitSeconds=1&after=" + after)), SizeIs(0));
 }
 
+TEST_F(ApprovalRoutes, WhoIsShutOutWhileHeWaitsIsToldNoQuestion) {
+  const auto run = created();
+  const auto made = post("/v1/keys", R"({"name":"k","scopes":["approvals:decide"]})").object();
+  const std::string id(made.at("id").as_string());
+  std::promise<void> admitted;
+  key_used_ = [&] { admitted.set_value(); };
+  Wire wire(port_);
+  wire.send(request("GET", "/v1/approvals?waitSeconds=30", "",
+                    "Authorization: Bearer " + std::string(made.at("key").as_string()) + "\r\n"));
+  admitted.get_future().get();
+  EXPECT_EQ(raw(request("DELETE", "/v1/keys/" + id, "", key())).status, 200);
+  question(run, "touch a");
+  const auto reply = read_reply(wire.read_to_end());
+  EXPECT_EQ(reply.status, 401);
+  EXPECT_EQ(reply.error_code(), "unauthorized");
+}
+
 TEST_F(ApprovalRoutes, BadQueriesAreNamed) {
   for (const auto* query : {"limit=0", "limit=501", "after=-1", "after=x", "waitSeconds=31", "runId=a&runId=b"})
     EXPECT_EQ(get(std::string("/v1/approvals?") + query).error_code(), "validation_error") << query;

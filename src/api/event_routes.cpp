@@ -129,11 +129,16 @@ base::Task<void> Api::stream_live(Call& call) {
   asio::cancellation_signal wake;
   writer->on_end([&wake] { wake.emit(asio::cancellation_type::terminal); });
   const base::Executor executor = co_await base::this_executor;
+  auto ask_again = next_beat(options_.heartbeat);
   while (!writer->ended()) {
     stream::Batch batch;
     try {
       batch = co_await asio::co_spawn(executor, subscription->next(next_beat(options_.heartbeat)),
                                       asio::bind_cancellation_slot(wake.slot(), base::use_task));
+      if (base::passed(ask_again)) {
+        if (!co_await key_watch_.check(call.caller, call.workspace)) break;  // who comes again is told why
+        ask_again = next_beat(options_.heartbeat);
+      }
     } catch (const boost::system::system_error&) {
       break;  // the peer has gone or the server is stopping
     } catch (const base::Failure&) {

@@ -5,11 +5,25 @@ namespace agentrouter::api {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-class EventRoutes : public ApiRig {};
+class EventRoutes : public ApiRig {
+ protected:
+  // The id of a key of the workspace, and the head fields that bring it.
+  std::pair<std::string, std::string> reader_of(const std::string& workspace) {
+    const auto made =
+        post("/v1/keys", R"({"name":"k","scopes":["runs:read"],"workspaces":[")" + workspace + "\"]}")
+            .object();
+    return {std::string(made.at("id").as_string()),
+            "Authorization: Bearer " + std::string(made.at("key").as_string()) + "\r\n"};
+  }
+  void revoke(const std::string& id) {
+    EXPECT_EQ(raw(request("DELETE", "/v1/keys/" + id, "", key())).status, 200);
+  }
+};
 
 TEST_F(EventRoutes, QueryNumbersAreReadAsLaxlyAsThePublishedApiDoes) {
   const auto id = created();
@@ -59,6 +73,55 @@ TEST_F(EventRoutes, ALiveStreamGivesEachEventWhenItIsCommittedAndEndsWithTheRun)
   EXPECT_THAT(wire.read_until("\"live\""), HasSubstr("id: 2\nevent: agent.message"));
   end_run(id);
   EXPECT_THAT(wire.read_to_end(), HasSubstr("id: 3\nevent: run.completed"));
+}
+
+TEST_F(EventRoutes, ALiveStreamEndsWhenItsKeyIsRevoked) {
+  const auto id = created();
+  append_claim(id);
+  const auto [reader, headers] = reader_of("default");
+  const auto live = request("GET", "/v1/runs/" + id + "/stream?follow=true", "", headers);
+  Wire wire(port_);
+  wire.send(live);
+  wire.read_until(std::string(stream::keep_alive_frame()));
+  revoke(reader);
+  // The last chunk comes: it is an end, and not a cut. The run goes on.
+  EXPECT_THAT(wire.read_to_end(), AllOf(EndsWith("\r\n0\r\n\r\n"), Not(HasSubstr("event: run.completed"))));
+  EXPECT_EQ(raw(live).status, 401);
+}
+
+TEST_F(EventRoutes, ALiveStreamThatIsNeverIdleEndsWithItsKey) {
+  const auto id = created();
+  append_claim(id);
+  const auto [reader, headers] = reader_of("default");
+  Wire wire(port_);
+  wire.send(request("GET", "/v1/runs/" + id + "/stream?follow=true", "", headers));
+  wire.read_until("event: run.claimed");
+  revoke(reader);
+  for (const auto end = base::after(std::chrono::milliseconds(500)); !base::passed(end);) append_message(id);
+  append_message(id, "behind the end");
+  end_run(id);
+  EXPECT_THAT(wire.read_to_end(), Not(HasSubstr("behind the end")));
+}
+
+TEST_F(EventRoutes, ALiveStreamEndsWhenItsWorkspaceIsDisabled) {
+  EXPECT_EQ(post("/v1/workspaces", R"({"id":"team-a"})").status, 201);
+  const auto team_a = "X-Workspace-Id: team-a\r\n";
+  const auto run = post("/v1/runs", R"({"task":"t"})", team_a).object();
+  const auto target = "/v1/runs/" + std::string(run.at("id").as_string()) + "/stream?follow=true";
+  // Also with the server's own key.
+  for (const auto& headers : {reader_of("team-a").second, key() + team_a}) {
+    Wire wire(port_);
+    wire.send(request("GET", target, "", headers));
+    wire.read_until(std::string(stream::keep_alive_frame()));
+    const auto set = [&](const char* body) {
+      return raw(
+          request("PATCH", "/v1/workspaces/team-a", body, key() + "Content-Type: application/json\r\n"));
+    };
+    EXPECT_EQ(set(R"({"disabled":true})").status, 200);
+    EXPECT_THAT(wire.read_to_end(), EndsWith("\r\n0\r\n\r\n"));
+    EXPECT_EQ(raw(request("GET", target, "", headers)).error_code(), "workspace_unknown");
+    EXPECT_EQ(set(R"({"disabled":false})").status, 200);
+  }
 }
 
 TEST_F(EventRoutes, ALiveStreamResumesBehindTheLargerCursorAndAnEndedRunAnswers204) {

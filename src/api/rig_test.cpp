@@ -173,7 +173,8 @@ ApiRig::ApiRig(const std::string& master_key, runs::QueueRules queue)
             .push = [this](model::RunId, PushBody body) -> base::Task<base::Result<PushAnswer>> {
               asked_pushes_.push_back(std::move(body));
               co_return pushes_();
-            }}),
+            },
+            .on_key_used = [this](const std::string&, base::Time) { key_used_(); }}),
       server_(io_.get_executor(), api_,
               [this](const net::ServerError& error) { return api_.error_reply(error); }) {
   std::promise<std::uint16_t> port;

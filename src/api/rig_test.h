@@ -142,6 +142,9 @@ class ApiRig : public ::testing::Test {
   std::function<base::Result<PushAnswer>()> pushes_;
   std::vector<PushBody> asked_pushes_;
 
+  // Told when a request with a stored key was judged, at most once a minute for each key.
+  std::function<void()> key_used_ = [] {};
+
   bool described_ = true;  // by openapi.yaml, so that what it answers is held against it
   testing::TempDir folder_;
   testing::ManualClock clock_;
