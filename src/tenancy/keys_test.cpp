@@ -45,6 +45,11 @@ class Keys : public ::testing::Test {
   base::Result<MadeKey> rotate(const std::string& id, std::chrono::seconds overlap = an_hour) {
     return db_.write([&](store::Transaction& tx) { return rotate_key(tx, server_, id, overlap, context()); });
   }
+  void set_disabled(std::string_view workspace) {
+    base::value_or_throw(db_.write([&](store::Transaction& tx) {
+      return change_workspace(tx, server_, workspace, {.disabled = true}, context());
+    }));
+  }
   std::vector<std::string> chain(std::string_view workspace) {
     std::vector<std::string> types;
     for (const auto& entry : db_.read([&](store::Reader& reader) { return reader.audit(workspace, 0, 100); }))
@@ -108,6 +113,41 @@ TEST_F(Keys, OpenNothingFromTheirTimeOn) {
   EXPECT_TRUE(opens(key));
   db_.clock.advance(std::chrono::milliseconds(1));
   EXPECT_FALSE(opens(key));
+}
+
+TEST_F(Keys, AreAskedForAgainByWhoeverWritesLater) {
+  const auto key = base::value_or_throw(
+      make({"ci", {"team-a"}, {Scope::admin}, db_.clock.now() + std::chrono::seconds(10)}));
+  const auto caller = base::value_or_throw(who(key.text));
+  const auto again = [&](const Caller& whose, const std::string& workspace) -> std::string {
+    const auto may = db_.read(
+        [&](store::Reader& reader) { return check_again(reader, whose, workspace, db_.clock.now()); });
+    return may ? "" : may.error().reason;
+  };
+  EXPECT_EQ(again(caller, "team-a"), "");
+  EXPECT_EQ(again(caller, ""), "");
+  EXPECT_EQ(again(server_, "team-z"), "workspace_unknown");
+  set_disabled("team-a");
+  EXPECT_EQ(again(caller, "team-a"), "workspace_unknown");
+  EXPECT_EQ(again(server_, "team-a"), "workspace_unknown");
+  EXPECT_EQ(again(server_, "default"), "");
+  db_.clock.advance(std::chrono::seconds(10));
+  EXPECT_EQ(again(caller, "team-a"), "unauthorized");
+  EXPECT_EQ(again({"key_none", {"team-a"}, {Scope::admin}, true}, ""), "unauthorized");
+}
+
+TEST_F(Keys, OpenThoseOfTheirWorkspacesThatAreNotDisabled) {
+  const auto open = [&](const Caller& caller) {
+    return db_.read([&](store::Reader& reader) { return where_open(reader, caller); });
+  };
+  const auto both = base::value_or_throw(who(made({"team-a", "team-b"}).text));
+  const auto every = base::value_or_throw(who(made({}).text));
+  set_disabled("team-a");
+  EXPECT_THAT(open(both)->workspaces, ElementsAre("team-b"));
+  set_disabled("team-b");
+  EXPECT_EQ(open(both).error().reason, "workspace_unknown");
+  EXPECT_TRUE(open(every)->opens_all());
+  EXPECT_TRUE(open(server_)->opens_all());
 }
 
 TEST_F(Keys, ATimeThatHasPassedIsRefused) {
