@@ -56,6 +56,10 @@ std::int64_t after_sequence(const net::Request& request, Issues& issues) {
   return query.number("afterSeq", 0, -any_sequence, any_sequence);
 }
 
+bool is_shut_out(const base::Result<void>& may) {
+  return !may && (may.error().code == base::Code::denied || may.error().code == base::Code::not_found);
+}
+
 // At most `heartbeat` from now, and together with those of other followers: one waking for all of them.
 base::Deadline next_beat(std::chrono::milliseconds heartbeat) {
   const auto now = base::SteadyClock::now().time_since_epoch();
@@ -136,7 +140,8 @@ base::Task<void> Api::stream_live(Call& call) {
       batch = co_await asio::co_spawn(executor, subscription->next(next_beat(options_.heartbeat)),
                                       asio::bind_cancellation_slot(wake.slot(), base::use_task));
       if (base::passed(ask_again)) {
-        if (!co_await key_watch_.check(call.caller, call.workspace)) break;  // who comes again is told why
+        // Who comes again is told why. While the store is away nobody is shut out.
+        if (is_shut_out(co_await key_watch_.check(call.caller, call.workspace))) break;
         ask_again = next_beat(options_.heartbeat);
       }
     } catch (const boost::system::system_error&) {
