@@ -22,6 +22,7 @@ using base::fail;
 using base::Result;
 
 constexpr std::size_t cassette_line_bytes = 64u << 20;
+constexpr base::JsonLimits line_limits{.max_depth = 136, .max_bytes = cassette_line_bytes};
 // What of an answer's head an agent looks at.
 constexpr std::array<std::string_view, 4> kept_fields{"content-type", "retry-after", "request-id", "x-request-id"};
 // Limits of the provider, which agents show.
@@ -45,14 +46,42 @@ std::vector<std::string_view> pieces_of(std::string_view body, bool is_stream) {
   return pieces;
 }
 
+// What is no UTF-8 is replaced only when secrets, which may have such bytes, are out.
+std::string redacted_text(std::string_view bytes, const base::Redactor& redactor) {
+  std::string text(bytes);
+  redactor.clean(text, base::Redactor::Text::plain);
+  return base::to_utf8(text);
+}
+
+// As it came, where a number may be one, and written anew, where nothing is escaped that need not be: also
+// when there is nothing to hide, so that a replay without secrets asks the same.
+std::string redacted_body(std::string_view body, const base::Redactor& redactor) {
+  std::string text(body);
+  if (!base::parse_json(text, line_limits)) {
+    redactor.clean(text, base::Redactor::Text::plain);
+    return text;
+  }
+  redactor.clean(text, base::Redactor::Text::json);
+  if (const auto value = base::parse_json(text, line_limits)) {
+    text = base::to_text(*value);
+    redactor.clean(text, base::Redactor::Text::json);
+  }
+  return text;
+}
+
 tl::unexpected<base::Error> bad_line(std::size_t number, std::string_view why) {
   return fail(Code::invalid, "line " + std::to_string(number) + " of the cassette " + std::string(why), "malformed");
 }
 
 }  // namespace
 
-AskedRequest asked_request(std::string_view method, std::string_view path, std::string_view body) {
-  return {base::to_utf8(method), base::to_utf8(path), canonical_body(body)};
+AskedRequest asked_request(std::string_view method, std::string_view path, std::string_view body,
+                           const base::Redactor& redactor) {
+  auto canonical = base::to_text(canonical_body(redacted_body(body, redactor)));
+  redactor.clean(canonical, base::Redactor::Text::json);
+  auto value = base::parse_json(canonical, line_limits);
+  return {base::to_utf8(method), redacted_text(path, redactor),
+          value ? std::move(*value) : json::value(canonical)};
 }
 
 CassetteWriter::CassetteWriter(int file, const CassetteLabel& label, const base::Redactor& redactor)
@@ -62,7 +91,7 @@ CassetteWriter::CassetteWriter(int file, const CassetteLabel& label, const base:
 
 std::unique_ptr<CassetteWriter::Take> CassetteWriter::begin(std::string_view method, std::string_view path,
                                                             std::string_view body) {
-  auto asked = asked_request(method, path, body);
+  auto asked = asked_request(method, path, body, redactor_);
   auto exchange = std::make_unique<Exchange>();
   exchange->request = {{"request", ++begun_}, {"method", asked.method}, {"path", asked.path}, {"body", std::move(asked.body)}};
   open_.push_back(std::move(exchange));
@@ -78,7 +107,8 @@ void CassetteWriter::Take::head(int status, const net::Headers& headers) {
   exchange.status = status;
   for (const auto& field : headers) {
     const std::string name = base::ascii_lower(std::string_view(field.name));
-    if (is_kept(name)) exchange.headers[name] = base::to_utf8(field.value);
+    if (is_kept(name) && !writer_.redactor_.occurs_in(field.name))
+      exchange.headers[name] = redacted_text(field.value, writer_.redactor_);
   }
   exchange.is_stream = headers.get("content-type").starts_with("text/event-stream");
 }
@@ -162,8 +192,7 @@ Result<Cassette> Cassette::read(int file) {
     const auto end = text.find('\n', begin);
     ++number;
     if (end == std::string::npos) break;
-    const auto value =
-        base::parse_json(std::string_view(text).substr(begin, end - begin), {.max_depth = 136, .max_bytes = cassette_line_bytes});
+    const auto value = base::parse_json(std::string_view(text).substr(begin, end - begin), line_limits);
     if (!value || !value->is_object()) return bad_line(number, "is no JSON object");
     auto taken = cassette.take(value->get_object(), number);
     if (!taken) return tl::unexpected(std::move(taken).error());
@@ -248,11 +277,7 @@ CassettePlayer::CassettePlayer(Cassette cassette, const base::Redactor& redactor
       used_(cassette_.exchanges().size()) {}
 
 sim::Reply CassettePlayer::answer(std::string_view method, std::string_view path, std::string_view body) {
-  auto asked = asked_request(method, path, body);
-  std::string text = base::to_text(asked.body);
-  redactor_.clean(text, base::Redactor::Text::json);
-  auto redacted = base::parse_json(text, {.max_depth = 136, .max_bytes = cassette_line_bytes});
-  asked.body = redacted ? std::move(*redacted) : json::value(text);
+  auto asked = asked_request(method, path, body, redactor_);
   const auto& all = cassette_.exchanges();
   for (std::size_t at = next_, seen = 0; at < all.size() && seen < ahead && !broken_; ++at) {
     if (used_[at]) continue;

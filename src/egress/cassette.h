@@ -1,7 +1,8 @@
 #pragma once
-// What the agent of one run asked its model provider, and what it was answered: kept as lines of JSON (docs/formats/cassette.md)
-// and played again without a network. Requests are kept in the form of canonical_body.h, without credentials; secrets
-// that are known are taken out of everything.
+// What the agent of one run asked its model provider, and what it was answered: kept as lines of JSON
+// (docs/formats/cassette.md) and played again without a network. Requests are kept in the form of
+// canonical_body.h, without credentials; secrets that are known are taken out of everything, before anything
+// else is made of its bytes.
 
 #include <cstdint>
 #include <functional>
@@ -29,13 +30,15 @@ struct CassetteLabel {
   std::string model;
 };
 
-// What of a request is compared.
+// What of a request is compared. The same for a recording and for its replay, so that secrets that both know
+// make no difference.
 struct AskedRequest {
   std::string method;
   std::string path;
   json::value body;  // canonical
 };
-[[nodiscard]] AskedRequest asked_request(std::string_view method, std::string_view path, std::string_view body);
+[[nodiscard]] AskedRequest asked_request(std::string_view method, std::string_view path,
+                                         std::string_view body, const base::Redactor& redactor);
 
 class CassetteWriter {
  public:

@@ -4,6 +4,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
+
+#include "base/utf8.h"
+
 namespace agentrouter::egress {
 namespace {
 
@@ -133,6 +137,101 @@ TEST_F(CassetteTest, HoldsNoSecretAndStillFitsARunThatHasNone) {
   EXPECT_EQ(text().find(hidden_key.substr(4, 12)), std::string::npos) << text();
   auto player = this->player(text());
   EXPECT_EQ(player.answer("POST", responses, body).body(), "say [REDACTED]");
+}
+
+// Each has something in it that a canonical text writes otherwise.
+constexpr std::array<std::string_view, 6> changing_secrets{
+    "prod-2024-01-05-verySecretTail0123xyz",
+    "k/12:30:45.25/verySecretTail0123xyz",
+    "verySecretTail0123xyz-6f1d0ab2-3c4d-4e5f-8a9b-0c1d2e3f4a5b",
+    "Wall time: verySecretTail0123xyz",
+    "cch=0123456789abcdef/verySecretTail0123xyz",
+    "verySecretTail0123xyz\xff-1.25s",
+};
+
+TEST_F(CassetteTest, NothingIsKeptOfASecretThatACanonicalTextWouldWriteOtherwise) {
+  for (const auto secret : changing_secrets) {
+    ASSERT_EQ(::ftruncate(file_.get(), 0), 0);
+    ASSERT_EQ(::lseek(file_.get(), 0, SEEK_SET), 0);
+    redactor_ = base::Redactor(std::vector<std::string_view>{secret}, base::system_entropy());
+    const std::string in_text = "the key is " + std::string(secret);
+    const std::string in_path = "/v1/x?key=" + std::string(secret);
+    const std::string in_json =
+        base::is_utf8(secret) ? base::to_text(json::object{{"input", in_text}}) : "{}";
+    CassetteWriter writer(file_.get(), {"codex", "gpt-5.5"}, redactor_);
+    for (const auto& body : {in_text, in_json}) {
+      auto take = writer.begin("POST", in_path, body);
+      net::Headers headers;
+      headers.add("x-request-id", in_text);
+      take->head(200, headers);
+      take->piece("fine");
+      take->finish();
+    }
+    ASSERT_TRUE(writer.end());
+    EXPECT_EQ(text().find("verySecret"), std::string::npos) << text();
+    EXPECT_EQ(text().find("Tail0123xyz"), std::string::npos) << text();
+    auto play = player(text());
+    for (const auto& body : {in_text, in_json})
+      EXPECT_EQ(play.answer("POST", in_path, body).status, 200) << secret;
+    EXPECT_TRUE(mismatches_.empty());
+  }
+}
+
+TEST_F(CassetteTest, ASecretWithEscapesThatItDoesNotNeedOrThatIsANumberIsKnownToo) {
+  const std::string number = "48151623421234567890";
+  redactor_ = base::Redactor(std::vector<std::string_view>{hidden_key, number}, base::system_entropy());
+  CassetteWriter writer(file_.get(), {"codex", "m"}, redactor_);
+  const std::string escaped = R"({"input":"\u0073k-cassette-\u0073ecret-1"})";
+  const std::string counted = "{\"input\":" + number + "}";
+  for (const auto& body : {escaped, counted}) {
+    auto take = writer.begin("POST", responses, body);
+    take->head(200, net::Headers());
+  }
+  ASSERT_TRUE(writer.end());
+  EXPECT_EQ(text().find("cassette-"), std::string::npos) << text();
+  EXPECT_EQ(text().find("4815"), std::string::npos) << text();
+  EXPECT_EQ(text().find("4.815"), std::string::npos) << text();
+  auto play = player(text());
+  for (const auto& body : {escaped, counted}) EXPECT_EQ(play.answer("POST", responses, body).status, 200);
+}
+
+TEST_F(CassetteTest, AHeaderWhoseNameHoldsASecretIsLeftOut) {
+  redactor_ = base::Redactor(std::vector<std::string_view>{"Hidden-Name-1"}, base::system_entropy());
+  CassetteWriter writer(file_.get(), {"codex", "m"}, redactor_);
+  auto take = writer.begin("POST", responses, "{}");
+  net::Headers headers;
+  headers.add("x-codex-Hidden-Name-1", "x");
+  take->head(200, headers);
+  take.reset();
+  ASSERT_TRUE(writer.end());
+  EXPECT_EQ(text().find("hidden-name"), std::string::npos) << text();
+}
+
+TEST_F(CassetteTest, ARequestWithoutASecretIsTheSameForWhoKnowsOthersOrNone) {
+  const std::string body = R"({"b":"2024-01-05, 12:30:45","a":{"n":1.5,"list":[1, 2]}})";
+  CassetteWriter writer(file_.get(), {"codex", "m"}, redactor_);
+  for (const auto& asked : {body, std::string("[1, 2]"), std::string("no JSON 12:30:45")})
+    writer.begin("POST", "/v1/x?a=1", asked)->head(200, net::Headers());
+  ASSERT_TRUE(writer.end());
+  for (const auto& other :
+       {base::Redactor(),
+        base::Redactor(std::vector<std::string_view>{"another-secret-1"}, base::system_entropy())}) {
+    redactor_ = other;
+    auto play = player(text());
+    for (const auto& asked : {body, std::string("[1, 2]"), std::string("no JSON 12:30:45")})
+      EXPECT_EQ(play.answer("POST", "/v1/x?a=1", asked).status, 200) << asked;
+  }
+  EXPECT_TRUE(mismatches_.empty());
+}
+
+TEST_F(CassetteTest, AMismatchTellsNoSecret) {
+  redactor_ = base::Redactor(std::vector<std::string_view>{changing_secrets[0]}, base::system_entropy());
+  auto play = player(recorded());
+  (void)play.answer("POST", "/v1/" + std::string(changing_secrets[0]),
+                    R"({"input":")" + std::string(changing_secrets[0]) + R"("})");
+  ASSERT_EQ(mismatches_.size(), 1u);
+  EXPECT_EQ(mismatches_[0].asked.path, "/v1/[REDACTED]");
+  EXPECT_EQ(base::to_text(mismatches_[0].asked.body), R"({"input":"[REDACTED]"})");
 }
 
 TEST_F(CassetteTest, ASecretOverSeveralEventsIsTakenOutAndTheAnswerStillPlays) {

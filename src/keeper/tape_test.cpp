@@ -110,7 +110,7 @@ TEST_F(TapeTest, CassetteThatCannotBeUsedEndsTheAttemptBeforeTheAgent) {
 }
 
 egress::AskedRequest request_of(const std::string& body) {
-  return egress::asked_request("POST", "/v1/messages", body);
+  return egress::asked_request("POST", "/v1/messages", body, base::no_secrets);
 }
 
 TEST(ReplayDiff, ShowsWhatChangedWithItsSurroundings) {
