@@ -37,6 +37,9 @@ constexpr std::uint64_t tar_overhead = 64ull << 20;
 constexpr auto launch_patience = 60s;
 constexpr std::size_t most_submodules = keeper::submodules_at_most;  // nested ones included
 constexpr unsigned most_nesting = 8;
+constexpr std::string_view rights_of_submodules =
+    " (a submodule is read with the server's credential only where it is on the server of the repository "
+    "itself)";
 
 tl::unexpected<base::Error> stopped_error() {
   return base::fail(Code::cancelled, "the preparation was stopped");
@@ -104,20 +107,20 @@ void GitFetch::abandon() {
 FetchPlan GitFetch::plan() const {
   const auto& workspace = claim_.run.workspace;
   const bool exact = keeper::is_commit(workspace.git.ref);
-  auto plan = plan_for(workspace.git);
+  auto plan = plan_for(workspace.git, Rights::own);
   plan.commit = !workspace.commit.empty() ? workspace.commit : exact ? workspace.git.ref : std::string();
   return plan;
 }
 
 // With what is left of the limits.
-FetchPlan GitFetch::plan_for(model::GitSource source) const {
+FetchPlan GitFetch::plan_for(model::GitSource source, Rights rights) const {
   const auto& git = context_.config.git;
   const auto left = deadline_ - base::SteadyClock::now();
   FetchPlan plan{.source = std::move(source)};
   plan.bytes = git.max_bytes - std::min(taken_, git.max_bytes);
   plan.entries = git.max_entries;
   plan.wall_time = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(left), 0ms);
-  plan.has_credential = !credential_for(plan).empty();
+  plan.has_credential = rights == Rights::own && !credential_for(plan).empty();
   const auto ssh = git.ssh.find(workspace::host_of_git_url(plan.source.url));
   if (plan.is_over_ssh() && ssh != git.ssh.end()) plan.known_hosts = ssh->second.known_hosts;
   if (plan.source.lfs) plan.https_hosts = git.rules.https_hosts;
@@ -142,7 +145,7 @@ std::string GitFetch::prefix_of(const std::string& commit) const {
   const auto& git = claim_.run.workspace.git;
   const std::string key =
       git.url + "\n" + commit + "\n" + std::to_string(git.depth) + "\n" + git.subdir + "\n" +
-      (git.submodules ? "submodules" : "") + "\n" + (git.lfs ? "lfs" : "") +
+      (git.submodules ? "submodules without rights" : "") + "\n" + (git.lfs ? "lfs" : "") +
       // Nobody learns what another workspace has cloned, nor has it without the remote's leave.
       (claim_.run.workspace_id == model::default_workspace ? "" : "\n" + claim_.run.workspace_id);
   return "git-" + std::string(git_rules_version) + "-" + base::Sha256::hex_of(key) + "-";
@@ -236,7 +239,7 @@ base::Task<Result<std::vector<TreePart>>> GitFetch::get_submodules(
   };
   add(dues_of(nullptr, claim_.run.workspace.git.url, modules));
   for (; !due.empty(); due.pop_front()) {
-    const Due& next = due.front();
+    Due& next = due.front();
     if (parts.size() == most_submodules || next.depth > most_nesting) {
       co_return base::fail(Code::unavailable,
                            "it has more than " + std::to_string(most_submodules) +
@@ -251,6 +254,8 @@ base::Task<Result<std::vector<TreePart>>> GitFetch::get_submodules(
     if (!got) {
       auto error = std::move(got).error();
       error.message = "its submodule " + base::to_utf8(next.path) + ": " + error.message;
+      if (next.rights == Rights::none && error.reason == "workspace_auth_failed")
+        error.message += std::string(rights_of_submodules);
       co_return tl::unexpected(std::move(error));
     }
     parts.push_back({next.path, std::move(got->tar)});
@@ -271,32 +276,50 @@ std::vector<GitFetch::Due> GitFetch::dues_of(const Due* parent, const std::strin
     all.push_back({.path = parent ? parent->path + "/" + path : path,
                    .parent_url = url,
                    .module = module,
-                   .depth = parent ? parent->depth + 1 : 1});
+                   .depth = parent ? parent->depth + 1 : 1,
+                   .rights = parent ? parent->rights : Rights::own});
   }
   return all;
 }
 
-// Errors: denied (workspace_submodule_forbidden), unavailable.
-base::Task<Result<FetchPlan>> GitFetch::plan_of(const Due& due) const {
+// Blocks. Errors: those of admit_git_url().
+Result<std::string> GitFetch::url_of(const Due& due) const {
+  const auto forbidden = [](const char* why) {
+    return base::fail(Code::invalid, why, "workspace_forbidden");
+  };
+  AGENTROUTER_TRY(const auto whole, workspace::submodule_url(due.parent_url, due.module.url));
+  const bool local = whole.starts_with("file://");
+  if (local && !due.parent_url.starts_with("file://"))
+    return forbidden("a repository of another machine may not name a folder of this one");
+  AGENTROUTER_TRY(auto url, workspace::admit_git_url(whole, context_.config.git.rules));
+  const bool own = due.rights == Rights::own && workspace::is_same_git_server(due.parent_url, url);
+  if (workspace::ssh_address(url) && !own)
+    return forbidden(
+        "over ssh it may only be on the server, and of the user, of its parent: others need the server's "
+        "key");
+  return url;
+}
+
+// From here on `due` has the rights of the submodule itself. Errors: denied (workspace_submodule_forbidden),
+// unavailable.
+base::Task<Result<FetchPlan>> GitFetch::plan_of(Due& due) const {
   const std::string path = base::to_utf8(due.path);
   if (due.module.url.empty()) {
     co_return base::fail(Code::unavailable, "its .gitmodules names no URL for " + path,
                          "workspace_unavailable");
   }
-  auto url = co_await context_.pool.run([this, &due]() -> Result<std::string> {
-    AGENTROUTER_TRY(const auto whole, workspace::submodule_url(due.parent_url, due.module.url));
-    return workspace::admit_git_url(whole, context_.config.git.rules);
-  });
+  auto url = co_await context_.pool.run([this, &due] { return url_of(due); });
   if (!url) {
     co_return base::fail(Code::denied, "its submodule " + path + ": " + url.error().message,
                          "workspace_submodule_forbidden");
   }
+  if (!workspace::is_same_git_server(due.parent_url, *url)) due.rights = Rights::none;
   model::GitSource source{.url = std::move(*url),
                           .ref = due.module.commit,
                           .depth = claim_.run.workspace.git.depth,
                           .submodules = true,
                           .lfs = claim_.run.workspace.git.lfs};
-  auto plan = plan_for(std::move(source));
+  auto plan = plan_for(std::move(source), due.rights);
   plan.commit = due.module.commit;
   if (plan.bytes == 0)
     co_return base::fail(Code::unavailable, "it is too large with its submodules", "workspace_too_large");
@@ -343,7 +366,8 @@ base::Task<Result<GitFetch::Repository>> GitFetch::talk(const FetchPlan& wanted,
   keeper::LineSocket::Socket socket(context_.needs.executor, asio::local::stream_protocol(),
                                     stream->release());
   lines_.emplace(std::move(socket));
-  std::string frame = keeper::frame_fetch(wanted, credential_for(wanted));
+  std::string frame =
+      keeper::frame_fetch(wanted, wanted.has_credential ? credential_for(wanted) : std::string());
   auto written = co_await lines_->write(std::move(frame));
   if (!written) co_return tl::unexpected(written.error());
   const auto resolved = co_await next_answer();

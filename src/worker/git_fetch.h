@@ -3,6 +3,10 @@
 // `agentrouter fetcher` in a sandbox of its own, which is gone before this ends, however it ends. Each of its
 // submodules, when they are asked for, is fetched likewise, one after the other: a fetcher reaches one
 // repository and has one credential. The tree is put together at the end.
+//
+// Who writes a .gitmodules has not the server's rights: its credential goes only to submodules of the server
+// that the run's own repository is read from, named by a repository that was read with it, and a folder of
+// this machine is a submodule only of another one.
 
 #include "keeper/fetch/fetch_plan.h"
 #include "worker/run_driver.h"
@@ -39,12 +43,15 @@ class GitFetch {
     base::Fd tar;
     std::vector<keeper::Submodule> submodules;
   };
+  // Whether the server's own credential is used.
+  enum class Rights { own, none };
   // A submodule that is still to be fetched.
   struct Due {
     std::string path;
     std::string parent_url;
     keeper::Submodule module;
     unsigned depth = 1;  // of nesting
+    Rights rights = Rights::own;  // of the parent
   };
   enum class Cache { asked, left_out };
 
@@ -52,7 +59,8 @@ class GitFetch {
   base::Task<base::Result<Repository>> get(keeper::FetchPlan plan, Cache cache);
   base::Task<base::Result<Repository>> talk(const keeper::FetchPlan& plan, Cache cache);
   base::Task<base::Result<std::vector<TreePart>>> get_submodules(std::vector<keeper::Submodule> modules);
-  base::Task<base::Result<keeper::FetchPlan>> plan_of(const Due& due) const;
+  base::Task<base::Result<keeper::FetchPlan>> plan_of(Due& due) const;
+  [[nodiscard]] base::Result<std::string> url_of(const Due& due) const;
   [[nodiscard]] std::vector<Due> dues_of(const Due* parent, const std::string& url,
                                          const std::vector<keeper::Submodule>& modules) const;
   [[nodiscard]] std::string credential_for(const keeper::FetchPlan& plan) const;
@@ -62,7 +70,7 @@ class GitFetch {
                                                   std::vector<TreePart> parts);
   base::Task<void> clean_up();
   [[nodiscard]] keeper::FetchPlan plan() const;
-  [[nodiscard]] keeper::FetchPlan plan_for(model::GitSource source) const;
+  [[nodiscard]] keeper::FetchPlan plan_for(model::GitSource source, Rights rights) const;
   // Of all trees of a commit, and of the one with this branch checked out.
   [[nodiscard]] std::string prefix_of(const std::string& commit) const;
   [[nodiscard]] std::string name_of(const keeper::ResolvedRef& at) const;

@@ -158,6 +158,7 @@ class SubmoduleTest : public TreeTest {
       {
         const std::lock_guard lock(mutex_);
         plans_.push_back(received->plan);
+        credentials_.emplace_back(received->credential ? std::string(received->credential->view()) : "none");
       }
       const auto found = repositories.find(received->plan.source.url);
       char order[16];
@@ -232,6 +233,111 @@ TEST_F(SubmoduleTest, WhatTheServerDoesNotAllowIsNotFetched) {
     EXPECT_THAT(run(id).failure->reason, HasSubstr("vendor"));
   }
   EXPECT_THAT(urls(), ::testing::Each("https://h.test/a.git "));
+}
+
+// Of a repository that anybody may have written: its submodules, and theirs, on its own server and on others.
+TEST_F(SubmoduleTest, TheServersCredentialsAreOnlyForTheServerOfTheRepositoryItself) {
+  config_.git.credentials = {
+      {"h.test", "b2YgaA=="}, {"other.test", "b2Ygb3RoZXI="}, {"h.test:8443", "YW5vdGhlcg=="}};
+  config_.git.rules.http_hosts = {"h.test"};
+  const std::string one(40, '1');
+  fetch_from({{"https://h.test/a.git",
+               {{"a", "own/", "plain/", "port/", "other/"},
+                {{"own", "../b.git", one},
+                 {"plain", "http://h.test/c", one},
+                 {"port", "https://h.test:8443/d", one},
+                 {"other", "https://other.test/e", one}}}},
+              {"https://h.test/b.git", {{"b", "in/"}, {{"in", "https://h.test/f", one}}}},
+              {"https://h.test/f", {{"f"}, {}}},
+              {"http://h.test/c", {{"c"}, {}}},
+              {"https://h.test:8443/d", {{"d"}, {}}},
+              {"https://other.test/e",
+               {{"e", "back/", "beside/"}, {{"back", "https://h.test/g", one}, {"beside", "../i", one}}}},
+              {"https://h.test/g", {{"g"}, {}}},
+              {"https://other.test/i", {{"i"}, {}}}});
+  const auto id = submit_whole();
+  start();
+  until_retired(id);
+  EXPECT_EQ(cause(id), "completed");
+  std::map<std::string, std::string> given;
+  for (std::size_t i = 0; i < plans_.size(); ++i) given[plans_[i].source.url] = credentials_[i];
+  EXPECT_EQ(given, (std::map<std::string, std::string>{{"https://h.test/a.git", "b2YgaA=="},
+                                                       {"https://h.test/b.git", "b2YgaA=="},
+                                                       {"https://h.test/f", "b2YgaA=="},
+                                                       {"http://h.test/c", "none"},
+                                                       {"https://h.test:8443/d", "none"},
+                                                       {"https://other.test/e", "none"},
+                                                       {"https://other.test/i", "none"},
+                                                       {"https://h.test/g", "none"}}));
+}
+
+TEST_F(SubmoduleTest, OneThatNeedsACredentialWhichIsNotForItSaysSo) {
+  config_.git.credentials = {{"other.test", "b2Ygb3RoZXI="}};
+  const std::string one(40, '1');
+  launcher_.fetcher = [one](int stream, int folder) {
+    auto received = keeper::receive_fetch(stream);
+    char order[16];
+    if (received->plan.source.url != "https://h.test/a.git") {
+      (void)base::write_all(stream, keeper::failed_line({"workspace_auth_failed", "401"}));
+      (void)::read(stream, order, sizeof order);
+      return;
+    }
+    (void)base::write_all(stream, keeper::resolved_line({commit, ""}));
+    (void)::read(stream, order, sizeof order);
+    const base::Fd tar(::openat(folder, keeper::fetch_file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    (void)base::write_all(tar.get(), tar_of({"vendor/"}));
+    (void)base::write_all(
+        stream,
+        keeper::fetched_line(std::vector<keeper::Submodule>{{"vendor", "https://other.test/b", one}}));
+    (void)::read(stream, order, sizeof order);
+  };
+  start();
+  const auto id = submit_whole();
+  until_retired(id);
+  EXPECT_EQ(cause(id), "workspace_failed workspace_auth_failed");
+  EXPECT_THAT(run(id).failure->reason, HasSubstr("only where it is on the server of the repository itself"));
+}
+
+TEST_F(SubmoduleTest, AFolderOfThisMachineIsOneOnlyOfAnother) {
+  const auto folder = folder_.path() / "repositories";
+  std::filesystem::create_directories(folder / "a.git");
+  std::filesystem::create_directories(folder / "b.git");
+  config_.git.rules.files.roots = {folder};
+  const std::string one(40, '1'), own = "file://" + std::filesystem::canonical(folder).string();
+  start();
+  fetch_from({{"https://h.test/a.git", {{"vendor/"}, {{"vendor", own + "/b.git", one}}}}});
+  auto id = submit_whole();
+  until_retired(id);
+  EXPECT_EQ(cause(id), "workspace_failed workspace_submodule_forbidden");
+  EXPECT_THAT(run(id).failure->reason, HasSubstr("may not name a folder of this one"));
+  fetch_from({{own + "/a.git", {{"vendor/"}, {{"vendor", "../b.git", one}}}}, {own + "/b.git", {{"b"}, {}}}});
+  id = submit_on({.kind = model::WorkspaceKind::git, .git = {.url = own + "/a.git", .submodules = true}});
+  until_retired(id);
+  EXPECT_EQ(cause(id), "completed");
+  EXPECT_TRUE(std::filesystem::exists(trees_->path_of(run(id).workspace.tree) / "vendor/b"));
+}
+
+TEST_F(SubmoduleTest, OverSshItIsOnTheServerAndOfTheUserOfItsParent) {
+  config_.git.rules.ssh_hosts = {"h.test", "other.test"};
+  config_.git.ssh["h.test"].key = "a2V5IG9mIGg=";
+  config_.git.ssh["other.test"].key = "a2V5IG9mIG90aGVy";
+  const std::string one(40, '1');
+  start();
+  for (const auto* url : {"git@other.test:b", "root@h.test:b", "git@h.test:b"}) {
+    fetch_from({{"https://h.test/a.git", {{"vendor/"}, {{"vendor", url, one}}}},
+                {"git@h.test:a", {{"vendor/"}, {{"vendor", url, one}}}},
+                {"git@h.test:b", {{"b"}, {}}}});
+    auto id = submit_whole();
+    until_retired(id);
+    EXPECT_EQ(cause(id), "workspace_failed workspace_submodule_forbidden") << url;
+    EXPECT_THAT(run(id).failure->reason, HasSubstr("others need the server's key"));
+    id = submit_on({.kind = model::WorkspaceKind::git, .git = {.url = "git@h.test:a", .submodules = true}});
+    until_retired(id);
+    const bool own = std::string_view(url) == "git@h.test:b";
+    EXPECT_EQ(cause(id), own ? "completed" : "workspace_failed workspace_submodule_forbidden") << url;
+  }
+  EXPECT_THAT(credentials_, Contains("a2V5IG9mIGg="));
+  EXPECT_THAT(credentials_, Not(Contains("a2V5IG9mIG90aGVy")));
 }
 
 TEST_F(SubmoduleTest, OneThatIsNotThereFailsTheRun) {

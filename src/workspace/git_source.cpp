@@ -168,6 +168,14 @@ Result<std::string> submodule_url(const std::string& parent, const std::string& 
   return server + path + (relative ? "" : "/") + std::string(rest);
 }
 
+bool is_same_git_server(const std::string& one, const std::string& other) {
+  const auto server_of = [](const std::string& url) {
+    if (const auto address = ssh_address(url)) return "ssh://" + address->user + "@" + with_port(*address);
+    return url.substr(0, std::min(url.find("://"), url.size())) + "://" + host_of_git_url(url);
+  };
+  return server_of(one) == server_of(other);
+}
+
 bool is_named_host(const std::string& url, const GitRules& rules) {
   const auto host = host_of_git_url(url);
   return holds_host(rules.http_hosts, host) || holds_host(rules.https_hosts, host);

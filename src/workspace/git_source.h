@@ -40,6 +40,10 @@ struct SshAddress {
 // what it is. Still to be admitted. Errors: invalid (it leads above the parent's server).
 [[nodiscard]] base::Result<std::string> submodule_url(const std::string& parent, const std::string& url);
 
+// Read from one server (host and port) by one transport, and over ssh as one user: what the server has been
+// given to read the one with may be used for the other. All folders of this machine are of one.
+[[nodiscard]] bool is_same_git_server(const std::string& one, const std::string& other);
+
 // True when a host of the rules' lists stands in it, so that it may also lie in a private network.
 [[nodiscard]] bool is_named_host(const std::string& url, const GitRules& rules);
 

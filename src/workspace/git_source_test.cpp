@@ -142,6 +142,27 @@ TEST(SubmoduleUrls, RelativeOnesStayOnTheServerOfTheirParent) {
     EXPECT_FALSE(submodule_url("https://h.test/a", url)) << url;
 }
 
+TEST(GitServers, AreTheSameByTransportHostPortAndUser) {
+  const std::vector<std::array<const char*, 2>> same{{"https://h.test/a", "https://h.test/b/c"},
+                                                     {"https://h.test:8443/a", "https://h.test:8443/b"},
+                                                     {"file:///srv/a", "file:///other/b"},
+                                                     {"ssh://git@h.test/a", "git@h.test:b"},
+                                                     {"ssh://git@h.test:22/a", "git@h.test:b"}};
+  for (const auto& [one, other] : same) EXPECT_TRUE(is_same_git_server(one, other)) << one << " " << other;
+  const std::vector<std::array<const char*, 2>> others{{"https://h.test/a", "https://h.test.evil.test/a"},
+                                                       {"https://h.test/a", "http://h.test/a"},
+                                                       {"https://h.test/a", "https://h.test:8443/a"},
+                                                       {"https://h.test/a", "ssh://git@h.test/a"},
+                                                       {"https://h.test/a", "git@h.test:a"},
+                                                       {"https://h.test/a", "file:///h.test/a"},
+                                                       {"git@h.test:a", "root@h.test:a"},
+                                                       {"git@h.test:a", "ssh://git@h.test:2222/a"}};
+  for (const auto& [one, other] : others) {
+    EXPECT_FALSE(is_same_git_server(one, other)) << one << " " << other;
+    EXPECT_FALSE(is_same_git_server(other, one)) << one << " " << other;
+  }
+}
+
 TEST_F(GitUrls, WhatASubmoduleNamesIsJudgedLikeAnyOther) {
   for (const auto* url :
        {"../..", "--upload-pack=x", "ext::sh", "/etc", "file:///etc", "http://10.0.0.1/x"}) {
