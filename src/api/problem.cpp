@@ -6,7 +6,8 @@
 #include "api/codes.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/utf8.h"
+#include "base/redactor.h"
+#include "base/shown.h"
 
 namespace agentrouter::api {
 
@@ -89,7 +90,7 @@ int retry_after(const Verdict& verdict, std::string_view details) {
 
 net::Response tell(const Verdict& verdict, std::string_view message, std::string_view details,
                    const Occasion& occasion) {
-  const auto text = base::to_utf8(message);
+  const auto text = base::shown(message);
   const bool bare = verdict.code == "bad_request" || verdict.code == "internal_error";
   const auto facts = bare ? std::string_view() : details.empty() ? std::string_view("{}") : details;
   net::Response response;
@@ -101,6 +102,7 @@ net::Response tell(const Verdict& verdict, std::string_view message, std::string
     response.headers.add("Content-Type", "application/json; charset=utf-8");
     response.body = envelope(verdict, text, facts);
   }
+  base::hidden_in_logs()->clean(response.body, base::Redactor::Text::json);
   response.headers.add("Vary", "Accept");
   if (const int seconds = retry_after(verdict, details); seconds > 0)
     response.headers.add("Retry-After", std::to_string(seconds));

@@ -27,6 +27,9 @@ struct Occasion {
 //
 // A reason that is no code is told by the class of its error: bad_request, not_found, conflict, unavailable,
 // or internal_error, which is logged and says nothing of its cause.
+//
+// Whoever the message or the details come from: what hide_in_logs() was told is in none of it, and the
+// message is as base::shown() makes it.
 [[nodiscard]] net::Response problem(const base::Error& error, const Occasion& occasion);
 
 // For what fails before a handler runs, or in one.

@@ -7,6 +7,7 @@
 #include "api/codes.h"
 #include "api/health.h"
 #include "api/rig_test.h"
+#include "base/redactor.h"
 
 namespace agentrouter::api {
 namespace {
@@ -46,6 +47,26 @@ TEST(Codes, EachIsDocumentedWithItsStatusesAndNothingElseIs) {
     EXPECT_FALSE(facts.title.empty()) << facts.code;
   }
   EXPECT_EQ(documented_codes(), known);
+}
+
+// What a remote says to a push, for one.
+TEST(Problem, TellsNoSecretWhoeverItsWordsComeFrom) {
+  const std::string_view token = "ghp_pushTokenOfTheServer0123";
+  base::hide_in_logs(base::Redactor(std::vector{token}, base::system_entropy()));
+  const base::Error error{
+      base::Code::conflict,
+      "The remote refuses the branch: \x1b[2J" + std::string(token) + std::string(100'000, 'x'),
+      "push_rejected", "{\"said\":\"" + std::string(token) + "\"}"};
+  for (const auto form : {ErrorForm::envelope, ErrorForm::problem}) {
+    const auto told = problem(error, {"req_1", form, "/v1/" + std::string(token)});
+    EXPECT_EQ(told.status, 409);
+    EXPECT_THAT(told.body, HasSubstr("The remote refuses the branch:  [2J[REDACTED]x"));
+    EXPECT_THAT(told.body, HasSubstr(R"("said":"[REDACTED]")"));
+    EXPECT_THAT(told.body, Not(HasSubstr("ghp_push")));
+    EXPECT_LT(told.body.size(), 5'000u);
+    EXPECT_TRUE(base::parse_json(told.body));
+  }
+  base::hide_in_logs(base::Redactor());
 }
 
 TEST(Problem, AReasonThatIsNoCodeIsToldByTheClassOfItsError) {

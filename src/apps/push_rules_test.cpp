@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
 #include "apps/push_desk.h"
+#include "apps/secrets.h"
 #include "base/file.h"
+#include "base/redactor.h"
 #include "testing/temp_dir.h"
 
 namespace agentrouter::apps {
@@ -71,6 +73,13 @@ TEST(PushRules, ACredentialGoesOnlyWhereItBelongsAndNeverInClear) {
   EXPECT_FALSE(parse_push_credential("https://git.example/ me " + file + ".not"));
   EXPECT_FALSE(parse_push_credential("https://git.example/ me"));
   EXPECT_FALSE(parse_push_credential("https://git.example/ me relative"));
+}
+
+TEST(PushRules, TheirCredentialsAreKnownSecrets) {
+  Config config;
+  config.push.credentials = {{"https://git.example/", "me", "ghp_pushToken0123456789"}};
+  const base::Redactor redactor({needles_of_secrets(config, "")});
+  EXPECT_TRUE(redactor.occurs_in("refused: ghp_pushToken0123456789"));
 }
 
 }  // namespace

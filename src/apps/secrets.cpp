@@ -19,6 +19,7 @@ base::Needles needles_of_secrets(const Config& config, std::string_view api_key)
     for (const auto& header : one.upstream.headers) secrets.push_back(header.value);
   }
   for (const auto& one : config.egress.plan.secrets) secrets.push_back(one.plain.empty() ? one.field : one.plain);
+  for (const auto& one : config.push.credentials) secrets.push_back(one.secret);
   if (!config.vault.master_keys.empty()) secrets.push_back(config.vault.master_keys);
   std::vector<std::string> tokens;  // of "user:token"
   for (const auto& [host, credential] : config.trees.git.fetching.credentials) {

@@ -59,10 +59,10 @@ class Hidden {
 
  private:
   std::mutex mutex_;
-  std::shared_ptr<const Redactor> redactor_;
+  std::shared_ptr<const Redactor> redactor_ = std::make_shared<const Redactor>();
 };
 
-Hidden& hidden_in_logs() {
+Hidden& hidden() {
   static Hidden hidden;
   return hidden;
 }
@@ -85,12 +85,16 @@ void log(LogLevel level, std::string_view message, std::initializer_list<LogFiel
     }
   }
   std::string text = json::serialize(line);
-  if (const auto redactor = hidden_in_logs().get()) redactor->clean(text, Redactor::Text::json);
+  hidden().get()->clean(text, Redactor::Text::json);
   logger().log(to_spdlog(level), text);
 }
 
 void hide_in_logs(Redactor redactor) {
-  hidden_in_logs().set(std::make_shared<const Redactor>(std::move(redactor)));
+  hidden().set(std::make_shared<const Redactor>(std::move(redactor)));
+}
+
+std::shared_ptr<const Redactor> hidden_in_logs() {
+  return hidden().get();
 }
 
 void set_log_level(LogLevel least) { logger().set_level(to_spdlog(least)); }

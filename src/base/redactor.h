@@ -2,6 +2,7 @@
 // Takes known secrets out of text on its way to where people look. It knows only what they look like
 // (needles.h), not what they are.
 
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,7 +53,10 @@ class Redactor {
 // Hides nothing.
 inline const Redactor no_secrets;
 
-// From now on in every line that this process logs (log.h). Safe from any thread; the last call counts.
+// From now on in every line that this process logs (log.h) and in what it shows (shown.h). Safe from any
+// thread; the last call counts.
 void hide_in_logs(Redactor redactor);
+// What the last call told. Never null.
+[[nodiscard]] std::shared_ptr<const Redactor> hidden_in_logs();
 
 }  // namespace agentrouter::base

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/shown.h"
 
 namespace agentrouter::base {
 namespace {
@@ -213,6 +214,19 @@ TEST(Log, HoldsNothingThatIsHidden) {
   EXPECT_EQ(line.find("sk-in-a"), std::string::npos) << line;
   EXPECT_NE(line.find("[REDACTED]"), std::string::npos);
   EXPECT_TRUE(parse_json(line));
+}
+
+TEST(Shown, IsPrintableBoundedAndHoldsNothingThatIsHidden) {
+  hide_in_logs(hiding({"sk-in-a-message"}));
+  EXPECT_EQ(shown("no: sk-in-a-mess\nage, c2staW4tYS1tZXNzYWdl"), "no: [REDACTED], [REDACTED]");
+  EXPECT_EQ(shown("a\x1b[31m\tb\r\n\x7f\xc2\x9b\xff\xc3\xa4"), "a [31m\tb \n  \xef\xbf\xbd\xc3\xa4");
+  const auto cut = shown(std::string(shown_bytes - 4, 'x') + "\xc3\xa4\xc3\xa4\xc3\xa4");
+  EXPECT_EQ(cut, std::string(shown_bytes - 4, 'x') + "...");
+  EXPECT_EQ(shown(std::string(shown_bytes, 'x')), std::string(shown_bytes, 'x'));
+  EXPECT_EQ(shown(std::string(shown_bytes - 9, 'x') + "sk-in-a-message").substr(shown_bytes - 9),
+            "[REDAC...");
+  hide_in_logs(Redactor());
+  EXPECT_EQ(shown("sk-in-a-message"), "sk-in-a-message");
 }
 
 TEST(Redactor, WhatIsTooShortIsNoSecret) {

@@ -7,6 +7,8 @@
 #include <csignal>
 
 #include "base/fd.h"
+#include "base/redactor.h"
+#include "base/shown.h"
 #include "git/push.h"
 #include "workspace/beneath.h"
 #include "workspace/file_request.h"
@@ -31,6 +33,9 @@ std::string objects_of(int base) {
 Result<Pushed> push_kept() {
   AGENTROUTER_TRY(const auto text, base::read_all(workspace::push_fd::request, order_bytes));
   AGENTROUTER_TRY(const auto order, workspace::parse_push_order(text));
+  // A remote may say what it was given.
+  base::hide_in_logs(
+      base::Redactor(std::vector<std::string_view>{order.request.secret}, base::system_entropy()));
   AGENTROUTER_TRY(const auto view, workspace::FileView::kept(workspace::push_fd::base, workspace::push_fd::state));
   return push(view, order.request, order.scratch, objects_of(workspace::push_fd::base));
 }
@@ -42,7 +47,8 @@ int run_push() {
   (void)::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   (void)::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   workspace::limit_self(wall_time);
-  const auto pushed = push_kept();
+  auto pushed = push_kept();
+  if (!pushed) pushed.error().message = base::shown(pushed.error().message);
   const auto text = pushed ? workspace::to_json(*pushed) : base::to_text(workspace::error_head(pushed.error()));
   return base::write_all(workspace::push_fd::answer, text) ? 0 : 1;
 }

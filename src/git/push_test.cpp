@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/shown.h"
 #include "git/push_command.h"
 #include "workspace/checkpoint_test.h"
 #include "workspace/file_request.h"
@@ -64,6 +65,24 @@ class PushTest : public workspace::CheckpointTest {
   std::string reason(const PushRequest& request) {
     const auto pushed = push_it(request);
     return pushed ? "pushed" : pushed.error().reason;
+  }
+  // What agentrouter-git answers to the order.
+  base::Result<workspace::Pushed> command(const std::string& order) {
+    write_text(root / "order", order);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const int fds[] = {::open(base().c_str(), O_RDONLY | O_DIRECTORY), ::open(archive().c_str(), O_RDONLY),
+                         ::open((root / "order").c_str(), O_RDONLY),
+                         ::open((root / "answer").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600)};
+      int safe[4];
+      for (int i = 0; i < 4; ++i) safe[i] = ::fcntl(fds[i], F_DUPFD, 100);
+      for (int i = 0; i < 4; ++i) ::dup2(safe[i], 3 + i);
+      ::_exit(run_push());
+    }
+    int status = 0;
+    EXPECT_EQ(child, ::waitpid(child, &status, 0));
+    EXPECT_EQ(0, WEXITSTATUS(status));
+    return workspace::parse_pushed(read_text(root / "answer"));
   }
   std::string tree_of(const std::string& branch) { return said(remote().string(), "rev-parse " + branch + "^{tree}") + "\n"; }
 };
@@ -279,30 +298,48 @@ TEST_F(PushTest, TheCommandAnswersOnItsDescriptors) {
   write_text(base() / "a", "base\n");
   publish();
   turn("echo more >> a");
-  const auto order = to_json(workspace::PushOrder{request(), scratch().string()});
-  for (const auto& text : {order, std::string("nonsense")}) {
-    write_text(root / "order", text);
-    const pid_t child = ::fork();
-    if (child == 0) {
-      const int fds[] = {::open(base().c_str(), O_RDONLY | O_DIRECTORY), ::open(archive().c_str(), O_RDONLY),
-                         ::open((root / "order").c_str(), O_RDONLY),
-                         ::open((root / "answer").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600)};
-      int safe[4];
-      for (int i = 0; i < 4; ++i) safe[i] = ::fcntl(fds[i], F_DUPFD, 100);
-      for (int i = 0; i < 4; ++i) ::dup2(safe[i], 3 + i);
-      ::_exit(run_push());
-    }
-    int status = 0;
-    ASSERT_EQ(child, ::waitpid(child, &status, 0));
-    EXPECT_EQ(0, WEXITSTATUS(status));
-    const auto pushed = workspace::parse_pushed(read_text(root / "answer"));
-    if (text == order) {
-      ASSERT_TRUE(pushed) << pushed.error().message;
-      EXPECT_EQ(pushed->commit, said(remote().string(), "rev-parse agentrouter/work"));
-    } else {
-      EXPECT_FALSE(pushed);
-    }
-  }
+  const auto pushed = command(to_json(workspace::PushOrder{request(), scratch().string()}));
+  ASSERT_TRUE(pushed) << pushed.error().message;
+  EXPECT_EQ(pushed->commit, said(remote().string(), "rev-parse agentrouter/work"));
+  EXPECT_FALSE(command("nonsense"));
+}
+
+// Refuses every reference with the words in the file beside it.
+constexpr std::string_view refusing_hook = R"(#!/usr/bin/python3
+import os, sys
+def lines():
+    while size := int(sys.stdin.buffer.read(4), 16):
+        yield sys.stdin.buffer.read(size - 4)
+def say(line):
+    sys.stdout.buffer.write(b"%04x" % (len(line) + 4) + line + b"0000")
+    sys.stdout.flush()
+list(lines())
+say(b"version=1\n")
+reference = [line.split()[2] for line in lines()][0]
+say(b"ng " + reference + b" " + open(os.path.dirname(os.path.abspath(__file__)) + "/words", "rb").read())
+)";
+
+TEST_F(PushTest, WhatARemoteSaysIsToldWithoutTheCredentialAndPrintable) {
+  write_text(base() / "a", "base\n");
+  publish();
+  turn("echo more >> a");
+  const std::string token = "ghp_pushToken0123456789";
+  write_text(remote() / "hooks/proc-receive", std::string(refusing_hook));
+  fs::permissions(remote() / "hooks/proc-receive", fs::perms::owner_all);
+  write_text(remote() / "hooks/words", "no: \x1b[2J" + token + std::string(20'000, 'x'));
+  ASSERT_EQ(0,
+            shell("cd " + remote().string() + " && " + git() + "config receive.procReceiveRefs refs/heads"));
+  const GitHttp http(root, "agent:" + token);
+  auto wanted = request();
+  wanted.url = "http://127.0.0.1:" + std::to_string(http.port) + "/remote.git";
+  wanted.user = "agent";
+  wanted.secret = token;
+  const auto pushed = command(to_json(workspace::PushOrder{wanted, scratch().string()}));
+  ASSERT_FALSE(pushed);
+  EXPECT_EQ(pushed.error().reason, "push_rejected");
+  EXPECT_THAT(pushed.error().message,
+              ::testing::HasSubstr("The remote refuses the branch: no:  [2J[REDACTED]xxx"));
+  EXPECT_LE(pushed.error().message.size(), base::shown_bytes);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // What a run's workspace stands on: a folder of this machine, a tree that was sent, a repository.
 
+#include "base/shown.h"
 #include "runs/prepare.h"
 #include "worker/git_fetch.h"
 #include "worker/run_driver.h"
@@ -67,7 +68,9 @@ base::Task<std::optional<model::RunFailure>> RunDriver::fetch_repository() {
   if (!fetched) {
     const auto& error = fetched.error();
     if (error.reason == "sandbox_unavailable" || error.reason == launcher_lost) co_return model::RunFailure{error.reason, error.message, {}};
-    co_return model::RunFailure{"workspace_failed", "The repository could not be fetched: " + error.message,
+    // Its words may be a remote's.
+    co_return model::RunFailure{"workspace_failed",
+                                base::shown("The repository could not be fetched: " + error.message),
                                 error.reason.empty() ? "workspace_unavailable" : error.reason};
   }
   const runs::PreparedTree prepared{.tree = fetched->tree.name,

@@ -1,5 +1,7 @@
 // What a run stands on: base trees of uploads, and repositories that are fetched first.
 
+#include "base/redactor.h"
+#include "base/shown.h"
 #include "keeper/fetch/fetch_plan.h"
 #include "worker/fixture_test.h"
 
@@ -398,6 +400,24 @@ TEST_F(TreeTest, WhatCannotBeFetchedIsTheCauseOfTheFailure) {
     EXPECT_THAT(types(id), Contains("workspace.preparing"));
     EXPECT_THAT(types(id), Not(Contains("workspace.prepared")));
   }
+}
+
+TEST_F(TreeTest, WhatARemoteSaysIsToldWithoutSecretsAndPrintable) {
+  const std::string_view token = "ghp_cloneTokenOfTheServer0123";
+  base::hide_in_logs(base::Redactor(std::vector{token}, base::system_entropy()));
+  launcher_.fetcher = [token](int stream, int) {
+    (void)keeper::receive_fetch(stream);
+    const auto said = "remote: \x1b[2J" + std::string(token) + std::string(20'000, 'x');
+    (void)base::write_all(stream, keeper::failed_line({"workspace_unavailable", said}));
+    char order[16];
+    (void)::read(stream, order, sizeof order);
+  };
+  start();
+  const auto id = submit_git();
+  until_retired(id);
+  base::hide_in_logs(base::Redactor());
+  EXPECT_THAT(run(id).failure->reason, HasSubstr("remote:  [2J[REDACTED]x"));
+  EXPECT_LE(run(id).failure->reason.size(), base::shown_bytes);
 }
 
 TEST_F(TreeTest, AFetcherThatBreaksDownOrTalksNonsenseFailsTheRun) {
