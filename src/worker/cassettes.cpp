@@ -10,16 +10,15 @@
 
 #include "base/file.h"
 #include "keeper/tape.h"
+#include "model/cassette_name.h"
 
 namespace agentrouter::worker {
 namespace {
 
-constexpr std::size_t name_bytes = 100;
-
-bool is_cassette_name(std::string_view name) {
-  return !name.empty() && name.size() <= name_bytes && name[0] != '.' &&
-         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
-             std::string_view::npos;
+// As cassettes of later turns were called once.
+std::string former_name(std::string name) {
+  if (const auto plus = name.find('+'); plus != std::string::npos) name[plus] = '.';
+  return name;
 }
 
 std::string numbered(int number) {
@@ -44,31 +43,48 @@ base::Result<void> copy_cassette(int from, int to) {
 
 }  // namespace
 
-base::Result<std::string> Cassettes::name_of(const model::Run& run) {
-  const auto tag = std::ranges::find(run.tags, std::string("cassette"), &model::Tags::value_type::first);
-  if (tag == run.tags.end()) {
-    auto& numbers = numbers_[run.workspace_id];
-    const auto [mine, added] = numbers.try_emplace(run.id.str(), static_cast<int>(numbers.size()) + 1);
-    return numbered(mine->second);
+int Cassettes::number_of(const model::Run& run) {
+  const auto [mine, added] = numbers_.try_emplace(run.id.str(), 0);
+  if (!added) return mine->second;
+  const int number = mine->second = ++last_numbers_[run.workspace_id];
+  numbered_.push_back(run.id.str());
+  if (numbered_.size() > remembered) {
+    numbers_.erase(numbered_.front());
+    numbered_.pop_front();
   }
-  if (!is_cassette_name(tag->second))
+  return number;
+}
+
+base::Result<std::string> Cassettes::name_of(const model::Run& run) {
+  const auto tag = std::ranges::find(run.tags, model::cassette_tag, &model::Tags::value_type::first);
+  if (tag == run.tags.end()) return numbered(number_of(run));
+  if (!model::is_cassette_name(tag->second))
     return base::fail(base::Code::invalid,
                       "the tag cassette is no name: 1 to 100 letters, digits, \".\", \"_\" and \"-\", not with \".\" first",
                       "name");
-  return tag->second + (run.turn_number > 1 ? ".turn" + std::to_string(run.turn_number) : std::string());
+  return model::cassette_of_turn(tag->second, run.turn_number);
 }
 
 std::filesystem::path Cassettes::folder_of(const model::Run& run) const {
   return run.workspace_id == model::default_workspace ? rules_.folder : rules_.folder / run.workspace_id;
 }
 
-base::Result<void> Cassettes::place(const model::Run& run, const std::string& name,
-                                    const AttemptFolder& folder) const {
+base::Result<base::Fd> Cassettes::open(const model::Run& run, const std::string& name) const {
   const auto path = folder_of(run) / (name + ".jsonl");
-  const base::Fd in(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  base::Fd in(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!in && errno == ENOENT) {
+    const auto former = folder_of(run) / (former_name(name) + ".jsonl");
+    in = base::Fd(::open(former.c_str(), O_RDONLY | O_CLOEXEC));
+  }
   if (!in && errno == ENOENT)
     return base::fail(base::Code::not_found, "there is no cassette " + path.string() + ": record it first", "missing");
   if (!in) return base::fail_errno("cannot open the cassette " + path.string(), errno);
+  return in;
+}
+
+base::Result<void> Cassettes::place(const model::Run& run, const std::string& name,
+                                    const AttemptFolder& folder) const {
+  AGENTROUTER_TRY(const base::Fd in, open(run, name));
   const base::Fd out(::openat(folder.fd(), keeper::cassette_file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   // The keeper has an id of its own; the folder keeps everybody else out.
   if (!out || ::fchmod(out.get(), 0644) != 0) return base::fail_errno("cannot place the cassette", errno);
@@ -77,7 +93,7 @@ base::Result<void> Cassettes::place(const model::Run& run, const std::string& na
 
 base::Result<void> Cassettes::take(const model::Run& run, const std::string& name,
                                    const AttemptFolder& folder) const {
-  if (!is_cassette_name(name)) return base::fail(base::Code::invalid, "the recording has no name", "name");
+  if (!model::is_cassette(name)) return base::fail(base::Code::invalid, "the recording has no name", "name");
   AGENTROUTER_TRY(const base::Fd in, folder.file(keeper::recording_file));
   if (auto made = base::make_directories(folder_of(run)); !made) return made;
   AGENTROUTER_TRY(const base::Fd into, base::open_directory(folder_of(run)));

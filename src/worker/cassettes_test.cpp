@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "keeper/tape.h"
+#include "model/cassette_name.h"
 #include "testing/builders.h"
 #include "testing/temp_dir.h"
 
@@ -48,7 +49,50 @@ class CassettesTest : public ::testing::Test {
 
 TEST_F(CassettesTest, NameIsTheTagAndTheTurn) {
   EXPECT_EQ(cassettes_.name_of(run_with("a", {{"branch", "main"}, {"cassette", "fix-login_1.0"}})), "fix-login_1.0");
-  EXPECT_EQ(cassettes_.name_of(run_with("b", {{"cassette", "fix"}}, 2)), "fix.turn2");
+  EXPECT_EQ(cassettes_.name_of(run_with("b", {{"cassette", "fix"}}, 2)), "fix+turn2");
+}
+
+TEST_F(CassettesTest, LaterTurnsOfTheLongestNameAreKeptAndPlayed) {
+  for (const std::size_t size : {std::size_t{95}, model::cassette_name_bytes}) {
+    const auto turn = run_with("a", {{"cassette", std::string(size, 'x')}}, 1'000'000);
+    const auto name = base::value_or_throw(cassettes_.name_of(turn));
+    leave_recording("later\n");
+    ASSERT_TRUE(cassettes_.take(turn, name, attempt_)) << name;
+    ASSERT_TRUE(cassettes_.place(turn, name, attempt_));
+    EXPECT_EQ(placed(), "later\n");
+  }
+}
+
+TEST_F(CassettesTest, NoTagIsTheNameOfALaterTurn) {
+  const auto turn = run_with("a", {{"cassette", "a"}}, 2);
+  for (const auto* tag : {"a.turn2", "a-turn2", "a_turn2"})
+    EXPECT_NE(*cassettes_.name_of(run_with("b", {{"cassette", tag}})), *cassettes_.name_of(turn));
+  EXPECT_FALSE(cassettes_.name_of(run_with("b", {{"cassette", "a+turn2"}})));
+  leave_recording("of the tag\n");
+  ASSERT_TRUE(cassettes_.take(run_, "a.turn2", attempt_));
+  leave_recording("of the turn\n");
+  ASSERT_TRUE(cassettes_.take(turn, "a+turn2", attempt_));
+  ASSERT_TRUE(cassettes_.place(run_, "a.turn2", attempt_));
+  EXPECT_EQ(placed(), "of the tag\n");
+}
+
+TEST_F(CassettesTest, ALaterTurnThatWasRecordedUnderItsFormerNameIsPlayed) {
+  ASSERT_TRUE(base::write_file_durably(folder_.path() / "x.turn2.jsonl", "former\n"));
+  const auto turn = run_with("a", {{"cassette", "x"}}, 2);
+  ASSERT_TRUE(cassettes_.place(turn, *cassettes_.name_of(turn), attempt_));
+  EXPECT_EQ(placed(), "former\n");
+  ASSERT_TRUE(base::write_file_durably(folder_.path() / "x+turn2.jsonl", "new\n"));
+  ASSERT_TRUE(cassettes_.place(turn, *cassettes_.name_of(turn), attempt_));
+  EXPECT_EQ(placed(), "new\n");
+}
+
+TEST_F(CassettesTest, OnlySoManyRunsWithoutATagAreRemembered) {
+  for (std::size_t i = 0; i < Cassettes::remembered; ++i)
+    ASSERT_TRUE(cassettes_.name_of(run_with(std::to_string(i), {})));
+  EXPECT_EQ(cassettes_.name_of(run_with("0", {})), "run-0001");
+  EXPECT_EQ(cassettes_.name_of(run_with("one more", {})), "run-10001");
+  EXPECT_EQ(cassettes_.name_of(run_with("1", {})), "run-0002");
+  EXPECT_EQ(cassettes_.name_of(run_with("0", {})), "run-10002") << "forgotten, and no number is given twice";
 }
 
 TEST_F(CassettesTest, RunsWithoutATagAreNumberedAndKeepTheirNumber) {
@@ -81,7 +125,9 @@ TEST_F(CassettesTest, RecordingTakesThePlaceOfTheOldOneWhole) {
   ASSERT_TRUE(cassettes_.take(run_, "x", attempt_));
   EXPECT_EQ(base::read_file(folder_.path() / "x.jsonl"), "new\n");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1);
-  EXPECT_FALSE(cassettes_.take(run_, "../x", attempt_));
+  for (const auto* name :
+       {"../x", "../x+turn2", "x+turn", "x+turn2/../y", "+turn2", "x+turn99999999999", "x+y"})
+    EXPECT_FALSE(cassettes_.take(run_, name, attempt_)) << name;
 }
 
 TEST_F(CassettesTest, WorkspacesHaveCassettesOfTheirOwn) {
