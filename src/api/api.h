@@ -79,6 +79,7 @@ struct ApiOptions {
   webhooks::GuardRules webhook_rules;         // where messages may go
   vault::ProviderKeyRules provider_keys;      // what workspaces may bring along
   PushOffice push;                           // may be null: nothing is pushed
+  bool has_cassettes = false;                // runs are recorded or played: their tag names a file
   std::function<void()> on_request = [] {};  // told of each authenticated request
   // Told at most once a minute of each stored key that is used. Returns at once.
   std::function<void(const std::string& key, base::Time at)> on_key_used = [](const auto&, base::Time) {};
@@ -199,6 +200,7 @@ class Api final : public net::Handler {
   base::Task<void> set_draining(Call& call, bool draining);
 
   [[nodiscard]] base::Result<void> check_isolation(model::Isolation demanded) const;
+  [[nodiscard]] base::Result<void> check_cassette(const model::Tags& tags) const;
   [[nodiscard]] base::Result<void> check_mcp(const std::vector<std::string>& names,
                                              model::RuntimeKind kind) const;
   [[nodiscard]] runs::Context context() const { return {needs_.clock, needs_.entropy}; }

@@ -206,6 +206,21 @@ TEST_F(FileRoutesTest, BadPushesAre400) {
   EXPECT_TRUE(asked_pushes_.empty());
 }
 
+TEST_F(FileRoutesTest, WhatGitDoesNotTakeOfAPushIs400WithItsField) {
+  const std::vector<std::pair<std::string, std::string>> table{
+      {R"({"branch":"HEAD","message":"m"})", R"(["branch"])"},
+      {R"({"branch":"a.lock","message":"m"})", R"(["branch"])"},
+      {R"({"branch":"x","message":"m","author":{"name":".","email":"e@x"}})", R"(["author","name"])"},
+      {R"({"branch":"x","message":"m","author":{"name":"\u0001","email":"e@x"}})", R"(["author","name"])"},
+      {R"({"branch":"x","message":"m","author":{"name":"n","email":","}})", R"(["author","email"])"}};
+  for (const auto& [body, path] : table) {
+    const auto reply = post(run_files("push"), body);
+    EXPECT_EQ(reply.status, 400) << body;
+    EXPECT_NE(reply.body.find("\"path\":" + path), std::string::npos) << reply.body;
+  }
+  EXPECT_TRUE(asked_pushes_.empty());
+}
+
 TEST_F(FileRoutesTest, RefusedPushesHaveTheirCodes) {
   const std::vector<std::pair<const char*, int>> codes{
       {"run_not_found", 404},     {"files_not_kept", 404},   {"files_gone", 410},

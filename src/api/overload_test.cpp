@@ -55,6 +55,10 @@ TEST_F(Overloads, AFullQueueIs429WithATimeToTryAgain) {
   EXPECT_EQ(get("/v1/runs").status, 200);
 }
 
+TEST_F(Overloads, WithoutCassettesTheirTagIsOneLikeAnyOther) {
+  EXPECT_EQ(post("/v1/runs", R"({"task":"t","tags":{"cassette":"../x"}})").status, 201);
+}
+
 TEST_F(Overloads, AStoreThatCannotKeepUpIs503AndHealthIsAnsweredAllTheSame) {
   std::promise<void> go;
   auto gate = go.get_future().share();

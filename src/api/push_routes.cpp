@@ -11,18 +11,20 @@ namespace {
 constexpr std::int64_t message_chars = 10'000;
 constexpr std::int64_t author_chars = 200;
 
-// What a line of a commit's head may hold.
-bool is_name_part(std::string_view text) {
-  return text.find_first_of("<>\n\r") == std::string_view::npos;
-}
-
 std::optional<PushBody::Author> author_of(Issues& issues, const json::value& value) {
   const auto* object = object_of(issues, {"author"}, value);
   if (!object) return std::nullopt;
   PushBody::Author author;
   for (auto [key, target] : {std::pair("name", &author.name), std::pair("email", &author.email)}) {
-    *target = text_of(issues, {"author", key}, object->if_contains(key), {1, author_chars}).value_or("");
-    if (!is_name_part(*target)) issues.bad_format({"author", key}, "/^[^<>\\r\\n]+$/");
+    auto text = text_of(issues, {"author", key}, object->if_contains(key), {1, author_chars});
+    if (!text) continue;
+    if (!workspace::is_author_part(*text)) {
+      issues.other(
+          {"author", key},
+          std::string("Invalid ") + key +
+              ": expected text without control characters, < and >, and more than blanks and punctuation");
+    }
+    *target = std::move(*text);
   }
   check_keys(issues, {"author"}, *object, {"name", "email"});
   return author;

@@ -174,6 +174,7 @@ ApiRig::ApiRig(const std::string& master_key, runs::QueueRules queue)
               asked_pushes_.push_back(std::move(body));
               co_return pushes_();
             },
+            .has_cassettes = true,
             .on_key_used = [this](const std::string&, base::Time) { key_used_(); }}),
       server_(io_.get_executor(), api_,
               [this](const net::ServerError& error) { return api_.error_reply(error); }) {

@@ -2,6 +2,8 @@
 
 #include "api/body.h"
 #include "api/call.h"
+#include "api/issues.h"
+#include "model/cassette_name.h"
 #include "runs/cancel.h"
 #include "runs/create.h"
 #include "runs/decide.h"
@@ -63,12 +65,22 @@ base::Result<void> Api::check_isolation(model::Isolation demanded) const {
                     "isolation_unavailable", base::to_text(details));
 }
 
+// Errors: invalid (validation_error).
+base::Result<void> Api::check_cassette(const model::Tags& tags) const {
+  const auto tag = std::ranges::find(tags, model::cassette_tag, &model::Tags::value_type::first);
+  if (!options_.has_cassettes || tag == tags.end() || model::is_cassette_name(tag->second)) return {};
+  Issues issues;
+  issues.bad_format({"tags", std::string(model::cassette_tag)}, model::cassette_name_pattern);
+  return tl::unexpected(issues.to_error());
+}
+
 base::Task<void> Api::create_run(Call& call) {
   const auto key = base::value_or_throw(call.idempotency_key());
   const auto json_body = co_await call.read_json();
   if (!json_body) throw base::Failure(json_body.error());
   const auto body = base::value_or_throw(parse_create_body(*json_body));
   base::value_or_throw(check_mcp(body.mcp, body.runtime.kind));
+  base::value_or_throw(check_cassette(body.tags));
   const auto demanded = base::value_or_throw(options_.check_policy(body.policy));
   base::value_or_throw(check_isolation(std::max(demanded, body.isolation.value_or(demanded))));
   if (!body.image.empty()) base::value_or_throw(options_.check_image(body.image));

@@ -49,6 +49,21 @@ TEST_F(RunRoutes, SameKeyAndBodyGiveTheSameRunAndAnotherBodyConflicts) {
   EXPECT_EQ(third.error_code(), "idempotency_conflict");
 }
 
+TEST_F(RunRoutes, ATagThatNamesNoCassetteIs400WhereThereAreCassettes) {
+  const auto asked = [&](const std::string& name) {
+    return post("/v1/runs", R"({"task":"t","tags":{"cassette":")" + name + "\"}}");
+  };
+  for (const auto& name : {std::string("../x"), std::string(), std::string(".x"), std::string("a b"),
+                           std::string("x+turn2"), std::string(101, 'x')}) {
+    const auto reply = asked(name);
+    EXPECT_EQ(reply.status, 400) << name;
+    EXPECT_EQ(reply.error_code(), "validation_error") << name;
+    EXPECT_THAT(reply.body, HasSubstr(R"("path":["tags","cassette"])"));
+  }
+  EXPECT_EQ(asked("fix-login_1.0").status, 201);
+  EXPECT_EQ(asked(std::string(100, 'x')).status, 201);
+}
+
 TEST_F(RunRoutes, BadBodiesAreNamedAndNothingIsStored) {
   struct Case {
     const char* body;

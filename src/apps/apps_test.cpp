@@ -169,6 +169,12 @@ TEST(Config, ConversationsHaveTheirTimesAndTheirCompatibility) {
               HasSubstr("AGENTROUTER_ONESHOT_GRACE_MINUTES"));
 }
 
+TEST(Config, ThePushingAuthorIsOneThatGitTakes) {
+  EXPECT_EQ(base::value_or_throw(load("[push]\nauthor_name = \"J. R.\"\n")).push.author_name, "J. R.");
+  EXPECT_THAT(load("[push]\nauthor_name = \".\"\n").error().message, HasSubstr("push.author_name"));
+  EXPECT_THAT(load("[push]\nauthor_email = \"a<b\"\n").error().message, HasSubstr("push.author_email"));
+}
+
 TEST(Config, RunsAreEitherRecordedOrPlayed) {
   EXPECT_EQ(base::value_or_throw(load("record = \"tapes\"\n")).record_dir, "tapes");
   EXPECT_EQ(base::value_or_throw(load("replay = \"/\"\n")).replay_dir, "/");

@@ -136,6 +136,7 @@ api::ApiOptions Program::api_options() {
     options.isolations = {model::Isolation::process, model::Isolation::user_kernel, model::Isolation::vm};
     options.check_image = [](std::string_view) { return base::Result<void>(); };
   }
+  options.has_cassettes = !config_.record_dir.empty() || !config_.replay_dir.empty();
   options.webhook_rules = config_.webhooks;
   options.on_request = [this] { activity_.touch(); };
   options.on_key_used = [this](const std::string& key, base::Time at) {

@@ -5,9 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/asio/ip/address.hpp>
 
 #include "base/ascii.h"
 #include "base/file.h"
+#include "net/address.h"
+#include "net/url.h"
 #include "sandbox/warden.h"
 
 namespace agentrouter::apps {
@@ -64,8 +67,30 @@ workspace::GitRules git_rules(const GitSettings& git, const std::filesystem::pat
           .files = file_rules(git.file_roots, data)};
 }
 
+namespace {
+
+// An https host that nobody has named is connected to at public addresses only, and one that is an address is
+// known here. A name is judged when it is looked up.
+base::Result<void> admit_address(const std::string& url, const workspace::GitRules& rules) {
+  if (!url.starts_with("https://") && !url.starts_with("http://")) return {};
+  const auto refuse = [](const std::string& why) {
+    return base::fail(base::Code::invalid, "cannot use this repository: " + why, "workspace_forbidden");
+  };
+  const auto parts = net::parse_url(url);
+  if (!parts) return refuse(parts.error().message);
+  boost::system::error_code no_address;
+  const auto address = boost::asio::ip::make_address(parts->host, no_address);
+  if (no_address || workspace::is_named_host(url, rules) || net::may_reach(address, net::Reach::public_only))
+    return {};
+  return refuse("its address is not public, and the server does not list it (git.https_hosts)");
+}
+
+}  // namespace
+
 base::Result<model::GitSource> admit_source(model::GitSource source, const workspace::GitRules& rules) {
   AGENTROUTER_TRY(source.url, workspace::admit_git_url(source.url, rules));
+  if (auto reachable = admit_address(source.url, rules); !reachable)
+    return tl::unexpected(std::move(reachable).error());
   if (!source.ref.empty() && !workspace::is_git_ref(source.ref)) {
     return base::fail(base::Code::invalid, "cannot use this repository: the ref is not the name of one",
                       "workspace_forbidden");

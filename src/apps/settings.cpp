@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/utf8.h"
+#include "workspace/push_order.h"
 
 namespace agentrouter::apps {
 namespace {
@@ -64,8 +65,12 @@ Setting http_timeout(std::chrono::milliseconds net::ServerOptions::* member, con
 }
 
 Result<void> set_author_part(std::string& target, const std::string& name, const std::string& text) {
-  if (text.empty() || text.find_first_of("<>\r\n") != std::string::npos)
-    return fail(Code::invalid, name + " is \"" + text + "\": want text without < and >", "usage");
+  if (!workspace::is_author_part(text)) {
+    return fail(
+        Code::invalid,
+        name + " is \"" + text + "\": want text without < and >, and more than blanks and punctuation",
+        "usage");
+  }
   target = text;
   return {};
 }

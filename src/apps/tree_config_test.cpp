@@ -5,6 +5,8 @@
 
 #include <fstream>
 
+#include "apps/server_parts.h"
+
 namespace agentrouter::apps {
 namespace {
 
@@ -124,6 +126,26 @@ TEST_F(TreeSettings, HalfACredentialIsAnError) {
   EXPECT_FALSE(settle());
   EXPECT_THAT(refusal("git.credentials.h.test.username", "a:b"), HasSubstr("colon"));
   EXPECT_NE(refusal("git.credentials.h.test.token_file", "/nowhere/token"), "taken");
+}
+
+TEST(Repositories, AnAddressThatIsNotPublicIsRefusedUnlessItIsNamed) {
+  workspace::GitRules rules;
+  const auto reason = [&](const std::string& url) {
+    const auto admitted = admit_source({.url = url}, rules);
+    return admitted ? "admitted" : admitted.error().reason + ": " + admitted.error().message;
+  };
+  for (const auto* url : {"https://127.0.0.1/x.git", "https://10.1.2.3/x", "https://169.254.169.254/x",
+                          "https://[::1]/x", "https://[fd00::1]:8443/x", "https://[::ffff:127.0.0.1]/x"}) {
+    EXPECT_THAT(reason(url), StartsWith("workspace_forbidden: ")) << url;
+    EXPECT_THAT(reason(url), HasSubstr("not public")) << url;
+  }
+  EXPECT_THAT(reason("https://[::1/x"), StartsWith("workspace_forbidden: "));
+  EXPECT_THAT(reason("https://h.test:99999/x"), HasSubstr("port"));
+  EXPECT_EQ(reason("https://h.test/x"), "admitted");
+  EXPECT_EQ(reason("https://93.184.215.14/x"), "admitted");
+  rules.https_hosts = {"127.0.0.1", "[::1]"};
+  EXPECT_EQ(reason("https://127.0.0.1/x.git"), "admitted");
+  EXPECT_EQ(reason("https://[::1]/x"), "admitted");
 }
 
 }  // namespace

@@ -86,6 +86,26 @@ Result<std::string> admit_ssh(const std::string& url, const GitRules& rules) {
   return url;
 }
 
+// "ext::sh"; the address in "https://[::1]/a" is none.
+bool names_helper(std::string_view url) {
+  const auto scheme = url.find("://");
+  const auto host = scheme == std::string_view::npos ? url.size() : scheme + 3;
+  const auto end = std::min(url.find('/', host), url.size());
+  const auto open = std::min(url.find('[', host), end);
+  return (std::string(url.substr(0, open)) + std::string(url.substr(end))).find("::") != std::string::npos;
+}
+
+// None, or ":" and 1 to 65535, behind a name or an address in brackets.
+bool has_good_port(std::string_view host) {
+  const auto bracket = host.rfind(']');
+  const auto colon = host.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  if (colon == std::string_view::npos) return true;
+  const auto digits = host.substr(colon + 1);
+  std::uint16_t port = 0;
+  const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  return read.ec == std::errc() && read.ptr == digits.data() + digits.size() && port != 0;
+}
+
 }  // namespace
 
 std::optional<SshAddress> ssh_address(const std::string& url) {
@@ -121,7 +141,7 @@ Result<std::string> admit_git_url(const std::string& url, const GitRules& rules)
   if (url.size() > most_url) return forbidden_url("the URL is too long");
   if (url.starts_with("-")) return forbidden_url("the URL looks like an option");
   if (!is_plain(url)) return forbidden_url("the URL holds characters that have no place in one");
-  if (url.find("::") != std::string::npos) return forbidden_url("transport helpers are not used");
+  if (names_helper(url)) return forbidden_url("transport helpers are not used");
   if (url.starts_with("file://")) return admit_file(url, rules);
   if (is_for_ssh(url)) return admit_ssh(url, rules);
   const bool secure = url.starts_with("https://");
@@ -136,6 +156,7 @@ Result<std::string> admit_git_url(const std::string& url, const GitRules& rules)
   if (host.empty() || host.front() == '-' || host.front() == ':' ||
       std::any_of(host.begin(), host.end(), [](unsigned char c) { return std::isupper(c) != 0; }))
     return forbidden_url("the host is not written as a host, in lower case");
+  if (!has_good_port(host)) return forbidden_url("the port is not a number from 1 to 65535");
   if (path.size() < 2 || has_dots(path) || path.find("//") != std::string::npos)
     return forbidden_url("the path is not that of a repository");
   if (!secure && !holds_host(rules.http_hosts, host))

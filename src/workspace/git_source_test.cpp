@@ -83,10 +83,27 @@ TEST_F(GitUrls, WhatIsNoPlainAddressIsRefused) {
                                                          "repo",
                                                          "",
                                                          "https://h.test/a::b",
+                                                         "https://[::1]/a::b",
+                                                         "https://h.test:99999/a",
+                                                         "https://h.test:65536/a",
+                                                         "https://h.test:0/a",
+                                                         "https://h.test:/a",
+                                                         "https://h.test:x/a",
+                                                         "https://h.test:1:2/a",
+                                                         "https://[::1]:99999/a",
                                                          "http::https://h.test/a"}) {
     EXPECT_EQ(refusal(url), "workspace_forbidden") << url;
   }
   EXPECT_EQ(refusal("https://h.test/" + std::string(2048, 'a')), "workspace_forbidden");
+}
+
+TEST_F(GitUrls, AnAddressInBracketsIsAHost) {
+  for (const auto* url :
+       {"https://[2001:db8::1]/a", "https://[::1]/a", "https://[::1]:8443/a", "https://h.test:65535/a"})
+    EXPECT_EQ(refusal(url), "admitted") << url;
+  EXPECT_EQ(refusal("http://[::1]/a"), "workspace_forbidden");
+  rules_.http_hosts = {"[::1]"};
+  EXPECT_EQ(refusal("http://[::1]/a"), "admitted");
 }
 
 TEST_F(GitUrls, SshIsNotSupported) {

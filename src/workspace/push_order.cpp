@@ -76,7 +76,7 @@ Result<Pushed> parse_pushed(std::string_view text) {
 
 bool is_branch_name(std::string_view name) {
   constexpr std::string_view others = "-._/";
-  if (name.empty() || name.size() > 200 || name.front() == '-') return false;
+  if (name.empty() || name.size() > 200 || name.front() == '-' || name == "HEAD") return false;
   const bool known = std::all_of(name.begin(), name.end(), [&](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            others.find(c) != std::string_view::npos;
@@ -88,6 +88,13 @@ bool is_branch_name(std::string_view name) {
     if (slash == std::string_view::npos) return true;
     name.remove_prefix(slash + 1);
   }
+}
+
+bool is_author_part(std::string_view text) {
+  constexpr std::string_view cut_off = " .,:;\"'\\";
+  return text.find_first_not_of(cut_off) != std::string_view::npos &&
+         std::none_of(text.begin(), text.end(),
+                      [](unsigned char c) { return c < ' ' || c == 0x7f || c == '<' || c == '>'; });
 }
 
 }  // namespace agentrouter::workspace

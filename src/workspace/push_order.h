@@ -52,7 +52,10 @@ inline constexpr int answer = 6;   // to_json(Pushed), or error_head() of file_r
 // Errors: what the answer tells, corrupt for what is none.
 [[nodiscard]] base::Result<Pushed> parse_pushed(std::string_view text);
 
-// 1 to 200 characters that git takes for a branch and that no shell makes anything of.
+// 1 to 200 characters that git takes for a branch and that no shell makes anything of. "HEAD" is none.
 [[nodiscard]] bool is_branch_name(std::string_view name);
+// What git takes for the name or the address of an author: no control characters, '<' or '>', and more than
+// what it cuts off at both ends (blanks and . , : ; " ' \).
+[[nodiscard]] bool is_author_part(std::string_view text);
 
 }  // namespace agentrouter::workspace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 namespace agentrouter::workspace {
 namespace {
 
@@ -28,11 +30,22 @@ TEST(PushOrder, AnswersAreCheckedBeforeTheyAreBelieved) {
 }
 
 TEST(PushOrder, BranchesAreWhatGitTakesAndNoShellMinds) {
-  for (const auto* good : {"main", "agentrouter/run_1", "a.b-c_d/E9"}) EXPECT_TRUE(is_branch_name(good)) << good;
-  for (const std::string bad : {"", "-x", "a..b", "a//b", "/a", "a/", ".a", "a/.b", "a.", "a.lock", "a.lock/b", "a b",
-                                "a~b", "a:b", "a*", "a@{b", "ü", "a\nb", "$(x)"})
+  for (const auto* good :
+       {"main", "agentrouter/run_1", "a.b-c_d/E9", "HEAD/a", "a/HEAD", "head", "refs/heads/x"})
+    EXPECT_TRUE(is_branch_name(good)) << good;
+  for (const std::string bad :
+       {"",    "-x",  "a..b", "a//b", "/a",   "a/", ".a",   "a/.b", "a.",   "a.lock", "a.lock/b",
+        "a b", "a~b", "a:b",  "a*",   "a@{b", "@",  "HEAD", "ü",    "a\nb", "$(x)"})
     EXPECT_FALSE(is_branch_name(bad)) << bad;
   EXPECT_FALSE(is_branch_name(std::string(201, 'a')));
+}
+
+TEST(PushOrder, AuthorsAreWhatGitTakes) {
+  for (const auto* good : {"n", "An Author", "e@x", "J. R.", "\"Q\" x", "\xc3\xbc", "a,"})
+    EXPECT_TRUE(is_author_part(good)) << good;
+  for (const auto& bad : std::vector<std::string>{"", " ", ".", ",", ".,:;\"'\\ ", "\x01", "a\x01", "a\nb",
+                                                  "a\rb", "a<b", "a>", "a\x7f", std::string("a\0b", 3)})
+    EXPECT_FALSE(is_author_part(bad)) << bad;
 }
 
 }  // namespace
