@@ -176,4 +176,9 @@ Result<std::size_t> ArchiveReader::read(std::span<char> into) {
   return static_cast<std::size_t>(got);
 }
 
+std::uint64_t ArchiveReader::passed() const {
+  const auto bytes = ::archive_filter_bytes(archive_.get(), 0);
+  return bytes > 0 ? static_cast<std::uint64_t>(bytes) : 0;
+}
+
 }  // namespace agentrouter::workspace

@@ -55,6 +55,8 @@ class ArchiveReader final : public EntryReader {
 
   [[nodiscard]] base::Result<std::optional<ArchiveEntry>> next() override;
   [[nodiscard]] base::Result<std::size_t> read(std::span<char> into) override;
+  // Bytes of the archive, uncompressed, that it has gone through, read or not.
+  [[nodiscard]] std::uint64_t passed() const;
 
  private:
   [[nodiscard]] base::Result<void> open();

@@ -47,7 +47,7 @@ struct ImageReport {
 //   invalid, image_unreadable  no layout and no archive of one; a document that is not as it should be; damaged
 //   invalid, image_digest      something is not what its digest says
 //   invalid, image_ambiguous   several images and no digest, or none for linux/amd64, or none of that digest
-//   invalid, image_refused     a name that leads nowhere inside the root
+//   invalid, image_refused     a name that leads nowhere inside the root, a deletion with content
 //   invalid, image_limit       `limit` is layers, document, environment, or one of archive_limit's
 //   those of writing
 [[nodiscard]] base::Result<ImageReport> unpack_image(const ImageFds& fds, std::string_view digest = {},

@@ -64,22 +64,28 @@ class Layer {
   }
 
   Result<void> apply() {
-    for (const bool deletes : {true, false}) {
-      if (::lseek(layer_, 0, SEEK_SET) != 0) return fail_errno("cannot read a layer", errno);
-      reader_ = std::make_unique<ArchiveReader>(layer_, TarKind::any);
-      for (;;) {
-        if (auto good = check_time(); !good) return good;
-        auto entry = reader_->next();
-        if (!entry) return tl::unexpected(std::move(entry).error());
-        if (!*entry) break;
-        auto done = deletes ? erase(**entry) : place(**entry);
-        if (!done) return done;
-      }
-    }
-    return {};
+    if (auto done = pass(budget_.passed[0], &Layer::erase); !done) return done;
+    return pass(budget_.passed[1], &Layer::place);
   }
 
  private:
+  Result<void> pass(std::uint64_t& passed, Result<void> (Layer::*take)(const ArchiveEntry&)) {
+    if (::lseek(layer_, 0, SEEK_SET) != 0) return fail_errno("cannot read a layer", errno);
+    reader_ = std::make_unique<ArchiveReader>(layer_, TarKind::any);
+    for (;;) {
+      if (auto good = check_time(); !good) return good;
+      auto entry = reader_->next();
+      if (!entry) return tl::unexpected(std::move(entry).error());
+      if (!*entry) break;
+      // With the body: what nobody reads is unpacked as well.
+      if (auto good = check_sum((*entry)->path, passed + reader_->passed() + (*entry)->size); !good)
+        return good;
+      if (auto done = (this->*take)(**entry); !done) return done;
+    }
+    passed += reader_->passed();
+    return {};
+  }
+
   struct Place {
     std::vector<std::string> above;
     std::string name;
@@ -99,6 +105,7 @@ class Layer {
   Result<void> erase(const ArchiveEntry& entry) {
     AGENTROUTER_TRY(auto place, place_of(entry.path));
     if (!place || !place->name.starts_with(whiteout)) return {};
+    if (entry.size > 0) return refused(entry.path, "it deletes something, and has content of its own");
     const Fd parent = open_in_root(root_, join_path(place->above), O_RDONLY | O_DIRECTORY);
     if (!parent) return {};  // nothing is there to be deleted
     if (place->name == opaque) return erase_all(parent.get());
@@ -234,8 +241,10 @@ class Layer {
   }
 
   Result<void> count_bytes(const std::string& path, std::uint64_t bytes) {
-    auto& sum = budget_.report->content.bytes;
-    sum += bytes;
+    return check_sum(path, budget_.report->content.bytes += bytes);
+  }
+
+  Result<void> check_sum(const std::string& path, std::uint64_t sum) const {
     if (sum > limits_.files.bytes)
       return over_limit(path, "bytes", limits_.files.bytes, "the image's files are too large together");
     if (sum > limits_.files.ratio_free && sum / limits_.files.ratio > budget_.packed)
@@ -254,7 +263,7 @@ class Layer {
   const ImageLimits& limits_;
   ImageBudget& budget_;
   std::string buffer_;
-  std::unique_ptr<EntryReader> reader_;
+  std::unique_ptr<ArchiveReader> reader_;
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
 // One layer of an image put on the root that the layers below it have made.
 
+#include <array>
 #include <chrono>
 #include <string>
 
@@ -15,6 +16,8 @@ struct ImageBudget {
   std::chrono::steady_clock::time_point deadline;
   std::uint64_t entries = 0;
   std::uint64_t packed = 0;  // bytes of the layers so far
+  // Bytes of the layers unpacked, read or skipped: of what looks for deletions, and of what places files.
+  std::array<std::uint64_t, 2> passed{};
   ImageReport* report = nullptr;
 };
 

@@ -129,6 +129,41 @@ TEST_F(Image, NothingLeadsOutOfTheRoot) {
   }
 }
 
+TEST_F(Image, WhatIsSkippedCountsAsWell) {
+  limits.files.bytes = 1 << 20;
+  const auto large = [](std::string_view name) {
+    return json::object{{"type", "file"}, {"name", name}, {"zeros", 2 << 20}};
+  };
+  add_layer({file("a", "x"), large(".")});
+  finish();
+  EXPECT_THAT(reason(), testing::AllOf(HasSubstr("image_limit"), HasSubstr("\"bytes\"")));
+  EXPECT_FALSE(fs::exists(rootfs() / "a")) << "already while it looks for deletions";
+  limits = {};
+  limits.files.ratio = 10;
+  limits.files.ratio_free = 1 << 20;
+  EXPECT_THAT(reason(), testing::AllOf(HasSubstr("image_limit"), HasSubstr("ratio")));
+  // Each layer is small, all of them are not.
+  limits = {};
+  limits.files.bytes = 3 << 20;
+  layers.clear();
+  add_layer({large(".")});
+  finish();
+  EXPECT_EQ(reason(), "unpacked");
+  add_layer({large("./")});
+  finish();
+  EXPECT_THAT(reason(), testing::AllOf(HasSubstr("image_limit"), HasSubstr("\"bytes\"")));
+}
+
+TEST_F(Image, ADeletionHasNoContent) {
+  for (const auto* name : {".wh.a", ".wh..wh..opq", ".wh..wh.aufs"}) {
+    layers.clear();
+    add_layer({file("a", "x")});
+    add_layer({file(name, "x")});
+    finish();
+    EXPECT_THAT(reason(), HasSubstr("image_refused")) << name;
+  }
+}
+
 TEST_F(Image, DevicesAreLeftOutAndSetuidBitsDropped) {
   add_layer({json::object{{"type", "device"}, {"name", "dev/sda"}}, json::object{{"type", "fifo"}, {"name", "pipe"}},
              file("su", "x", 06755), folder("shared", 02777)});
