@@ -163,7 +163,10 @@ class Layer {
       const Fd parent = open_in_root(root_, join_path(sofar), O_RDONLY | O_DIRECTORY);
       sofar.push_back(part);
       if (!parent) break;
-      if (::mkdirat(parent.get(), part.c_str(), 0755) != 0) continue;
+      if (::mkdirat(parent.get(), part.c_str(), 0700) != 0) continue;
+      const Fd made(::openat(parent.get(), part.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      if (!made || ::fchmod(made.get(), 0755) != 0)
+        return fail_errno("cannot unpack \"" + entry.path + "\"", errno);
       ++budget_.report->content.folders;
       if (auto good = count(entry.path); !good) return tl::unexpected(good.error());
     }

@@ -164,6 +164,19 @@ TEST_F(Image, ADeletionHasNoContent) {
   }
 }
 
+TEST_F(Image, FoldersThatALayerOnlyImpliesAreForAllWhateverTheUmask) {
+  const auto before = ::umask(077);
+  add_layer({file("implied/deep/file", "x")});
+  finish();
+  EXPECT_EQ(reason(), "unpacked");
+  ::umask(before);
+  for (const auto* name : {"implied", "implied/deep"}) {
+    struct stat info{};
+    ASSERT_EQ(::stat((rootfs() / name).c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 07777, 0755u) << name;
+  }
+}
+
 TEST_F(Image, DevicesAreLeftOutAndSetuidBitsDropped) {
   add_layer({json::object{{"type", "device"}, {"name", "dev/sda"}}, json::object{{"type", "fifo"}, {"name", "pipe"}},
              file("su", "x", 06755), folder("shared", 02777)});
