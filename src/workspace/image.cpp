@@ -224,6 +224,9 @@ Result<std::vector<std::string>> environment_of(const json::object& config, cons
     bytes += text->size() + 1;
     if (bytes > limits.environment_bytes)
       return fail(Code::invalid, "cannot use the image: its environment is too long", "image_limit");
+    if (result.size() == limits.environment_entries)
+      return fail(Code::invalid, "cannot use the image: its environment has too many variables",
+                  "image_limit");
     result.emplace_back(*text);
   }
   return result;

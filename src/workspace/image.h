@@ -25,6 +25,7 @@ struct ImageLimits {
   unsigned layers = 128;
   std::size_t document_bytes = 4u << 20;  // of each index, manifest and configuration
   std::size_t environment_bytes = 16u << 10;
+  std::size_t environment_entries = 1024;  // a program's start takes 2048, ours among them
 };
 
 struct ImageFds {

@@ -334,6 +334,9 @@ TEST_F(Image, EachLimitIsReached) {
   small = {};
   small.environment_bytes = 10;
   EXPECT_THAT(with(small), HasSubstr("environment is too long"));
+  small = {};
+  small.environment_entries = 1;
+  EXPECT_THAT(with(small), testing::AllOf(HasSubstr("image_limit"), HasSubstr("too many variables")));
   layers.clear();
   add_layer({json::object{{"type", "file"}, {"name", "zeros"}, {"zeros", 8 << 20}}});
   finish();
