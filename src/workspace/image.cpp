@@ -51,9 +51,13 @@ struct FoundImage {
   bool by_diff_ids = false;  // the layers are what the configuration says of them unpacked
 };
 
+// `own`: only this process writes there.
+enum class Origin { own, foreign };
+
 class Layout {
  public:
-  Layout(int folder, const ImageLimits& limits) : folder_(folder), limits_(limits) {}
+  Layout(int folder, Origin origin, const ImageLimits& limits)
+      : folder_(folder), origin_(origin), limits_(limits) {}
 
   Result<FoundImage> find(std::string_view wanted) {
     auto index = read_document("index.json");
@@ -75,26 +79,53 @@ class Layout {
     return text;
   }
 
-  Result<Fd> open(const Blob& blob) const {
+  // The bytes that its digest is of, whoever writes to the source meanwhile: a foreign one is copied, as a
+  // file without a name in `scratch`.
+  Result<Fd> open(const Blob& blob, int scratch, ImageBudget& budget) const {
     Fd file = open_beneath(folder_, blob.path, O_RDONLY, Mounts::cross);
     struct stat info{};
     if (!file || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode))
       return unreadable_image("there is no file " + blob.path);
-    if (blob.digest.empty()) return file;
-    base::Sha256 hash;
-    std::string buffer(256 * 1024, '\0');
-    for (;;) {
-      const auto got = ::read(file.get(), buffer.data(), buffer.size());
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) return fail_errno("cannot read " + blob.path, errno);
-      if (got == 0) break;
-      hash.update({buffer.data(), static_cast<std::size_t>(got)});
+    if (origin_ == Origin::own) {
+      AGENTROUTER_TRY(const auto digest, hash(file.get(), -1, budget));
+      if (digest != blob.digest) return wrong_digest(blob.path);
+      return file;
     }
-    if (std::string(algorithm) + hash.hex() != blob.digest) return wrong_digest(blob.path);
-    return file;
+    AGENTROUTER_TRY(Fd copy, make_nameless(scratch));
+    AGENTROUTER_TRY(const auto digest, hash(file.get(), copy.get(), budget));
+    if (digest != blob.digest) return wrong_digest(blob.path);
+    return copy;
   }
 
  private:
+  static Result<Fd> make_nameless(int folder) {
+    Fd file(::openat(folder, "layer", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file || ::unlinkat(folder, "layer", 0) != 0) return fail_errno("cannot copy a layer", errno);
+    return file;
+  }
+
+  // Of all bytes of `file`, which become those of `copy` if there is one.
+  Result<std::string> hash(int file, int copy, ImageBudget& budget) const {
+    base::Sha256 hash;
+    std::string buffer(256 * 1024, '\0');
+    for (std::uint64_t sum = 0;;) {
+      if (auto good = check_time(limits_, budget); !good) return tl::unexpected(good.error());
+      const auto got = ::read(file, buffer.data(), buffer.size());
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return fail_errno("cannot read a layer", errno);
+      if (got == 0) return std::string(algorithm) + hash.hex();
+      const std::string_view bytes(buffer.data(), static_cast<std::size_t>(got));
+      hash.update(bytes);
+      if (copy < 0) continue;
+      sum += bytes.size();
+      if (sum > limits_.files.bytes) {
+        return fail(Code::invalid, "cannot use the image: a layer is too large", "image_limit",
+                    base::to_text(json::object{{"limit", "bytes"}, {"most", limits_.files.bytes}}));
+      }
+      if (auto written = base::write_all(copy, bytes); !written) return tl::unexpected(written.error());
+    }
+  }
+
   Result<std::string> read_document(const std::string& path) const {
     const Fd file = open_beneath(folder_, path, O_RDONLY, Mounts::cross);
     struct stat info{};
@@ -205,6 +236,7 @@ class Layout {
   }
 
   int folder_;
+  Origin origin_;
   const ImageLimits& limits_;
   std::size_t seen_ = 0;
   std::vector<FoundImage> found_;
@@ -264,11 +296,16 @@ base::Error as_image_error(base::Error error) {
   return error;
 }
 
+struct OpenLayout {
+  Fd folder;
+  Origin origin;
+};
+
 // An archive is first laid out beside the root.
-Result<Fd> open_layout(const ImageFds& fds, const ImageLimits& limits) {
+Result<OpenLayout> open_layout(const ImageFds& fds, const ImageLimits& limits) {
   struct stat info{};
   if (::fstat(fds.source, &info) != 0) return fail_errno("cannot read the image", errno);
-  if (S_ISDIR(info.st_mode)) return Fd(::fcntl(fds.source, F_DUPFD_CLOEXEC, 3));
+  if (S_ISDIR(info.st_mode)) return OpenLayout{Fd(::fcntl(fds.source, F_DUPFD_CLOEXEC, 3)), Origin::foreign};
   if (!S_ISREG(info.st_mode)) return unreadable_image("it is neither a folder nor a file");
   if (::mkdirat(fds.folder, "parts", 0700) != 0) return fail_errno("cannot lay out the image", errno);
   Fd parts(::openat(fds.folder, "parts", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -278,7 +315,7 @@ Result<Fd> open_layout(const ImageFds& fds, const ImageLimits& limits) {
   files.entries = 16'384;
   auto done = unpack({fds.source, parts.get()}, files);
   if (!done) return tl::unexpected(as_image_error(std::move(done).error()));
-  return parts;
+  return OpenLayout{std::move(parts), Origin::own};
 }
 
 }  // namespace
@@ -292,8 +329,8 @@ bool is_image_digest(std::string_view text) {
 Result<ImageReport> unpack_image(const ImageFds& fds, std::string_view digest, const ImageLimits& limits) {
   ImageReport report;
   ImageBudget budget{.deadline = std::chrono::steady_clock::now() + limits.files.wall_time, .report = &report};
-  AGENTROUTER_TRY(const Fd folder, open_layout(fds, limits));
-  Layout layout(folder.get(), limits);
+  AGENTROUTER_TRY(const auto source, open_layout(fds, limits));
+  Layout layout(source.folder.get(), source.origin, limits);
   AGENTROUTER_TRY(auto image, layout.find(digest));
   report.digest = image.digest;
   if (image.layers.size() > limits.layers)
@@ -310,7 +347,7 @@ Result<ImageReport> unpack_image(const ImageFds& fds, std::string_view digest, c
   const Fd root(::openat(fds.folder, "rootfs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!root || ::fchmod(root.get(), 0755) != 0) return fail_errno("cannot make the image's root", errno);
   for (const auto& layer : image.layers) {
-    AGENTROUTER_TRY(const Fd file, layout.open(layer));
+    AGENTROUTER_TRY(const Fd file, layout.open(layer, fds.folder, budget));
     if (auto done = apply_layer(file.get(), root.get(), limits, budget); !done) return tl::unexpected(done.error());
   }
   report.shell = shell_of(root.get());

@@ -73,7 +73,7 @@ class Layer {
     if (::lseek(layer_, 0, SEEK_SET) != 0) return fail_errno("cannot read a layer", errno);
     reader_ = std::make_unique<ArchiveReader>(layer_, TarKind::any);
     for (;;) {
-      if (auto good = check_time(); !good) return good;
+      if (auto good = check_time(limits_, budget_); !good) return good;
       auto entry = reader_->next();
       if (!entry) return tl::unexpected(std::move(entry).error());
       if (!*entry) break;
@@ -198,7 +198,7 @@ class Layer {
     if (!file) return fail_errno("cannot unpack \"" + entry.path + "\"", errno);
     ++budget_.report->content.files;
     for (;;) {
-      if (auto good = check_time(); !good) return good;
+      if (auto good = check_time(limits_, budget_); !good) return good;
       AGENTROUTER_TRY(const auto got, reader_->read(buffer_));
       if (got == 0) break;
       if (auto good = count_bytes(entry.path, got); !good) return good;
@@ -255,12 +255,6 @@ class Layer {
     return {};
   }
 
-  Result<void> check_time() const {
-    if (std::chrono::steady_clock::now() < budget_.deadline) return {};
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limits_.files.wall_time).count();
-    return over_limit({}, "seconds", static_cast<std::uint64_t>(seconds), "it takes too long");
-  }
-
   int layer_;
   int root_;
   const ImageLimits& limits_;
@@ -270,6 +264,13 @@ class Layer {
 };
 
 }  // namespace
+
+Result<void> check_time(const ImageLimits& limits, const ImageBudget& budget) {
+  if (std::chrono::steady_clock::now() < budget.deadline) return {};
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limits.files.wall_time).count();
+  auto late = over_limit({}, "seconds", static_cast<std::uint64_t>(seconds), "it takes too long");
+  return tl::unexpected(as_image(std::move(late.value())));
+}
 
 Result<void> apply_layer(int layer, int root, const ImageLimits& limits, ImageBudget& budget) {
   auto done = Layer(layer, root, limits, budget).apply();

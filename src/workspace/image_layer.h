@@ -6,7 +6,6 @@
 #include <string>
 
 #include "base/fd.h"
-#include "workspace/entry_reader.h"
 #include "workspace/image.h"
 
 namespace agentrouter::workspace {
@@ -20,6 +19,9 @@ struct ImageBudget {
   std::array<std::uint64_t, 2> passed{};
   ImageReport* report = nullptr;
 };
+
+// Errors: invalid (image_limit, seconds).
+[[nodiscard]] base::Result<void> check_time(const ImageLimits& limits, const ImageBudget& budget);
 
 // `layer` is a tar, plain or compressed, from its beginning; `root` a folder. First what it deletes (.wh.NAME, and
 // .wh..wh..opq for everything below a folder), then what it holds: so a deletion is of lower layers only, wherever it

@@ -1,5 +1,8 @@
 #include "workspace/image.h"
 
+#include <sched.h>
+#include <sys/wait.h>
+
 #include "base/hash.h"
 #include "workspace/archive_test.h"
 
@@ -240,6 +243,30 @@ TEST_F(Image, ThePlatformsImageIsChosenOrTheOneThatIsNamed) {
   EXPECT_THAT(reason("sha256:" + std::string(64, '0')), HasSubstr("image_ambiguous"));
   write_index({for_platform(arm, "arm64")});
   EXPECT_THAT(reason(), HasSubstr("there is no image for linux/amd64"));
+}
+
+// Another process overwrites the end of a layer as soon as its first file is there.
+TEST_F(Image, WhatIsUnpackedIsWhatWasCheckedWhateverBecomesOfTheSource) {
+  constexpr std::size_t size = 24u << 20, tail = 1u << 20;
+  add_layer({file("first", "x"), json::object{{"type", "file"}, {"name", "last"}, {"zeros", size}}}, "tar");
+  finish();
+  const auto blob = layout() / "blobs/sha256" / layers[0].substr(7);
+  const auto first = rootfs() / "first";
+  const auto end = static_cast<off_t>(fs::file_size(blob)) - static_cast<off_t>(2 * tail);
+  const std::string noise(tail, 'B');
+  fs::remove_all(tree());
+  const pid_t writer = ::fork();
+  if (writer == 0) {
+    const int out = ::open(blob.c_str(), O_WRONLY | O_CLOEXEC);
+    while (::access(first.c_str(), F_OK) != 0) ::sched_yield();
+    ::_exit(::pwrite(out, noise.data(), noise.size(), end) == static_cast<ssize_t>(noise.size()) ? 0 : 1);
+  }
+  EXPECT_EQ(reason(), "unpacked");
+  int status = -1;
+  ASSERT_EQ(::waitpid(writer, &status, 0), writer);
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(read_text(rootfs() / "last") == std::string(size, '\0'));
+  EXPECT_EQ(std::distance(fs::directory_iterator(tree()), {}), 1) << "no copy is left";
 }
 
 TEST_F(Image, ArchivesOfALayoutAndOfDockerSave) {
