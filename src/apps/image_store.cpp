@@ -26,7 +26,7 @@ namespace {
 
 constexpr const char* known_file = "image.json";
 constexpr const char* temporary_prefix = ".new-";
-constexpr std::size_t report_bytes = 60u << 10;  // a pipe holds it
+constexpr std::size_t report_bytes = 256u << 10;  // an environment of control characters is six times as long
 constexpr std::size_t known_bytes = 1u << 20;
 constexpr std::size_t most_sources = 16;
 
@@ -80,12 +80,8 @@ Result<workspace::ImageReport> run_unpacker(const ImageConfig& image, int folder
   const Fd source(::open(source_of(image).c_str(),
                          O_RDONLY | O_CLOEXEC | O_NONBLOCK | (image.oci_layout.empty() ? 0 : O_DIRECTORY)));
   if (!source) return base::fail_errno("cannot read " + source_of(image), errno);
-  AGENTROUTER_TRY(auto pipe, base::make_pipe());
   SelfRun run;
-  const auto ended = run.run({"unpack-image", image.digest}, {source.get(), folder, pipe.second.get()});
-  pipe.second.reset();
-  if (!ended) return tl::unexpected(ended.error());
-  AGENTROUTER_TRY(const auto report, base::read_all(pipe.first.get(), report_bytes));
+  AGENTROUTER_TRY(const auto report, run.run({"unpack-image", image.digest}, {source.get(), folder}, report_bytes));
   if (report.empty()) return fail(Code::internal, "the process that unpacks it broke down");
   return workspace::parse_image_report(report);
 }

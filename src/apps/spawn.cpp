@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 namespace agentrouter::apps {
 
@@ -74,36 +75,40 @@ base::Result<int> start_self(const std::string& command, const base::Fd& channel
   return start("/proc/self/exe", {"agentrouter", command}, {}, actions);
 }
 
-base::Result<bool> SelfRun::run(const std::vector<std::string>& words, const std::vector<int>& fds) {
-  FileActions actions;
-  actions.open_null(0);
-  actions.open_null(1);
-  std::vector<base::Fd> apart;  // above all targets, so that none is written over before it is copied
-  for (const int fd : fds) {
-    apart.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 3 + static_cast<int>(fds.size())));
-    if (!apart.back()) return base::fail_errno("cannot start a helper", errno);
-    actions.copy(apart.back().get(), 2 + static_cast<int>(apart.size()));
-  }
-  std::vector<std::string> argv{"agentrouter"};
-  argv.insert(argv.end(), words.begin(), words.end());
-  int child = -1;
-  {
-    const std::lock_guard lock(mutex_);
-    if (stopped_) return base::fail(base::Code::cancelled, "the server is stopping");
-    AGENTROUTER_TRY(child, start("/proc/self/exe", argv, {}, actions));
-    pid_ = child;
-  }
+base::Result<std::string> SelfRun::run(const std::vector<std::string>& words, const std::vector<int>& fds,
+                                       std::size_t most) {
+  AGENTROUTER_TRY(auto pipe, base::make_pipe());
+  auto all = fds;
+  all.push_back(pipe.second.get());
+  if (auto started = start(words, std::move(all)); !started) return tl::unexpected(started.error());
+  pipe.second.reset();
+  auto report = base::read_all(pipe.first.get(), most);
+  if (!report) kill_child();
+  if (!reap_child()) return base::fail(base::Code::cancelled, "the server is stopping");
+  return report;
+}
+
+base::Result<void> SelfRun::start(const std::vector<std::string>& words, std::vector<int> fds) {
+  const std::lock_guard lock(mutex_);
+  if (stopped_) return base::fail(base::Code::cancelled, "the server is stopping");
+  AGENTROUTER_TRY(pid_, start_self(words, fds));
+  return {};
+}
+
+bool SelfRun::reap_child() {
   siginfo_t info{};
-  while (::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
+  while (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
   }
   // Not reaped before nobody may signal it any more.
   const std::lock_guard lock(mutex_);
-  pid_ = -1;
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (stopped_) return base::fail(base::Code::cancelled, "the server is stopping");
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  const int child = std::exchange(pid_, -1);
+  reap(child);
+  return !stopped_;
+}
+
+void SelfRun::kill_child() {
+  const std::lock_guard lock(mutex_);
+  if (pid_ > 0) (void)::kill(pid_, SIGKILL);
 }
 
 void SelfRun::stop() {

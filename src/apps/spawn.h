@@ -30,13 +30,20 @@ enum class Stderr { pass_on, discard };
 // One run of this very program as `agentrouter <words>` that another thread may cut short.
 class SelfRun {
  public:
-  // Runs it to its end. `fds` (borrowed) become its descriptors 3, 4...; it has nothing of the environment.
-  // True when it ended with status 0. Errors: cancelled (stop() came first), unavailable.
-  [[nodiscard]] base::Result<bool> run(const std::vector<std::string>& words, const std::vector<int>& fds);
+  // Runs it to its end. `fds` (borrowed) become its descriptors 3, 4...; the one behind them is a pipe, and
+  // what it writes there is returned. It has nothing of the environment. Errors: cancelled (stop() came
+  // first), exhausted (it wrote more than `most` bytes, and was killed), unavailable.
+  [[nodiscard]] base::Result<std::string> run(const std::vector<std::string>& words,
+                                              const std::vector<int>& fds, std::size_t most);
   // SIGKILL. run() returns soon; one that comes later does not start anything.
   void stop();
 
  private:
+  [[nodiscard]] base::Result<void> start(const std::vector<std::string>& words, std::vector<int> fds);
+  void kill_child();
+  // True when it was not stopped.
+  bool reap_child();
+
   std::mutex mutex_;
   int pid_ = -1;
   bool stopped_ = false;

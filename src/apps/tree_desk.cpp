@@ -81,7 +81,6 @@ class IncomingArchive final : public api::IncomingUpload {
 Result<workspace::UnpackReport> Unpacker::unpack(int archive, int folder,
                                                  const workspace::UnpackLimits& limits,
                                                  const std::string& label) {
-  AGENTROUTER_TRY(auto pipe, base::make_pipe());
   std::list<Running>::iterator entry;
   {
     const std::lock_guard lock(mutex_);
@@ -89,18 +88,15 @@ Result<workspace::UnpackReport> Unpacker::unpack(int archive, int folder,
     entry->label = label;
     if (stopped_) entry->run.stop();
   }
-  // The report is shorter than what a pipe holds, so that nobody has to read meanwhile.
-  const auto ended =
-      entry->run.run({"unpack", workspace::to_argument(limits)}, {archive, folder, pipe.second.get()});
+  const auto report =
+      entry->run.run({"unpack", workspace::to_argument(limits)}, {archive, folder}, report_bytes);
   {
     const std::lock_guard lock(mutex_);
     running_.erase(entry);
   }
-  pipe.second.reset();
-  if (!ended) return tl::unexpected(ended.error());
-  AGENTROUTER_TRY(const auto report, base::read_all(pipe.first.get(), report_bytes));
-  if (report.empty()) return base::fail(Code::internal, "the process that unpacks broke down");
-  return workspace::parse_unpack_report(report);
+  if (!report) return tl::unexpected(report.error());
+  if (report->empty()) return base::fail(Code::internal, "the process that unpacks broke down");
+  return workspace::parse_unpack_report(*report);
 }
 
 void Unpacker::stop() {

@@ -223,6 +223,12 @@ class Images(Case):
         with self.server("", data=data):
             self.assertEqual(list((data / "images").iterdir()), [])
 
+    def test_an_environment_may_be_of_any_characters(self):
+        odd = self.folder / "odd"
+        write_layout(odd, [layer({"etc": None})], ["X=" + "\x01" * 16000])
+        with self.server(f'[images.odd]\noci_layout = "{odd}"\n') as server:
+            self.assertEqual(len(list((server.data / "images").iterdir())), 1)
+
     def refused(self, text):
         """The server does not start; what it says."""
         data = pathlib.Path(tempfile.mkdtemp(prefix="agentrouter-test-"))
@@ -240,6 +246,9 @@ class Images(Case):
         blob.write_bytes(blob.read_bytes()[:-1] + b"x")
         self.assertIn("is not what its digest says", self.refused(f'[images.bad]\noci_layout = "{spoiled}"\n'))
         self.assertIn('cannot use the image "none"', self.refused('[images.none]\narchive = "/no/such/file"\n'))
+        many = self.folder / "many"
+        write_layout(many, [layer({"etc": None})], [f"V{i}=x" for i in range(1025)])
+        self.assertIn("too many variables", self.refused(f'[images.many]\noci_layout = "{many}"\n'))
         self.assertIn("either oci_layout or archive", self.refused("[images.half]\ndigest = \"sha256:" + "0" * 64 + "\"\n"))
         self.assertIn("there is no [images.x]", self.refused('[sandbox]\nimage = "x"\n'))
         self.assertIn("want an absolute path", self.refused('[images.rel]\narchive = "a.tar"\n'))
