@@ -20,6 +20,7 @@ constexpr std::chrono::seconds image_cpu_time{1800};
 Result<ImageReport> unpack_image_as_told(std::string_view digest) {
   if (!digest.empty() && !is_image_digest(digest)) return fail(Code::invalid, "cannot read the digest");
   const ImageLimits limits;
+  end_with_parent(unpack_fd::report_out);
   limit_self(limits.files.wall_time, image_cpu_time);
   (void)std::setlocale(LC_CTYPE, "C.UTF-8");
   if (auto done = give_up_rights(unpack_fd::folder, unpack_fd::archive); !done) return tl::unexpected(done.error());

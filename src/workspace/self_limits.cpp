@@ -2,6 +2,7 @@
 
 #include <linux/capability.h>
 #include <linux/landlock.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 
 #include "base/fd.h"
 
@@ -60,6 +62,12 @@ void fence_in(int folder, int readable) {
 }
 
 }  // namespace
+
+void end_with_parent(int pipe) {
+  (void)::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  pollfd reader{pipe, 0, 0};
+  if (::poll(&reader, 1, 0) > 0 && (reader.revents & POLLERR) != 0) ::_exit(1);
+}
 
 base::Result<void> give_up_rights(int folder, int readable) {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};

@@ -37,6 +37,7 @@ base::Error read_error(const json::object& object, std::string_view message) {
 
 Result<UnpackReport> unpack_as_told(std::string_view argument) {
   AGENTROUTER_TRY(const auto limits, parse_unpack_argument(argument));
+  end_with_parent(unpack_fd::report_out);
   limit_self(limits.wall_time, unpack_cpu_time);
   // So that names in UTF-8 are read as they are.
   (void)std::setlocale(LC_CTYPE, "C.UTF-8");
