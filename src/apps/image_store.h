@@ -1,12 +1,15 @@
 #pragma once
-// [images.NAME] of the configuration, and DATA/images: each image unpacked once, by the digest of its manifest.
+// [images.NAME] of the configuration, and DATA/images: each image unpacked once, by the digest of its
+// manifest.
 //
 //   DATA/images/<64 hex digits>/rootfs      shared by all sandboxes, never written to again
 //   DATA/images/<64 hex digits>/image.json  what is known of it, and the sources that it was unpacked from
 //
-// What has a name is whole, also after a crash; what no configuration names any more is removed at the next start.
+// What has a name is whole, also after a crash (image_shelf.h); what no configuration names any more is
+// removed when the store is opened next.
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -14,6 +17,7 @@
 
 #include "base/id.h"
 #include "worker/ports.h"
+#include "workspace/image.h"
 
 namespace agentrouter::apps {
 
@@ -35,15 +39,28 @@ struct ImageConfig {
 // What a request may name. Errors: invalid, reason image_unknown, details {name, known}.
 [[nodiscard]] base::Result<void> check_image(const std::vector<ImageConfig>& images, std::string_view name);
 
+// `agentrouter unpack-image` in a process of its own. `folder` is empty, borrowed.
+// Errors: those of workspace::unpack_image and of opening; internal when the process broke down.
+[[nodiscard]] base::Result<workspace::ImageReport> unpack_in_a_process(const ImageConfig& image, int folder);
+[[nodiscard]] base::Result<void> remove_image(int at, const std::string& name);
+
+// How images come and go; tests have others.
+struct ImageMeans {
+  std::function<base::Result<workspace::ImageReport>(const ImageConfig& image, int folder)> unpack =
+      unpack_in_a_process;
+  std::function<base::Result<void>(int at, const std::string& name)> remove = remove_image;
+};
+
 class ImageStore {
  public:
   ImageStore() = default;  // of no images
-  // Unpacks what is not there yet, each in a process of its own, and removes what `images` does not name. Blocks, for
-  // as long as that takes. Errors: those of workspace::unpack_image and of opening, naming the image.
+  // Unpacks what is not there yet, and removes what `images` does not name. Blocks,
+  // for as long as that takes. Errors: those of ImageMeans::unpack and of writing, naming the image.
   enum class Unused { remove, keep };  // keep: another server uses them as well
   [[nodiscard]] static base::Result<ImageStore> open(const std::filesystem::path& folder,
-                                                     const std::vector<ImageConfig>& images, base::Entropy& entropy,
-                                                     Unused unused = Unused::remove);
+                                                     const std::vector<ImageConfig>& images,
+                                                     base::Entropy& entropy, Unused unused = Unused::remove,
+                                                     const ImageMeans& means = {});
 
   // Errors: invalid (image_unknown).
   [[nodiscard]] base::Result<worker::ImageRoot> named(std::string_view name) const;
