@@ -1,6 +1,7 @@
 #include "apps/image_shelf.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +30,10 @@ constexpr std::string_view algorithm = "sha256:";
 constexpr std::size_t known_bytes = 1u << 20;
 constexpr std::size_t most_sources = 16;
 
+// None with errno.
+Fd open_folder(int at, const std::string& path) {
+  return Fd(::openat(at, path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
 
 Result<KnownImage> read_known(const fs::path& folder) {
   AGENTROUTER_TRY(const auto text, base::read_file(folder / known_file, known_bytes));
@@ -55,6 +60,19 @@ Result<void> write_known(const fs::path& folder, const KnownImage& known) {
   return base::write_file_durably(
       folder / known_file,
       base::to_text(json::object{{"report", std::move(report)}, {"sources", std::move(sources)}}));
+}
+
+bool try_lock(int fd) {
+  int done = 0;
+  while ((done = ::flock(fd, LOCK_EX | LOCK_NB)) != 0 && errno == EINTR) {
+  }
+  return done == 0;
+}
+
+bool is_at(int folder, const std::string& name, int fd) {
+  struct stat named{}, open{};
+  return ::fstatat(folder, name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 && ::fstat(fd, &open) == 0 &&
+         named.st_dev == open.st_dev && named.st_ino == open.st_ino;
 }
 
 void add_source(KnownImage& known, const std::string& source) {
@@ -101,25 +119,35 @@ std::optional<std::string> ImageShelf::find(const std::string& source) const {
 }
 
 Result<std::string> ImageShelf::add(const std::string& source, const Unpack& unpack) {
-  const auto temporary = new_prefix + base::new_uuid(*entropy_);
-  auto name = take_in(source, unpack, temporary);
-  tidy(temporary);
+  AGENTROUTER_TRY(auto fresh, make_fresh());
+  auto name = take_in(source, unpack, fresh);
+  fresh.folder.reset();
+  tidy(fresh.name);
   return name;
 }
 
-Result<std::string> ImageShelf::take_in(const std::string& source, const Unpack& unpack,
-                                        const std::string& temporary) {
-  if (::mkdirat(fd_.get(), temporary.c_str(), 0700) != 0)
-    return base::fail_errno("cannot make a folder for it", errno);
-  AGENTROUTER_TRY(const auto folder, base::open_directory(folder_ / temporary));
+// Before it has its lock another server may take it for something left over.
+Result<ImageShelf::Fresh> ImageShelf::make_fresh() {
+  for (int tries = 0; tries < 10; ++tries) {
+    Fresh fresh{new_prefix + base::new_uuid(*entropy_), {}};
+    if (::mkdirat(fd_.get(), fresh.name.c_str(), 0700) != 0)
+      return base::fail_errno("cannot make a folder for it", errno);
+    fresh.folder = open_folder(fd_.get(), fresh.name);
+    if (fresh.folder && try_lock(fresh.folder.get()) && is_at(fd_.get(), fresh.name, fresh.folder.get()))
+      return fresh;
+  }
+  return fail(Code::unavailable, "cannot make a folder for it: others remove what is there");
+}
+
+Result<std::string> ImageShelf::take_in(const std::string& source, const Unpack& unpack, const Fresh& fresh) {
   KnownImage image;
-  AGENTROUTER_TRY(image.report, unpack(folder.get()));
+  AGENTROUTER_TRY(image.report, unpack(fresh.folder.get()));
   add_source(image, source);
-  if (auto written = write_known(folder_ / temporary, image); !written)
+  if (auto written = write_known(folder_ / fresh.name, image); !written)
     return tl::unexpected(written.error());
   // All of it on the disk before it has a name.
-  if (::syncfs(folder.get()) != 0) return base::fail_errno("cannot keep it", errno);
-  AGENTROUTER_TRY(auto known, name_it(std::move(image), temporary));
+  if (::syncfs(fresh.folder.get()) != 0) return base::fail_errno("cannot keep it", errno);
+  AGENTROUTER_TRY(auto known, name_it(std::move(image), fresh.name));
   auto name = known.report.digest.substr(algorithm.size());
   known_.insert_or_assign(name, std::move(known));
   return name;
@@ -142,11 +170,23 @@ void ImageShelf::keep_only(const std::set<std::string>& names) {
       ++next;
       continue;
     }
-    base::log(base::LogLevel::info, "removing an image that is not configured any more",
+    const bool used = is_used(next->first);
+    base::log(base::LogLevel::info,
+              used ? "an image that is not configured any more stays: a sandbox works in it"
+                   : "removing an image that is not configured any more",
               {{"digest", next->second.report.digest}});
-    put_away(next->first);
+    if (!used) put_away(next->first);
     next = known_.erase(next);
   }
+}
+
+// When in doubt it is.
+bool ImageShelf::is_used(const std::string& name) const {
+  for (const auto& place : {name, name + "/rootfs"}) {
+    const Fd folder = open_folder(fd_.get(), place);
+    if (folder ? !try_lock(folder.get()) : errno != ENOENT && errno != ENOTDIR && errno != ELOOP) return true;
+  }
+  return false;
 }
 
 // Without its name first, and that on the disk: a removal that is cut off leaves nothing that looks whole.
@@ -159,6 +199,7 @@ void ImageShelf::put_away(const std::string& name) {
 }
 
 void ImageShelf::tidy(const std::string& name) {
+  if (is_used(name)) return;
   if (const auto done = remove_(fd_.get(), name); !done)
     base::log(base::LogLevel::warn, "an image could not be removed",
               {{"name", name}, {"cause", done.error().message}});

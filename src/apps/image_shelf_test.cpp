@@ -121,6 +121,61 @@ TEST_F(ImageShelves, WhatIsHalfRemovedIsNotUsedAgain) {
   EXPECT_THAT(names(), ElementsAre(name_of("plum"))) << "the rest is removed by then";
 }
 
+TEST_F(ImageShelves, AnImageStaysWhileASandboxWorksInIt) {
+  const auto store = open({source("one", "plum")});
+  ASSERT_TRUE(store);
+  auto sandbox = worker::open_image_root(*store->named("one"));
+  ASSERT_TRUE(sandbox) << sandbox.error().message;
+  const auto other = source("one", "cherry");
+  ASSERT_EQ(refusal({other}), "");
+  EXPECT_EQ(names().size(), 2u);
+  EXPECT_EQ(file_of(*store, "one"), "plum");
+  ASSERT_EQ(refusal({}), "") << "nothing is configured any more";
+  EXPECT_EQ(file_of(*store, "one"), "plum");
+  sandbox->reset();
+  ASSERT_EQ(refusal({other}), "");
+  EXPECT_THAT(names(), ElementsAre(name_of("cherry")));
+}
+
+TEST_F(ImageShelves, AnImageInUseThatIsNotWholeLosesItsNameAndNothingElse) {
+  const auto one = source("one", "plum");
+  const auto store = open({one});
+  ASSERT_TRUE(store);
+  auto sandbox = worker::open_image_root(*store->named("one"));
+  ASSERT_TRUE(base::write_file_durably(folder / name_of("plum") / "image.json", "{"));
+  ASSERT_EQ(refusal({one}), "");
+  EXPECT_THAT(names(), ElementsAre(StartsWith(".old-"), name_of("plum")));
+  EXPECT_TRUE(fs::exists("/proc/self/fd/" + std::to_string(sandbox->get()) + "/file"));
+  sandbox->reset();
+  ASSERT_EQ(refusal({one}), "");
+  EXPECT_THAT(names(), ElementsAre(name_of("plum")));
+}
+
+TEST_F(ImageShelves, AnotherServerLeavesAloneWhatIsBeingUnpacked) {
+  const auto one = source("one", "plum"), two = source("two", "cherry");
+  during = [&] {
+    during = nullptr;
+    fs::create_directory(folder / ".new-left");
+    ASSERT_EQ(refusal({two}, Unused::keep), "");
+    EXPECT_THAT(names(), ElementsAre(StartsWith(".new-"), name_of("cherry")));
+  };
+  const auto store = open({one}, Unused::keep);
+  ASSERT_TRUE(store) << store.error().message;
+  EXPECT_EQ(file_of(*store, "one"), "plum");
+}
+
+TEST_F(ImageShelves, TwoServersMayUnpackTheSameImageAtOnce) {
+  const auto one = source("one", "plum"), two = source("two", "plum");
+  during = [&] {
+    during = nullptr;
+    ASSERT_EQ(refusal({two}, Unused::keep), "");
+  };
+  ASSERT_EQ(refusal({one}), "");
+  ASSERT_EQ(refusal({one, two}), "");
+  EXPECT_EQ(unpacked, 2) << "both sources are known";
+  EXPECT_THAT(names(), ElementsAre(name_of("plum")));
+}
+
 TEST_F(ImageShelves, WhatIsNoWholeImageIsRemoved) {
   const auto one = source("one", "plum");
   ASSERT_EQ(refusal({one}), "");

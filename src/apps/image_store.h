@@ -5,8 +5,8 @@
 //   DATA/images/<64 hex digits>/rootfs      shared by all sandboxes, never written to again
 //   DATA/images/<64 hex digits>/image.json  what is known of it, and the sources that it was unpacked from
 //
-// What has a name is whole, also after a crash (image_shelf.h); what no configuration names any more is
-// removed when the store is opened next.
+// What has a name is whole, also after a crash (image_shelf.h); what no configuration names and no sandbox
+// uses any more is removed when the store is opened next.
 
 #include <filesystem>
 #include <functional>
@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "base/id.h"
-#include "worker/ports.h"
+#include "worker/image_root.h"
 #include "workspace/image.h"
 
 namespace agentrouter::apps {
@@ -54,7 +54,7 @@ struct ImageMeans {
 class ImageStore {
  public:
   ImageStore() = default;  // of no images
-  // Unpacks what is not there yet, and removes what `images` does not name. Blocks,
+  // Unpacks what is not there yet, and removes what `images` does not name and no sandbox works in. Blocks,
   // for as long as that takes. Errors: those of ImageMeans::unpack and of writing, naming the image.
   enum class Unused { remove, keep };  // keep: another server uses them as well
   [[nodiscard]] static base::Result<ImageStore> open(const std::filesystem::path& folder,

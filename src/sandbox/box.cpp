@@ -139,6 +139,7 @@ Result<Box> Box::adopt() {
   box.plan_ = take(keeper_fd::plan);
   box.listener_ = take(keeper_fd::listener);
   box.ids_ = take(keeper_fd::ids);
+  box.image_ = take(keeper_fd::image);
   if (!box.control_ || !box.init_ || !box.attempt_ || !box.listener_) {
     return base::fail(Code::invalid, "cannot adopt a sandbox: this process was not started for one");
   }

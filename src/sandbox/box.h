@@ -153,7 +153,7 @@ class Box {
                                                 std::span<const int> fds, std::chrono::milliseconds patience);
   void keep_notice(std::string_view bytes);
 
-  base::Fd ids_;  // held, never read: the lock of the range of ids
+  base::Fd ids_, image_;  // held, never read: the locks of the range of ids and of the image
   base::Fd control_, init_, attempt_, plan_, listener_, cgroup_procs_, memory_events_, memory_peak_;
   Outbound outbound_;
   std::vector<std::uint16_t> outbound_ports_;

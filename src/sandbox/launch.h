@@ -60,8 +60,9 @@ struct LaunchRequest {
   // same time. The home stands on the first `home_layers` of them.
   std::vector<int> layers;
   unsigned home_layers = 0;
-  // The root folder of an unpacked image, or -1: the host's own /usr (Plan::binds). With one the sandbox is made
-  // by the `oci` driver.
+  // The root folder of an unpacked image, or -1: the host's own /usr (Plan::binds). With one the sandbox is
+  // made by the `oci` driver, and the keeper holds a copy of the descriptor for life, with any lock (flock)
+  // that is on it.
   int image = -1;
   int plan_pipe = -1;  // becomes the keeper's descriptor 6
   std::vector<std::string> keeper_argv;  // of this same program, e.g. {"agentrouter", "keeper"}; <= 512 bytes
@@ -84,9 +85,10 @@ inline constexpr int cgroup_procs = 8;  // each of these three: only with cgroup
 inline constexpr int memory_events = 9;
 inline constexpr int memory_peak = 10;
 inline constexpr int ids = 11;        // as root: the lock of the sandbox's range of ids
-inline constexpr int names_udp = 12;  // these only where hosts may be reached: 127.83.1.1:53
-inline constexpr int names_tcp = 13;
-inline constexpr int outbound = 14;  // and one after the other: 0.0.0.0:PORT of Plan::outbound_ports
+inline constexpr int image = 12;      // with an image: LaunchRequest::image
+inline constexpr int names_udp = 13;  // these only where hosts may be reached: 127.83.1.1:53
+inline constexpr int names_tcp = 14;
+inline constexpr int outbound = 15;  // and one after the other: 0.0.0.0:PORT of Plan::outbound_ports
 inline constexpr int end = outbound + static_cast<int>(max_outbound_ports);
 }  // namespace keeper_fd
 

@@ -126,6 +126,7 @@ Result<Cloned> start_keeper(const KeeperStart& keeper) {
   start.fds[keeper_fd::plan] = keeper.launch.plan_pipe;
   start.fds[keeper_fd::listener] = keeper.init.listener.get();
   start.fds[keeper_fd::ids] = keeper.id_lock;
+  if (!keeper.launch.image.empty()) start.fds[keeper_fd::image] = keeper.launch.image.front();
   for (std::size_t i = 0; i < keeper.init.outbound.size(); ++i)
     start.fds[keeper_fd::names_udp + i] = keeper.init.outbound[i].get();
   if (keeper.cgroups) {

@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -328,7 +329,8 @@ base::Result<void> Rig::launch() {
   }
   Fd root;
   if (!image.empty()) {
-    root = Fd(::open(image.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    root = Fd(::open(image.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    EXPECT_EQ(::flock(root.get(), LOCK_SH), 0);
     request.image = root.get();
   }
   std::vector<Fd> kept;

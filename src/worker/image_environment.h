@@ -2,7 +2,7 @@
 // What an agent's program finds in its environment when its root is an image's.
 
 #include "agents/session.h"
-#include "worker/ports.h"
+#include "worker/image_root.h"
 
 namespace agentrouter::worker {
 

@@ -27,15 +27,6 @@ struct PreparedAgent {
   std::vector<keeper::McpPlan> mcp;  // with real credentials: for the keeper
 };
 
-// An unpacked image that a sandbox may have as its root.
-struct ImageRoot {
-  std::string name;  // in the configuration
-  std::filesystem::path root;
-  std::string digest;                    // "sha256:..."
-  std::vector<std::string> environment;  // the image's own: NAME=value
-  std::string shell;                     // inside
-};
-
 struct AgentRequest {
   model::Runtime runtime;
   std::string model;             // to ask for

@@ -88,13 +88,6 @@ base::Result<base::FdPair> stream_pair() {
   return base::FdPair{base::Fd(ends[0]), base::Fd(ends[1])};
 }
 
-base::Result<base::Fd> open_image(const std::optional<ImageRoot>& image) {
-  if (!image) return base::Fd();
-  base::Fd fd(::open(image->root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return base::fail_errno("cannot open the image " + image->name, errno);
-  return fd;
-}
-
 base::Result<base::Fd> open_lower(const std::string& path) {
   if (path.empty()) return base::Fd();
   base::Fd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -349,7 +342,7 @@ base::Task<base::Result<sandbox::Launched>> RunDriver::launch_on_state(const Pre
 
 base::Task<base::Result<sandbox::Launched>> RunDriver::launch(const PreparedAgent& agent, int plan_end) {
   AGENTROUTER_CO_TRY(const base::Fd lower, open_lower(lower_));
-  AGENTROUTER_CO_TRY(const base::Fd image, open_image(image_));
+  AGENTROUTER_CO_TRY(const base::Fd image, image_ ? open_image_root(*image_) : base::Fd());
   sandbox::LaunchRequest request{
       .attempt = {context_.attempts_dir, claim_.attempt.id.str()},
       .plan = sandbox_plan(agent, claim_.run, context_.config, image_ ? &*image_ : nullptr),

@@ -27,6 +27,7 @@
 #include "store/store.h"
 #include "vault/provider_keys.h"
 #include "worker/cassettes.h"
+#include "worker/image_root.h"
 #include "worker/kept_layers.h"
 #include "worker/ports.h"
 #include "workspace/git_source.h"

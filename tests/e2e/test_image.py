@@ -223,6 +223,34 @@ class Images(Case):
         with self.server("", data=data):
             self.assertEqual(list((data / "images").iterdir()), [])
 
+    def test_an_image_stays_while_a_run_works_in_it(self):
+        layout = self.folder / "changing"
+        shutil.copytree(self.folder / "layout", layout)
+        with self.server(f'[images.fruit]\noci_layout = "{layout}"\n') as server:
+            run = server.create("sim: sh touch made; cat /etc/image-mark; own\nsim: reply ok", image="fruit", approvalScope="action")["id"]
+            question = server.wait_until(run, lambda e: e["type"] == "approval.requested")[-1]["payload"]
+            shutil.rmtree(layout)
+            newer = write_layout(layout, [layer({"etc": None, "etc/image-mark": b"newer\n"})], [])
+
+            def names():
+                return {f"sha256:{path.name}" for path in (server.data / "images").iterdir()}
+
+            def reload():
+                before = server.log_text().count("listening again")
+                server.process.send_signal(signal.SIGHUP)
+                wait_for(lambda: server.log_text().count("listening again") > before, 30, "the reload")
+            server.kill()
+            server.start()
+            self.assertEqual(names(), {self.digest, newer})
+            reload()
+            self.assertEqual(names(), {self.digest, newer})
+            decisions = [{"actionId": question["actionId"], "actionDigest": question["actionDigest"], "decision": "approved"}]
+            server.call("POST", f"/v1/runs/{run}/approvals", {"decisions": decisions})
+            self.assertEqual(self.output(self.ended(server, run)), ["of the image\nown plum\n"])
+            self.nothing_left(server)
+            reload()
+            self.assertEqual(names(), {newer})
+
     def test_an_environment_may_be_of_any_characters(self):
         odd = self.folder / "odd"
         write_layout(odd, [layer({"etc": None})], ["X=" + "\x01" * 16000])

@@ -1,12 +1,17 @@
 // What only a sandbox in an image can get wrong. What every sandbox must be is the rest of the room's suite, which
 // CTest runs a second time with --driver=oci.
 
+#include "sandbox/oci/guest.h"
+
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <fstream>
 
@@ -14,7 +19,6 @@
 #include "base/json.h"
 #include "sandbox/clone.h"
 #include "sandbox/oci/config.h"
-#include "sandbox/oci/guest.h"
 #include "sandbox/oci/probe.h"
 #include "sandbox/test_rig.h"
 
@@ -122,6 +126,20 @@ TEST_F(Guest, AnImageWithoutProgramsStillServesOurOwn) {
   launch();
   EXPECT_THAT(rig.ask("exec /bin/sh"), HasSubstr("cannot start the program: No such file or directory"));
   EXPECT_THAT(rig.collect("echo seen").output, HasSubstr("seen")) << "our own programs need nothing of the image";
+}
+
+TEST_F(Guest, ALockOnTheImageLastsAsLongAsTheKeeper) {
+  const rig::TemporaryFolder folder;
+  ASSERT_EQ(::chmod(folder.path().c_str(), 0755), 0);
+  rig.image = folder.path();
+  launch();
+  const base::Fd remover(::open(folder.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  ASSERT_TRUE(remover);
+  EXPECT_NE(::flock(remover.get(), LOCK_EX | LOCK_NB), 0);
+  EXPECT_EQ(errno, EWOULDBLOCK);
+  rig.end_keeper();
+  ASSERT_TRUE(release_whole(rig.the_launcher(), rig.ref(), Remove::all));
+  EXPECT_EQ(::flock(remover.get(), LOCK_EX | LOCK_NB), 0);
 }
 
 TEST_F(Guest, CrunEndsWithTheSandbox) {
