@@ -48,8 +48,9 @@ base::Result<void> check_config(const Config& config, const std::filesystem::pat
     if (auto works = store->check(); !works && works.error().code == base::Code::denied) return works;
   }
   if (config.role == Role::api) return {};
-  auto images =
-      ImageStore::open(data / "images", config.images, base::system_entropy(), ImageStore::Unused::keep);
+  auto images = ImageStore::open(
+      data / "images", config.images, base::system_entropy(),
+      {.unused = ImageStore::Unused::keep, .disk_reserve = config.machine.limits.disk_reserve_bytes});
   return images.map([](const ImageStore&) {});
 }
 

@@ -23,7 +23,7 @@ using Unused = ImageStore::Unused;
 class ImageShelves : public ::testing::Test {
  protected:
   ImageShelves() {
-    means.unpack = [this](const ImageConfig& image, int place) {
+    means.unpack = [this](const ImageConfig& image, int place, std::uint64_t) {
       return unpack(image, place);
     };
   }
@@ -49,7 +49,7 @@ class ImageShelves : public ::testing::Test {
     return {.name = name, .oci_layout = {}, .archive = path, .digest = {}};
   }
   base::Result<ImageStore> open(const std::vector<ImageConfig>& images, Unused unused = Unused::remove) {
-    return ImageStore::open(folder, images, entropy, unused, means);
+    return ImageStore::open(folder, images, entropy, {.unused = unused}, means);
   }
   // What opening fails with; empty: it does not.
   std::string refusal(const std::vector<ImageConfig>& images, Unused unused = Unused::remove) {

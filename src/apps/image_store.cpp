@@ -45,22 +45,27 @@ Result<std::string> identity_of(const ImageConfig& image) {
          std::to_string(info.st_mtim.tv_nsec) + "|" + image.digest;
 }
 
-Result<std::string> place(ImageShelf& shelf, const ImageConfig& image, const ImageMeans& means) {
+Result<std::string> place(ImageShelf& shelf, const ImageConfig& image, const ImageMeans& means,
+                          std::uint64_t disk_reserve) {
   AGENTROUTER_TRY(const auto source, identity_of(image));
   if (auto name = shelf.find(source)) return *name;
   base::log(base::LogLevel::info, "unpacking an image",
             {{"image", image.name}, {"source", source_of(image)}});
-  return shelf.add(source, [&](int folder) { return means.unpack(image, folder); });
+  return shelf.add(source, [&](int folder) { return means.unpack(image, folder, disk_reserve); });
 }
 
 }  // namespace
 
-Result<workspace::ImageReport> unpack_in_a_process(const ImageConfig& image, int folder) {
+Result<workspace::ImageReport> unpack_in_a_process(const ImageConfig& image, int folder,
+                                                   std::uint64_t disk_reserve) {
   const Fd source(::open(source_of(image).c_str(),
                          O_RDONLY | O_CLOEXEC | O_NONBLOCK | (image.oci_layout.empty() ? 0 : O_DIRECTORY)));
   if (!source) return base::fail_errno("cannot read " + source_of(image), errno);
+  workspace::UnpackLimits limits = workspace::ImageLimits().files;
+  limits.disk_reserve = disk_reserve;
   SelfRun run;
-  AGENTROUTER_TRY(const auto report, run.run({"unpack-image", image.digest}, {source.get(), folder}, report_bytes));
+  AGENTROUTER_TRY(const auto report, run.run({"unpack-image", image.digest, workspace::to_argument(limits)},
+                                             {source.get(), folder}, report_bytes));
   if (report.empty()) return fail(Code::internal, "the process that unpacks it broke down");
   return workspace::parse_image_report(report);
 }
@@ -128,7 +133,7 @@ Result<void> check_image(const std::vector<ImageConfig>& images, std::string_vie
 }
 
 Result<ImageStore> ImageStore::open(const fs::path& folder, const std::vector<ImageConfig>& images,
-                                    base::Entropy& entropy, Unused unused, const ImageMeans& means) {
+                                    base::Entropy& entropy, const Rules& rules, const ImageMeans& means) {
   ImageStore store;
   std::error_code error;
   if (images.empty() && !fs::exists(folder, error)) return store;
@@ -137,7 +142,7 @@ Result<ImageStore> ImageStore::open(const fs::path& folder, const std::vector<Im
   AGENTROUTER_TRY(auto shelf, ImageShelf::open(folder, entropy, means.remove));
   std::set<std::string> used;
   for (const auto& image : images) {
-    auto name = place(shelf, image, means);
+    auto name = place(shelf, image, means, rules.disk_reserve);
     if (!name) {
       auto why = std::move(name).error();
       why.message = "cannot use the image \"" + image.name + "\": " + why.message;
@@ -151,7 +156,7 @@ Result<ImageStore> ImageStore::open(const fs::path& folder, const std::vector<Im
                                                         .shell = report.shell});
     used.insert(*name);
   }
-  if (unused == Unused::remove) shelf.keep_only(used);
+  if (rules.unused == Unused::remove) shelf.keep_only(used);
   return store;
 }
 

@@ -39,15 +39,18 @@ struct ImageConfig {
 // What a request may name. Errors: invalid, reason image_unknown, details {name, known}.
 [[nodiscard]] base::Result<void> check_image(const std::vector<ImageConfig>& images, std::string_view name);
 
-// `agentrouter unpack-image` in a process of its own. `folder` is empty, borrowed.
-// Errors: those of workspace::unpack_image and of opening; internal when the process broke down.
-[[nodiscard]] base::Result<workspace::ImageReport> unpack_in_a_process(const ImageConfig& image, int folder);
+// `agentrouter unpack-image` in a process of its own. `folder` is empty, borrowed; `disk_reserve` bytes of
+// its disk stay free. Errors: those of workspace::unpack_image and of opening; internal when the process
+// broke down.
+[[nodiscard]] base::Result<workspace::ImageReport> unpack_in_a_process(const ImageConfig& image, int folder,
+                                                                       std::uint64_t disk_reserve);
 [[nodiscard]] base::Result<void> remove_image(int at, const std::string& name);
 
 // How images come and go; tests have others.
 struct ImageMeans {
-  std::function<base::Result<workspace::ImageReport>(const ImageConfig& image, int folder)> unpack =
-      unpack_in_a_process;
+  std::function<base::Result<workspace::ImageReport>(const ImageConfig& image, int folder,
+                                                     std::uint64_t disk_reserve)>
+      unpack = unpack_in_a_process;
   std::function<base::Result<void>(int at, const std::string& name)> remove = remove_image;
 };
 
@@ -57,9 +60,13 @@ class ImageStore {
   // Unpacks what is not there yet, and removes what `images` does not name and no sandbox works in. Blocks,
   // for as long as that takes. Errors: those of ImageMeans::unpack and of writing, naming the image.
   enum class Unused { remove, keep };  // keep: another server uses them as well
+  struct Rules {
+    Unused unused = Unused::remove;
+    std::uint64_t disk_reserve = 0;  // bytes of the disk that stay free
+  };
   [[nodiscard]] static base::Result<ImageStore> open(const std::filesystem::path& folder,
                                                      const std::vector<ImageConfig>& images,
-                                                     base::Entropy& entropy, Unused unused = Unused::remove,
+                                                     base::Entropy& entropy, const Rules& rules,
                                                      const ImageMeans& means = {});
 
   // Errors: invalid (image_unknown).

@@ -45,7 +45,7 @@ int run(int argc, char** argv) {
   if (command == "checkpoint") return workspace::run_checkpointer({argv + 2, argv + argc});
   if (command == "unpack") return workspace::run_unpacker(argc > 2 ? argv[2] : "");
   if (command == "check-boundary") return keeper::run_boundary_checker({argv + 2, argv + argc});
-  if (command == "unpack-image") return workspace::run_image_unpacker(argc > 2 ? argv[2] : "");
+  if (command == "unpack-image" && argc > 3) return workspace::run_image_unpacker(argv[2], argv[3]);
   if (command == "restore-state") {
     const bool files_only = argc > 2 && std::string(argv[2]) == keeper::restore_files_only;
     return workspace::run_restorer(sandbox::workspace_path, files_only ? nullptr : sandbox::home_path);

@@ -55,9 +55,10 @@ Program::Program(const Config& config, const ServerNeeds& needs, Holdings& holdi
           value_or_throw(open_blobs(config.blobs, data_.path(), [this](const auto& keys) { hide(keys); }))),
       trees_(
           value_or_throw(workspace::Trees::open(data_.trees(), config.trees.trees, base::system_entropy()))),
-      images_(config.role == Role::api
-                  ? ImageStore()
-                  : value_or_throw(ImageStore::open(data_.images(), config.images, base::system_entropy()))),
+      images_(config.role == Role::api ? ImageStore()
+                                       : value_or_throw(ImageStore::open(
+                                             data_.images(), config.images, base::system_entropy(),
+                                             {.disk_reserve = config.machine.limits.disk_reserve_bytes}))),
       desk_(data_.trees(), *trees_, unpacker_, config.trees.uploads, base::system_entropy()),
       shared_trees_(is_shared() ? std::make_unique<worker::SharedTrees>(tree_needs()) : nullptr),
       launcher_(config.role == Role::api ? nullptr : make_launcher()),

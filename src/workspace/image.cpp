@@ -122,6 +122,7 @@ class Layout {
         return fail(Code::invalid, "cannot use the image: a layer is too large", "image_limit",
                     base::to_text(json::object{{"limit", "bytes"}, {"most", limits_.files.bytes}}));
       }
+      if (auto room = budget.reserve.use(bytes.size()); !room) return tl::unexpected(room.error());
       if (auto written = base::write_all(copy, bytes); !written) return tl::unexpected(written.error());
     }
   }
@@ -328,7 +329,9 @@ bool is_image_digest(std::string_view text) {
 
 Result<ImageReport> unpack_image(const ImageFds& fds, std::string_view digest, const ImageLimits& limits) {
   ImageReport report;
-  ImageBudget budget{.deadline = std::chrono::steady_clock::now() + limits.files.wall_time, .report = &report};
+  ImageBudget budget{.deadline = std::chrono::steady_clock::now() + limits.files.wall_time,
+                     .reserve = DiskReserve(fds.folder, limits.files.disk_reserve),
+                     .report = &report};
   AGENTROUTER_TRY(const auto source, open_layout(fds, limits));
   Layout layout(source.folder.get(), source.origin, limits);
   AGENTROUTER_TRY(auto image, layout.find(digest));

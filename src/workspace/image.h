@@ -45,11 +45,12 @@ struct ImageReport {
 // After an error the folder is of no use.
 //
 // Errors, with details {entry?, limit?, most?} where they are of a file:
-//   invalid, image_unreadable  no layout and no archive of one; a document that is not as it should be; damaged
+//   invalid, image_unreadable  no layout and no archive of one; a document that is not as it should be
 //   invalid, image_digest      something is not what its digest says
 //   invalid, image_ambiguous   several images and no digest, or none for linux/amd64, or none of that digest
 //   invalid, image_refused     a name that leads nowhere inside the root, a deletion with content
 //   invalid, image_limit       `limit` is layers, document, environment, or one of archive_limit's
+//   exhausted, disk_reserve    less of the disk is free than has to stay so
 //   those of writing
 [[nodiscard]] base::Result<ImageReport> unpack_image(const ImageFds& fds, std::string_view digest = {},
                                                      const ImageLimits& limits = {});
@@ -61,8 +62,8 @@ struct ImageReport {
 // "sha256:" and 64 lower-case hex digits.
 [[nodiscard]] bool is_image_digest(std::string_view text);
 
-// `agentrouter unpack-image DIGEST` (or ""), which the server starts as a process of its own with unpack_fd's
-// descriptors (archive: the source). As run_unpacker.
-[[nodiscard]] int run_image_unpacker(std::string_view digest);
+// `agentrouter unpack-image DIGEST LIMITS` (or "", and to_argument() of ImageLimits::files), which the server
+// starts as a process of its own with unpack_fd's descriptors (archive: the source). As run_unpacker.
+[[nodiscard]] int run_image_unpacker(std::string_view digest, std::string_view limits);
 
 }  // namespace agentrouter::workspace

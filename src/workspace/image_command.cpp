@@ -17,9 +17,10 @@ namespace {
 
 constexpr std::chrono::seconds image_cpu_time{1800};
 
-Result<ImageReport> unpack_image_as_told(std::string_view digest) {
+Result<ImageReport> unpack_image_as_told(std::string_view digest, std::string_view argument) {
   if (!digest.empty() && !is_image_digest(digest)) return fail(Code::invalid, "cannot read the digest");
-  const ImageLimits limits;
+  ImageLimits limits;
+  AGENTROUTER_TRY(limits.files, parse_unpack_argument(argument));
   end_with_parent(unpack_fd::report_out);
   limit_self(limits.files.wall_time, image_cpu_time);
   (void)std::setlocale(LC_CTYPE, "C.UTF-8");
@@ -61,8 +62,8 @@ Result<ImageReport> parse_image_report(std::string_view text) {
   return report;
 }
 
-int run_image_unpacker(std::string_view digest) {
-  const auto report = unpack_image_as_told(digest);
+int run_image_unpacker(std::string_view digest, std::string_view limits) {
+  const auto report = unpack_image_as_told(digest, limits);
   const auto text = report ? to_json(*report) : unpack_error_json(report.error());
   return base::write_all(unpack_fd::report_out, text + "\n") && report ? 0 : 1;
 }

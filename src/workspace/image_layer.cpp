@@ -239,12 +239,13 @@ class Layer {
   }
 
   Result<void> count(const std::string& path) {
-    if (++budget_.entries <= limits_.files.entries) return {};
+    if (++budget_.entries <= limits_.files.entries) return budget_.reserve.use_entry();
     return over_limit(path, "entries", limits_.files.entries, "the image has too many files and folders");
   }
 
   Result<void> count_bytes(const std::string& path, std::uint64_t bytes) {
-    return check_sum(path, budget_.report->content.bytes += bytes);
+    if (auto good = check_sum(path, budget_.report->content.bytes += bytes); !good) return good;
+    return budget_.reserve.use(bytes);
   }
 
   Result<void> check_sum(const std::string& path, std::uint64_t sum) const {

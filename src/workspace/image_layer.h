@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/fd.h"
+#include "workspace/disk_reserve.h"
 #include "workspace/image.h"
 
 namespace agentrouter::workspace {
@@ -17,6 +18,7 @@ struct ImageBudget {
   std::uint64_t packed = 0;  // bytes of the layers so far
   // Bytes of the layers unpacked, read or skipped: of what looks for deletions, and of what places files.
   std::array<std::uint64_t, 2> passed{};
+  DiskReserve reserve;
   ImageReport* report = nullptr;
 };
 

@@ -273,6 +273,9 @@ TEST_F(Image, ArchivesOfALayoutAndOfDockerSave) {
   add_layer({file("a", "x")}, "tar");
   finish();
   ASSERT_EQ(0, shell("tar -C " + layout().string() + " -cf " + (root / "image.tar").string() + " ."));
+  limits.files.disk_reserve = ~0ull;
+  EXPECT_EQ(unpack_from(root / "image.tar").error().reason, "disk_reserve");
+  limits = {};
   auto report = unpack_from(root / "image.tar");
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_EQ(report->digest, digest);
@@ -364,6 +367,10 @@ TEST_F(Image, EachLimitIsReached) {
   small = {};
   small.environment_entries = 1;
   EXPECT_THAT(with(small), testing::AllOf(HasSubstr("image_limit"), HasSubstr("too many variables")));
+  small = {};
+  small.files.disk_reserve = ~0ull;
+  EXPECT_THAT(with(small),
+              testing::AllOf(HasSubstr("disk_reserve"), HasSubstr("bytes of the disk are free")));
   layers.clear();
   add_layer({json::object{{"type", "file"}, {"name", "zeros"}, {"zeros", 8 << 20}}});
   finish();

@@ -14,6 +14,7 @@
 
 #include "workspace/archive.h"
 #include "workspace/beneath.h"
+#include "workspace/disk_reserve.h"
 #include "workspace/tree_path.h"
 #include "workspace/zip.h"
 
@@ -80,6 +81,7 @@ class Unpacker {
   Unpacker(const UnpackFds& fds, const UnpackLimits& limits)
       : fds_(fds),
         limits_(limits),
+        reserve_(fds.folder, limits.disk_reserve),
         deadline_(std::chrono::steady_clock::now() + limits.wall_time),
         archive_size_(size_of(fds.archive)),
         buffer_(piece_size, '\0') {}
@@ -268,7 +270,7 @@ class Unpacker {
   }
 
   Result<void> count(const std::string& path) {
-    if (++entries_ <= limits_.entries) return {};
+    if (++entries_ <= limits_.entries) return reserve_.use_entry();
     return over_limit(path, "entries", limits_.entries, "the archive has too many files and folders");
   }
 
@@ -279,7 +281,7 @@ class Unpacker {
     const bool dense = archive_size_ != 0 && report_.bytes / limits_.ratio > archive_size_;
     if (report_.bytes > limits_.ratio_free && dense)
       return over_limit(path, "ratio", limits_.ratio, "the archive is compressed too strongly to be real");
-    return {};
+    return reserve_.use(bytes);
   }
 
   Result<void> check_time() const {
@@ -290,6 +292,7 @@ class Unpacker {
 
   UnpackFds fds_;
   UnpackLimits limits_;
+  DiskReserve reserve_;
   std::chrono::steady_clock::time_point deadline_;
   std::uint64_t archive_size_;
   std::string buffer_;

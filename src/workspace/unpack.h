@@ -28,6 +28,7 @@ struct UnpackLimits {
   std::size_t path_bytes = 1024;
   std::chrono::milliseconds wall_time{600'000};
   LinkRule links = LinkRule::inside;
+  std::uint64_t disk_reserve = 0;  // bytes of the folder's disk that stay free
 
   // Bytes that a part of a path may have: what file systems take.
   static constexpr std::size_t name_bytes = 255;
@@ -52,6 +53,7 @@ struct UnpackFds {
 //                                ".."; a link that leads out; a name that goes through a link
 //   invalid, archive_limit       `limit` is entries, bytes, ratio, depth, path_bytes or seconds; `most` its
 //                                value
+//   exhausted, disk_reserve      less of the disk is free than has to stay so
 //   those of writing (exhausted: the disk is full)
 [[nodiscard]] base::Result<UnpackReport> unpack(const UnpackFds& fds, const UnpackLimits& limits = {});
 

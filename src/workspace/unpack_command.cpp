@@ -83,7 +83,8 @@ std::string to_argument(const UnpackLimits& limits) {
                                     {"depth", limits.depth},
                                     {"pathBytes", limits.path_bytes},
                                     {"wallTimeMs", limits.wall_time.count()},
-                                    {"anyLinks", limits.links == LinkRule::any}});
+                                    {"anyLinks", limits.links == LinkRule::any},
+                                    {"diskReserve", limits.disk_reserve}});
 }
 
 Result<UnpackLimits> parse_unpack_argument(std::string_view text) {
@@ -100,7 +101,7 @@ Result<UnpackLimits> parse_unpack_argument(std::string_view text) {
   const bool all = number("entries", limits.entries) && number("bytes", limits.bytes) &&
                    number("ratio", limits.ratio) && number("ratioFree", limits.ratio_free) &&
                    number("depth", limits.depth) && number("pathBytes", limits.path_bytes) &&
-                   number("wallTimeMs", wall_time);
+                   number("wallTimeMs", wall_time) && number("diskReserve", limits.disk_reserve);
   const auto any_links = base::get_bool(*object, "anyLinks");
   if (!all || !any_links) return fail(Code::invalid, "cannot read the limits");
   limits.wall_time = std::chrono::milliseconds(wall_time);

@@ -235,7 +235,8 @@ TEST(UnpackReports, LimitsSurviveACommandLine) {
                             .depth = 5,
                             .path_bytes = 6,
                             .wall_time = std::chrono::milliseconds(7),
-                            .links = LinkRule::any};
+                            .links = LinkRule::any,
+                            .disk_reserve = 8};
   const auto again = parse_unpack_argument(to_argument(limits));
   ASSERT_TRUE(again);
   EXPECT_EQ(to_argument(*again), to_argument(limits));

@@ -277,6 +277,8 @@ class Images(Case):
         many = self.folder / "many"
         write_layout(many, [layer({"etc": None})], [f"V{i}=x" for i in range(1025)])
         self.assertIn("too many variables", self.refused(f'[images.many]\noci_layout = "{many}"\n'))
+        reserve = f"[machine]\ndisk_reserve_bytes = {1 << 44}\n"
+        self.assertIn("bytes of the disk are free", self.refused(f'{reserve}[images.fruit]\noci_layout = "{self.folder}/layout"\n'))
         self.assertIn("either oci_layout or archive", self.refused("[images.half]\ndigest = \"sha256:" + "0" * 64 + "\"\n"))
         self.assertIn("there is no [images.x]", self.refused('[sandbox]\nimage = "x"\n'))
         self.assertIn("want an absolute path", self.refused('[images.rel]\narchive = "a.tar"\n'))
