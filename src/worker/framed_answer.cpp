@@ -24,7 +24,7 @@ base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> FramedAnswer::o
   auto answer = std::make_unique<FramedAnswer>(std::move(socket), patience, std::move(on_end));
   const auto text = co_await answer->frame(patience.head);
   if (!text) co_return tl::unexpected(text.error());
-  AGENTROUTER_CO_TRY(answer->head_, workspace::parse_head(*text));
+  AGENTROUTER_CO_TRY(answer->head_, workspace::parse_files_head(*text));
   co_return std::unique_ptr<workspace::FileAnswer>(std::move(answer));
 }
 

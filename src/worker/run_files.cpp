@@ -174,7 +174,9 @@ base::Task<Answer> RunFiles::ask_keeper(store::Attempt attempt, std::string requ
   if (!written) co_return not_now("its keeper does not answer");
   const auto begun = co_await wait_for_begin(*socket);
   if (!begun) co_return tl::unexpected(begun.error());
-  co_return co_await FramedAnswer::open(std::move(*socket), {}, {});
+  auto answer = co_await FramedAnswer::open(std::move(*socket), {}, {});
+  if (!answer && answer.error().code == Code::corrupt) co_return not_now(answer.error().message);
+  co_return answer;
 }
 
 base::Task<Answer> RunFiles::ask_reader(FilesPlace place, std::string request) {

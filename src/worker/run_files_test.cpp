@@ -86,6 +86,18 @@ TEST_F(RunFilesTest, OfARunningRunItsKeeperIsAsked) {
   EXPECT_EQ(ask(id), "{} no base,a checkpoint");
 }
 
+// Beside a live agent nobody knows that files are gone.
+TEST_F(RunFilesTest, DamagedWordsFromALiveSandboxAreUnavailable) {
+  start();
+  for (const auto& frames : {frame("no JSON"), frame(R"({"error":{"code":"corrupt","message":"m"}})")}) {
+    const auto id = submit(script(frames));
+    until_event(id, "agent.started");
+    EXPECT_THAT(ask(id), HasSubstr("unavailable"));
+    cancel(id);
+    until_retired(id);
+  }
+}
+
 TEST_F(RunFilesTest, RunsWithoutFilesAreToldApart) {
   const auto queued = submit(simple_script);
   EXPECT_EQ(ask(queued), "run_not_started");
@@ -136,6 +148,8 @@ TEST_F(RunFilesTest, WhatTheReaderSaysIsNotTrusted) {
   EXPECT_EQ(after(frame("no JSON")), "files_gone");
   EXPECT_EQ(after("\xff\xff\xff\xff more"), "files_gone");
   EXPECT_EQ(after(frame(R"({"error":{"code":"conflict","reason":"not_a_file","message":"m"}})")), "not_a_file");
+  EXPECT_THAT(after(frame(R"({"error":{"code":"denied","reason":"unauthorized","message":"m"}})")),
+              HasSubstr("unavailable: m"));
   EXPECT_THAT(after(frame(R"({"error":{"code":"internal","reason":"","message":"m"}})")), HasSubstr("unavailable"));
   EXPECT_EQ(after(frame(R"({"error":{"code":"corrupt","reason":"","message":"m"}})")), "files_gone");
 }

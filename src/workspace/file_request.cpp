@@ -21,6 +21,14 @@ constexpr std::pair<FileRequest::What, std::string_view> words[] = {{FileRequest
                                                                     {FileRequest::What::archive, "archive"},
                                                                     {FileRequest::What::log, "log"}};
 
+constexpr std::size_t details_bytes = 32 * 1024;  // the target of a link may be 16 KiB
+
+constexpr std::pair<std::string_view, Code> reasons[] = {{"file_not_found", Code::not_found},
+                                                         {"not_a_file", Code::conflict},
+                                                         {"not_a_folder", Code::conflict},
+                                                         {"file_too_large", Code::exhausted},
+                                                         {"range_not_satisfiable", Code::invalid}};
+
 std::string_view text_of(FileRequest::What what) {
   return std::ranges::find(words, what, &std::pair<FileRequest::What, std::string_view>::first)->second;
 }
@@ -47,6 +55,12 @@ std::string plain(std::string_view message) {
   std::string text;
   for (const char c : message.substr(0, 500)) text += c >= ' ' && c <= '~' ? c : '?';
   return text;
+}
+
+std::string object_in(std::string_view text) {
+  if (text.size() > details_bytes) return {};
+  const auto document = base::parse_json(text);
+  return document && document->is_object() ? base::to_text(*document) : std::string();
 }
 
 }  // namespace
@@ -118,6 +132,16 @@ Result<json::object> parse_head(std::string_view text) {
     return std::string(base::get_string(*told, key).value_or(""));
   };
   return fail(code_of(part("code")), part("message"), part("reason"), part("details"));
+}
+
+Result<json::object> parse_files_head(std::string_view text) {
+  auto head = parse_head(text);
+  if (head) return head;
+  const auto& told = head.error();
+  const auto known = std::ranges::find(reasons, told.reason, &std::pair<std::string_view, Code>::first);
+  if (known != std::end(reasons))
+    return fail(known->second, plain(told.message), told.reason, object_in(told.details));
+  return fail(told.code == Code::corrupt ? Code::corrupt : Code::unavailable, plain(told.message));
 }
 
 Result<void> FrameWriter::frame(std::string_view bytes) {

@@ -53,6 +53,11 @@ struct FileRequest {
 [[nodiscard]] json::object error_head(const base::Error& error);
 // The error that a head tells, or the head itself. Errors: also corrupt for what is no head.
 [[nodiscard]] base::Result<json::object> parse_head(std::string_view text);
+// The same of who answers requests for files, which may be a process beside the agent and is not believed:
+// only the reasons that such a request has (file_not_found, not_a_file, not_a_folder, file_too_large,
+// range_not_satisfiable) are, each with the code that it has here, and details that are a JSON object.
+// Errors: these, corrupt, and unavailable for whatever else it tells.
+[[nodiscard]] base::Result<json::object> parse_files_head(std::string_view text);
 
 class FrameWriter {
  public:

@@ -259,5 +259,45 @@ TEST(FileRequest, ErrorsTravelInTheHead) {
   EXPECT_EQ(base::Code::corrupt, parse_head("[]").error().code);
 }
 
+TEST(FileRequest, OfWhatAReaderTellsOnlyReasonsOfFilesAreBelieved) {
+  const auto told = [](base::Error error) {
+    const auto back = parse_files_head(base::to_text(error_head(error)));
+    return back ? std::string("a head")
+                : std::string(base::to_string(back.error().code)) + " " + back.error().reason;
+  };
+  EXPECT_EQ("not_found file_not_found", told({base::Code::internal, "m", "file_not_found"}));
+  EXPECT_EQ("conflict not_a_file", told({base::Code::conflict, "m", "not_a_file"}));
+  EXPECT_EQ("conflict not_a_folder", told({base::Code::conflict, "m", "not_a_folder"}));
+  EXPECT_EQ("exhausted file_too_large", told({base::Code::exhausted, "m", "file_too_large"}));
+  EXPECT_EQ("invalid range_not_satisfiable", told({base::Code::invalid, "m", "range_not_satisfiable"}));
+  for (const std::string foreign : {"unauthorized", "run_deleted", "internal_error", "made_up"})
+    EXPECT_EQ("unavailable ", told({base::Code::denied, "m", foreign})) << foreign;
+  EXPECT_EQ("corrupt ", told({base::Code::corrupt, "m", "made_up"}));
+  EXPECT_EQ("unavailable ", told({base::Code::invalid, "m"}));
+  EXPECT_EQ(3, parse_files_head(R"({"size":3})")->at("size").as_int64());
+  EXPECT_EQ(base::Code::corrupt, parse_files_head("[]").error().code);
+}
+
+TEST(FileRequest, DetailsOfAReaderAreAJsonObjectOrNone) {
+  const auto details = [](std::string text) {
+    return parse_files_head(
+               base::to_text(error_head({base::Code::conflict, "m", "not_a_file", std::move(text)})))
+        .error()
+        .details;
+  };
+  EXPECT_EQ(R"({"type":"link"})", details(R"( { "type" : "link" } )"));
+  for (const std::string bad : {"{},\"code\":\"forged\"", "[1]", "1", "{", "null", R"({"a":1}})"})
+    EXPECT_EQ("", details(bad)) << bad;
+  EXPECT_EQ("", details(R"({"a":")" + std::string(40'000, 'x') + R"("})"));
+}
+
+TEST(FileRequest, MessagesOfAReaderAreShortAndPlain) {
+  const auto back =
+      parse_files_head(R"({"error":{"code":"conflict","reason":"not_a_file","message":"a\u001b[31m\nb)" +
+                       std::string(4000, 'x') + R"("}})");
+  EXPECT_EQ("a?[31m?b", back.error().message.substr(0, 8));
+  EXPECT_EQ(500u, back.error().message.size());
+}
+
 }  // namespace
 }  // namespace agentrouter::workspace
