@@ -41,7 +41,7 @@ int run(int argc, char** argv) {
     if (command == inside) sandbox::leave_loader();
   }
   if (command == "collect") return workspace::run_collector(workspace::collect_what(argc > 2 ? argv[2] : ""));
-  if (command == "read-files" && argc > 3) return workspace::run_files(argv[2], argv[3]);
+  if (command == "read-files" && argc > 2) return workspace::run_files(argv[2]);
   if (command == "checkpoint") return workspace::run_checkpointer({argv + 2, argv + argc});
   if (command == "unpack") return workspace::run_unpacker(argc > 2 ? argv[2] : "");
   if (command == "check-boundary") return keeper::run_boundary_checker({argv + 2, argv + argc});

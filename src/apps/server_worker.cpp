@@ -22,7 +22,8 @@ constexpr std::chrono::milliseconds listen_again{500};
 constexpr std::chrono::milliseconds scrape_grace{500};
 
 base::Result<pid_t> start_reader(int base, int archive, int out, const std::string& request) {
-  return start_self({"read-files", "kept", request}, {base, archive, -1, out});
+  AGENTROUTER_TRY(const base::Fd asked, base::make_memory_file(request));
+  return start_self({"read-files", "kept"}, {base, archive, -1, out, asked.get()});
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "base/fd.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -110,6 +111,15 @@ Result<FdPair> make_pipe() {
   int fds[2];
   if (::pipe2(fds, O_CLOEXEC) != 0) return fail_errno("cannot make a pipe", errno);
   return FdPair{Fd(fds[0]), Fd(fds[1])};
+}
+
+Result<Fd> make_memory_file(std::string_view bytes) {
+  Fd file(::memfd_create("agentrouter", MFD_CLOEXEC));
+  if (!file) return fail_errno("cannot make a file in memory", errno);
+  if (auto written = write_all(file.get(), bytes); !written)
+    return tl::unexpected(std::move(written).error());
+  if (::lseek(file.get(), 0, SEEK_SET) != 0) return fail_errno("cannot make a file in memory", errno);
+  return file;
 }
 
 Result<FdPair> make_seqpacket_pair() {

@@ -48,6 +48,9 @@ struct FdPair {
   Fd second;
 };
 [[nodiscard]] Result<FdPair> make_pipe();
+// A file in memory that has these bytes, to be read from its beginning. Errors: those of memfd_create(2),
+// write(2).
+[[nodiscard]] Result<Fd> make_memory_file(std::string_view bytes);
 [[nodiscard]] Result<FdPair> make_seqpacket_pair();
 
 }  // namespace agentrouter::base

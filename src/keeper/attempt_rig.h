@@ -322,6 +322,7 @@ class ScriptedSandbox final : public Sandbox {
   sandbox::Box::Outbound outbound;
 
   std::vector<std::string> file_requests;
+  std::vector<std::string> reader_argv;
   std::string files_answer = "frames";
   bool readers_stay = false;  // a request for files is answered and its process does not end
 
@@ -337,7 +338,8 @@ class ScriptedSandbox final : public Sandbox {
     return checker_pid;
   }
   pid_t read_files(const sandbox::Collect& request) {
-    file_requests.push_back(request.argv.at(3));
+    reader_argv = request.argv;
+    file_requests.push_back(base::read_all(request.outputs.at(1), 1 << 20).value_or(""));
     const pid_t pid = first_reader_pid + static_cast<pid_t>(file_requests.size());
     (void)base::write_all(request.outputs.at(0), files_answer);
     if (!readers_stay) notify(sandbox::Exited{pid, 0, 0});

@@ -91,10 +91,11 @@ base::Task<base::Result<workspace::CheckpointReport>> save_checkpoint(
 base::Result<base::Fd> start_reader(Sandbox& sandbox, const std::string& request, std::set<pid_t>& started) {
   AGENTROUTER_TRY(const base::Fd program, sandbox::open_this_program());
   AGENTROUTER_TRY(base::FdPair answer, base::make_pipe());
+  AGENTROUTER_TRY(const base::Fd asked, base::make_memory_file(request));
   AGENTROUTER_TRY(const pid_t pid, sandbox.collect({.program = program.get(),
-                                                    .argv = {"agentrouter", "read-files", "live", request},
+                                                    .argv = {"agentrouter", "read-files", "live"},
                                                     .env = {},
-                                                    .outputs = {answer.second.get()}}));
+                                                    .outputs = {answer.second.get(), asked.get()}}));
   started.insert(pid);
   return std::move(answer.first);
 }

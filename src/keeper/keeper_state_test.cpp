@@ -129,6 +129,7 @@ TEST_F(KeeperTest, FilesAreReadInsideWhileTheAgentRunsAndNoMoreThanEightAtOnce) 
   EXPECT_THAT(answers[8], HasSubstr("too many requests"));
   EXPECT_THAT(answers[9], HasSubstr("the run has ended"));
   EXPECT_THAT(sandbox_->file_requests, ::testing::AllOf(::testing::SizeIs(8), ::testing::Each("request")));
+  EXPECT_THAT(sandbox_->reader_argv, ::testing::ElementsAre("agentrouter", "read-files", "live"));
 }
 
 TEST_F(KeeperTest, AReaderThatHasEndedMakesRoomForTheNext) {

@@ -26,7 +26,8 @@ struct FilesPlace {
 
 class RunFiles {
  public:
-  // Starts `agentrouter read-files kept REQUEST` with these descriptors (borrowed; -1: /dev/null); gives its pid.
+  // Starts `agentrouter read-files kept` with these descriptors (borrowed; -1: /dev/null) and a file that has
+  // the request; gives its pid.
   using StartReader = std::function<base::Result<pid_t>(int base, int archive, int out, const std::string& request)>;
 
   // Everything that is passed by reference outlives it.

@@ -15,6 +15,7 @@ using base::Result;
 namespace {
 
 constexpr std::chrono::minutes wall_time{15};
+constexpr std::size_t request_bytes = 256 * 1024;
 
 Result<MergedFolder::Found> find_file(const FileView& view, const std::string& path) {
   AGENTROUTER_TRY(const auto found, view.stat(path));
@@ -77,8 +78,13 @@ Result<void> answer_archive(const FileView& view, const FileRequest& request, Fr
   return out.end();
 }
 
-Result<void> answer_text(std::string_view where, std::string_view text, FrameWriter& out) {
-  const auto request = parse_file_request(text);
+Result<FileRequest> read_request() {
+  AGENTROUTER_TRY(const auto text, base::read_all(files_fd::request, request_bytes));
+  return parse_file_request(text);
+}
+
+Result<void> answer_request(std::string_view where, FrameWriter& out) {
+  const auto request = read_request();
   if (!request) return out.head(error_head(request.error()));
   auto view = where == "live" ? FileView::live(files_fd::base, Stack::numbered(files_fd::state))
                               : FileView::kept(files_fd::base, files_fd::state);
@@ -95,11 +101,11 @@ Result<void> answer_files(const FileView& view, const FileRequest& request, Fram
   return answer_read(view, request, out, limits);
 }
 
-int run_files(std::string_view where, std::string_view request) {
+int run_files(std::string_view where) {
   ::signal(SIGPIPE, SIG_IGN);
   limit_self(wall_time);
   FrameWriter out(files_fd::out);
-  return answer_text(where, request, out) ? 0 : 1;
+  return answer_request(where, out) ? 0 : 1;
 }
 
 }  // namespace agentrouter::workspace

@@ -18,14 +18,16 @@ struct FileReadLimits {
 [[nodiscard]] base::Result<void> answer_files(const FileView& view, const FileRequest& request, FrameWriter& out,
                                               const FileReadLimits& limits = {});
 
-// Descriptors of `agentrouter read-files live|kept REQUEST`.
+// Descriptors of `agentrouter read-files live|kept`. The request is no argument, because the agent sees those
+// of the processes beside it.
 namespace files_fd {
 inline constexpr int base = 3;   // the base tree, or /dev/null
 inline constexpr int state = 4;  // live: Stack::numbered; kept: the checkpoint's archive, or /dev/null
 inline constexpr int out = 6;    // 5 is the agent's home, which is not needed
+inline constexpr int request = 7;
 }  // namespace files_fd
 
 // The whole subcommand. Returns the exit status: 0, or 1 when the answer could not be written.
-[[nodiscard]] int run_files(std::string_view where, std::string_view request);
+[[nodiscard]] int run_files(std::string_view where);
 
 }  // namespace agentrouter::workspace

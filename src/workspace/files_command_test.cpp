@@ -197,26 +197,26 @@ TEST_P(FilesCommandTest, TheSubcommandAnswersOnItsDescriptors) {
   FileRequest request;
   request.what = FileRequest::What::read;
   request.path = "a";
-  for (const std::string& text : {to_json(request), std::string("nonsense")}) {
+  for (const std::string& text : {to_json(request), std::string("nonsense"), std::string(300'000, 'x')}) {
     const pid_t child = ::fork();
     if (child == 0) {
       const int out = ::open((root / "answer").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+      const auto asked = base::make_memory_file(text);
       const int safe[] = {::fcntl(base_fd_.get(), F_DUPFD, 100), ::fcntl(state_fd_.get(), F_DUPFD, 100),
-                          ::fcntl(out, F_DUPFD, 100)};
+                          ::fcntl(out, F_DUPFD, 100), ::fcntl(asked->get(), F_DUPFD, 100)};
       ::dup2(safe[0], files_fd::base);
       ::dup2(safe[1], files_fd::state);
       ::dup2(safe[2], files_fd::out);
-      ::_exit(run_files(GetParam(), text));
+      ::dup2(safe[3], files_fd::request);
+      ::_exit(run_files(GetParam()));
     }
     int status = 0;
     ASSERT_EQ(child, ::waitpid(child, &status, 0));
     EXPECT_EQ(0, WEXITSTATUS(status));
     const auto said = parse(read_text(root / "answer"));
-    if (text == "nonsense") {
-      EXPECT_TRUE(said.head.contains("error"));
-    } else {
-      EXPECT_EQ("base\nmore\n", said.content);
-    }
+    const bool asked_well = text.starts_with('{');
+    EXPECT_EQ(asked_well ? "base\nmore\n" : "", said.content);
+    EXPECT_EQ(asked_well, !said.head.contains("error"));
   }
 }
 
