@@ -110,7 +110,7 @@ TEST_F(GitGateTest, AHostThatNobodyHasNamedIsNoneOfThisMachineOrAPrivateNetwork)
   open();
   EXPECT_THAT(ask(get("/team/repo.git/info/refs?service=git-upload-pack")), StartsWith("HTTP/1.1 502"));
   EXPECT_EQ(gate_->problem().trouble, GitTrouble::unreachable);
-  EXPECT_THAT(gate_->problem().message, HasSubstr("may not be reached from here"));
+  EXPECT_THAT(gate_->problem().message, HasSubstr("no public address of it is known here"));
   EXPECT_TRUE(server_.requests.empty());
 }
 

@@ -106,13 +106,14 @@ Task<Result<TcpSocket>> connect_socket(Addressed to, base::Deadline deadline) {
 Task<Result<TcpSocket>> connect_socket(std::string host, std::uint16_t port, base::Deadline deadline,
                                        Reach reach) {
   auto found = co_await look_up(host, deadline);
-  if (!found) co_return tl::unexpected(std::move(found).error());
+  if (!found && reach != Reach::public_only) co_return tl::unexpected(std::move(found).error());
+  const auto why = connecting_to(host, port) + (reach == Reach::public_only
+                                                    ? ": no public address of it is known here"
+                                                    : ": its address may not be reached from here");
+  if (!found) co_return base::fail(found.error().code, why);
   *found = reachable(std::move(*found), reach);
-  if (found->empty() && reach != Reach::anywhere) {
-    co_return base::fail(base::Code::denied,
-                         connecting_to(host, port) + ": its address may not be reached from here",
-                         "address_denied");
-  }
+  if (found->empty() && reach != Reach::anywhere)
+    co_return base::fail(base::Code::denied, why, "address_denied");
   Addressed to{std::move(host), std::move(*found), port};
   co_return co_await connect_socket(std::move(to), deadline);
 }

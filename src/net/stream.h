@@ -78,6 +78,8 @@ struct Addressed {
 // Resolves and connects; each address of the name that `reach` allows is tried in turn until `deadline`.
 // Errors: unavailable (no such host, refused, unreachable), timeout, denied (reason address_denied: the name
 // has only addresses that may not be reached).
+// With Reach::public_only a name that is not known and one of a private address have the same message:
+// whoever may choose the host does not learn from it which names this machine knows.
 [[nodiscard]] Task<Result<std::unique_ptr<Stream>>> connect_tcp(std::string host, std::uint16_t port,
                                                                 base::Deadline deadline,
                                                                 Reach reach = Reach::anywhere);

@@ -193,6 +193,25 @@ TEST(Stream, ConnectsOnlyToAddressesThatItMayReach) {
   loopback.run(addresses_that_may_not_be_reached(loopback.port));
 }
 
+Task<std::string> refusal_of(std::string host, Reach reach) {
+  const auto stream = co_await connect_tcp(host, 443, soon(), reach);
+  EXPECT_FALSE(stream) << host;
+  auto message = stream ? std::string() : stream.error().message;
+  if (const auto at = message.find(host); at != message.npos) message.replace(at, host.size(), "HOST");
+  co_return message;
+}
+Task<void> names_that_are_not_told_apart() {
+  const auto unknown = co_await refusal_of("nobody.invalid", Reach::public_only);
+  EXPECT_EQ(unknown, "cannot connect to HOST:443: no public address of it is known here");
+  EXPECT_EQ(unknown, co_await refusal_of("localhost", Reach::public_only));
+  EXPECT_EQ(unknown, co_await refusal_of("10.0.0.1", Reach::public_only));
+  EXPECT_THAT(co_await refusal_of("nobody.invalid", Reach::not_link_local),
+              ::testing::HasSubstr("cannot look up"));
+}
+TEST(Stream, TellsNobodyWhichPrivateNamesThisMachineKnows) {
+  run(names_that_are_not_told_apart());
+}
+
 Task<void> silent_server(TlsContext& context) {
   base::Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};

@@ -127,6 +127,18 @@ TEST(HttpSender, APrivateAddressIsNotConnectedTo) {
   EXPECT_EQ(receiver.connections, 0u);
 }
 
+TEST(HttpSender, ANameOfAPrivateAddressIsNotToldFromOneThatIsNot) {
+  Receiver receiver;
+  const auto error_of = [&](const std::string& host) {
+    auto error = receiver.send_to("https://" + host + "/", "", {.time = 10s}, net::Reach::public_only).error;
+    if (const auto at = error.find(host); at != error.npos) error.erase(at, host.size());
+    return error;
+  };
+  const auto error = error_of("localhost");
+  EXPECT_THAT(error, HasSubstr("no public address"));
+  EXPECT_EQ(error, error_of("nobody.invalid"));
+}
+
 TEST(HttpSender, AFloodIsCutOffAndIsNoHarm) {
   Receiver receiver;
   receiver.floods = true;
