@@ -1,5 +1,7 @@
 #include "worker/framed_answer.h"
 
+#include <utility>
+
 namespace agentrouter::worker {
 namespace {
 
@@ -21,22 +23,62 @@ base::Task<base::Result<std::string>> read_some_until(keeper::LineSocket& socket
 
 base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> FramedAnswer::open(
     keeper::LineSocket socket, Patience patience, std::function<void()> on_end) {
-  auto answer = std::make_unique<FramedAnswer>(std::move(socket), patience, std::move(on_end));
+  auto answer = std::make_unique<FramedAnswer>(co_await base::this_executor, std::move(socket), patience,
+                                               std::move(on_end));
   const auto text = co_await answer->frame(patience.head);
   if (!text) co_return tl::unexpected(text.error());
   AGENTROUTER_CO_TRY(answer->head_, workspace::parse_files_head(*text));
+  answer->await_taking();
   co_return std::unique_ptr<workspace::FileAnswer>(std::move(answer));
 }
 
+FramedAnswer::FramedAnswer(base::Executor executor, keeper::LineSocket socket, Patience patience,
+                           std::function<void()> on_end)
+    : socket_(std::move(socket)),
+      patience_(patience),
+      on_end_(std::move(on_end)),
+      taking_(patience.taking),
+      timer_(executor) {}
+
 FramedAnswer::~FramedAnswer() {
+  *waiting_ = false;
+  end();
+}
+
+void FramedAnswer::end() {
   socket_.close();
-  if (on_end_) on_end_();
+  if (const auto on_end = std::exchange(on_end_, {})) on_end();
+}
+
+void FramedAnswer::await_taking() {
+  handed_over_ = base::SteadyClock::now();
+  waiting_ = std::make_shared<bool>(true);
+  timer_.expires_at(handed_over_ + taking_.left());
+  timer_.async_wait([this, waiting = waiting_](boost::system::error_code error) {
+    if (error || !*waiting) return;
+    given_up_ = true;
+    end();
+  });
+}
+
+void FramedAnswer::taken() {
+  if (!std::exchange(*waiting_, false)) return;
+  timer_.cancel();
+  taking_.waited(base::SteadyClock::now() - handed_over_);
 }
 
 base::Task<base::Result<std::string>> FramedAnswer::next() {
+  taken();
+  if (given_up_)
+    co_return base::fail(base::Code::timeout, "what was read of the run's files was not taken in time");
   if (ended_) co_return std::string();
   auto content = co_await frame(patience_.piece);
   ended_ = content && content->empty();
+  if (ended_) end();
+  if (content && !ended_) {
+    taking_.moved(content->size());
+    await_taking();
+  }
   co_return content;
 }
 

@@ -2,8 +2,10 @@
 // Reads the frames of workspace/file_request.h from a socket. Who writes them is not trusted.
 
 #include <functional>
+#include <memory>
 
 #include "base/event.h"
+#include "base/pace.h"
 #include "keeper/protocol.h"
 #include "workspace/file_answer.h"
 
@@ -14,15 +16,16 @@ class FramedAnswer final : public workspace::FileAnswer {
   struct Patience {
     std::chrono::milliseconds head = std::chrono::seconds(90);  // a whole checkpoint may have to be read
     std::chrono::milliseconds piece = std::chrono::seconds(30);
+    base::Pace::Rule taking = {};  // of who has the answer, from one piece to asking for the next
   };
-  // Reads the head. `on_end` runs when the answer is destroyed.
-  // Errors: what the head tells; unavailable, timeout, corrupt.
+  // Reads the head. `on_end` runs once: when the answer is destroyed, or when it is taken too slowly; then
+  // the next piece is an error (timeout). Errors: what the head tells; unavailable, timeout, corrupt.
   static base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> open(keeper::LineSocket socket,
                                                                                Patience patience,
                                                                                std::function<void()> on_end);
 
-  FramedAnswer(keeper::LineSocket socket, Patience patience, std::function<void()> on_end)
-      : socket_(std::move(socket)), patience_(patience), on_end_(std::move(on_end)) {}
+  FramedAnswer(base::Executor executor, keeper::LineSocket socket, Patience patience,
+               std::function<void()> on_end);
   FramedAnswer(const FramedAnswer&) = delete;
   FramedAnswer& operator=(const FramedAnswer&) = delete;
   ~FramedAnswer() override;
@@ -33,6 +36,9 @@ class FramedAnswer final : public workspace::FileAnswer {
  private:
   base::Task<base::Result<std::string>> frame(std::chrono::milliseconds patience);
   base::Task<base::Result<void>> fill(std::size_t bytes, base::Deadline deadline);
+  void await_taking();
+  void taken();
+  void end();
 
   keeper::LineSocket socket_;
   Patience patience_;
@@ -40,6 +46,11 @@ class FramedAnswer final : public workspace::FileAnswer {
   std::string buffer_;
   json::object head_;
   bool ended_ = false;
+  bool given_up_ = false;
+  base::Pace taking_;
+  base::Deadline handed_over_;
+  std::shared_ptr<bool> waiting_ = std::make_shared<bool>(false);  // for who has the answer
+  base::Timer timer_;
 };
 
 }  // namespace agentrouter::worker

@@ -140,10 +140,19 @@ base::Task<Answer> RunFiles::look(model::RunId run, std::string request, bool he
     if (here_only) co_return not_now("they are on another machine");
     co_return co_await needs_.elsewhere(place->attempt.host, run, std::move(request));
   }
-  if (needs_.elsewhere && !here_only && !is_here && !co_await has_base(*place))
-    co_return co_await needs_.elsewhere(place->attempt.host, run, std::move(request));
-  if (place->checkpoint) co_return co_await ask_reader(std::move(*place), std::move(request));
-  co_return co_await ask_keeper(std::move(place->attempt), std::move(request));
+  if (!place->checkpoint) co_return co_await ask_keeper(std::move(place->attempt), std::move(request));
+  co_return co_await look_at_kept(std::move(*place), std::move(request),
+                                  needs_.elsewhere && !here_only && !is_here);
+}
+
+base::Task<Answer> RunFiles::look_at_kept(FilesPlace place, std::string request, bool may_ask_elsewhere) {
+  auto reader = readers_.take(place.run.workspace_id);
+  if (!reader) co_return not_now("too many requests at once");
+  if (may_ask_elsewhere && !co_await has_base(place)) {
+    reader.reset();
+    co_return co_await needs_.elsewhere(place.attempt.host, place.run.id, std::move(request));
+  }
+  co_return co_await ask_reader(std::move(place), std::move(request), std::move(*reader));
 }
 
 // False when only the machine of the run may have the tree: the blobs were away when it was to be kept there.
@@ -174,14 +183,13 @@ base::Task<Answer> RunFiles::ask_keeper(store::Attempt attempt, std::string requ
   if (!written) co_return not_now("its keeper does not answer");
   const auto begun = co_await wait_for_begin(*socket);
   if (!begun) co_return tl::unexpected(begun.error());
-  auto answer = co_await FramedAnswer::open(std::move(*socket), {}, {});
+  auto answer = co_await FramedAnswer::open(std::move(*socket), needs_.patience, {});
   if (!answer && answer.error().code == Code::corrupt) co_return not_now(answer.error().message);
   co_return answer;
 }
 
-base::Task<Answer> RunFiles::ask_reader(FilesPlace place, std::string request) {
+base::Task<Answer> RunFiles::ask_reader(FilesPlace place, std::string request, base::Shares::Place reader) {
   reap();
-  if (readers_ >= readers_at_most) co_return not_now("too many requests at once");
   auto base_tree = co_await open_base(place);
   if (!base_tree) co_return tl::unexpected(base_tree.error());
   const auto& kept = *place.checkpoint;
@@ -191,14 +199,13 @@ base::Task<Answer> RunFiles::ask_reader(FilesPlace place, std::string request) {
   AGENTROUTER_CO_TRY(auto ends, make_socket_pair());
   AGENTROUTER_CO_TRY(const pid_t pid, needs_.start_reader(base_tree->get(), blob->fd.get(), ends.second.get(), request));
   ends.second.reset();
-  ++readers_;
   keeper::LineSocket::Socket socket(needs_.executor, asio::local::stream_protocol(), ends.first.release());
-  co_return co_await FramedAnswer::open(keeper::LineSocket(std::move(socket)), {},
-                                        [this, pid] { end_reader(pid); });
+  const auto held = std::make_shared<base::Shares::Place>(std::move(reader));
+  co_return co_await FramedAnswer::open(keeper::LineSocket(std::move(socket)), needs_.patience,
+                                        [this, pid, held] { end_reader(pid); });
 }
 
 void RunFiles::end_reader(pid_t pid) {
-  --readers_;
   if (pid <= 0) return;
   ::kill(pid, SIGKILL);
   ending_.push_back(pid);

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "base/shares.h"
 #include "blobs/blob_store.h"
 #include "store/store.h"
 #include "worker/framed_answer.h"
@@ -44,6 +45,7 @@ class RunFiles {
     using Answer = base::Result<std::unique_ptr<workspace::FileAnswer>>;
     std::function<base::Task<Answer>(std::string host, model::RunId run, std::string request)> elsewhere = {};
     SharedTrees* trees = nullptr;  // none: base trees are only here
+    FramedAnswer::Patience patience = {};
   };
   explicit RunFiles(Needs needs) : needs_(std::move(needs)) {}
   // Every answer is gone by now.
@@ -55,7 +57,9 @@ class RunFiles {
   //   not_found, files_not_kept      it has ended and left no state
   //   not_found, files_gone          its state was thrown away, or the base tree is not there any more
   //   unavailable, worker_unreachable  they are on a machine that does not answer
-  //   unavailable                    not now: its workspace is being made or taken apart, too many requests
+  //   unavailable                    not now: its workspace is being made or taken apart, too many requests,
+  //   of all
+  //                                  workspaces (readers_at_most) or of its own (base::Shares)
   //   those of the request itself: file_not_found, not_a_file, not_a_folder, file_too_large,
   //   range_not_satisfiable
   // Of a log (run_logs.h) only run_not_found, worker_unreachable and those of open_log(): before there is
@@ -75,15 +79,19 @@ class RunFiles {
   base::Task<base::Result<base::Fd>> open_base(const FilesPlace& place);
   base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> ask_keeper(store::Attempt attempt,
                                                                               std::string request);
+  base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> look_at_kept(FilesPlace place,
+                                                                                std::string request,
+                                                                                bool may_ask_elsewhere);
   base::Task<base::Result<std::unique_ptr<workspace::FileAnswer>>> ask_reader(FilesPlace place,
-                                                                              std::string request);
+                                                                              std::string request,
+                                                                              base::Shares::Place reader);
   void end_reader(pid_t pid);
   void reap();
 
-  static constexpr std::size_t readers_at_most = 8;
+  static constexpr std::size_t readers_at_most = 16;  // of ended runs, at the same time
 
   Needs needs_;
-  std::size_t readers_ = 0;    // of ended runs, at the same time
+  base::Shares readers_{readers_at_most};
   std::vector<pid_t> ending_;  // killed, not yet reaped
 };
 

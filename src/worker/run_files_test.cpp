@@ -19,16 +19,16 @@ std::string frame(std::string_view bytes) {
 class RunFilesTest : public WorkerTest {
  protected:
   // "head content", or the error's reason or message; `...` where it was cut off.
-  std::string ask(const model::RunId& id) {
+  std::string ask(const model::RunId& id) { return ask(files_, id); }
+  std::string ask(RunFiles& files, const model::RunId& id) {
     std::optional<std::string> said;
-    asio::co_spawn(io_.get_executor(), look(id), [&](std::exception_ptr error, std::string text) {
-      said = error ? "thrown" : text;
-    });
+    asio::co_spawn(io_.get_executor(), look(files, id),
+                   [&](std::exception_ptr error, std::string text) { said = error ? "thrown" : text; });
     until([&] { return said.has_value(); });
     return *said;
   }
-  base::Task<std::string> look(model::RunId id) {
-    auto answer = co_await files_.ask(id, {});
+  base::Task<std::string> look(RunFiles& files, model::RunId id) {
+    auto answer = co_await files.ask(id, {});
     if (!answer) {
       const auto& error = answer.error();
       co_return error.reason.empty() ? std::string(base::to_string(error.code)) + ": " + error.message : error.reason;
@@ -40,6 +40,26 @@ class RunFilesTest : public WorkerTest {
       if (piece->empty()) co_return text;
       text += " " + *piece;
     }
+  }
+
+  // Asks so often at once, and keeps the answers without reading them.
+  void hold(RunFiles& files, const model::RunId& id, std::size_t times) {
+    std::size_t done = 0;
+    const auto ended = [&done](std::exception_ptr) { ++done; };
+    for (std::size_t i = 0; i < times; ++i) asio::co_spawn(io_.get_executor(), hold_one(files, id), ended);
+    until([&] { return done == times; });
+  }
+  base::Task<void> hold_one(RunFiles& files, model::RunId id) {
+    auto answer = co_await files.ask(id, {});
+    answer ? held_.push_back(std::move(*answer)) : refused_.push_back(answer.error().message);
+  }
+  model::RunId submit_in(const std::string& workspace) {
+    runs::NewRun request;
+    request.task = simple_script;
+    request.input = base::to_text(json::object{{"task", request.task}});
+    request.approval_mode = model::ApprovalMode::automatic;
+    const auto create = [&](store::Transaction& tx) { return runs::create_run(tx, request, now()); };
+    return testing::run_task(desk(), store_->write_in(workspace, create))->run.id;
   }
 
   // Instead of a process: says what it was given, as a reader would say what it found.
@@ -58,11 +78,21 @@ class RunFilesTest : public WorkerTest {
 
   base::Pool pool_{1};
   int started_ = 0;
+  RunFiles::Needs needs() {
+    return {io_.get_executor(),
+            *store_,
+            *blobs_,
+            pool_,
+            folder_.path(),
+            [this](int base, int archive, int out, const std::string& request) {
+              return read(base, archive, out, request);
+            }};
+  }
+
   std::optional<std::string> answer_;
-  RunFiles files_{{io_.get_executor(), *store_, *blobs_, pool_, folder_.path(),
-                   [this](int base, int archive, int out, const std::string& request) {
-                     return read(base, archive, out, request);
-                   }}};
+  RunFiles files_{needs()};
+  std::vector<std::unique_ptr<workspace::FileAnswer>> held_;
+  std::vector<std::string> refused_;
 };
 
 TEST_F(RunFilesTest, OfAnEndedRunAReaderIsGivenWhatItLeft) {
@@ -154,29 +184,55 @@ TEST_F(RunFilesTest, WhatTheReaderSaysIsNotTrusted) {
   EXPECT_EQ(after(frame(R"({"error":{"code":"corrupt","reason":"","message":"m"}})")), "files_gone");
 }
 
-TEST_F(RunFilesTest, NoMoreThanEightReadersAtOnce) {
+TEST_F(RunFilesTest, OneWorkspaceHasEightReadersHoweverManyAskAtOnce) {
   start();
   const auto id = submit(simple_script);
   until_retired(id);
-  std::vector<std::unique_ptr<workspace::FileAnswer>> open;
-  std::string refused;
-  std::optional<bool> done;
-  const auto many = [&]() -> base::Task<void> {
-    for (int i = 0; i < 9; ++i) {
-      auto answer = co_await files_.ask(id, {});
-      if (answer) {
-        open.push_back(std::move(*answer));
-      } else {
-        refused = answer.error().message;
-      }
-    }
-  };
-  asio::co_spawn(io_.get_executor(), many(), [&](std::exception_ptr error) { done = !error; });
-  until([&] { return done.has_value(); });
-  EXPECT_EQ(open.size(), 8u);
-  EXPECT_THAT(refused, HasSubstr("too many"));
-  open.clear();
+  hold(files_, id, 60);
+  EXPECT_EQ(started_, 8);
+  EXPECT_EQ(held_.size(), 8u);
+  EXPECT_EQ(refused_.size(), 52u);
+  EXPECT_THAT(refused_, ::testing::Each(HasSubstr("too many")));
+  held_.clear();
   EXPECT_EQ(ask(id), "{} no base,a checkpoint");
+}
+
+TEST_F(RunFilesTest, AWorkspaceThatTakesAllItGetsLeavesReadersToOthers) {
+  start();
+  const auto mine = submit(simple_script), theirs = submit_in("team");
+  until_retired(mine);
+  until_retired(theirs);
+  hold(files_, mine, 60);
+  EXPECT_EQ(ask(mine).substr(0, 11), "unavailable");
+  EXPECT_EQ(ask(theirs), "{} no base,a checkpoint");
+}
+
+TEST_F(RunFilesTest, AReaderThatCannotBeStartedLeavesItsPlace) {
+  auto broken = needs();
+  broken.start_reader = [](int, int, int, const std::string&) -> base::Result<pid_t> {
+    return base::fail(base::Code::unavailable, "no process");
+  };
+  RunFiles files{std::move(broken)};
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(ask(files, id), "unavailable: no process");
+}
+
+TEST_F(RunFilesTest, AnAnswerThatNobodyTakesIsCutAndItsPlaceIsFree) {
+  auto impatient = needs();
+  impatient.patience.taking.in_hand = std::chrono::milliseconds(0);
+  RunFiles files{std::move(impatient)};
+  start();
+  const auto id = submit(simple_script);
+  until_retired(id);
+  hold(files, id, 8);
+  ASSERT_FALSE(held_.empty());
+  until([&] { return ask(files, id) == "{} no base,a checkpoint"; });
+  const auto late = testing::run_task(io_, held_[0]->next());
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, base::Code::timeout);
+  held_.clear();
 }
 
 // Another server of the store asks: it has the blobs, and nothing of the worker's machine.
