@@ -19,7 +19,9 @@
 #include "api/overload.h"
 #include "api/push.h"
 #include "api/uploads.h"
+#include "base/pace.h"
 #include "base/pool.h"
+#include "base/shares.h"
 #include "blobs/blob_store.h"
 #include "model/isolation.h"
 #include "net/exchange.h"
@@ -57,6 +59,7 @@ struct ApiOptions {
   // The real path of a workspace that a request may use. Errors: invalid. Called on the pool.
   std::function<base::Result<std::string>(std::string_view path)> admit_workspace;
   UploadDesk* uploads = nullptr;  // none: nothing can be uploaded. Outlives the Api
+  base::Pace::Rule upload_pace = {};
   // A repository as it is used. Errors: invalid. Called on the pool.
   std::function<base::Result<model::GitSource>(const model::GitSource& source)> admit_git;
   std::chrono::milliseconds heartbeat = std::chrono::seconds{10};  // of live streams
@@ -205,13 +208,15 @@ class Api final : public net::Handler {
                                              model::RuntimeKind kind) const;
   [[nodiscard]] runs::Context context() const { return {needs_.clock, needs_.entropy}; }
 
+  static constexpr std::size_t uploads_at_most = 16;  // of all workspaces
+
   ApiNeeds needs_;
   Authenticator authenticator_;
   ApiOptions options_;
   Overload overload_;
   KeyWatch key_watch_;
   std::size_t in_flight_ = 0;
-  std::size_t uploads_ = 0;                           // on their way
+  base::Shares uploads_{uploads_at_most};             // on their way
   std::unordered_map<std::string, base::Time> used_;  // keys, and when their use was told last
   base::Pool blob_pool_{4};                           // a store of blobs elsewhere may take long
   base::Pool upload_pool_{2};  // unpacking takes long: it does not hold up anybody else's file calls

@@ -137,7 +137,7 @@ bool TestDesk::trim(const std::vector<std::string>& used) {
   return has_room;
 }
 
-ApiRig::ApiRig(const std::string& master_key, runs::QueueRules queue)
+ApiRig::ApiRig(const std::string& master_key, runs::QueueRules queue, base::Pace::Rule upload_pace)
     : vault_({*store_, clock_, entropy_}, keyring_of(master_key)),
       api_({*store_, *blobs_, hub_, pool_, vault_, clock_, entropy_}, Authenticator("test-key"),
            {.admit_workspace = [](std::string_view path) -> base::Result<std::string> {
@@ -146,6 +146,7 @@ ApiRig::ApiRig(const std::string& master_key, runs::QueueRules queue)
               return base::fail(base::Code::invalid, "not allowed", "workspace_forbidden");
             },
             .uploads = &desk_,
+            .upload_pace = upload_pace,
             .admit_git = [](const model::GitSource& source) -> base::Result<model::GitSource> {
               if (source.url.starts_with("https://")) return source;
               return base::fail(base::Code::invalid, "not allowed", "workspace_forbidden");

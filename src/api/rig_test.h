@@ -101,7 +101,8 @@ class TestDesk final : public UploadDesk {
 class ApiRig : public ::testing::Test {
  protected:
   // `master_key` of "" is none: the vault is locked, or has nothing yet.
-  explicit ApiRig(const std::string& master_key = "master key", runs::QueueRules queue = {});
+  explicit ApiRig(const std::string& master_key = "master key", runs::QueueRules queue = {},
+                  base::Pace::Rule upload_pace = {});
   ~ApiRig() override;
 
   template <class MakeTask>

@@ -6,22 +6,16 @@ namespace agentrouter::api {
 
 namespace {
 
-constexpr std::size_t uploads_at_once = 16;
-
-class OnTheWay {
- public:
-  explicit OnTheWay(std::size_t& count) : count_(count) {
-    if (count_ >= uploads_at_once)
-      base::throw_failure(base::Code::unavailable, "Too many uploads at the same time", "unavailable");
-    ++count_;
-  }
-  OnTheWay(const OnTheWay&) = delete;
-  OnTheWay& operator=(const OnTheWay&) = delete;
-  ~OnTheWay() { --count_; }
-
- private:
-  std::size_t& count_;
-};
+// The next piece. Errors: those of read_some(); timeout when the pace is lost.
+base::Task<base::Result<std::string>> read_in_pace(net::Exchange& exchange, base::Pace& pace) {
+  const auto began = base::SteadyClock::now();
+  auto piece = co_await exchange.read_some();
+  if (!piece || piece->empty()) co_return piece;
+  pace.waited(base::SteadyClock::now() - began);
+  if (pace.is_lost()) co_return base::fail(base::Code::timeout, "The upload comes too slowly");
+  pace.moved(piece->size());
+  co_return piece;
+}
 
 base::Error upload_fault(const base::Error& error, std::uint64_t most) {
   if (error.code != base::Code::exhausted) return reading_fault(error);
@@ -62,7 +56,9 @@ std::string upload_wire(const store::Upload& upload) {
 base::Task<void> Api::upload(Call& call) {
   if (options_.uploads == nullptr)
     base::throw_failure(base::Code::unavailable, "This server takes no uploads", "unavailable");
-  const OnTheWay counted(uploads_);
+  const auto place = uploads_.take(call.workspace);
+  if (!place)
+    base::throw_failure(base::Code::unavailable, "Too many uploads at the same time", "unavailable");
   auto& desk = *options_.uploads;
   auto received = co_await receive(call, desk);
   if (!received) throw base::Failure(received.error());
@@ -78,8 +74,9 @@ base::Task<base::Result<ReceivedUpload>> Api::receive(Call& call, UploadDesk& de
   auto incoming = co_await needs_.pool.run([&desk, &call] { return desk.begin(call.workspace); });
   if (!incoming) co_return tl::unexpected(incoming.error());
   auto& archive = **incoming;
+  base::Pace pace(options_.upload_pace);
   for (;;) {
-    const auto piece = co_await call.exchange.read_some();
+    const auto piece = co_await read_in_pace(call.exchange, pace);
     if (!piece) co_return tl::unexpected(upload_fault(piece.error(), desk.max_bytes()));
     if (piece->empty()) break;
     const auto written = co_await needs_.pool.run([&archive, &piece] { return archive.write(*piece); });

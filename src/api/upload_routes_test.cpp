@@ -8,6 +8,14 @@ using ::testing::HasSubstr;
 
 class UploadRoutes : public ApiRig {
  protected:
+  using ApiRig::ApiRig;
+  // One that is asked to send its body and does not.
+  std::unique_ptr<Wire> begin_upload(const std::string& headers = "") {
+    auto wire = std::make_unique<Wire>(port_, false);
+    wire->send("POST /v1/uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n" +
+               key() + headers + "\r\n");
+    return wire;
+  }
   Reply upload(const std::string& body, const std::string& headers = "Content-Type: application/x-tar\r\n") {
     return raw(request("POST", "/v1/uploads", body, key() + headers));
   }
@@ -70,6 +78,39 @@ TEST_F(UploadRoutes, ABodyOverTheLimitIsRefusedWithTheLimit) {
   EXPECT_EQ(reply.error_code(), "archive_limit");
   EXPECT_THAT(reply.body, HasSubstr(R"("details":{"limit":"archive_bytes","most":100000})"));
   EXPECT_EQ(upload(std::string(100'000, 'x')).status, 201);
+}
+
+TEST_F(UploadRoutes, AWorkspaceThatSendsAllItMayLeavesPlacesToOthers) {
+  const std::string team = "X-Workspace-Id: team-a\r\n";
+  ASSERT_EQ(post("/v1/workspaces", R"({"id":"team-a"})").status, 201);
+  std::vector<std::unique_ptr<Wire>> under_way;
+  for (int i = 0; i < 8; ++i) {
+    under_way.push_back(begin_upload());
+    ASSERT_THAT(under_way.back()->read_until("\r\n\r\n"), HasSubstr("100 Continue")) << i;
+  }
+  const auto refused = upload("bytes");
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.error_code(), "unavailable");
+  EXPECT_EQ(upload("bytes", team).status, 201);
+  under_way.front()->send("0123456789");
+  EXPECT_THAT(under_way.front()->read_until("\r\n\r\nHTTP"), HasSubstr("201 Created"));
+}
+
+// Nothing may be waited for.
+class SlowUploads : public UploadRoutes {
+ protected:
+  SlowUploads() : UploadRoutes("master key", {}, {.in_hand = std::chrono::milliseconds(0)}) {}
+};
+
+TEST_F(SlowUploads, AreCutAsWhatDoesNotArriveInTime) {
+  const auto slow = begin_upload();
+  slow->read_until("\r\n\r\n");
+  slow->send("0");
+  const auto all = slow->read_to_end();
+  EXPECT_THAT(all, HasSubstr("408 Request Timeout"));
+  EXPECT_THAT(all, HasSubstr(R"("code":"bad_request")"));
+  EXPECT_EQ(desk_.held, 0);
+  EXPECT_EQ(upload("").status, 201) << "its place is free";
 }
 
 TEST_F(UploadRoutes, WithoutAKeyNothingIsRead) {
