@@ -391,6 +391,52 @@ TEST(RemoveTree, StopsAtItsBoundAndGoesOnWhenCalledAgain) {
   EXPECT_TRUE(remove_tree(parent.get(), "top", {.entries = 12}));
 }
 
+// Files in one folder.
+struct FlatTree {
+  explicit FlatTree(int files) {
+    std::filesystem::create_directory(folder.path() / "top");
+    for (int i = 0; i < files; ++i) std::ofstream(folder.path() / "top" / std::to_string(i)) << "x";
+  }
+  [[nodiscard]] long left() const {
+    return std::distance(std::filesystem::directory_iterator(folder.path() / "top"), {});
+  }
+  const rig::TemporaryFolder folder;
+  const base::Fd parent = base::value_or_throw(base::open_directory(folder.path()));
+};
+
+TEST(RemoveTree, MakesProgressInEverySliceHoweverShort) {
+  const FlatTree tree(20);
+  int calls = 1;
+  while (!remove_tree(tree.parent.get(), "top", {.time = std::chrono::milliseconds(-1)}) && calls < 30)
+    ++calls;
+  EXPECT_LT(calls, 25);
+  EXPECT_FALSE(std::filesystem::exists(tree.folder.path() / "top"));
+}
+
+TEST(RemoveTree, MakesProgressInATreeThatIsDeeperThanItsEntries) {
+  const rig::TemporaryFolder folder;
+  std::filesystem::create_directories(folder.path() / "top/1/2/3/4/5/6/7/8");
+  const auto parent = base::value_or_throw(base::open_directory(folder.path()));
+  int calls = 1;
+  while (!remove_tree(parent.get(), "top", {.entries = 1, .depth = 3}) && calls < 60) ++calls;
+  EXPECT_LT(calls, 50);
+}
+
+// Each look at it is a millisecond later, but what comes before the first removal takes 30.
+std::chrono::steady_clock::time_point slow_to_find() {
+  static int looks = 0;
+  const int at = looks++ == 0 ? 0 : 30 + looks;
+  return std::chrono::steady_clock::time_point(std::chrono::milliseconds(at));
+}
+
+TEST(RemoveTree, ASliceRemovesForAsLongAsItHadToLookForTheFirst) {
+  const FlatTree tree(100);
+  const RemoveBounds bounds{.time = std::chrono::milliseconds(5), .now = slow_to_find};
+  EXPECT_EQ(remove_tree(tree.parent.get(), "top", bounds).error().code, Code::exhausted);
+  EXPECT_LE(tree.left(), 72);
+  EXPECT_GE(tree.left(), 60);
+}
+
 TEST(Doctor, FindsEverythingRequiredHereAndLeavesNothing) {
   const rig::TemporaryFolder scratch;
   const auto probes = probe_machine(scratch.path());

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -51,8 +52,7 @@ struct Level {
 
 class Remover {
  public:
-  Remover(int at, const RemoveBounds& bounds)
-      : at_(at), bounds_(bounds), until_(std::chrono::steady_clock::now() + bounds.time) {}
+  Remover(int at, const RemoveBounds& bounds) : at_(at), bounds_(bounds), began_(bounds.now()) {}
 
   Result<void> remove(const std::string& top) {
     if (::unlinkat(at_, top.c_str(), 0) == 0 || errno == ENOENT) return {};
@@ -66,6 +66,7 @@ class Remover {
  private:
   Result<void> enter(int at, const std::string& name) {
     auto folder = open_folder(at, name.c_str());
+    if (!folder && errno == ENOENT) return {};
     if (!folder) return base::fail_errno("cannot open folder " + name, errno);
     Dir dir(::fdopendir(folder.get()));
     if (!dir) return base::fail_errno("cannot read folder " + name, errno);
@@ -82,15 +83,26 @@ class Remover {
     if (!entry) return leave();
     const std::string name = entry->d_name;
     if (name == "." || name == "..") return {};
-    if (++seen_ > bounds_.entries || std::chrono::steady_clock::now() > until_)
-      return base::fail(base::Code::exhausted, "cannot remove so many files at once");
-    if (entry->d_type != DT_DIR && ::unlinkat(here, name.c_str(), 0) == 0) return {};
-    if (::unlinkat(here, name.c_str(), AT_REMOVEDIR) == 0) return {};
+    if (is_over()) return base::fail(base::Code::exhausted, "cannot remove so many files at once");
+    if (entry->d_type != DT_DIR && ::unlinkat(here, name.c_str(), 0) == 0) return note_removed();
+    if (::unlinkat(here, name.c_str(), AT_REMOVEDIR) == 0) return note_removed();
+    if (errno == ENOENT) return {};
     if (errno != ENOTEMPTY && errno != EEXIST && errno != EACCES && errno != EPERM) {
       return base::fail_errno("cannot remove " + name, errno);
     }
     if (levels_.size() < bounds_.depth) return enter(here, name);
     return move_up(here, name);
+  }
+
+  [[nodiscard]] bool is_over() const {
+    return removed_ != 0 && (removed_ >= bounds_.entries || bounds_.now() > until_);
+  }
+
+  Result<void> note_removed() {
+    if (removed_++ != 0) return {};
+    const auto first = bounds_.now();
+    until_ = first + std::max<std::chrono::steady_clock::duration>(bounds_.time, first - began_);
+    return {};
   }
 
   // Too deep: the folder becomes one of the top, read again when the top is.
@@ -100,7 +112,7 @@ class Remover {
       return base::fail_errno("cannot open folder " + name, errno);
     for (;;) {
       const auto place = ".removed." + std::to_string(moved_++);
-      if (::renameat2(here, name.c_str(), top, place.c_str(), RENAME_NOREPLACE) == 0) return {};
+      if (::renameat2(here, name.c_str(), top, place.c_str(), RENAME_NOREPLACE) == 0) return note_removed();
       if (errno != EEXIST || moved_ > bounds_.entries) return base::fail_errno("cannot move " + name, errno);
     }
   }
@@ -109,9 +121,9 @@ class Remover {
     const auto name = levels_.back().name;
     const bool last = levels_.size() == 1;
     const int above = last ? at_ : ::dirfd(levels_[levels_.size() - 2].dir.get());
-    if (::unlinkat(above, name.c_str(), AT_REMOVEDIR) == 0) {
+    if (::unlinkat(above, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) {
       levels_.pop_back();
-      return {};
+      return note_removed();
     }
     // Something is left: folders that were moved up, or entries that a changing folder hid from readdir.
     if ((errno != ENOTEMPTY && errno != EEXIST) || ++rereads_ > bounds_.entries) {
@@ -123,9 +135,10 @@ class Remover {
 
   const int at_;
   const RemoveBounds bounds_;
-  const std::chrono::steady_clock::time_point until_;
+  const std::chrono::steady_clock::time_point began_;
+  std::chrono::steady_clock::time_point until_;  // once something was removed
   std::vector<Level> levels_;
-  std::uint64_t seen_ = 0;
+  std::uint64_t removed_ = 0;
   std::uint64_t rereads_ = 0;
   std::uint64_t moved_ = 0;
 };
