@@ -106,8 +106,9 @@ struct Launched {
   bool warm = false;  // its box had been made before
 };
 
-// `box`: what the agent wrote (box, work) but not the attempt's own files. `all`: the whole folder.
-enum class Remove { box, all };
+// `groups`: no file. `box`: what the agent wrote (box, work) but not the attempt's own files. `all`: the
+// whole folder.
+enum class Remove { groups, box, all };
 
 struct SweepReport {
   unsigned cgroups_removed = 0;
@@ -133,7 +134,7 @@ class Launcher {
 
   // After the keeper has ended: kills what its cgroups still hold, removes them, and removes the files.
   // May be repeated. Errors: conflict (the keeper lives), exhausted (call again: the tree was larger than
-  // one call removes), those of unlinkat(2).
+  // one call removes, but each removes something of it), those of unlinkat(2).
   [[nodiscard]] virtual base::Result<void> release(const AttemptRef& attempt, Remove what) = 0;
 
   // At boot, before the first launch: removes the cgroups of every attempt below `attempts` (borrowed folder)

@@ -297,8 +297,11 @@ TEST(Warden, LaunchesReleasesAndSweepsLikeALocalLauncher) {
     ASSERT_TRUE(launched) << launched.error().message;
     EXPECT_EQ(rig.run("echo in; id -u").output, "in\n1000\n");
     EXPECT_THAT(warden.sweep(rig.ref().attempts)->live, ElementsAre(rig.id()));
+    EXPECT_EQ(warden.release(rig.ref(), Remove::groups).error().code, Code::conflict);
     EXPECT_EQ(warden.release(rig.ref(), Remove::all).error().code, Code::conflict);
     rig.end_keeper();
+    EXPECT_TRUE(warden.release(rig.ref(), Remove::groups));
+    EXPECT_TRUE(std::filesystem::exists(rig.attempt_path() / "box")) << "of which no file is removed";
     auto released = release_whole(warden, rig.ref(), Remove::all);
     EXPECT_TRUE(released) << released.error().message;
     EXPECT_FALSE(std::filesystem::exists(rig.attempt_path()));

@@ -150,7 +150,7 @@ Result<void> release_attempt(const AttemptRef& attempt, Remove what) {
   }
   if (auto done = remove_groups(find_cgroups(cgroup_label(attempt), Match::whole)); !done) return done;
   remove_empty_around(attempt.attempts);
-  if (!folder) return {};
+  if (!folder || what == Remove::groups) return {};
   if (what == Remove::all) {
     folder->reset();
     return remove_tree(attempt.attempts, attempt.id, at_a_time);

@@ -23,7 +23,7 @@ using base::Result;
 
 enum Operation : std::uint32_t { op_launch = 1, op_release = 2, op_sweep = 3 };
 
-constexpr std::uint32_t protocol_version = 3;
+constexpr std::uint32_t protocol_version = 4;
 constexpr unsigned max_fds = init::max_sources + 1;
 constexpr unsigned max_live = 256;
 constexpr int client_patience_ms = 120'000;
@@ -139,7 +139,9 @@ Result<AttemptRef> attempt_of(const WardenRequest& request, const std::vector<in
 void serve_release(const WardenRequest& request, const std::vector<int>& fds, WardenReply& reply) {
   auto attempt = attempt_of(request, fds);
   if (!attempt) return put_error(reply, attempt.error());
-  auto done = release_attempt(*attempt, request.remove == 1 ? Remove::all : Remove::box);
+  if (request.remove > static_cast<std::uint32_t>(Remove::all))
+    return put_error(reply, {Code::invalid, "cannot release: bad request"});
+  auto done = release_attempt(*attempt, static_cast<Remove>(request.remove));
   if (!done) put_error(reply, done.error());
 }
 
@@ -292,7 +294,7 @@ Result<void> WardenLauncher::release(const AttemptRef& attempt, Remove what) {
   auto wire = std::make_unique<WardenRequest>();
   wire->version = protocol_version;
   wire->operation = op_release;
-  wire->remove = what == Remove::all ? 1 : 0;
+  wire->remove = static_cast<std::uint32_t>(what);
   put_text(wire->launch.attempt_id, max_attempt_id, attempt.id);
   const std::lock_guard lock(mutex_);
   AGENTROUTER_TRY(int socket, reach());

@@ -30,6 +30,15 @@ std::vector<model::AttemptId> attempts_with_folders(const std::filesystem::path&
   return all;
 }
 
+base::Result<void> put_attempt_away(DriverContext& context, const model::AttemptId& attempt) {
+  const sandbox::AttemptRef place{context.attempts_dir, attempt.str()};
+  auto& launcher = context.needs.launcher;
+  if (context.gone == nullptr) return launcher.release(place, sandbox::Remove::all);
+  if (auto released = launcher.release(place, sandbox::Remove::groups); !released) return released;
+  if (context.gone->put(place.attempts, place.id, place.id)) return {};
+  return launcher.release(place, sandbox::Remove::all);
+}
+
 base::Task<base::Result<void>> remove_leftover(DriverContext& context, const model::AttemptId& attempt) {
   auto folder = AttemptFolder::open(context.attempts, attempt);
   if (!folder && folder.error().code == base::Code::not_found) co_return base::Result<void>();
@@ -43,10 +52,13 @@ base::Task<base::Result<void>> remove_leftover(DriverContext& context, const mod
       base::log(base::LogLevel::warn, "a keeper is ended whose attempt is over", {{"attemptId", attempt.str()}});
     co_await base::sleep_for(20ms);
   }
-  const sandbox::AttemptRef place{context.attempts_dir, attempt.str()};
-  co_return co_await context.pool.run([&context, &place] {
-    return sandbox::release_whole(context.needs.launcher, place, sandbox::Remove::all);
-  });
+  for (;;) {
+    const auto away =
+        co_await context.pool.run([&context, &attempt] { return put_attempt_away(context, attempt); });
+    if (!away && away.error().code == base::Code::exhausted) continue;
+    if (away) context.removal_due();
+    co_return away;
+  }
 }
 
 }  // namespace agentrouter::worker

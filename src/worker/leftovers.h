@@ -9,7 +9,11 @@ namespace agentrouter::worker {
 // The attempts that have a folder. Blocks.
 [[nodiscard]] std::vector<model::AttemptId> attempts_with_folders(const std::filesystem::path& attempts);
 
-// Ends the keeper that may live, and removes its sandbox and the folder. May be repeated.
+// Removes the sandbox of a dead keeper and takes the attempt's folder out of sight; its files go later.
+// Blocks. May be repeated. Errors: those of Launcher::release().
+[[nodiscard]] base::Result<void> put_attempt_away(DriverContext& context, const model::AttemptId& attempt);
+
+// Ends the keeper that may live, and puts its attempt away. May be repeated.
 // Errors: conflict (its keeper lives and cannot be ended), those of release().
 base::Task<base::Result<void>> remove_leftover(DriverContext& context, const model::AttemptId& attempt);
 

@@ -65,7 +65,7 @@ base::Task<void> Reclaimer::run() {
       if (mine) all = co_await tidy_shared();
       co_await trim_trees();  // after uploads were forgotten
       co_await forget_layers_of_others(context_);
-      co_await trim_layers();
+      context_.removal_due();  // of layers that are forgotten
       if (all) until = co_await next_look();
       if (mine && retention_.is_held_up()) until = std::min(until, base::after(look_at_held_up_again));
     } catch (const base::Failure& failure) {
@@ -180,10 +180,6 @@ base::Task<void> Reclaimer::remove_stale_requests() {
     co_await context_.needs.store.write(
         [&request](store::Transaction& tx) { runs::forget_request(tx, request); });
   }
-}
-
-base::Task<void> Reclaimer::trim_layers() {
-  if (context_.layers != nullptr) co_await context_.pool.run([this] { context_.layers->trim(); });
 }
 
 base::Task<base::Deadline> Reclaimer::next_look() {

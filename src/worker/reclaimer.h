@@ -31,7 +31,6 @@ class Reclaimer {
   base::Task<void> reclaim(model::RunId conversation);
   base::Task<void> purge_keys();
   base::Task<void> purge_uploads();
-  base::Task<void> trim_layers();
   base::Task<void> trim_trees();
   base::Task<bool> tidy_shared();
   base::Task<void> remove_kept_trees();

@@ -200,13 +200,15 @@ class ScriptedLauncher final : public sandbox::Launcher {
     if (after_keeper) after_keeper(pid);
     return sandbox::Launched{open_pidfd(pid), pid, sandbox::LimitsMode::rlimit};
   }
-  base::Result<void> release(const sandbox::AttemptRef& attempt, sandbox::Remove) override {
+  base::Result<void> release(const sandbox::AttemptRef& attempt, sandbox::Remove what) override {
     ++releases;
     const base::Fd folder(::openat(attempt.attempts, attempt.id.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder) return {};
     auto lock = keeper::take_attempt_lock(folder.get());
     if (!lock && lock.error().code == base::Code::conflict)
       return base::fail(base::Code::conflict, "its keeper lives");
+    if (what == sandbox::Remove::groups) return {};
+    if (cannot_remove) return base::fail(base::Code::exhausted, "cannot remove so many files at once");
     std::filesystem::remove_all("/proc/self/fd/" + std::to_string(attempt.attempts) + "/" + attempt.id);
     return {};
   }
@@ -236,6 +238,7 @@ class ScriptedLauncher final : public sandbox::Launcher {
   bool refuse_layers = false;  // they cannot be mounted
   std::function<void()> before_keeper;  // on the worker's pool, as is the other
   std::function<void(pid_t)> after_keeper;
+  std::atomic<bool> cannot_remove = false;  // a folder takes for ever
   int stillborn = 0;  // keepers that die before they do anything
   int lost = 0;       // launches that die with who makes them
   int sweeps = 0;

@@ -4,7 +4,7 @@
 // next.
 //
 //   claimed -> launched -> followed (journal to store) -> exit -> begin_close -> archive -> finish_close
-//           -> keeper told `done` -> folder released -> attempt retired
+//           -> keeper told `done` -> folder put away -> attempt retired
 
 #include <atomic>
 #include <set>
@@ -17,6 +17,7 @@
 #include "runs/options.h"
 #include "worker/attempt_folder.h"
 #include "worker/ending.h"
+#include "worker/gone_trees.h"
 #include "worker/journal_copy.h"
 #include "worker/keeper_link.h"
 #include "worker/worker.h"
@@ -33,7 +34,9 @@ struct DriverContext {
   int attempts_dir = -1;
   Cassettes* cassettes = nullptr;          // never null
   KeptLayers* layers = nullptr;            // none: each later turn is restored from its archive
-  std::function<void()> released = [] {};  // the files of an attempt are gone
+  GoneTrees* gone = nullptr;               // none: folders of attempts are removed where they are
+  std::function<void()> released = [] {};  // the files of an attempt are out of sight
+  std::function<void()> removal_due = [] {};    // files can be removed: of attempts that are over, of layers
   std::function<void()> waits_changed = [] {};  // a run waits now, or goes on
   // Every run that holds an allowance waits for more: nobody will give any back.
   std::function<bool()> all_wait = [] { return false; };

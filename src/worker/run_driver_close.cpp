@@ -1,6 +1,6 @@
 #include "base/log.h"
 #include "runs/archive.h"
-#include "worker/run_driver.h"
+#include "worker/leftovers.h"
 
 namespace agentrouter::worker {
 
@@ -151,13 +151,13 @@ base::Task<void> RunDriver::dismiss_keeper() {
 }
 
 base::Task<void> RunDriver::release(const runs::Claim& claim) {
-  const sandbox::AttemptRef attempt{context_.attempts_dir, claim.attempt.id.str()};
+  const model::AttemptId attempt = claim.attempt.id;
   for (const auto give_up = base::after(30s);;) {
     co_await hold_lease();
     // Many may wait for their turn when the worker stops: the next one tidies them.
     auto released = co_await context_.pool.run([this, &attempt]() -> base::Result<void> {
       if (context_.out_of_time()) return base::fail(base::Code::cancelled, "the worker is stopping");
-      return context_.needs.launcher.release(attempt, sandbox::Remove::all);
+      return put_attempt_away(context_, attempt);
     });
     if (released) break;
     const bool more = released.error().code == base::Code::exhausted;

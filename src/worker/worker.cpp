@@ -87,6 +87,7 @@ void Worker::State::stop() {
   if (!context_.stopping) context_.finish_until = base::after(finish_grace);
   context_.stopping = true;
   if (layers_) layers_->stop();
+  if (gone_) gone_->stop();
   for (auto& driver : drivers_) driver.stop();
   wake_.notify();
   idle_.notify();
@@ -135,9 +136,11 @@ base::Task<void> Worker::State::work() {
   context_.cassettes = &cassettes_;
   co_await open_folders();
   co_await open_layers();
+  co_await open_gone();
   while (!co_await stored(adopt_all())) co_await rest();
   scope_.spawn(keep_leases());
   scope_.spawn(reclaimer_.run());
+  scope_.spawn(remove_gone());
   while (!context_.stopping) {
     work_due_ = false;
     const bool heard = co_await stored(look_at_own());
@@ -205,7 +208,38 @@ base::Task<void> Worker::State::open_layers() {
   }
   layers_ = std::move(*opened);
   context_.layers = layers_.get();
-  context_.released = [this] { reclaimer_.wake(); };
+}
+
+// Without it a run ends when its files are removed.
+base::Task<void> Worker::State::open_gone() {
+  context_.removal_due = [this] {
+    removal_due_ = true;
+    removal_wake_.notify();
+  };
+  context_.released = [this] {
+    context_.removal_due();
+    reclaimer_.wake();
+  };
+  auto opened = co_await pool_.run([this] { return GoneTrees::open(context_.config.data_dir); });
+  if (!opened) {
+    base::log(base::LogLevel::warn, "runs wait for the removal of their files",
+              {{"cause", opened.error().message}});
+    co_return;
+  }
+  gone_ = std::move(*opened);
+  context_.gone = gone_.get();
+}
+
+// Nothing else waits for it, and it has a thread of its own.
+base::Task<void> Worker::State::remove_gone() {
+  for (;;) {
+    while (!removal_due_) co_await removal_wake_.wait();
+    removal_due_ = false;
+    co_await removal_pool_.run([this] {
+      if (gone_) gone_->clear();
+      if (layers_) layers_->trim();
+    });
+  }
 }
 
 // Said once each time it changes.

@@ -17,11 +17,16 @@ class Worker::State final : public store::CommitListener {
  public:
   State(Needs needs, WorkerConfig config)
       : cassettes_(config.cassettes),
-        context_{.needs = std::move(needs), .config = std::move(config), .pool = pool_, .blob_pool = blob_pool_, .attempts = {}},
+        context_{.needs = std::move(needs),
+                 .config = std::move(config),
+                 .pool = pool_,
+                 .blob_pool = blob_pool_,
+                 .attempts = {}},
         watch_(context_.config.lease),
         wake_(context_.needs.executor),
         leases_wake_(context_.needs.executor),
         idle_(context_.needs.executor),
+        removal_wake_(context_.needs.executor),
         reclaimer_(context_),
         mailbox_(std::make_shared<Mailbox>(Mailbox{this})),
         scope_(context_.needs.executor) {}
@@ -51,6 +56,8 @@ class Worker::State final : public store::CommitListener {
   base::Task<void> rest();
   base::Task<void> open_folders();
   base::Task<void> open_layers();
+  base::Task<void> open_gone();
+  base::Task<void> remove_gone();
   base::Task<void> adopt_all();
   base::Task<void> adopt(const store::Attempt& attempt, std::optional<runs::LeaseSeen> stood_still);
   base::Task<void> retire_older(const store::Attempt& attempt);
@@ -81,9 +88,11 @@ class Worker::State final : public store::CommitListener {
   }
 
   std::unique_ptr<KeptLayers> layers_;
+  std::unique_ptr<GoneTrees> gone_;
   Cassettes cassettes_;
   base::Pool pool_{pool_threads};
   base::Pool blob_pool_{pool_threads};
+  base::Pool removal_pool_{1};
   base::Fd attempts_dir_;
   DriverContext context_;
   std::list<RunDriver> drivers_;
@@ -100,6 +109,8 @@ class Worker::State final : public store::CommitListener {
   base::Event wake_;
   base::Event leases_wake_;
   base::Event idle_;
+  base::Event removal_wake_;
+  bool removal_due_ = true;
   Reclaimer reclaimer_;
   std::shared_ptr<Mailbox> mailbox_;
   base::TaskScope scope_;

@@ -48,13 +48,13 @@ base::Result<sandbox::Launched> Keepers::launch(const sandbox::LaunchRequest& re
   return sandbox::Launched{base::Fd(), pid, sandbox::LimitsMode::rlimit};
 }
 
-base::Result<void> Keepers::release(const sandbox::AttemptRef& attempt, sandbox::Remove) {
+base::Result<void> Keepers::release(const sandbox::AttemptRef& attempt, sandbox::Remove what) {
   const base::Fd folder(::openat(attempt.attempts, attempt.id.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder) return {};
   auto lock = keeper::take_attempt_lock(folder.get());
   if (!lock && lock.error().code == base::Code::conflict)
     return base::fail(base::Code::conflict, "its keeper lives");
-  std::filesystem::remove_all(needs_.attempts + "/" + attempt.id);
+  if (what != sandbox::Remove::groups) std::filesystem::remove_all(needs_.attempts + "/" + attempt.id);
   return {};
 }
 
