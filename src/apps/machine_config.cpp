@@ -72,6 +72,8 @@ const std::vector<MachineKey>& machine_keys() {
       part_key("machine.cpu_percent", 1, 100'000, machine, &MachineLimits::cpu_percent, true),
       part_key("machine.disk_reserve_bytes", one_mib, bytes_at_most, limits, &Limits::disk_reserve_bytes,
                true),
+      part_key("machine.disk_reserve_inode_percent", 1, 50, limits, &Limits::disk_reserve_inode_percent,
+               true),
       part_key("machine.memory_reserve_bytes", one_mib, bytes_at_most, limits, &Limits::memory_reserve_bytes,
                true),
       plain_key("machine.warm_sandboxes", 0, sandbox::max_warm, &MachineConfig::warm_sandboxes)};

@@ -11,7 +11,9 @@
 namespace agentrouter::apps {
 
 struct MachineConfig {
-  sandbox::Limits limits = {.disk_reserve_bytes = 1ull << 30, .memory_reserve_bytes = 512ull << 20};
+  sandbox::Limits limits = {.disk_reserve_bytes = 1ull << 30,
+                            .disk_reserve_inode_percent = 1,
+                            .memory_reserve_bytes = 512ull << 20};
   sandbox::MachineLimits machine;
   std::chrono::seconds wall_time{3600};
   std::uint64_t output_bytes = 256ull << 20;

@@ -20,8 +20,11 @@ TEST(MachineConfig, EveryKeyIsReadAndPrinted) {
   set("sandbox.limits.wall_seconds", "60");
   set("sandbox.limits.output_bytes_per_second", "0");
   set("machine.pids", "300");
+  EXPECT_EQ(config.limits.disk_reserve_inode_percent, 1u);
   set("machine.disk_reserve_bytes", "0");
   set("machine.memory_reserve_bytes", "1048576");
+  set("machine.disk_reserve_inode_percent", "3");
+  EXPECT_EQ(config.limits.disk_reserve_inode_percent, 3u);
   set("machine.warm_sandboxes", "3");
   EXPECT_EQ(config.limits.memory_bytes, 134'217'728u);
   EXPECT_EQ(config.limits.disk_inodes, 5000u);

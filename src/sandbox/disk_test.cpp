@@ -185,6 +185,29 @@ TEST_F(Disk, FarBelowTheReserveOfTheMachineNothingGoesOn) {
   EXPECT_EQ(stop().cause, "reserve");
 }
 
+TEST_F(Disk, WithTheReserveOfInodesReachedWhoMakesFilesIsStopped) {
+  struct statvfs system{};
+  ASSERT_EQ(::statvfs("/tmp", &system), 0);
+  if (system.f_files == 0) GTEST_SKIP() << "the file system has no number of inodes";
+  rig.plan.limits.disk_reserve_inode_percent =
+      static_cast<std::uint32_t>(200 * system.f_favail / system.f_files + 2);
+  launch();
+  EXPECT_EQ(rig.run("echo quiet > f; sleep 1; cat f").output, "quiet\n");
+  ASSERT_EQ(rig.start("while :; do for i in $(seq 100); do mktemp -p .; done; sleep .1; done"), "");
+  EXPECT_EQ(stop().cause, "reserve");
+}
+
+TEST_F(Disk, FarBelowTheReserveOfInodesNothingGoesOn) {
+  struct statvfs system{};
+  ASSERT_EQ(::statvfs("/tmp", &system), 0);
+  if (system.f_files == 0) GTEST_SKIP() << "the file system has no number of inodes";
+  rig.plan.limits.disk_reserve_inode_percent =
+      static_cast<std::uint32_t>(500 * system.f_favail / system.f_files + 5);
+  launch();
+  ASSERT_EQ(rig.start("sleep 60"), "");
+  EXPECT_EQ(stop().cause, "reserve");
+}
+
 TEST_F(Disk, AFileThatWasClosedOrGotItsNameIsNotCountedTwice) {
   launch();
   fits(

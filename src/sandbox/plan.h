@@ -59,6 +59,8 @@ struct Limits {
   // A sandbox that goes on writing is stopped when its file system has less than this free, each when less than
   // a quarter of it. 0: nothing is kept free.
   std::uint64_t disk_reserve_bytes = 0;
+  // The same for its inodes, of all that it has; a file system without a number of them has no reserve.
+  std::uint32_t disk_reserve_inode_percent = 0;
   // rlimit only, where what waits in sockets counts for nobody: when less than this of the machine's memory
   // is available, a sandbox with hundreds of sockets loses the process with the most. 0: nothing is kept.
   std::uint64_t memory_reserve_bytes = 0;

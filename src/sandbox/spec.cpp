@@ -162,6 +162,7 @@ void put_limits(const Plan& plan, init::Spec& spec) {
   spec.disk_inodes = limits.disk_inodes;
   spec.disk_reserve = limits.disk_reserve_bytes;
   spec.memory_reserve = limits.memory_reserve_bytes;
+  spec.disk_reserve_inode_percent = limits.disk_reserve_inode_percent;
   spec.machine_memory = plan.machine.memory_bytes;
   spec.machine_pids = plan.machine.pids;
   spec.machine_cpu = plan.machine.cpu_percent;
@@ -224,7 +225,8 @@ Result<void> check_spec(const init::Spec& spec) {
       spec.file_bytes < 4096 || spec.tmp_bytes < 4096 || spec.shm_bytes < 4096 ||
       spec.disk_bytes < (1u << 20) || spec.disk_bytes > (1ull << 50) || spec.disk_inodes < 64 ||
       spec.disk_inodes > (1ull << 40) || spec.disk_reserve > (1ull << 50) ||
-      spec.memory_reserve > (1ull << 50) || spec.machine_memory > (1ull << 50) ||
+      spec.disk_reserve_inode_percent > 1000 || spec.memory_reserve > (1ull << 50) ||
+      spec.machine_memory > (1ull << 50) ||
       spec.machine_pids > (1ull << 32) || spec.machine_cpu > 100'000) {
     return refuse("limits");
   }

@@ -68,6 +68,7 @@ sandbox::Plan fetch_sandbox(const FetchPlan& plan, const WorkerConfig& config) {
   limits.file_bytes = 2 * plan.bytes + tar_overhead;
   // The fetcher holds each part to its own limit; this is only what they are together.
   limits.disk_reserve_bytes = config.limits.disk_reserve_bytes;
+  limits.disk_reserve_inode_percent = config.limits.disk_reserve_inode_percent;
   limits.disk_bytes = 2 * limits.file_bytes;
   limits.disk_inodes = std::max<std::uint64_t>(limits.disk_inodes, 4 * plan.entries);
   if (config.require_limits) sandbox_plan.demand = sandbox::LimitsDemand::cgroup;

@@ -18,6 +18,10 @@ bool lost_to_another(const base::Error& error) {
          error.reason == "attempt_closed";
 }
 
+bool is_full(const base::Error& error) {
+  return error.code == base::Code::exhausted || error.reason == "storage_full";
+}
+
 }  // namespace
 
 RunDriver::RunDriver(DriverContext& context, runs::Claim claim, Origin origin)
@@ -34,12 +38,13 @@ RunDriver::RunDriver(DriverContext& context, runs::Claim claim, Origin origin)
 RunDriver::~RunDriver() = default;
 
 base::Task<void> RunDriver::run() {
-  int repairs = 0;
+  int repairs = 0, failed = 0;
   for (;;) {
     std::optional<base::Error> trouble;
     try {
       const Next next = co_await step();
       if (next == Next::ended) break;
+      failed = 0;
       continue;
     } catch (const base::Failure& failure) {
       trouble = failure.error();
@@ -55,12 +60,14 @@ base::Task<void> RunDriver::run() {
     if (context_.stopping || lost_) break;
     base::log(base::LogLevel::warn, "a step of a run did not work",
               {{"runId", claim_.run.id.str()}, {"cause", trouble->message}});
+    ++failed;
+    if (closing_tries_ > 0 && is_full(*trouble)) co_await drop_box();
     // A store or disk that is away comes back; anything else will not get better.
     if (trouble->code != base::Code::unavailable && ++repairs >= repairs_at_most) {
       broken_ = model::RunFailure{"worker_failed", trouble->message, {}};
     }
-    const auto patience = repairs == 0 ? outage_pause(closing_tries_) : 100ms;
-    co_await pause(patience);
+    const bool follows = trouble->code == base::Code::unavailable && !fresh_;
+    co_await rest(rest_after(trouble->code, follows ? closing_tries_ : failed));
   }
   co_await drop_link();
 }
@@ -73,10 +80,10 @@ base::Deadline deadline_of(base::Time time, const base::Clock& clock) {
   return base::SteadyClock::now() + std::max(left + 1ms, std::chrono::milliseconds(0));
 }
 
-// An end that cannot be stored waits longer each time. While the agent runs a cancel must not have to wait.
-std::chrono::milliseconds RunDriver::outage_pause(int tries) {
-  constexpr int most_doublings = 4;
-  return 1000ms * (1 << std::clamp(tries - 1, 0, most_doublings));
+std::chrono::milliseconds rest_after(base::Code trouble, int failed) {
+  const bool is_outage = trouble == base::Code::unavailable;
+  const auto first = is_outage ? 1000ms : 100ms;
+  return first * (1 << std::clamp(failed - 1, 0, is_outage ? 4 : 7));
 }
 
 void RunDriver::stop() {
@@ -105,6 +112,14 @@ void RunDriver::check_time() const {
 base::Task<void> RunDriver::pause(std::chrono::milliseconds time) {
   const auto deadline = base::SteadyClock::now() + time;
   while (!context_.out_of_time() && base::SteadyClock::now() < deadline)
+    co_await wake_.wait_until(std::min<base::Deadline>(deadline, context_.finish_until));
+}
+
+// A cancel that comes meanwhile ends it.
+base::Task<void> RunDriver::rest(std::chrono::milliseconds time) {
+  const bool was_cancelled = cancel_due_;
+  const auto deadline = base::SteadyClock::now() + time;
+  while (!context_.out_of_time() && cancel_due_ == was_cancelled && base::SteadyClock::now() < deadline)
     co_await wake_.wait_until(std::min<base::Deadline>(deadline, context_.finish_until));
 }
 

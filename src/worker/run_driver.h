@@ -62,6 +62,10 @@ struct DriverContext {
 // When a wall clock that now says `clock` will say `time`.
 [[nodiscard]] base::Deadline deadline_of(base::Time time, const base::Clock& clock);
 
+// How long a driver rests after a step that has failed so many times in a row: longer each time. While the
+// agent runs an outage counts as the first time, as its cancel must not have to wait.
+[[nodiscard]] std::chrono::milliseconds rest_after(base::Code trouble, int failed);
+
 class GitFetch;
 
 class RunDriver {
@@ -154,6 +158,7 @@ class RunDriver {
   base::Task<void> close(ExitRecord exit, std::string open_execution_reason);
   base::Task<void> fail(model::RunFailure failure);
   base::Task<void> keep_cassette(const std::string& name);
+  base::Task<void> drop_box();
   base::Task<void> keep_layer(const ExitRecord& exit, const runs::Ending& ending);
   base::Task<void> archive();
   base::Task<void> clean_up();
@@ -168,7 +173,7 @@ class RunDriver {
   void check_stopping() const;
   void check_time() const;
   base::Task<void> pause(std::chrono::milliseconds time);
-  [[nodiscard]] static std::chrono::milliseconds outage_pause(int tries);
+  base::Task<void> rest(std::chrono::milliseconds time);
   bool open_folder();
   void close_folder();
 

@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "runs/archive.h"
+#include "sandbox/remove_tree.h"
 #include "worker/leftovers.h"
 
 namespace agentrouter::worker {
@@ -81,6 +82,22 @@ base::Task<void> RunDriver::keep_layer(const ExitRecord& exit, const runs::Endin
   co_await context_.pool.run([this, &ending, bytes] {
     context_.layers->keep(claim_.attempt.id, claim_.run.id, ending.checkpoint->sha256, bytes);
   });
+}
+
+// The disk is full and the run's end has to be stored. Index, patch and checkpoint are made, so nobody needs
+// what the agent wrote itself, but for its layer, whose archive is as good. Nor would another worker that has
+// the run now.
+base::Task<void> RunDriver::drop_box() {
+  co_await context_.pool.run([this] {
+    if (context_.layers != nullptr) context_.layers->forget(claim_.run.id);
+    const auto folder = AttemptFolder::open(context_.attempts, claim_.attempt.id);
+    if (!folder) return;
+    const auto as = claim_.attempt.id.str() + "." + sandbox::box_folder;
+    if (context_.gone != nullptr && context_.gone->put(folder->fd(), sandbox::box_folder, as)) return;
+    // What is left of it goes at the next try.
+    (void)sandbox::remove_tree(folder->fd(), sandbox::box_folder, {.time = 500ms});
+  });
+  context_.removal_due();
 }
 
 // One that could not be written is said in the log: the run itself is as good as it was.

@@ -316,7 +316,7 @@ base::Task<base::Result<void>> RunDriver::place_archive() {
     if (placed || placed.error().reason != "storage_failed") co_return placed;
     base::log(base::LogLevel::warn, "a turn waits for its state",
               {{"runId", claim_.run.id.str()}, {"cause", placed.error().message}});
-    const auto until = base::SteadyClock::now() + outage_pause(tries);
+    const auto until = base::SteadyClock::now() + rest_after(base::Code::unavailable, tries);
     while (!cancel_due_ && !context_.stopping && base::SteadyClock::now() < until) co_await wake_.wait_until(until);
     check_stopping();
     if (cancel_due_) co_return base::fail(base::Code::cancelled, "The run was cancelled", "run_cancelled");

@@ -245,16 +245,22 @@ base::Task<void> Worker::State::remove_gone() {
 // Said once each time it changes.
 bool Worker::State::has_disk() {
   struct statvfs system{};
-  const auto reserve = context_.config.limits.disk_reserve_bytes;
-  if (reserve == 0 || ::fstatvfs(context_.attempts_dir, &system) != 0) return true;
+  const auto& limits = context_.config.limits;
+  if (::fstatvfs(context_.attempts_dir, &system) != 0) return true;
   const auto free = static_cast<std::uint64_t>(system.f_bavail) * system.f_frsize;
-  const bool was_low = std::exchange(disk_is_low_, free < reserve);
+  const auto reserve = limits.disk_reserve_bytes;
+  const std::uint64_t free_inodes = system.f_favail;
+  // 0 where the file system has no number of them.
+  const std::uint64_t reserve_inodes = system.f_files / 100 * limits.disk_reserve_inode_percent;
+  const bool was_low = std::exchange(disk_is_low_, free < reserve || free_inodes < reserve_inodes);
   if (was_low != disk_is_low_) {
-    base::log(
-        base::LogLevel::warn,
-        disk_is_low_ ? "runs stay queued: the disk of the data folder is nearly full"
-                     : "the disk of the data folder has room again",
-        {{"freeBytes", static_cast<long long>(free)}, {"reserveBytes", static_cast<long long>(reserve)}});
+    base::log(base::LogLevel::warn,
+              disk_is_low_ ? "runs stay queued: the disk of the data folder is nearly full"
+                           : "the disk of the data folder has room again",
+              {{"freeBytes", static_cast<long long>(free)},
+               {"reserveBytes", static_cast<long long>(reserve)},
+               {"freeInodes", static_cast<long long>(free_inodes)},
+               {"reserveInodes", static_cast<long long>(reserve_inodes)}});
   }
   return !disk_is_low_;
 }

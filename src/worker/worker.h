@@ -99,7 +99,7 @@ struct WorkerConfig {
   ProviderConfig provider;                                           // of Codex
   ProviderConfig claude_provider;                                    // of Claude Code
   // Of each sandbox, but where a run asks for less (or more, as far as it may), and of all together. With
-  // less than limits.disk_reserve_bytes free in the data folder no run is taken.
+  // less free in the data folder than limits.disk_reserve_bytes and _inode_percent say no run is taken.
   sandbox::Limits limits = {};
   sandbox::MachineLimits machine = {};
   std::chrono::seconds wall_time = std::chrono::seconds{3600};

@@ -6,6 +6,7 @@
 // nothing.
 
 #include <dirent.h>
+#include <sys/statvfs.h>
 
 #include "sandbox/init/stages.h"
 
@@ -96,7 +97,8 @@ class DiskWatch {
  private:
   DiskCause judge(const DiskCount& sum) const;
   DiskCause judge_counts();
-  DiskCause judge_reserve(std::uint64_t available);
+  DiskCause judge_reserve(const struct statvfs& system);
+  [[nodiscard]] bool has_grown_since_low() const;
   [[nodiscard]] bool time_to_walk(std::uint64_t now) const;
   [[nodiscard]] DiskCount counted() const;
   void begin_counts();
@@ -106,7 +108,7 @@ class DiskWatch {
   [[nodiscard]] DiskCount guess() const;
 
   int folders_[2] = {-1, -1};
-  std::uint64_t most_bytes_ = 0, most_inodes_ = 0, reserve_ = 0;
+  std::uint64_t most_bytes_ = 0, most_inodes_ = 0, reserve_ = 0, reserve_percent_ = 0;
   DiskWalk walk_;
   HeldFiles held_;
   DiskCount first_ = {};                            // what counts for nobody
@@ -116,7 +118,8 @@ class DiskWatch {
   std::uint64_t last_bytes_ = 0, last_inodes_ = 0;  // the same of the last complete count
   std::uint64_t began_ = 0, ended_ = 0, took_ = 0;  // of walks, ns
   bool low_ = false, low_known_ = false;
-  std::uint64_t low_bytes_ = 0;  // what was used when the reserve was reached
+  DiskCount low_at_ = {};                             // what was used when the reserve was reached
+  std::uint64_t spare_bytes_ = 0, spare_inodes_ = 0;  // until nothing may go on
   int next_ms_ = 100;
 };
 

@@ -15,6 +15,8 @@ constexpr std::uint64_t step_ns = 2 * ms;
 constexpr std::uint64_t always = ~std::uint64_t{0};
 // What a machine may write in a millisecond: how soon the rest of a cap could be used up.
 constexpr std::uint64_t bytes_per_ms = 4 * mib, inodes_per_ms = 200;
+// Who took less of a reserve does not go on writing.
+constexpr std::uint64_t quiet_bytes = mib, quiet_inodes = 64;
 constexpr std::uint64_t least_ms = 5, most_ms = 500;
 
 std::uint64_t now_ns() {
@@ -25,6 +27,10 @@ std::uint64_t now_ns() {
 
 std::uint64_t less(std::uint64_t from, std::uint64_t what) {
   return from > what ? from - what : 0;
+}
+
+std::uint64_t least_of(std::uint64_t one, std::uint64_t other) {
+  return one < other ? one : other;
 }
 
 std::uint64_t clamp(std::uint64_t value, std::uint64_t least, std::uint64_t most) {
@@ -39,6 +45,7 @@ void DiskWatch::start(const Spec& spec, const Grounds& grounds) {
   most_bytes_ = spec.disk_bytes;
   most_inodes_ = spec.disk_inodes;
   reserve_ = spec.disk_reserve;
+  reserve_percent_ = spec.disk_reserve_inode_percent;
   struct statvfs system {};
   if (fstatvfs(folders_[0], &system) != 0) return;
   last_bytes_ = system.f_bfree * system.f_frsize;
@@ -112,10 +119,18 @@ bool DiskWatch::time_to_walk(std::uint64_t now) const {
 }
 
 // The machine's disk is nearly full: who goes on writing is stopped, and everybody when it gets worse.
-DiskCause DiskWatch::judge_reserve(std::uint64_t available) {
-  low_ = available < reserve_;
+DiskCause DiskWatch::judge_reserve(const struct statvfs& system) {
+  const std::uint64_t bytes = system.f_bavail * system.f_frsize, inodes = system.f_favail;
+  const std::uint64_t reserve_inodes = system.f_files / 100 * reserve_percent_;
+  low_ = bytes < reserve_ || inodes < reserve_inodes;
   if (!low_) low_known_ = false;
-  return available < reserve_ / 4 ? disk_reserve : disk_fits;
+  spare_bytes_ = reserve_ ? less(bytes, reserve_ / 4) : always;
+  spare_inodes_ = reserve_inodes ? less(inodes, reserve_inodes / 4) : always;
+  return bytes < reserve_ / 4 || inodes < reserve_inodes / 4 ? disk_reserve : disk_fits;
+}
+
+bool DiskWatch::has_grown_since_low() const {
+  return last_.bytes > low_at_.bytes + quiet_bytes || last_.inodes > low_at_.inodes + quiet_inodes;
 }
 
 void DiskWatch::finish_walk(std::uint64_t now) {
@@ -135,8 +150,8 @@ void DiskWatch::plan_next(std::uint64_t now) {
     return;
   }
   const auto near = guess();
-  const auto by_bytes = less(most_bytes_, near.bytes) / bytes_per_ms;
-  const auto by_inodes = less(most_inodes_, near.inodes) / inodes_per_ms;
+  const auto by_bytes = least_of(less(most_bytes_, near.bytes), spare_bytes_) / bytes_per_ms;
+  const auto by_inodes = least_of(less(most_inodes_, near.inodes), spare_inodes_) / inodes_per_ms;
   auto wait = clamp(by_bytes < by_inodes ? by_bytes : by_inodes, least_ms, most_ms);
   // Where the last count took long, the next one is not yet due.
   if (wait * ms < took_ && now - ended_ < took_)
@@ -149,7 +164,7 @@ DiskCause DiskWatch::look() {
   if (fstatvfs(folders_[0], &system) == 0) {
     free_bytes_ = system.f_bfree * system.f_frsize;
     free_inodes_ = system.f_ffree;
-    if (const auto cause = judge_reserve(system.f_bavail * system.f_frsize)) return cause;
+    if (const auto cause = judge_reserve(system)) return cause;
   }
   auto now = now_ns();
   if (!walk_.running() && time_to_walk(now)) {
@@ -169,8 +184,8 @@ DiskCause DiskWatch::look() {
     now = now_ns();
     if (whole) finish_walk(now);
     if (whole && low_) {
-      if (low_known_ && last_.bytes > low_bytes_ + mib) return disk_reserve;
-      if (!low_known_) low_bytes_ = last_.bytes;
+      if (low_known_ && has_grown_since_low()) return disk_reserve;
+      if (!low_known_) low_at_ = last_;
       low_known_ = true;
     }
   }

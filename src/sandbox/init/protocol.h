@@ -92,7 +92,7 @@ struct Spec {
   std::uint64_t machine_memory;
   std::uint64_t machine_pids;
   std::uint32_t machine_cpu;
-  std::uint32_t reserved_end;
+  std::uint32_t disk_reserve_inode_percent;
 };
 
 // Which part of building a sandbox a set-up is for. A box can be made before there is a run for it: then the first
