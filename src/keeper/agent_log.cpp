@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "base/json.h"
 #include "base/utf8.h"
@@ -54,6 +55,13 @@ bool AgentLog::put(std::string_view& bytes) {
     bytes.remove_prefix(static_cast<std::size_t>(written));
   }
   return true;
+}
+
+std::uint64_t LogGrowth::more(std::uint64_t read) {
+  read_ += read;
+  const auto written = log_.taken() - begin_;
+  const auto beyond = written > read_ ? written - read_ : 0;
+  return beyond > told_ ? beyond - std::exchange(told_, beyond) : 0;
 }
 
 void TextLines::feed(std::string_view bytes) {

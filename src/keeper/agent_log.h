@@ -28,6 +28,8 @@ class AgentLog {
   bool catch_up();
   // That are in the file.
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  // Of all lines so far.
+  [[nodiscard]] std::uint64_t taken() const { return bytes_ + behind_.size(); }
   [[nodiscard]] const base::Redactor& redactor() const { return *redactor_; }
 
  private:
@@ -39,6 +41,20 @@ class AgentLog {
   std::uint64_t bytes_ = 0;
   std::string behind_;
   std::function<void()> full_;
+};
+
+// What an agent's log takes beyond the bytes that were read for it: a line of JSON is up to twelve times as
+// long as what it holds. One turn's.
+class LogGrowth {
+ public:
+  explicit LogGrowth(const AgentLog& log) : log_(log), begin_(log.taken()) {}
+  // After `read` more bytes: how much more than before, never less.
+  [[nodiscard]] std::uint64_t more(std::uint64_t read);
+
+ private:
+  const AgentLog& log_;
+  const std::uint64_t begin_;
+  std::uint64_t read_ = 0, told_ = 0;
 };
 
 // Cuts a byte stream into lines of JSON, {"text":"..."}: at line ends, and where a line grows over 64 KiB. Of a

@@ -65,6 +65,14 @@ TEST_F(KeeperTest, FloodIsCutAtTheOutputLimit) {
   EXPECT_LE(sandbox_->flooded, 2u << 20);
 }
 
+TEST_F(KeeperTest, TheOutputLimitIsOfTheLogsToo) {
+  plan_.limits.output_bytes = 1u << 20;
+  agent({.says = "say ok\n", .says_to_stderr = std::string(512u << 10, '\n')});
+  keep();
+  EXPECT_EQ(outcome(), "failed output_limit");
+  EXPECT_LE(file("stderr.ndjson").size(), 2u << 20);
+}
+
 TEST_F(KeeperTest, AnAgentThatWritesFasterThanItMayWaits) {
   plan_.limits.output_rate = 512u << 10;
   plan_.limits.output_bytes = 1u << 20;

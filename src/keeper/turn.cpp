@@ -31,6 +31,8 @@ Turn::Turn(Needs needs)
     : needs_(std::move(needs)),
       thread_id_(needs_.plan.resume_thread),
       stderr_lines_(needs_.stderr_log),
+      stdout_growth_(needs_.stdout_log),
+      stderr_growth_(needs_.stderr_log),
       stdin_(needs_.executor),
       stdout_(needs_.executor),
       stderr_(needs_.executor),

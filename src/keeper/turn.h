@@ -140,6 +140,7 @@ class Turn {
   base::Task<void> while_held();
   base::Task<void> while_disk_is_full();
   bool count_output(std::size_t bytes);
+  bool count_written(std::uint64_t bytes);
   base::Task<void> slow_down(std::size_t bytes);
   bool check_limits();
   [[nodiscard]] base::Deadline next_deadline() const;
@@ -153,6 +154,7 @@ class Turn {
   std::string thread_id_;
   OpenCalls calls_;
   TextLines stderr_lines_;
+  LogGrowth stdout_growth_, stderr_growth_;
   pid_t pid_ = -1;
   std::uint64_t kills_before_ = 0;
   MemoryKills kills_;

@@ -29,6 +29,7 @@ base::Task<void> Turn::read_stdout() {
     co_await slow_down(n);
     needs_.progress.signals().message();
     handle(needs_.session.feed(std::string_view(buffer).substr(0, n)));
+    if (!count_written(stdout_growth_.more(n))) break;
     while ((to_write_bytes_ > write_queue_bytes || held()) && !over()) co_await writing_.wait();
     co_await while_disk_is_full();
   }
@@ -46,6 +47,7 @@ base::Task<void> Turn::read_stderr() {
     touch();
     co_await slow_down(n);
     stderr_lines_.feed(std::string_view(buffer).substr(0, n));
+    if (!count_written(stderr_growth_.more(n))) break;
     report(needs_.progress.signals().raw_output(std::string_view(buffer).substr(0, n)));
     co_await while_disk_is_full();
   }
@@ -78,8 +80,13 @@ base::Task<void> Turn::relay_notices() {
 }
 
 bool Turn::count_output(std::size_t bytes) {
-  output_bytes_ += bytes;
   if (needs_.limits != nullptr && !needs_.limits->take_output(bytes)) return false;
+  return count_written(bytes);
+}
+
+// Also what the logs take beyond what the agent wrote.
+bool Turn::count_written(std::uint64_t bytes) {
+  output_bytes_ += bytes;
   if (output_bytes_ <= needs_.plan.limits.output_bytes) return true;
   fail("output_limit", "The agent wrote more than it may");
   return false;
