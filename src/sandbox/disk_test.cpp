@@ -111,6 +111,18 @@ TEST_F(Disk, NamesOfOneFileAndHolesCountAsWhatTheyTake) {
       "for i in $(seq 10); do truncate -s 30M hole$i; done; sleep .3");
 }
 
+TEST_F(Disk, TheRootsOwnNamesCountAsWhatTheyTake) {
+  rig.plan.limits.disk_bytes = mib;
+  rig.plan.limits.disk_inodes = 1'000'000;
+  launch();
+  ASSERT_EQ(rig.start("exec python3 -c 'import os\nopen(\"f\",\"w\")\nfor i in range(10**6):\n"
+                      "  os.link(\"f\",\"%0250d\"%i)'"),
+            "");
+  const auto at = stop();
+  EXPECT_EQ(at.cause, "bytes");
+  EXPECT_GT(at.bytes, mib);
+}
+
 TEST_F(Disk, WhatIsRemovedIsGivenBack) {
   launch();
   fits("for i in $(seq 30); do head -c 12000000 /dev/zero > f; rm f; done");

@@ -57,8 +57,13 @@ class CheckpointWriter {
     return bytes;
   }
 
+  static constexpr std::uint64_t block = 512;  // of st_blocks
+
   bool measure(const Folder& folder, unsigned depth, std::uint64_t& bytes, std::uint64_t& entries) const {
-    constexpr std::uint64_t inode = 512, block = 512;
+    constexpr std::uint64_t inode = 512;
+    const auto self = folder.attributes({});
+    if (!self) return false;
+    bytes += static_cast<std::uint64_t>(self->st_blocks) * block;
     const auto names = folder.names(limits_.entries);
     if (!names || depth > limits_.depth || !check_time()) return false;
     for (const auto& name : *names) {
@@ -66,8 +71,9 @@ class CheckpointWriter {
       if (!info || ++entries > limits_.entries) return false;
       // An overlay separates the names of a file below it when one of them is written to.
       if (kind_of(*info) == Kind::file && info->st_nlink > 1) return false;
-      bytes += inode + static_cast<std::uint64_t>(info->st_blocks) * block;
-      if (kind_of(*info) != Kind::folder) continue;
+      const bool is_folder = kind_of(*info) == Kind::folder;
+      bytes += inode + (is_folder ? 0 : static_cast<std::uint64_t>(info->st_blocks) * block);
+      if (!is_folder) continue;
       const auto inner = folder.open(name);
       if (!inner || !measure(*inner, depth + 1, bytes, entries)) return false;
     }

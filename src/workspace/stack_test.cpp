@@ -153,6 +153,10 @@ TEST_F(StackTest, TheSizeOfALayerIsThatOfTheTurnAlone) {
   ASSERT_TRUE(first && second && first->layer_bytes && second->layer_bytes);
   EXPECT_GT(*first->layer_bytes, 1'000'000u);
   EXPECT_LT(*second->layer_bytes, 20'000u);
+  turn("python3 -c 'for i in range(3000): open(\"%0250d\" % i, \"w\")'; rm 0*");
+  const auto third = checkpoint();
+  ASSERT_TRUE(third && third->layer_bytes);
+  EXPECT_GT(*third->layer_bytes, 500'000u) << "the root's own size";
   EXPECT_EQ(second->layer_bytes, parse_checkpoint_report(to_json(*second))->layer_bytes);
   turn("echo x > x; ln x y");
   EXPECT_FALSE(checkpoint()->layer_bytes) << "only the archive keeps hard links together";

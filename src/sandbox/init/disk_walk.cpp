@@ -62,6 +62,8 @@ bool DiskWalk::next_folder() {
   if (next_ == folder_count_) return false;
   const int fd = openat(folders_[next_++], ".", folder_flags);
   if (fd < 0) return true;
+  struct stat info;
+  if (fstat(fd, &info) == 0) sum_.bytes += static_cast<std::uint64_t>(info.st_blocks) * 512;
   fds_[0] = fd;
   levels_[0] = {0, 0};
   depth_ = 1;
