@@ -123,6 +123,17 @@ TEST_F(Disk, TheRootsOwnNamesCountAsWhatTheyTake) {
   EXPECT_GT(at.bytes, mib);
 }
 
+TEST_F(Disk, MoreNamesThanCanBeCountedAreAnEnd) {
+  rig.plan.limits.disk_inodes = 1000;
+  launch();
+  ASSERT_EQ(rig.start("exec python3 -c 'import os\nopen(\"f\",\"w\")\nfor i in range(10**6):\n"
+                      "  os.link(\"f\",\"l%d\"%i)'"),
+            "");
+  const auto at = stop();
+  EXPECT_EQ(at.cause, "inodes");
+  EXPECT_LT(at.inodes, 1100u) << "it is not counted to the end";
+}
+
 TEST_F(Disk, WhatIsRemovedIsGivenBack) {
   launch();
   fits("for i in $(seq 30); do head -c 12000000 /dev/zero > f; rm f; done");

@@ -14,7 +14,8 @@ namespace agentrouter::sandbox::init {
 
 struct DiskCount {
   std::uint64_t bytes;
-  std::uint64_t inodes;
+  std::uint64_t
+      inodes;     // at least one for two names: files with many names take no inodes, but time to count
   bool too_deep;  // a folder was nested so deep, or so many files were open, that not all was counted
 };
 
@@ -23,10 +24,14 @@ class DiskWalk {
  public:
   // Begins anew below `folders` (kept open by the caller).
   void begin(const int* folders, unsigned count);
+  // From then on a count is complete once it has come to so many names.
+  void stop_after(std::uint64_t names) { most_names_ = names; }
   // Works until `until_ns` of the monotonic clock. True when the count is complete.
   bool step(std::uint64_t until_ns);
   [[nodiscard]] DiskCount sum() const;
   [[nodiscard]] bool running() const { return running_; }
+
+  static constexpr std::uint64_t names_of_inode = 2;
 
  private:
   static constexpr unsigned open_levels = 24;    // with a descriptor of their own; others are found by ".."
@@ -53,6 +58,7 @@ class DiskWalk {
   alignas(8) char buffer_[16 * 1024] = {};
   unsigned used_ = 0, have_ = 0;
   DiskCount sum_ = {};
+  std::uint64_t names_ = 0, most_names_ = ~std::uint64_t{0};
   std::uint64_t shares_ = 0;  // of inodes with several names: 1/65536 each
 };
 
@@ -105,6 +111,7 @@ class DiskWatch {
   void count_to_the_end();
   void finish_walk(std::uint64_t now);
   void plan_next(std::uint64_t now);
+  void bound_walk();
   [[nodiscard]] DiskCount guess() const;
 
   int folders_[2] = {-1, -1};

@@ -47,7 +47,7 @@ void DiskWalk::begin(const int* folders, unsigned count) {
   folder_count_ = count;
   next_ = 0;
   sum_ = {};
-  shares_ = 0;
+  shares_ = names_ = 0;
   running_ = true;
 }
 
@@ -158,7 +158,11 @@ bool DiskWalk::step(std::uint64_t until) {
     if (depth_ == 0) {
       if (next_folder()) continue;
       running_ = false;
+    } else if (names_ > most_names_) {
+      close_all();
+      running_ = false;
     } else if (next_entry(name)) {
+      ++names_;
       count(name);
     } else {
       leave();
@@ -168,7 +172,8 @@ bool DiskWalk::step(std::uint64_t until) {
 }
 
 DiskCount DiskWalk::sum() const {
-  return {sum_.bytes, sum_.inodes + shares_ / share, sum_.too_deep};
+  const auto inodes = sum_.inodes + shares_ / share;
+  return {sum_.bytes, inodes > names_ / names_of_inode ? inodes : names_ / names_of_inode, sum_.too_deep};
 }
 
 // ---- files without a name ----

@@ -55,6 +55,12 @@ void DiskWatch::start(const Spec& spec, const Grounds& grounds) {
   walk_.begin(folders_, 2);
   walk_.step(always);
   first_ = walk_.sum();
+  bound_walk();
+}
+
+// A folder's files may have more names than could be counted in time; so many are an end in themselves.
+void DiskWatch::bound_walk() {
+  walk_.stop_after((most_inodes_ + 2) * DiskWalk::names_of_inode);
 }
 
 DiskCount DiskWatch::counted() const {
@@ -76,12 +82,14 @@ void DiskWatch::count_to_the_end() {
 }
 
 void DiskWatch::forgive() {
+  walk_.stop_after(always);
   count_to_the_end();
   const auto sum = counted();
   most_bytes_ += less(sum.bytes, first_.bytes);
   most_inodes_ += less(sum.inodes, first_.inodes);
   first_ = sum;
   last_ = sum;
+  bound_walk();
 }
 
 DiskCause DiskWatch::judge(const DiskCount& sum) const {
