@@ -3,12 +3,29 @@
 #include "keeper/limit_watch.h"
 
 #include "keeper/keeper_fixture_test.h"
+#include "keeper/resources.h"
 
 namespace agentrouter::keeper {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+
+TEST(RecentKills, OneThatWasBeforeTheAgentsEndIsNotItsEnd) {
+  const base::Deadline start{};
+  RecentKills kills;
+  kills.begin(start, 3);
+  EXPECT_FALSE(kills.are_more(3)) << "of an earlier turn";
+  EXPECT_TRUE(kills.are_more(4));
+  kills.look(start + 500ms, 4);
+  EXPECT_TRUE(kills.are_more(4)) << "not yet due";
+  EXPECT_EQ(kills.next_look(), start + 1s);
+  kills.look(start + 1s, 4);
+  EXPECT_TRUE(kills.are_more(4)) << "its process may not have ended yet";
+  kills.look(start + 2s, 4);
+  EXPECT_FALSE(kills.are_more(4));
+  EXPECT_TRUE(kills.are_more(5));
+}
 
 class LimitTest : public KeeperTest {
  protected:

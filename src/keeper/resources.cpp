@@ -58,4 +58,15 @@ void MemoryKills::see(Recorder& recorder, std::uint64_t total) {
   recorder.event("sandbox.memory_kill", model::Visibility::open, {{"processes", killed}, {"total", total}});
 }
 
+void RecentKills::begin(base::Deadline now, std::uint64_t kills) {
+  before_ = last_ = kills;
+  next_ = now + apart;
+}
+
+void RecentKills::look(base::Deadline now, std::uint64_t kills) {
+  if (now < next_) return;
+  before_ = std::exchange(last_, kills);
+  next_ = now + apart;
+}
+
 }  // namespace agentrouter::keeper

@@ -1,6 +1,9 @@
 #pragma once
 // What became of the agent because of the sandbox's memory and disk, as events and failures.
 
+#include <chrono>
+
+#include "base/event.h"
 #include "keeper/recorder.h"
 #include "model/run.h"
 #include "sandbox/box.h"
@@ -19,6 +22,23 @@ class MemoryKills {
 
  private:
   std::uint64_t told_ = 0;
+};
+
+// Whether processes were killed for memory just now. Groups count kills and do not say whose they are: one
+// that was long before the agent's end was not the agent's. Ask it at least at each next_look().
+class RecentKills {
+ public:
+  static constexpr std::chrono::seconds apart{1};
+
+  void begin(base::Deadline now, std::uint64_t kills);
+  void look(base::Deadline now, std::uint64_t kills);
+  [[nodiscard]] base::Deadline next_look() const { return next_; }
+  // More than there were at the look before the last: a second ago, or a bit longer.
+  [[nodiscard]] bool are_more(std::uint64_t kills) const { return kills > before_; }
+
+ private:
+  std::uint64_t before_ = 0, last_ = 0;
+  base::Deadline next_ = base::Deadline::max();
 };
 
 }  // namespace agentrouter::keeper

@@ -73,6 +73,7 @@ bool Turn::start() {
     return false;
   }
   kills_before_ = memory_kills();
+  recent_kills_.begin(now(), needs_.sandbox.memory().kills);
   const auto pid = needs_.sandbox.spawn({.argv = argv_of(needs_.plan),
                                          .env = needs_.plan.program.env,
                                          .stdio = {in->first.get(), out->second.get(), err->second.get()}});
@@ -118,6 +119,7 @@ base::Task<void> Turn::supervise() {
       continue;
     }
     if (!check_limits()) co_return;
+    recent_kills_.look(now(), needs_.sandbox.memory().kills);
     co_await wake_.wait_until(next_deadline());
   }
 }
@@ -172,11 +174,11 @@ bool Turn::check_limits() {
 }
 
 base::Deadline Turn::next_deadline() const {
-  if (waiting_since_) return grace_deadline_;
+  if (waiting_since_) return std::min(grace_deadline_, recent_kills_.next_look());
   const auto silence = std::chrono::seconds(needs_.progress.signals().rules().after(policy::Signal::long_silence));
   const base::Deadline quiet = quiet_since_ + needs_.plan.limits.quiet;
   const auto next = silence_told_ ? quiet : std::min<base::Deadline>(quiet, quiet_since_ + silence);
-  return std::min({wall_deadline_, next, grace_deadline_});
+  return std::min({wall_deadline_, next, grace_deadline_, recent_kills_.next_look()});
 }
 
 base::Task<void> Turn::end_process() {
@@ -202,9 +204,10 @@ base::Task<void> Turn::end_process() {
   }
 }
 
+// Init says whom it has killed, groups only how many.
 bool Turn::was_out_of_memory(const sandbox::Exited& exited) const {
   if (needs_.notices.killed_for_memory(pid_)) return true;
-  return exited.signal == SIGKILL && memory_kills() > kills_before_;
+  return exited.signal == SIGKILL && recent_kills_.are_more(needs_.sandbox.memory().kills);
 }
 
 void Turn::cancel() {

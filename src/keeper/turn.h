@@ -158,6 +158,7 @@ class Turn {
   pid_t pid_ = -1;
   std::uint64_t kills_before_ = 0;
   MemoryKills kills_;
+  RecentKills recent_kills_;
   base::Deadline memory_look_ = {};
   std::uint64_t output_bytes_ = 0;
   base::Deadline output_until_ = {};  // when what was written so far is written at the rate that is allowed
