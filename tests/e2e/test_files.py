@@ -155,6 +155,20 @@ class Files(Case):
         self.assertIn("new.txt", changed)
         self.assertNotIn("same.txt", changed)
 
+    def test_the_agent_does_not_see_what_is_asked_for(self):
+        watch = "sim: sh while :; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' >> seen; done\n"
+        with self.scripted() as server:
+            run = server.create(watch, workspace={"path": str(self.work)})["id"]
+            server.wait_until(run, lambda e: e["type"] == "agent.tool_started" and "cmdline" in json.dumps(e["payload"]))
+            def seen():
+                self.assertEqual(self.code(self.read(server, run, "asked-by-a-person")), (404, "file_not_found"))
+                text = self.read(server, run, "seen")[2]
+                self.assertNotIn(b"asked-by-a-person", text)
+                return b"read-files" in text
+            wait_for(seen, 60, "the agent to see a reader")
+            server.call("POST", f"/v1/runs/{run}/cancel", {})
+            server.finish(run)
+
     def test_runs_without_files(self):
         with self.scripted() as server:
             self.assertEqual(self.code(server.request("GET", "/v1/runs/run_nobody/files")), (404, "run_not_found"))
