@@ -187,7 +187,8 @@ TEST_F(RemovalTest, WithFewInodesLeftRunsStayQueued) {
   config_.limits.disk_reserve_inode_percent = 101;
   start();
   const auto id = submit(simple_script);
-  until_quiet();
+  until([&] { return std::filesystem::exists(folder_ / "gone"); });  // then runs are taken
+  for (int i = 0; i < 10; ++i) until_quiet();
   EXPECT_EQ(run(id).status, model::RunStatus::queued);
 }
 
