@@ -139,8 +139,6 @@ FileRequest log_request(const net::Request& http, Issues& issues) {
   FileRequest request;
   request.what = FileRequest::What::log;
   request.path = http.segments.back();
-  if (request.path != "stdout" && request.path != "stderr")
-    base::throw_failure(base::Code::not_found, "A run has two logs: stdout and stderr", "artifact_not_found");
   request.offset = static_cast<std::uint64_t>(query.number("offset", 0, 0, most_offset));
   return request;
 }
@@ -222,6 +220,8 @@ base::Task<void> Api::read_log(Call& call) {
   Issues issues;
   auto request = log_request(call.request(), issues);
   if (!issues.empty()) throw base::Failure(issues.to_error());
+  if (request.path != "stdout" && request.path != "stderr")
+    base::throw_failure(base::Code::not_found, "A run has two logs: stdout and stderr", "artifact_not_found");
   const auto answer = co_await ask_files(call, std::move(request));
   auto* writer = co_await call.exchange.start_stream(call.finished(bytes_head("application/x-ndjson")));
   co_await pass_on(*answer, *writer, std::nullopt);

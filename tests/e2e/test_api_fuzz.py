@@ -23,7 +23,7 @@ MOST_KIB = 400 * 1024
 
 
 def new_things():
-    return {"key": KEY, "runId": [], "actionId": ["action_00000000-0000-4000-8000-000000000000"], "artifactId": [], "path": ["a.txt"], "webhookId": [], "deliveryId": [], "ruleId": [], "keyId": [], "nodeId": [], "workspaceId": ["default"], "provider": ["openai", "anthropic"],
+    return {"key": KEY, "runId": [], "actionId": ["action_00000000-0000-4000-8000-000000000000"], "artifactId": [], "path": ["a.txt"], "log": ["stdout", "stderr"], "webhookId": [], "deliveryId": [], "ruleId": [], "keyId": [], "nodeId": [], "workspaceId": ["default"], "provider": ["openai", "anthropic"],
             "questions": [], "makes_subjects": False}
 
 

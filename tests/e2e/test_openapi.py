@@ -116,8 +116,8 @@ class Document(Case):
                  re.findall(r'\{"(GET|POST|PUT|PATCH|DELETE)",\s*\{((?:\s*"[^"]+",?)+)\},\s*&Api::', source)}
         self.assertTrue(table)
         kinds = {"runId": "run", "actionId": "item", "artifactId": "item", "webhookId": "item", "deliveryId": "part", "ruleId": "part",
-                 "keyId": "item", "workspaceId": "item", "nodeId": "item", "provider": "item"}
-        written = {(m.upper(), re.sub(r"{(\w+Id|provider)}", lambda name: "{" + kinds[name[1]] + "}", template))
+                 "keyId": "item", "workspaceId": "item", "nodeId": "item", "provider": "item", "log": "item"}
+        written = {(m.upper(), re.sub(r"{(\w+Id|provider|log)}", lambda name: "{" + kinds[name[1]] + "}", template))
                    for template, item in self.document["paths"].items() for m in METHODS if m in item and m != "head"}
         self.assertEqual(written, table)
 

@@ -128,12 +128,15 @@ class Replay(Case):
         good = (self.cassettes / "codex.jsonl").read_text()
         for name, text in (("early", good[:good.rindex("\n", 0, -1) + 1]), ("broken", "{}\n"), ("newer", good.replace('"cassette":1', '"cassette":2', 1))):
             (self.cassettes / f"{name}.jsonl").write_text(text)
-        causes = {"early": "ended_early", "broken": "malformed", "newer": "version", "missing": "missing", "../codex": "name"}
+        causes = {"early": "ended_early", "broken": "malformed", "newer": "version", "missing": "missing"}
         with self.server("--replay") as server:
             for name, cause in causes.items():
                 run, events, _ = self.play(server, "codex", name=name)
                 self.assertEqual((run["failure"]["code"], run["failure"]["cause"]), ("cassette_invalid", cause), run["failure"])
                 self.assertNotIn("agent.started", [e["type"] for e in events])
+            status, _, data = server.request("POST", "/v1/runs", {"task": TASK, "tags": {"cassette": "../codex"}})
+            issue = json.loads(data)["error"]["details"]["issues"][0]
+            self.assertEqual((status, issue["path"]), (400, ["tags", "cassette"]))
 
     def test_runs_without_a_name_are_numbered_and_the_simulator_can_be_recorded(self):
         folder = self.folder / "numbered"

@@ -45,7 +45,7 @@ def text_for(pattern, rng):
              r"^(?!\.{1,2}(/|$))[^/\x00]+(/(?!\.{1,2}(/|$))[^/\x00]+)*$": lambda n: rng.choice(["a.txt", "a", "deep/er/x", "...", "a b/\u00e9", "x" * 300, "a/" * 100 + "b"]),
              r"^((?!\.{1,2}(/|$))[^/\x00]+(/(?!\.{1,2}(/|$))[^/\x00]+)*/?)?$": lambda n: rng.choice(["", "a/", *["a.txt", "a", "deep/er/x", "...", "a b/\u00e9", "x" * 300, "a/" * 100 + "b"]]),
              r"^\s*[A-Za-z0-9_][A-Za-z0-9._/-]*\s*$": lambda n: rng.choice(["main", "agentrouter/x-1", "a.b/c_d", "x..y", "x.lock"]),
-             r"^[^<>\r\n]+$": lambda n: "n" * n,
+             r"^[^<>\x00-\x1f\x7f]+$": lambda n: "n" * n,
              "^[A-Za-z0-9_-]+$": lambda n: "".join(rng.choice("abzAZ09_-") for _ in range(n)),
              "^[a-z0-9_-]+$": lambda n: rng.choice(["observe", "ask-writes", "ask-all", "ci-safe", "locked", "".join(rng.choice("abz09_-") for _ in range(n))]),
              "^[a-z0-9_-][a-z0-9._-]*$": lambda n: "".join(rng.choice("abz09._-") for _ in range(n)).lstrip(".") or "x",
