@@ -1,5 +1,6 @@
 #include <condition_variable>
 #include <mutex>
+#include <utility>
 
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -29,11 +30,21 @@ class LogPrinter {
     context_.client.read_run_log(run_, log_, sink, offset_, {.stop = context_.interrupt});
     context_.output.out.flush();
   }
+  // What came without the end of its line.
+  void finish() { write(std::exchange(rest_, {})); }
 
  private:
   void print(std::string_view bytes) {
-    auto& out = context_.output.out;
     offset_ += static_cast<std::int64_t>(bytes.size());
+    if (!context_.output.out_terminal) return write(bytes);
+    // In whole lines: a character may come in two pieces.
+    rest_ += bytes;
+    const auto lines = rest_.rfind('\n') + 1;
+    write(std::string_view(rest_).substr(0, lines));
+    rest_.erase(0, lines);
+  }
+  void write(std::string_view bytes) {
+    auto& out = context_.output.out;
     const auto text = context_.output.out_terminal ? printable(bytes) : std::string(bytes);
     if (!out.write(text.data(), static_cast<std::streamsize>(text.size())))
       throw Error("write_failed", "cannot write to standard output");
@@ -43,6 +54,7 @@ class LogPrinter {
   std::string run_;
   std::string log_;
   std::int64_t offset_ = 0;
+  std::string rest_;  // for a terminal: of a line
 };
 
 }  // namespace
@@ -53,9 +65,11 @@ int show_log(const Command& command, Context& context) {
     const bool last = !command.follow ||
                       is_terminal(context.client.get_run(command.run_id, {.stop = context.interrupt}).status);
     printer.look();
-    if (last) return exit_code::completed;
+    if (last) break;
     if (pause(context.interrupt)) return exit_code::cancelled;
   }
+  printer.finish();
+  return exit_code::completed;
 }
 
 }  // namespace agentrouter::cli

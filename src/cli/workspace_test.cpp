@@ -201,14 +201,16 @@ TEST_F(WorkspaceTest, ALogIsPrintedAndFollowedToTheEndOfTheRun) {
   const std::string log = "GET /v1/runs/run_1/logs/stdout";
   server.on("GET /v1/runs/run_1", reply(200, run_json("running")));
   server.on("GET /v1/runs/run_1", reply(200, run_json("completed")));
-  server.on(log, reply(200, "one\ntw"));
-  server.on(log, reply(200, "o\n\x1b[2J"));
+  server.on(log, reply(200, "one\nGr\xc3"));
+  server.on(log, reply(200,
+                       "\xbc\xc3\x9f"
+                       "e\n\x1b[2J"));
   output.out_terminal = true;
   EXPECT_EQ(run(show_log, {.follow = true}), exit_code::completed);
-  EXPECT_THAT(out.str(), testing::StartsWith("one\ntwo\n"));
+  EXPECT_THAT(out.str(), testing::StartsWith("one\nGrüße\n"));
   EXPECT_THAT(out.str(), Not(HasSubstr("\x1b")));
   EXPECT_EQ(server.requests(log).at(0).target, "/v1/runs/run_1/logs/stdout");
-  EXPECT_EQ(server.requests(log).at(1).target, "/v1/runs/run_1/logs/stdout?offset=6");
+  EXPECT_EQ(server.requests(log).at(1).target, "/v1/runs/run_1/logs/stdout?offset=7");
 }
 
 TEST_F(WorkspaceTest, FollowingALogEndsWithAnInterrupt) {
