@@ -1,10 +1,6 @@
 #include "keeper/credential_boundary.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 
 #include "keeper/helper.h"
@@ -18,15 +14,6 @@ constexpr int environment_fd = 5;
 constexpr std::size_t needles_bytes = 4u << 20;
 constexpr std::size_t environment_bytes = 1u << 20;
 constexpr std::string_view image_word = "image";
-
-base::Result<base::Fd> file_of(const char* name, std::string_view text) {
-  base::Fd file(::memfd_create(name, MFD_CLOEXEC));
-  if (!file) return base::fail_errno("cannot make a file in memory", errno);
-  if (auto written = base::write_all(file.get(), text); !written)
-    return tl::unexpected(std::move(written).error());
-  if (::lseek(file.get(), 0, SEEK_SET) != 0) return base::fail_errno("cannot make a file in memory", errno);
-  return file;
-}
 
 // One set a line.
 std::string text_of(const base::Redactor& secrets) {
@@ -86,8 +73,8 @@ base::Task<base::Result<BoundaryReport>> check_boundary(Sandbox& sandbox, Notice
                                                         const base::Redactor& secrets,
                                                         std::chrono::milliseconds patience) {
   AGENTROUTER_CO_TRY(const base::Fd program, sandbox::open_this_program());
-  AGENTROUTER_CO_TRY(const base::Fd needles, file_of("needles", text_of(secrets)));
-  AGENTROUTER_CO_TRY(const base::Fd environment, file_of("environment", text_of(agent.env)));
+  AGENTROUTER_CO_TRY(const base::Fd needles, base::make_memory_file(text_of(secrets)));
+  AGENTROUTER_CO_TRY(const base::Fd environment, base::make_memory_file(text_of(agent.env)));
   AGENTROUTER_CO_TRY(base::FdPair report, base::make_pipe());
   sandbox::Restore request{
       .program = program.get(),

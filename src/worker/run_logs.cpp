@@ -28,7 +28,7 @@ Result<std::string> read_at(int fd, std::uint64_t offset, std::size_t size) {
   ssize_t got = 0;
   while ((got = ::pread(fd, bytes.data(), size, static_cast<off_t>(offset))) < 0 && errno == EINTR) {
   }
-  if (got < 0) return fail(Code::unavailable, base::fail_errno("cannot read the log", errno).value().message);
+  if (got < 0) return fail(Code::unavailable, "The log cannot be read");
   bytes.resize(static_cast<std::size_t>(got));
   return bytes;
 }
