@@ -34,10 +34,20 @@ class Guest : public testing::Test {
     rig.plan = image_plan("/bin/sh");
     rig.image = rig::test_image();
   }
+  // One that can be changed.
+  std::filesystem::path copy_image() {
+    const auto image = changed.path() / "rootfs";
+    std::filesystem::copy(
+        rig::test_image(), image,
+        std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+    rig.image = image;
+    return image;
+  }
   void launch() {
     const auto launched = rig.launch();
     ASSERT_TRUE(launched) << launched.error().message;
   }
+  const rig::TemporaryFolder changed;
   rig::Rig rig;
 };
 
@@ -61,16 +71,12 @@ TEST_F(Guest, NothingInsideNamesTheImagesFolderOrTheBundle) {
 }
 
 TEST_F(Guest, LinksOfTheImageLeadNoMountAstray) {
-  const rig::TemporaryFolder folder;
-  const auto hostile = folder.path() / "rootfs";
-  std::filesystem::copy(rig::test_image(), hostile,
-                        std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+  const auto hostile = copy_image();
   std::filesystem::remove_all(hostile / "etc");
   std::filesystem::remove_all(hostile / "tmp");
   for (const char* name : {"proc", "dev", "tmp", "workspace", "home", "etc", ".init", "opt"})
     std::filesystem::create_symlink("usr/lib", hostile / name);
   std::ofstream(hostile / "usr/lib/passwd") << "unchanged";
-  rig.image = hostile;
   rig.plan.binds.push_back({rig::test_image(), "/opt/agent/deep"});
   rig.plan.files.push_back({"/home/agent/.codex/config.toml", "x\n"});
   launch();
@@ -83,15 +89,10 @@ TEST_F(Guest, LinksOfTheImageLeadNoMountAstray) {
 }
 
 TEST_F(Guest, FoldersThatAreEmptiedShowNothingOfTheImage) {
-  const rig::TemporaryFolder folder;
-  const auto image = folder.path() / "rootfs";
-  std::filesystem::copy(
-      rig::test_image(), image,
-      std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+  const auto image = copy_image();
   std::filesystem::create_directories(image / "etc/codex/rules");
   std::ofstream(image / "etc/codex/managed_config.toml") << "of the image";
   std::filesystem::create_symlink("/usr", image / "etc/claude-code");
-  rig.image = image;
   rig.plan.emptied = {"/etc/codex", "/etc/claude-code", "/srv/none"};
   launch();
   EXPECT_EQ(
@@ -106,13 +107,8 @@ TEST_F(Guest, FoldersThatAreEmptiedShowNothingOfTheImage) {
 }
 
 TEST_F(Guest, ProgramsOfOursPreloadNothingOfTheImage) {
-  const rig::TemporaryFolder folder;
-  const auto image = folder.path() / "rootfs";
-  std::filesystem::copy(
-      rig::test_image(), image,
-      std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+  const auto image = copy_image();
   std::ofstream(image / "etc/ld.so.preload") << "/usr/lib/of-the-image.so\n";
-  rig.image = image;
   launch();
   EXPECT_EQ(rig.run("cat /etc/ld.so.preload; echo seen 2>&1").output, "seen\n");
   EXPECT_THAT(rig.collect("echo seen; cat /proc/self/maps").output,
